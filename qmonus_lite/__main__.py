@@ -1,0 +1,8 @@
+"""`python -m qmonus_lite` is the console script `qmonus-lite`."""
+
+import sys
+
+from qmonus_lite.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""APIGW, the door to the network: takes uploads, serves routes, answers operators."""

@@ -1,0 +1,58 @@
+"""The route table of APIGW, in one place."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from tornado.routing import Rule
+from tornado.web import Application
+
+from qmonus_lite.apigw.door import log_request
+from qmonus_lite.apigw.operators import (
+    LiveDoor,
+    LogonDoor,
+    NothingDoor,
+    OpenApiDoor,
+    Operations,
+    PluginsDoor,
+    ReadyDoor,
+)
+from qmonus_lite.apigw.routed import RoutedDoor
+from qmonus_lite.apigw.upload import UploadDoor, UploadPaths
+from qmonus_lite.catalog.live import Live
+from qmonus_lite.routing.story import Routing
+from qmonus_lite.upload.session import Uploads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stories:
+    """What the doors open to."""
+
+    uploads: Uploads
+    routing: Routing
+    live: Live
+    operations: Operations
+    #: Runs a coroutine that no request waits for.
+    background: Callable[[Coroutine[Any, Any, None]], None]
+
+
+def make_app(stories: Stories) -> Application:
+    """The Tornado application of APIGW."""
+    ours = {"operations": stories.operations}
+    routed = {"routing": stories.routing, "live": stories.live}
+    return Application(
+        [
+            (r"/-/live", LiveDoor, ours),
+            (r"/-/ready", ReadyDoor, ours),
+            (r"/-/logon", LogonDoor, ours),
+            (r"/-/plugins", PluginsDoor, ours),
+            (r"/-/openapi\.json", OpenApiDoor, ours),
+            (r"/-(/.*)?", NothingDoor, ours),
+            Rule(UploadPaths(stories.uploads.template), UploadDoor, {"uploads": stories.uploads}),
+            (r".*", RoutedDoor, routed),
+        ],
+        log_function=log_request,
+        background=stories.background,
+        # Requests under way, for the stop to wait for.
+        active=set(),
+    )

@@ -1,0 +1,47 @@
+"""A first start without accounts: the local `admin`, its token in a file, and a line to try."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from qmonus_lite.auth.account import LOCAL_ADMIN
+from qmonus_lite.auth.gatekeeper import Gatekeeper
+from qmonus_lite.datadir import DataDir
+from qmonus_lite.settings import Settings, upload_template
+
+logger = logging.getLogger(__name__)
+
+TOKEN_FILE = "admin.token"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalAdmin:
+    """Keeps a valid token of the local admin in the data directory."""
+
+    data_dir: DataDir
+    gatekeeper: Gatekeeper
+
+    def write(self) -> None:
+        """Put a fresh token in place; the file is 0600."""
+        token = self.gatekeeper.token_for(LOCAL_ADMIN.username)
+        self.data_dir.write_private(TOKEN_FILE, token.token + "\n")
+
+    async def renew(self) -> None:
+        """Write a new token well before the last one ends, until cancelled."""
+        while True:
+            await asyncio.sleep(self.gatekeeper.token_ttl / 2)
+            self.write()
+
+
+def wanted(data_dir: DataDir, has_accounts: bool) -> bool:
+    """Whether the local admin exists: from a first start without accounts on."""
+    return not has_accounts or (data_dir.path / TOKEN_FILE).exists()
+
+
+def curl_line(settings: Settings, data_dir: DataDir | None) -> str:
+    """A command that uploads a file; the token is read from its file, never shown."""
+    template = upload_template(settings)
+    names = {name: name.upper() for name in template.names}
+    path = template.fill(names | {"filepath": "big.bin", "filename": "big.bin"})
+    token = f'-H "X-Auth-Token: $(cat {data_dir.path / TOKEN_FILE})" ' if data_dir else ""
+    return f"curl -T big.bin {token}{settings.base_url}{path}"

@@ -1,0 +1,100 @@
+"""Our own doors under `/-/`: liveness, readiness, logon, the plugin set, the API description."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from qmonus_lite.apigw.door import Door
+from qmonus_lite.auth.gatekeeper import Gatekeeper
+from qmonus_lite.catalog.live import Live, describe
+from qmonus_lite.clock import Clock
+from qmonus_lite.errors import NotFound, Unavailable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operations:
+    """What the operators' doors share."""
+
+    live: Live
+    gatekeeper: Gatekeeper
+    clock: Clock
+    #: Why this APIGW is not ready, or None when it is.
+    unready: Callable[[], str | None]
+    #: The OpenAPI description of everything served now.
+    openapi: Callable[[], dict[str, object]]
+
+
+class _Operator(Door):
+    def initialize(self, operations: Operations) -> None:
+        """Take what the operators' doors share."""
+        self.operations = operations
+
+    def authorize(self) -> None:
+        """Let in whom a role allows; raises Unauthorized or Forbidden."""
+        method = self.request.method or ""
+        self.operations.gatekeeper.authorize(self.fields, method, self.request.path)
+
+
+class LiveDoor(_Operator):
+    """`GET /-/live`: the process serves requests."""
+
+    async def get(self) -> None:
+        """Say so."""
+        self.send_json({"live": True})
+
+
+class ReadyDoor(_Operator):
+    """`GET /-/ready`: plugins are loaded and a worker answers."""
+
+    async def judge(self) -> None:
+        """503 with the reason while it is not so."""
+        if reason := self.operations.unready():
+            raise Unavailable(reason)
+
+    async def get(self) -> None:
+        """Say so."""
+        self.send_json({"ready": True})
+
+
+class LogonDoor(_Operator):
+    """`POST /-/logon`: a token for the owner of an API key."""
+
+    offered = ("POST",)
+
+    async def post(self) -> None:
+        """Exchange `X-API-Key` for a token."""
+        given = self.operations.gatekeeper.log_on(self.request.headers.get("X-API-Key"))
+        expires = self.operations.clock.at(given.expires_at).isoformat(timespec="seconds")
+        self.set_header("Cache-Control", "no-store")
+        self.send_json({"token": given.token, "expires_at": expires, "username": given.username})
+
+
+class PluginsDoor(_Operator):
+    """`GET /-/plugins`: the plugin set in force, and what is wrong with the folders now."""
+
+    async def judge(self) -> None:
+        """For those whom a role allows."""
+        self.authorize()
+
+    async def get(self) -> None:
+        """List them."""
+        self.send_json(describe(self.operations.live))
+
+
+class OpenApiDoor(_Operator):
+    """`GET /-/openapi.json`: all routes and the upload API, as OpenAPI 3.1."""
+
+    async def judge(self) -> None:
+        """For those whom a role allows."""
+        self.authorize()
+
+    async def get(self) -> None:
+        """Describe them."""
+        self.send_json(self.operations.openapi())
+
+
+class NothingDoor(_Operator):
+    """Every other path under `/-/`."""
+
+    async def judge(self) -> None:
+        """404, for whoever asks."""
+        raise NotFound("nothing is served at this path")

@@ -1,0 +1,95 @@
+"""The door to plugin routes: every path that is no upload and not our own."""
+
+import logging
+
+from tornado.iostream import StreamClosedError
+
+from qmonus_lite.apigw.door import Door
+from qmonus_lite.apigw.upload import query
+from qmonus_lite.catalog.live import Live
+from qmonus_lite.catalog.plugins import Catalog
+from qmonus_lite.errors import NotFound, Problem, Terminated
+from qmonus_lite.headers import Headers
+from qmonus_lite.log import bound
+from qmonus_lite.routing.message import Answer, Incoming, Request
+from qmonus_lite.routing.admission import Admission
+from qmonus_lite.routing.story import Routing
+
+logger = logging.getLogger(__name__)
+
+
+class RoutedDoor(Door):
+    """Any method on any path that a routing plugin may serve."""
+
+    offered = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS")
+
+    def initialize(self, routing: Routing, live: Live) -> None:
+        """Take what routes share."""
+        self.routing = routing
+        self.live = live
+        self.admission: Admission | None = None
+
+    async def judge(self) -> None:
+        """Find the route and judge who asks, before the body."""
+        # The request ends with the plugin set that it began with.
+        self.catalog: Catalog = self.live.catalog
+        match = self.routing.find(self.catalog, self.request.path)
+        if match is None:
+            raise NotFound("nothing is served at this path")
+        self.incoming = self._incoming()
+        self.admission = await self.routing.admit(match, self.incoming)
+
+    async def _serve(self) -> None:
+        if self.refused or self.admission is None:
+            self.finish()
+            return
+        self.incoming.request.body = self.body
+        with bound(request_id=self.request_id):
+            try:
+                answer = await self.routing.answer(self.admission, self.incoming, self.catalog)
+            except (Problem, Terminated) as error:
+                self.answer(error)
+                return
+            await self._send(answer)
+
+    get = head = put = post = patch = delete = options = _serve
+
+    async def _send(self, answer: Answer) -> None:
+        self.set_status(answer.code)
+        self.clear_header("Content-Type")
+        for name, value in answer.headers:
+            self.add_header(name, value)
+        try:
+            if isinstance(answer.body, bytes):
+                self.finish(answer.body or None)
+                return
+            async for chunk in answer.body:
+                self.write(chunk)
+                await self.flush()
+            self.finish()
+        except StreamClosedError:
+            logger.debug("client left", extra={"action": "client_left"})
+        except Problem as error:
+            # The head is out already: all that is left is to end without the whole body.
+            logger.error("%s", error.detail, extra={"action": "backend_broke_off"})
+            self.request.connection.stream.close()  # type: ignore[union-attr]
+        finally:
+            await answer.close()
+
+    def _incoming(self) -> Incoming:
+        request = Request(
+            method=self.request.method or "",
+            path=self.request.path,
+            headers=Headers.combined(self.request.headers.get_all()),
+            params=query(self.request.query),
+            body=b"",
+        )
+        return Incoming(
+            request=request,
+            raw_path=self.request.path,
+            raw_query=self.request.query,
+            peer=self.request.remote_ip or "",
+            scheme=self.request.protocol,
+            host=self.request.host,
+            session=self,
+        )

@@ -1,0 +1,114 @@
+"""A running APIGW, from its port to its stop."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from tornado.httpserver import HTTPServer
+from tornado.web import Application
+
+from qmonus_lite import __version__, lifeline, serving
+from qmonus_lite.apigw import bootstrap
+from qmonus_lite.apigw.app import Stories, make_app
+from qmonus_lite.apigw.bootstrap import LocalAdmin
+from qmonus_lite.apigw.door import MOST_BODY
+from qmonus_lite.events.dispatcher import Dispatcher
+from qmonus_lite.events.outbox import Outbox
+from qmonus_lite.events.roster import Roster
+from qmonus_lite.events.sender import Sender
+from qmonus_lite.routing.backend import Backends
+from qmonus_lite.scripting.builtins.outgoing import Outgoing
+from qmonus_lite.scripting.lanes import Lanes
+from qmonus_lite.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machinery:
+    """What runs behind the doors and is closed at the end, in this order."""
+
+    dispatcher: Dispatcher
+    lanes: Lanes
+    outgoing: Outgoing
+    backends: Backends
+    sender: Sender
+    outbox: Outbox
+    disk: ThreadPoolExecutor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApigwServer:
+    """One APIGW process."""
+
+    settings: Settings
+    stories: Callable[[serving.Background], Stories]
+    machinery: Machinery
+    roster: Roster
+    local_admin: LocalAdmin | None
+    #: Says where to, for people; a line on standard output.
+    say: Callable[[str], None]
+
+    async def serve(self) -> bool:
+        """Serve until the stop; whether everything under way came to its end."""
+        settings = self.settings
+        tls = serving.tls_context(settings.certfile, settings.keyfile)
+        stop, background = serving.Stop(), serving.Background()
+        sockets = serving.bind(settings.address, settings.port, flag="port")
+        stories = self.stories(background)
+        application = make_app(stories)
+        server = serving.make_server(application, tls=tls, body=MOST_BODY)
+        self._begin(background, stories)
+        server.add_sockets(sockets)
+        self._announce(len(stories.live.catalog.listed))
+        lifeline.announce_listening()
+        await stop.wait()
+        clean = await self._drain(server, application)
+        await background.close()
+        clean &= await self._close()
+        logger.info("stopped", extra={"action": "stopped", "clean": clean})
+        return clean
+
+    def _begin(self, background: serving.Background, stories: Stories) -> None:
+        if self.local_admin:
+            self.local_admin.write()
+            background.start(self.local_admin.renew())
+        background.start(stories.live.watch())
+        self.roster.on_ready(self.machinery.dispatcher.wake)
+        self.roster.on_first_ready(self._invite)
+        background.start(self.roster.follow())
+        self.machinery.dispatcher.start()
+
+    def _announce(self, plugins: int) -> None:
+        settings = self.settings
+        self.say(
+            f"qmonus-lite {__version__} APIGW listens on {settings.base_url}"
+            f" (uploads: PUT {settings.file_upload_api_path}, files below {settings.root},"
+            f" {plugins} plugins from {', '.join(map(str, settings.plugin_dirs))})"
+        )
+
+    def _invite(self) -> None:
+        """A worker answers, so uploads work: say how to send one."""
+        data_dir = self.local_admin.data_dir if self.local_admin else None
+        line = bootstrap.curl_line(self.settings, data_dir)
+        self.say(f"ready; try:\n  {line}")
+
+    async def _drain(self, server: HTTPServer, application: Application) -> bool:
+        """Take no more, let what is under way end, cut the rest."""
+        server.stop()
+        active = application.settings["active"]
+        clean = await serving.until_idle(lambda: active, self.settings.drain_timeout)
+        await server.close_all_connections()
+        return clean
+
+    async def _close(self) -> bool:
+        machinery = self.machinery
+        machinery.dispatcher.stop()
+        clean = await machinery.lanes.close(within=1.0)
+        await machinery.outgoing.close()
+        await machinery.backends.close()
+        await machinery.sender.close()
+        machinery.disk.shutdown()
+        machinery.outbox.close()
+        return clean

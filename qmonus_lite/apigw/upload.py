@@ -1,0 +1,116 @@
+"""The upload door: Tornado's side of one PUT; the story itself stands in `upload.session`."""
+
+import logging
+from typing import Any
+from urllib.parse import parse_qs
+
+from tornado.httputil import HTTPServerRequest
+from tornado.routing import Matcher
+
+from qmonus_lite.apigw.door import Door
+from qmonus_lite.errors import BadRequest, MethodNotAllowed, Problem
+from qmonus_lite.pathtemplate import PathTemplate, decode
+from qmonus_lite.upload.session import Head, Session, Uploads
+
+logger = logging.getLogger(__name__)
+
+#: Query arguments that are read.
+MOST_ARGUMENTS = 1000
+
+
+class UploadPaths(Matcher):
+    """Matches requests on the raw path of the upload template."""
+
+    def __init__(self, template: PathTemplate) -> None:
+        self._template = template
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        """An empty dict for a path of ours, else None."""
+        return None if self._template.match(request.path) is None else {}
+
+    def reverse(self, *_args: Any) -> str | None:
+        """Not a named route."""
+        return None
+
+
+class UploadDoor(Door):
+    """`PUT` on the upload path."""
+
+    offered = ("PUT",)
+
+    def initialize(self, uploads: Uploads) -> None:
+        """Take what uploads share."""
+        self.uploads = uploads
+        self.session: Session | None = None
+
+    async def judge(self) -> None:
+        """Open the session: everything that can refuse this upload does so here."""
+        if self.request.method != "PUT":
+            raise MethodNotAllowed(self.request.method or "", self.offered)
+        length = self.request.headers.get("Content-Length")
+        head = Head(
+            raw_path=self.request.path,
+            path=decoded_path(self.request.path),
+            params=query(self.request.query),
+            headers=self.fields,
+            length=None if length is None else content_length(length),
+        )
+        self.session = await self.uploads.open(head)
+        self.unbound_body()
+
+    async def take(self, chunk: bytes) -> None:
+        """Bytes go to the disk as they come."""
+        assert self.session is not None
+        try:
+            await self.session.write(chunk)
+        except BaseException:
+            await self.session.drop()
+            raise
+
+    async def put(self) -> None:
+        """The body is whole: commit and hand out the receipt."""
+        if self.refused or self.session is None:
+            self.finish()
+            return
+        try:
+            receipt = await self.session.commit()
+        except Problem as error:
+            await self.session.drop()
+            self.answer(error)
+            return
+        except BaseException:
+            await self.session.drop()
+            raise
+        self.set_header("Location", receipt.location)
+        self.send_json(receipt.to_json(), receipt.status)
+
+    def on_connection_close(self) -> None:
+        """The client left; an upload that is not whole leaves no trace."""
+        super().on_connection_close()
+        self.application.settings["background"](self._left())
+
+    async def _left(self) -> None:
+        if self.session is not None:
+            await self.session.drop()
+
+
+def decoded_path(raw: str) -> str:
+    """The request path, each part decoded once; raises BadRequest."""
+    return "/".join(map(decode, raw.split("/")))
+
+
+def content_length(value: str) -> int:
+    """The number in Content-Length; raises BadRequest."""
+    if not (value.isascii() and value.isdigit() and len(value) <= 19):
+        raise BadRequest("Content-Length is not a plain decimal number")
+    return int(value)
+
+
+def query(text: str) -> dict[str, list[str]]:
+    """Query arguments, name -> list of values; raises BadRequest."""
+    try:
+        return parse_qs(
+            text, keep_blank_values=True, max_num_fields=MOST_ARGUMENTS, errors="strict"
+        )
+    except ValueError:
+        raise BadRequest("the query has too many arguments or is not UTF-8") from None

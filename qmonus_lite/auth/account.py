@@ -1,0 +1,77 @@
+"""Accounts, roles and authorities: the values that decisions are made from."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Authority:
+    """Permission for some methods on some paths."""
+
+    #: Matched from the start of the request path.
+    regex: re.Pattern[str]
+    #: Upper-case HTTP methods.
+    methods: frozenset[str]
+
+    def allows(self, method: str, path: str) -> bool:
+        """Whether this authority covers the request."""
+        return method in self.methods and self.regex.match(path) is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """A named set of authorities."""
+
+    name: str
+    authorities: tuple[Authority, ...]
+    #: Whether `X-Xaas-Static-Routing` may replace a backend.
+    static_routing: bool = False
+
+    def allows(self, method: str, path: str) -> bool:
+        """Whether one of the authorities covers the request."""
+        return any(authority.allows(method, path) for authority in self.authorities)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Somebody who can log on."""
+
+    username: str
+    #: Names of roles.
+    roles: tuple[str, ...]
+    #: SHA-256 of the API key in hexadecimal, or None: this account cannot log on.
+    api_key_sha256: str | None = None
+    #: From then on the account is void; None means never.
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Directory:
+    """The accounts and roles of one plugin set."""
+
+    accounts: Mapping[str, Account]
+    roles: Mapping[str, Role]
+
+
+#: The role of the account that a first start makes for the person at the machine.
+LOCAL_ADMIN = Account(username="admin", roles=("admin",))
+EVERYTHING = Role(
+    name="admin",
+    authorities=(
+        Authority(
+            regex=re.compile("/"),
+            methods=frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"}),
+        ),
+    ),
+    static_routing=True,
+)
+
+
+def with_local_admin(directory: Directory) -> Directory:
+    """The directory with the local `admin` in it; an account of that name in a plugin wins."""
+    return Directory(
+        accounts={LOCAL_ADMIN.username: LOCAL_ADMIN, **directory.accounts},
+        roles={EVERYTHING.name: EVERYTHING, **directory.roles},
+    )

@@ -1,0 +1,121 @@
+"""The gatekeeper: credentials of a request -> who it is, and whether that account may.
+
+Deny is the default. 401 says that we do not know who asks, 403 that we know and refuse.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from qmonus_lite.auth import apikey, callout_pass
+from qmonus_lite.auth.account import Account, Directory, Role
+from qmonus_lite.auth.callout_pass import Passes
+from qmonus_lite.auth.tokens import BadToken, Minter
+from qmonus_lite.clock import Clock
+from qmonus_lite.errors import Forbidden, Unauthorized
+
+#: Audience of the tokens that logon gives.
+AUDIENCE = "qmonus-lite"
+#: Where a request may carry a credential of ours.
+CREDENTIAL_HEADERS = ("X-Auth-Token", "Authorization", callout_pass.HEADER)
+
+_WHO = "give a valid token as X-Auth-Token or Authorization: Bearer; POST /-/logon makes one"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actor:
+    """Who a request comes from."""
+
+    name: str
+    roles: tuple[Role, ...]
+    #: True for a script of ours that came by `callout`.
+    by_pass: bool = False
+
+    @property
+    def may_route_statically(self) -> bool:
+        """Whether a role allows `X-Xaas-Static-Routing`."""
+        return any(role.static_routing for role in self.roles)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Token:
+    """What logon answers."""
+
+    token: str
+    #: Seconds since the epoch.
+    expires_at: float
+    username: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gatekeeper:
+    """Decides over requests to one APIGW."""
+
+    #: The accounts and roles of the plugin set in force.
+    directory: Callable[[], Directory]
+    minter: Minter
+    passes: Passes
+    #: `host:port` of this APIGW, which passes are made for.
+    place: str
+    clock: Clock
+    #: Seconds that a token is valid.
+    token_ttl: float
+
+    def log_on(self, key: str | None) -> Token:
+        """A token for the owner of an API key; raises Unauthorized."""
+        account = apikey.owner(key or "", self.directory().accounts.values())
+        if account is None or self._void(account):
+            raise Unauthorized("give a valid API key as X-API-Key")
+        return self.token_for(account.username)
+
+    def token_for(self, username: str) -> Token:
+        """A token for an account, without asking for its key."""
+        expires = self.clock.now() + self.token_ttl
+        token = self.minter.mint(username, audience=AUDIENCE, ttl=self.token_ttl)
+        return Token(token=token, expires_at=expires, username=username)
+
+    def identify(self, headers: Mapping[str, str], method: str, path: str) -> Actor:
+        """Who sends this request; raises Unauthorized."""
+        if (value := headers.get(callout_pass.HEADER)) is not None:
+            if not self.passes.admits(value, self.place, method, path):
+                raise Unauthorized("the pass of this callout is not for this request")
+            return Actor(name=callout_pass.SUBJECT, roles=(), by_pass=True)
+        return self._bearer(_token(headers))
+
+    def authorize(self, headers: Mapping[str, str], method: str, path: str) -> Actor:
+        """Who sends this request, if it may; raises Unauthorized or Forbidden.
+
+        A script of ours that came by callout may call every route and upload, but nothing under
+        `/-/`: that is for people.
+        """
+        actor = self.identify(headers, method, path)
+        allowed = any(role.allows(method, path) for role in actor.roles)
+        if actor.by_pass:
+            allowed = not path.startswith("/-/")
+        if not allowed:
+            raise Forbidden(f"no role of account {actor.name!r} allows {method} on this path")
+        return actor
+
+    def _bearer(self, token: str | None) -> Actor:
+        if token is None:
+            raise Unauthorized(_WHO)
+        try:
+            name = self.minter.read(token, audience=AUDIENCE)["sub"]
+        except BadToken:
+            raise Unauthorized(_WHO) from None
+        directory = self.directory()
+        account = directory.accounts.get(name)
+        if account is None or self._void(account):
+            raise Unauthorized(_WHO)
+        roles = (directory.roles.get(role) for role in account.roles)
+        return Actor(name=name, roles=tuple(role for role in roles if role))
+
+    def _void(self, account: Account) -> bool:
+        expires = account.expires_at
+        return expires is not None and expires.timestamp() <= self.clock.now()
+
+
+def _token(headers: Mapping[str, str]) -> str | None:
+    if token := headers.get("X-Auth-Token"):
+        return token
+    scheme, _, value = headers.get("Authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" and value.strip() else None

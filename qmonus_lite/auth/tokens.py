@@ -1,0 +1,46 @@
+"""Tokens: signed statements of who somebody is (JWT, HS256), good for one purpose and some time.
+
+A token names an account; what the account may do is looked up at every request, so taking away an
+account or a role works at once. PyJWT does the signing (docs/decisions/libraries.md).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jwt
+
+from qmonus_lite.clock import Clock
+
+ALGORITHM = "HS256"
+
+
+class BadToken(Exception):
+    """A token that is not ours, not for this purpose, or no longer valid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Minter:
+    """Makes and reads tokens with one key."""
+
+    key: bytes
+    clock: Clock
+
+    def mint(self, subject: str, *, audience: str, ttl: float, **claims: str) -> str:
+        """A token for `subject`, valid for `ttl` seconds."""
+        now = self.clock.now()
+        body = {"sub": subject, "aud": audience, "iat": int(now), "exp": now + ttl, **claims}
+        return jwt.encode(body, self.key, algorithm=ALGORITHM)
+
+    def read(self, token: str, *, audience: str) -> Mapping[str, str]:
+        """The claims of a token; raises BadToken."""
+        try:
+            claims: Mapping[str, str] = jwt.decode(
+                token,
+                self.key,
+                algorithms=[ALGORITHM],
+                audience=audience,
+                options={"require": ["exp", "sub", "aud"]},
+            )
+        except (jwt.InvalidTokenError, ValueError) as error:
+            raise BadToken(str(error)) from None
+        return claims

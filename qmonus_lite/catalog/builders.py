@@ -1,0 +1,203 @@
+"""From the checked content of a plugin file to plugin values; every fault found is reported."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from qmonus_lite.auth.account import Account, Authority, Role
+from qmonus_lite.auth.sealing import CannotOpen, Sealer
+from qmonus_lite.catalog.document import Document, Pointer, Sealed
+from qmonus_lite.catalog.kinds import KINDS, Kind
+from qmonus_lite.catalog.plugins import ConfigPlugin, LambdaPlugin, Plugin
+from qmonus_lite.catalog.routes import RouteBuilder
+from qmonus_lite.errors import Fault
+from qmonus_lite.pathtemplate import PathTemplate
+from qmonus_lite.scripting.compiler import BadScript, Script, compile_handler
+from qmonus_lite.scripting.origin import Origin
+
+_SCHEMAS = {name: kind.schema() for name, kind in KINDS.items()}
+#: How alike two keys have to be before the unknown one counts as a slip of the pen.
+_SLIP = 0.7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """What building needs from the process."""
+
+    #: Names that scripts are granted.
+    names: Mapping[str, object]
+    sealer: Sealer
+    #: Why a public path cannot be had, or None.
+    reserved: Callable[[PathTemplate], str | None]
+
+
+class Entry:
+    """One plugin in one document, being built."""
+
+    def __init__(self, document: Document, kind: Kind, pointer: Pointer, value: Any) -> None:
+        self.document = document
+        self.kind = kind
+        self.pointer = pointer
+        self.value = value
+        self.faults: list[Fault] = []
+
+    def fault(self, pointer: Pointer, message: str) -> None:
+        """Note a fault at a place below this entry."""
+        self.faults.append(self.document.fault((*self.pointer, *pointer), message))
+
+    def check(self) -> bool:
+        """Whether the entry has the form of its kind; notes every fault."""
+        for found in _SCHEMAS[self.kind.name].mismatches(_validatable(self.value)):
+            where = ".".join(map(str, found.path))
+            label = f"{self.kind.name} plugin" + (f", {where}" if where else "")
+            self.fault(found.path, f"{label}: {found.message}")
+        if isinstance(self.value, Mapping):
+            self._find_slips()
+        return not self.faults
+
+    def _find_slips(self) -> None:
+        known = list(self.kind.keys)
+        for key in self.value:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=_SLIP)
+            if key not in known and near and near[0] not in self.value:
+                self.fault((key,), f"unknown key {key!r}; did you mean {near[0]!r}?")
+
+    def origin(self, key: str, name: str) -> tuple[str, Origin] | None:
+        """The text and place of a script of this entry; notes a fault when it is no block."""
+        block = self.document.block((*self.pointer, key))
+        if block is None:
+            self.fault((key,), f"{key} has to be a literal block: write '{key}: |-' and indent it")
+            return None
+        return block.text, Origin(
+            file=self.document.file, line=block.line, indent=block.indent, label=f"{name}.{key}"
+        )
+
+    def script(self, key: str, name: str, build: Callable[[str, Origin], Script]) -> Script | None:
+        """The compiled script under `key`; notes its faults."""
+        found = self.origin(key, name)
+        if found is None:
+            return None
+        try:
+            return build(*found)
+        except BadScript as error:
+            self.faults += error.faults
+            return None
+
+
+def build(entry: Entry, shop: Workshop) -> Plugin | None:
+    """The plugin of an entry, or None when it has faults (they are noted in the entry)."""
+    if not entry.check():
+        return None
+    maker = _MAKERS[entry.kind.name]
+    plugin = maker(entry, shop)
+    return None if entry.faults else plugin
+
+
+def _lambda(entry: Entry, shop: Workshop) -> Plugin | None:
+    value = entry.value
+    script = entry.script(
+        "script", value["name"], lambda text, place: compile_handler(text, place, shop.names)
+    )
+    if script is None:
+        return None
+    optional = {key: value.get(key) for key in ("success", "failure", "timeout")}
+    return LambdaPlugin(name=value["name"], event=value["event"], script=script, **optional)
+
+
+def _config(entry: Entry, shop: Workshop) -> Plugin:
+    file_name = entry.document.file.rpartition("/")[2]
+    plugin = ConfigPlugin(
+        name=entry.value["name"], values=entry.value["values"], file_name=file_name
+    )
+    for pointer, sealed in sealed_values(plugin.values):
+        try:
+            shop.sealer.open(sealed.text, place=place(file_name, pointer))
+        except CannotOpen:
+            entry.fault(
+                ("values", *pointer),
+                f"{'.'.join(map(str, pointer))} cannot be unsealed: it was sealed with another key,"
+                " for another file or name, or changed; seal it again with 'config seal'",
+            )
+    return plugin
+
+
+def place(file_name: str, pointer: Pointer) -> str:
+    """What a sealed value is bound to: the file name and the key it stands under."""
+    return f"{file_name}|{'.'.join(map(str, pointer))}"
+
+
+def sealed_values(value: object, pointer: Pointer = ()) -> Iterator[tuple[Pointer, Sealed]]:
+    """Every sealed value below `value`, with its path."""
+    if isinstance(value, Sealed):
+        yield pointer, value
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from sealed_values(part, (*pointer, key))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from sealed_values(part, (*pointer, index))
+
+
+def _route(entry: Entry, shop: Workshop) -> Plugin | None:
+    return RouteBuilder(entry.value, shop.names, shop.reserved, entry.fault, entry.script).build()
+
+
+def _role(entry: Entry, _shop: Workshop) -> Plugin:
+    authorities = []
+    for index, given in enumerate(entry.value["authorities"]):
+        try:
+            regex = re.compile(given["regex"])
+        except re.error as error:
+            entry.fault(("authorities", index, "regex"), f"not a regular expression: {error}")
+            continue
+        methods = frozenset(method.upper() for method in given["methods"])
+        authorities.append(Authority(regex=regex, methods=methods))
+    return Role(
+        name=entry.value["name"],
+        authorities=tuple(authorities),
+        static_routing=entry.value.get("static_routing", False),
+    )
+
+
+def _account(entry: Entry, _shop: Workshop) -> Plugin:
+    value = entry.value
+    if "role" in value and "roles" in value:
+        entry.fault(("role",), "give 'role' or 'roles', not both")
+    return Account(
+        username=value["username"],
+        roles=tuple(value.get("roles") or ([value["role"]] if "role" in value else [])),
+        api_key_sha256=(value.get("api_key_hash") or "").removeprefix("sha256:") or None,
+        expires_at=_end(entry) if "expire_days" in value and "api_key_hash" in value else None,
+    )
+
+
+def _end(entry: Entry) -> datetime | None:
+    """When the account ends, or None with a fault noted."""
+    try:
+        start = datetime.fromisoformat(entry.value["created_at"])
+    except (KeyError, ValueError):
+        entry.fault(("expire_days",), "expire_days needs 'created_at', as in 2026-11-22T10:00:00Z")
+        return None
+    aware = start if start.tzinfo else start.replace(tzinfo=UTC)
+    return aware + timedelta(days=entry.value["expire_days"])
+
+
+_MAKERS: Mapping[str, Callable[[Entry, Workshop], Plugin | None]] = {
+    "Lambda": _lambda,
+    "Config": _config,
+    "Routing": _route,
+    "Role": _role,
+    "Account": _account,
+}
+
+
+def _validatable(value: Any) -> Any:
+    """The value with our tagged ones as text, which is all that JSON Schema has to know of them."""
+    if isinstance(value, Mapping):
+        return {key: _validatable(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_validatable(part) for part in value]
+    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)

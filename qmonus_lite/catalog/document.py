@@ -1,0 +1,204 @@
+"""The one door to YAML: a file becomes plain values that remember their lines.
+
+Refused with line and column: a second document, duplicate keys, aliases, tags other than ours.
+Tags of ours are `!env NAME` and `!sealed TEXT`; they become values of these classes.
+"""
+
+import datetime
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.scalarstring import LiteralScalarString
+
+from qmonus_lite.errors import BadPlace, Fault
+
+#: A path into a document: keys and indexes.
+Pointer = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Env:
+    """`!env NAME`: the value of an environment variable, read at use."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """`!sealed TEXT`: a value encrypted for its place."""
+
+    text: str
+
+
+class BadDocument(Exception):
+    """A file that is not usable YAML; `fault` says where."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        super().__init__(str(fault))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A block of text inside a document, such as a script."""
+
+    text: str
+    #: Line of its first character, from 1, and the columns it is indented by.
+    line: int
+    indent: int
+
+
+class Document:
+    """One parsed YAML file."""
+
+    def __init__(self, file: str, source: str) -> None:
+        """Parse; raises BadDocument."""
+        self.file = file
+        self.source = source
+        self._tree = _load(file, source)
+        #: The file's content as plain dicts, lists, scalars, `Env` and `Sealed`.
+        self.value: Any = self._plain(self._tree, ())
+
+    def place(self, pointer: Pointer) -> tuple[int, int]:
+        """Line and column, from 1, of what `pointer` leads to (or of its nearest parent)."""
+        node, spot = self._tree, (0, 0)
+        for step in pointer:
+            try:
+                spot = _spot(node, step)
+                node = node[step]
+            except (KeyError, IndexError, TypeError):
+                break
+        return spot[0] + 1, spot[1] + 1
+
+    def fault(self, pointer: Pointer, message: str) -> Fault:
+        """A fault at a place of this document."""
+        line, column = self.place(pointer)
+        return Fault(self.file, line, column, message)
+
+    def block(self, pointer: Pointer) -> Block | None:
+        """The literal block (`|`) at `pointer`, or None when it is written in another way."""
+        node = self._tree
+        for step in pointer[:-1]:
+            node = node[step]
+        text = node[pointer[-1]]
+        if not isinstance(text, LiteralScalarString):
+            return None
+        # The block's text starts on the line after its indicator, at the first used column.
+        line = node.lc.value(pointer[-1])[0] + 1
+        lines = self.source.splitlines()[line:]
+        used = next((entry for entry in lines if entry.strip()), "")
+        return Block(text=str(text), line=line + 1, indent=len(used) - len(used.lstrip(" ")))
+
+    def _plain(self, node: Any, pointer: Pointer) -> Any:
+        if isinstance(node, TaggedScalar):
+            return self._tagged(node, pointer)
+        if isinstance(node, (CommentedMap, CommentedSeq)) and node.tag.value is not None:
+            raise BadDocument(self.fault(pointer, f"tag {node.tag.value!r} is not one of ours"))
+        if isinstance(node, CommentedMap):
+            return {
+                self._key(key, pointer): self._plain(value, (*pointer, key))
+                for key, value in node.items()
+            }
+        if isinstance(node, CommentedSeq):
+            return [self._plain(value, (*pointer, index)) for index, value in enumerate(node)]
+        return _scalar(node)
+
+    def _key(self, key: object, pointer: Pointer) -> str:
+        if not isinstance(key, str):
+            fault = self.fault(pointer, f"key {key!r} is not text; put it in quotes")
+            raise BadDocument(fault)
+        return str(key)
+
+    def _tagged(self, node: TaggedScalar, pointer: Pointer) -> Env | Sealed:
+        tag, text = node.tag.value, str(node.value)
+        if tag == "!env" and text:
+            return Env(text)
+        if tag == "!sealed" and text:
+            return Sealed(text)
+        expected = "expected '!env NAME' or '!sealed TEXT'"
+        raise BadDocument(self.fault(pointer, f"tag {tag!r}: {expected}"))
+
+
+def _reader() -> YAML:
+    reader = YAML(typ="rt")
+    reader.preserve_quotes = True
+    reader.width = 1 << 16
+    return reader
+
+
+def _load(file: str, source: str) -> Any:
+    try:
+        for event in _reader().parse(source):
+            if isinstance(event, AliasEvent):
+                mark = event.start_mark
+                reason = "an alias (*name); write the value out instead"
+                raise BadDocument(Fault(file, mark.line + 1, mark.column + 1, reason))
+        return _reader().load(source)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        reason = " ".join((error.problem or "cannot be read").split())
+        raise BadDocument(Fault(file, line, column, f"not usable YAML: {reason}")) from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BadDocument(Fault(file, 1, 1, f"not usable YAML: {reason}")) from None
+
+
+def _spot(node: Any, step: str | int) -> tuple[int, int]:
+    if isinstance(node, CommentedMap):
+        line, column = node.lc.key(step)
+    else:
+        line, column = node.lc.item(step)
+    return line, column
+
+
+def _scalar(node: Any) -> Any:
+    """A scalar without the round-trip class around it."""
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    if isinstance(node, datetime.date):
+        return node.isoformat()
+    return node
+
+
+def read_values(path: Path) -> dict[str, object]:
+    """A settings file: one mapping of names to values; raises BadPlace."""
+    try:
+        document = Document(str(path), path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadPlace(f"--config={path}: cannot be read: {error}") from None
+    except BadDocument as error:
+        raise BadPlace(str(error)) from None
+    if not isinstance(document.value, Mapping):
+        raise BadPlace(f"--config={path}: expected a mapping of names to values")
+    return dict(document.value)
+
+
+def replace_scalars(source: str, new: Mapping[Pointer, Sealed]) -> str:
+    """The YAML text with these scalars replaced, comments and layout kept as far as they can be."""
+    writer = _reader()
+    tree = writer.load(source)
+    for pointer, value in new.items():
+        node = tree
+        for step in pointer[:-1]:
+            node = node[step]
+        tagged = TaggedScalar(value=value.text, style=None, tag="!sealed")
+        node[pointer[-1]] = tagged
+    out = io.StringIO()
+    writer.dump(tree, out)
+    return out.getvalue()
+
+
+def dump(value: Mapping[str, Any] | Sequence[Any]) -> str:
+    """Plain values as YAML text."""
+    out = io.StringIO()
+    _reader().dump(value, out)
+    return out.getvalue()

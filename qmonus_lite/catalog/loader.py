@@ -1,0 +1,193 @@
+"""Plugin folders -> a catalog, or every fault of every file at once.
+
+Any `.yml` or `.yaml` below a folder counts, hidden ones left out. Nothing is taken over unless all
+of it is sound.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qmonus_lite.auth.account import EVERYTHING, Account, Role
+from qmonus_lite.catalog.builders import Entry, Workshop, build
+from qmonus_lite.catalog.document import BadDocument, Document, Pointer
+from qmonus_lite.catalog.kinds import KINDS, Kind, tell
+from qmonus_lite.catalog.plugins import (
+    Catalog,
+    ConfigPlugin,
+    LambdaPlugin,
+    Listed,
+    Plugin,
+    Route,
+    Unsupported,
+)
+from qmonus_lite.errors import BadPlugins, Fault
+from qmonus_lite.scripting.origin import remember_source
+
+#: Bytes of the largest plugin file that is read.
+MOST_BYTES = 256 << 10
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plugin and where it stands."""
+
+    plugin: Plugin
+    document: Document
+    pointer: Pointer
+    kind: str
+
+    @property
+    def name(self) -> str:
+        """What the plugin is called."""
+        if isinstance(self.plugin, Account):
+            return self.plugin.username
+        return self.plugin.template.text if isinstance(self.plugin, Route) else self.plugin.name
+
+
+def files(folders: Sequence[Path]) -> Iterator[Path]:
+    """The plugin files below the folders, in a stable order."""
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            shown = not any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if shown and path.suffix in {".yml", ".yaml"} and path.is_file():
+                yield path
+
+
+class Loader:
+    """Loads one set of folders."""
+
+    def __init__(self, folders: Sequence[Path], shop: Workshop) -> None:
+        self._folders = tuple(folders)
+        self._shop = shop
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The plugin folders."""
+        return self._folders
+
+    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Path, modification time and size of every plugin file: differs when one changed."""
+        found = []
+        for path in files(self._folders):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue
+            found.append((str(path), status.st_mtime_ns, status.st_size))
+        return tuple(found)
+
+    def load(self) -> Catalog:
+        """The catalog of the folders as they are now; raises BadPlugins with every fault."""
+        faults: list[Fault] = []
+        found: list[Found] = []
+        print_ = hashlib.sha256()
+        for path in files(self._folders):
+            try:
+                document = _read(path)
+                print_.update(f"{path}\0{document.source}\0".encode())
+                found += self._build(document, faults)
+            except BadDocument as error:
+                faults.append(error.fault)
+        faults += _clashes(found)
+        faults += _missing_roles(found)
+        if faults:
+            raise BadPlugins(sorted(faults))
+        return _catalog(found, print_.hexdigest())
+
+    def _build(self, document: Document, faults: list[Fault]) -> Iterator[Found]:
+        kind = tell(document.value)
+        if isinstance(kind, str):
+            name = str(document.value.get("name", Path(document.file).stem))
+            yield Found(Unsupported(name=name, kind=kind), document, (), kind)
+            return
+        if kind is None:
+            faults.append(document.fault((), _no_kind(document.value)))
+            return
+        remember_source(document.file, document.source)
+        for pointer, value in _entries(document, kind):
+            entry = Entry(document, kind, pointer, value)
+            if plugin := build(entry, self._shop):
+                yield Found(plugin, document, pointer, kind.name)
+            faults += entry.faults
+
+
+def _read(path: Path) -> Document:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise BadDocument(Fault(str(path), 1, 1, f"cannot be read: {error.strerror}")) from None
+    try:
+        source = raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise BadDocument(Fault(str(path), line, 1, "is not UTF-8 text")) from None
+    if len(raw) > MOST_BYTES:
+        fault = Fault(str(path), 1, 1, f"is larger than {MOST_BYTES >> 10} KiB; split it")
+        raise BadDocument(fault)
+    return Document(str(path), source)
+
+
+def _entries(document: Document, kind: Kind) -> Iterator[tuple[Pointer, object]]:
+    if not kind.listed:
+        yield (), document.value
+        return
+    for index, value in enumerate(document.value):
+        yield (index,), value
+
+
+def _no_kind(value: object) -> str:
+    if value is None:
+        return "the file is empty"
+    shapes = "; ".join(f"{kind.name}: {kind.shape}" for kind in KINDS.values())
+    return f"no kind of plugin has this shape; known are {shapes}"
+
+
+def _clashes(found: Sequence[Found]) -> Iterator[Fault]:
+    """A fault for every plugin whose kind and name another one has already."""
+    first: dict[tuple[str, str], Found] = {}
+    for one in found:
+        if isinstance(one.plugin, Unsupported):
+            continue
+        other = first.setdefault((one.kind, one.name), one)
+        if other is not one:
+            line = other.document.place(other.pointer)[0]
+            message = f"{one.kind} {one.name!r} exists already, at {other.document.file}:{line}"
+            yield one.document.fault((*one.pointer, "name"), message)
+
+
+def _missing_roles(found: Sequence[Found]) -> Iterator[Fault]:
+    roles = {one.name for one in found if isinstance(one.plugin, Role)} | {EVERYTHING.name}
+    for one in found:
+        if isinstance(one.plugin, Account):
+            for role in one.plugin.roles:
+                if role not in roles:
+                    message = f"account {one.name!r} has role {role!r}, which no plugin defines"
+                    yield one.document.fault((*one.pointer, "roles"), message)
+
+
+def _catalog(found: Sequence[Found], fingerprint: str) -> Catalog:
+    lambdas: dict[str, list[LambdaPlugin]] = {}
+    for one in found:
+        if isinstance(one.plugin, LambdaPlugin):
+            lambdas.setdefault(one.plugin.event, []).append(one.plugin)
+    plugins = [one.plugin for one in found]
+    return Catalog(
+        lambdas={
+            event: tuple(sorted(handlers, key=lambda one: one.name))
+            for event, handlers in lambdas.items()
+        },
+        configs={one.name: one for one in plugins if isinstance(one, ConfigPlugin)},
+        routes=tuple(one for one in plugins if isinstance(one, Route)),
+        roles={one.name: one for one in plugins if isinstance(one, Role)},
+        accounts={one.username: one for one in plugins if isinstance(one, Account)},
+        listed=tuple(
+            Listed(file=one.document.file, kind=_kind(one), name=one.name) for one in found
+        ),
+        fingerprint=fingerprint,
+    )
+
+
+def _kind(one: Found) -> str:
+    return f"{one.kind} (not supported)" if isinstance(one.plugin, Unsupported) else one.kind

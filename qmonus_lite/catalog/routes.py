@@ -1,0 +1,109 @@
+"""From one entry of a routing file to a `Route`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qmonus_lite.catalog.document import Pointer
+from qmonus_lite.catalog.kinds import ROUTING
+from qmonus_lite.catalog.plugins import MethodSpec, Route
+from qmonus_lite.pathtemplate import BadTemplate, PathTemplate
+from qmonus_lite.schema import BadSchema, Schema
+from qmonus_lite.scripting.compiler import Script, compile_body
+from qmonus_lite.scripting.origin import Origin
+
+_PARTS = ("headers", "params", "resources", "body")
+_METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "OPTIONS"})
+
+Noted = Callable[[Pointer, str], None]
+Compiling = Callable[[str, str, Callable[[str, Origin], Script]], Script | None]
+
+
+class RouteBuilder:
+    """Builds one route; faults are noted through `fault`."""
+
+    def __init__(
+        self,
+        value: Mapping[str, Any],
+        names: Mapping[str, object],
+        reserved: Callable[[PathTemplate], str | None],
+        fault: Noted,
+        script: Compiling,
+    ) -> None:
+        self._value = value
+        self._names = names
+        self._reserved = reserved
+        self._fault = fault
+        self._script = script
+
+    def build(self) -> Route | None:
+        """The route, or None when its paths cannot be used."""
+        proxy, target = self._value["proxy"], self._value.get("target", {})
+        public = self._template(("proxy", "path"), proxy["path"])
+        behind = self._template(("target", "path"), target.get("path", proxy["path"]))
+        if public is None or behind is None:
+            return None
+        if reason := self._reserved(public):
+            self._fault(("proxy", "path"), f"{public.text!r} {reason}")
+        if foreign := set(behind.names) - set(public.names):
+            names = ", ".join(sorted(foreign))
+            self._fault(("target", "path"), f"names {names}, which proxy.path does not have")
+        authorization = proxy.get("authorization", {})
+        return Route(
+            template=public,
+            needs_account=authorization.get("auth_mode", "axis") != "none",
+            authorities=tuple(self._value["authorities"]),
+            target=behind,
+            target_scheme=target.get("scheme", "http").rstrip(":"),
+            methods=self._methods(),
+            request_script=self._hook("request_forbidden_process"),
+            response_script=self._hook("response_forbidden_process"),
+        )
+
+    def _template(self, pointer: Pointer, text: str) -> PathTemplate | None:
+        try:
+            return PathTemplate.parse(text)
+        except BadTemplate as error:
+            self._fault(pointer, str(error))
+            return None
+
+    def _hook(self, key: str) -> Script | None:
+        if key not in self._value:
+            return None
+        given = ROUTING.scripts[key].given
+        return self._script(
+            key,
+            self._value["proxy"]["path"],
+            lambda text, origin: compile_body(text, origin, self._names, given),
+        )
+
+    def _methods(self) -> dict[str, MethodSpec]:
+        methods: dict[str, MethodSpec] = {}
+        for index, spec in enumerate(self._value.get("spec", [])):
+            method = spec["method"].upper()
+            if method not in _METHODS:
+                self._fault(("spec", index, "method"), f"{method!r} is not an HTTP method of ours")
+            if method in methods:
+                self._fault(("spec", index, "method"), f"{method} is described twice")
+            methods[method] = self._spec(index, method, spec)
+        return methods
+
+    def _spec(self, index: int, method: str, spec: Mapping[str, Any]) -> MethodSpec:
+        schema = spec.get("schema", {})
+        normal = schema.get("response", {}).get("normal", {})
+        return MethodSpec(
+            method=method,
+            command=spec.get("command", ""),
+            usage=spec.get("usage", ""),
+            schemas=self._schemas(index, schema.get("request", {})),
+            normal_codes=tuple(normal.get("codes", [200])),
+        )
+
+    def _schemas(self, index: int, request: Mapping[str, Any]) -> dict[str, Schema]:
+        schemas: dict[str, Schema] = {}
+        for part in (part for part in _PARTS if part in request):
+            at: Pointer = ("spec", index, "schema", "request", part)
+            try:
+                schemas[part] = Schema(request[part])
+            except BadSchema as error:
+                self._fault((*at, *error.pointer), f"not a usable JSON Schema: {error}")
+        return schemas

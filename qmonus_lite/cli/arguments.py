@@ -1,0 +1,71 @@
+"""Arguments: `--name=value` (or `--name value`), underscore and dash alike, and plain words."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qmonus_lite import settings
+from qmonus_lite.catalog.document import read_values
+from qmonus_lite.errors import BadSetting
+from qmonus_lite.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What stood behind the command."""
+
+    #: Flags by name, underscores throughout.
+    flags: Mapping[str, str]
+    words: tuple[str, ...]
+    #: The same as they were typed.
+    typed: tuple[str, ...]
+
+    @property
+    def wants_help(self) -> bool:
+        """Whether --help was among them."""
+        return "help" in self.flags
+
+    def settings(self, environ: Mapping[str, str], own: Collection[str] = ()) -> Settings:
+        """The settings they make with environment and --config; `own` flags are the command's.
+
+        Raises Refused.
+        """
+        given = {name: value for name, value in self.flags.items() if name not in own}
+        file = given.pop("config", None) or environ.get("QMONUS_LITE_CONFIG")
+        values = read_values(Path(file)) if file else {}
+        environ = {name: v for name, v in environ.items() if name != "QMONUS_LITE_CONFIG"}
+        return settings.resolve(
+            flags=given, environ=environ, file_values=values, file_name=file or ""
+        )
+
+
+def parse(typed: Sequence[str]) -> Arguments:
+    """Read arguments; raises BadSetting for a flag without a value or given twice."""
+    flags: dict[str, str] = {}
+    words: list[str] = []
+    rest = list(typed)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            words.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        known = name.replace("-", "_")
+        if known != "help" and not equals:
+            value = _next_value(known, rest)
+        if known in flags:
+            raise BadSetting(f"--{known}: given twice")
+        flags[known] = value
+    return Arguments(flags=flags, words=tuple(words), typed=tuple(typed))
+
+
+def _next_value(name: str, rest: list[str]) -> str:
+    if name not in settings.NAMES and name not in COMMAND_FLAGS:
+        raise settings.unknown(name, f"--{name}")
+    if not rest or rest[0].startswith("--"):
+        raise BadSetting(f"--{name}: needs a value, as in --{name}=VALUE")
+    return rest.pop(0)
+
+
+#: Flags of single commands, which are no settings.
+COMMAND_FLAGS = frozenset({"config", "roles", "event"})

@@ -1,0 +1,64 @@
+"""`qmonus-lite`: finds the command, runs it, and turns what was refused into one clear message."""
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from qmonus_lite import __version__, settings
+from qmonus_lite.cli import accounts, arguments, help, plugins, secrets, serve
+from qmonus_lite.cli.command import Command
+from qmonus_lite.errors import BadPlugins, BadSetting, Refused
+
+COMMANDS: Mapping[str, Command] = {
+    **serve.COMMANDS,
+    **plugins.COMMANDS,
+    **accounts.COMMANDS,
+    **secrets.COMMANDS,
+}
+
+#: Exit status of what was refused.
+REFUSED = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; gives the exit status."""
+    typed = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(typed)
+    except BadPlugins as error:
+        print(f"qmonus-lite: {len(error.faults)} fault(s) in plugins:\n{error}", file=sys.stderr)
+    except Refused as error:
+        print(f"qmonus-lite: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return REFUSED
+
+
+def _run(typed: list[str]) -> int:
+    if typed[:1] == ["--version"]:
+        print(f"qmonus-lite {__version__}")
+        return 0
+    if typed[:1] in (["--help"], ["-h"], ["help"]):
+        print(help.overview(COMMANDS))
+        return 0
+    name = typed.pop(0) if typed and not typed[0].startswith("-") else "up"
+    if name not in COMMANDS:
+        raise BadSetting(f"no command {name!r}; there are: {', '.join(COMMANDS)}")
+    command = COMMANDS[name]
+    given = arguments.parse(typed)
+    if given.wants_help:
+        print(help.page(name, command))
+        return 0
+    _check_flags(name, command, given)
+    return command.run(given)
+
+
+def _check_flags(name: str, command: Command, given: arguments.Arguments) -> None:
+    """Refuse flags that this command has no use for, so that none is silently ignored."""
+    own = {flag.removeprefix("--").partition("=")[0] for flag in command.own_flags}
+    for flag in given.flags:
+        if flag in own or flag == "config":
+            continue
+        if flag not in settings.NAMES:
+            raise settings.unknown(flag, f"--{flag}")
+        if command.flags is not None and flag not in command.flags:
+            raise BadSetting(f"--{flag}: {name} has no use for it; see qmonus-lite {name} --help")

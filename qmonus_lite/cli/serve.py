@@ -1,0 +1,72 @@
+"""`up`, `apigw`, `lambda`: the processes that serve."""
+
+import asyncio
+import os
+import sys
+
+from qmonus_lite import log
+from qmonus_lite.cli.arguments import Arguments
+from qmonus_lite.cli.command import Command, no_words
+from qmonus_lite.clock import Clock
+from qmonus_lite.compose import compose_apigw, compose_worker
+from qmonus_lite.settings import Settings
+from qmonus_lite.supervisor import Child, supervise
+
+
+def _begin(arguments: Arguments) -> Settings:
+    no_words(arguments)
+    settings = arguments.settings(os.environ)
+    log.configure(
+        style=settings.log_format, level=settings.log_level, clock=Clock(settings.timezone)
+    )
+    make_default_folder(settings)
+    return settings
+
+
+def make_default_folder(settings: Settings) -> None:
+    """Make the plugin folder that nobody named; a named one has to be there."""
+    usable = settings.root.is_dir() and os.access(settings.root, os.W_OK)
+    if settings.plugins_base_dirs == ("plugins",) and usable:
+        settings.plugin_dirs[0].mkdir(exist_ok=True)
+
+
+def up(arguments: Arguments) -> int:
+    """One APIGW and its workers, as children that are started again when they die."""
+    settings = _begin(arguments)
+    first = settings.lambda_port
+    workers = [
+        _child(f"lambda-{port}", "lambda", arguments, f"--lambda_port={port}")
+        for port in range(first, first + settings.lambda_processes)
+    ]
+    apigw = _child("apigw", "apigw", arguments)
+    return asyncio.run(supervise(apigw, workers, drain_timeout=settings.drain_timeout))
+
+
+def _child(name: str, command: str, arguments: Arguments, *more: str) -> Child:
+    """A child with our flags; `more` takes the place of flags of the same names."""
+    replaced = {flag.partition("=")[0].removeprefix("--") for flag in more}
+    same = [f"--{key}={value}" for key, value in arguments.flags.items() if key not in replaced]
+    return Child(name=name, argv=(sys.executable, "-m", "qmonus_lite", command, *same, *more))
+
+
+def apigw(arguments: Arguments) -> int:
+    """One APIGW."""
+    server = compose_apigw(_begin(arguments), os.environ, _say)
+    return 0 if asyncio.run(server.serve()) else 1
+
+
+def worker(arguments: Arguments) -> int:
+    """One Lambda worker."""
+    server = compose_worker(_begin(arguments), os.environ)
+    return 0 if asyncio.run(server.serve()) else 1
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+COMMANDS = {
+    "up": Command(run=up, summary="start an APIGW and its Lambda workers", flags=None),
+    "apigw": Command(run=apigw, summary="start an APIGW alone", flags=None),
+    "lambda": Command(run=worker, summary="start a Lambda worker alone", flags=None),
+}

@@ -1,0 +1,77 @@
+"""The data directory: mode 0700, its keys, and the lock that keeps a second APIGW out."""
+
+import base64
+import fcntl
+import os
+import secrets
+from pathlib import Path
+
+from qmonus_lite.errors import BadPlace
+
+#: Bytes of randomness in every key that we make.
+KEY_BYTES = 32
+
+
+class DataDir:
+    """A directory for state that only its owner can read."""
+
+    def __init__(self, path: Path) -> None:
+        """Make or check the directory; raises BadPlace."""
+        self.path = path
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.chmod(0o700)
+        except OSError as error:
+            raise BadPlace(
+                f"--data_dir={path}: cannot be made or owned: {error.strerror};"
+                " choose a directory that this user may write to"
+            ) from None
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise BadPlace(f"--data_dir={path}: not writable for this user")
+
+    def key(self, name: str) -> bytes:
+        """The key in the file `name`, made at first use; the file is 0400.
+
+        Two processes that start at once get the same key: the file appears whole, by a link.
+        """
+        place = self.path / name
+        if not place.exists():
+            draft = self.path / f".{name}.{secrets.token_hex(8)}"
+            draft.touch(mode=0o600)
+            draft.write_bytes(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
+            draft.chmod(0o400)
+            try:
+                os.link(draft, place)
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        try:
+            return base64.b64decode(place.read_bytes(), validate=False)
+        except (OSError, ValueError) as error:
+            raise BadPlace(f"{place}: not a usable key: {error}") from None
+
+    def write_private(self, name: str, text: str) -> Path:
+        """Put a file of mode 0600 in place, whole; gives its path."""
+        place = self.path / name
+        draft = self.path / f".{name}.{secrets.token_hex(8)}"
+        draft.touch(mode=0o600)
+        draft.write_text(text)
+        draft.replace(place)
+        return place
+
+    def lock(self) -> int:
+        """Take the directory for this process; raises BadPlace when another APIGW has it.
+
+        The lock goes with the process, however it ends.
+        """
+        place = self.path / "apigw.lock"
+        descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise BadPlace(
+                f"--data_dir={self.path}: another APIGW runs on it; stop that one or choose another"
+            ) from None
+        return descriptor

@@ -1,0 +1,180 @@
+"""One error tree: what can go wrong, and with which HTTP status a client hears of it.
+
+    QmonusLiteError
+      Refused                    a process or command does not start; exit status 2
+        BadSetting               a flag, an environment variable or a key of --config
+        BadPlugins               plugin files, with every fault
+        BadPlace                 a directory, file, key or port that cannot be used
+      Problem                    a request does not go on; carries its HTTP status
+        BadRequest 400, Unauthorized 401, Forbidden 403, NotFound 404, MethodNotAllowed 405,
+        Conflict 409, LengthRequired 411, PreconditionFailed 412, TooLarge 413,
+        Unprocessable 422, InternalFault 500, BadGateway 502, Unavailable 503,
+        GatewayTimeout 504, InsufficientStorage 507
+      Terminated                 a plugin ended the request with an answer of its own
+
+`Problem.detail` reaches the client: it never holds a secret or the text of an unknown exception.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+
+class QmonusLiteError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+
+class Refused(QmonusLiteError):
+    """Something stands in the way of a start; the message says what, where and what to do."""
+
+
+class BadSetting(Refused):
+    """A flag, environment variable or configuration key is unknown or unusable."""
+
+
+class BadPlace(Refused):
+    """A directory, file, key or port cannot be used."""
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One thing wrong with one plugin file."""
+
+    #: Path of the plugin file as the user can open it.
+    file: str
+    #: Line and column, both counted from 1.
+    line: int
+    column: int
+    #: What is wrong, and what was expected.
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+class BadPlugins(Refused):
+    """Plugin files hold faults; `faults` has all of them, in the order of their files."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+class Problem(QmonusLiteError):
+    """A request ends here: RFC 9457 `status`, `title` and `detail`, and headers for the answer."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+        self.detail = detail
+        self.headers = dict(headers or {})
+        super().__init__(detail)
+
+
+class BadRequest(Problem):
+    """The request itself is at fault."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+class Unauthorized(Problem):
+    """No credential, or one that is not valid."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="qmonus-lite"'})
+
+
+class Forbidden(Problem):
+    """A known account without the right, or a place that nobody may write to."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
+class NotFound(Problem):
+    """Nothing is served at this path."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class MethodNotAllowed(Problem):
+    """The path exists, the method does not."""
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+
+    def __init__(self, method: str, allowed: Sequence[str]) -> None:
+        allow = ", ".join(sorted(allowed))
+        super().__init__(
+            f"{method} is not offered here; offered: {allow}", headers={"Allow": allow}
+        )
+
+
+class Conflict(Problem):
+    """What is on disk does not allow it (a directory in the file's place, for example)."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class LengthRequired(Problem):
+    """A body without Content-Length and not chunked."""
+
+    status = HTTPStatus.LENGTH_REQUIRED
+
+
+class PreconditionFailed(Problem):
+    """A condition of the client (`If-None-Match: *`) does not hold."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+
+
+class TooLarge(Problem):
+    """A body above the limit."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class Unprocessable(Problem):
+    """A body that is not what its digest says."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class InternalFault(Problem):
+    """Our fault; the log has the reason under the request id."""
+
+
+class BadGateway(Problem):
+    """A backend or the Lambda worker answered something unusable."""
+
+    status = HTTPStatus.BAD_GATEWAY
+
+
+class Unavailable(Problem):
+    """Not now; `Retry-After` says when to try again, in seconds."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def __init__(self, detail: str, *, retry_after: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+class GatewayTimeout(Problem):
+    """A backend or script took longer than it may."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
+
+
+class InsufficientStorage(Problem):
+    """The disk has no room for it."""
+
+    status = HTTPStatus.INSUFFICIENT_STORAGE
+
+
+class Terminated(QmonusLiteError):
+    """A plugin ended the request with this status and output, which are sent as given."""
+
+    def __init__(self, code: int, output: object) -> None:
+        self.code = code
+        self.output = output
+        super().__init__(f"terminated with {code}")

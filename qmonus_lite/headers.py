@@ -1,0 +1,96 @@
+"""Header fields by name, in whatever case the name is asked for.
+
+A dict, so it is plain JSON and goes wherever a dict goes. Names are kept in one form,
+`X-Auth-Token`, as Tornado has them; a field that came several times is one value with commas.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, TypeVar, overload
+
+D = TypeVar("D")
+
+
+@lru_cache(maxsize=1000)
+def canonical(name: str) -> str:
+    """`X-Auth-Token` for `x-auth-token`."""
+    return "-".join(word.capitalize() for word in name.split("-"))
+
+
+def _key(name: object) -> Any:
+    # A dict may be asked for anything: what is no text is simply not there.
+    return canonical(name) if isinstance(name, str) else name
+
+
+class Headers(dict[str, str]):
+    """A dict of text by header name that looks names up without regard to case."""
+
+    def __init__(self, *given: Any, **more: str) -> None:
+        super().__init__()
+        self.update(*given, **more)
+
+    @classmethod
+    def combined(cls, fields: Iterable[tuple[str, str]]) -> "Headers":
+        """From fields as they stand in a message; values of one name are joined with a comma."""
+        headers = cls()
+        for name, value in fields:
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return headers
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(_key(name))
+
+    def __setitem__(self, name: str, value: str) -> None:
+        super().__setitem__(_key(name), value)
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(_key(name))
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(_key(name))
+
+    @overload
+    def get(self, name: str, default: None = None, /) -> str | None: ...
+    @overload
+    def get(self, name: str, default: str, /) -> str: ...
+    @overload
+    def get(self, name: str, default: D, /) -> str | D: ...
+    def get(self, name: str, default: Any = None, /) -> Any:
+        return super().get(_key(name), default)
+
+    @overload
+    def pop(self, name: str, /) -> str: ...
+    @overload
+    def pop(self, name: str, default: str, /) -> str: ...
+    @overload
+    def pop(self, name: str, default: D, /) -> str | D: ...
+    def pop(self, name: str, /, *default: Any) -> Any:
+        return super().pop(_key(name), *default)
+
+    def setdefault(self, name: str, default: Any = None, /) -> Any:
+        return super().setdefault(_key(name), default)
+
+    def update(self, *given: Any, **more: str) -> None:
+        for name, value in dict(*given, **more).items():
+            self[name] = value
+
+    def copy(self) -> "Headers":
+        return Headers(self)
+
+    def __or__(self, other: Any) -> Any:
+        return _joined(self, other)
+
+    def __ror__(self, other: Any) -> Any:
+        return _joined(other, self)
+
+    def __ior__(self, other: Any) -> Any:
+        self.update(other)
+        return self
+
+
+def _joined(first: Any, second: Any) -> Any:
+    if not isinstance(first, dict) or not isinstance(second, dict):
+        return NotImplemented
+    joined = Headers(first)
+    joined.update(second)
+    return joined

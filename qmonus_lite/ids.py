@@ -1,0 +1,17 @@
+"""Identifiers of uploads, events and requests: UUIDs of version 7, so they sort by time.
+
+Layout: RFC 9562, section 5.7 (48 bits of Unix milliseconds, then random bits).
+"""
+
+import os
+import time
+import uuid
+
+
+def new_id() -> str:
+    """A fresh UUIDv7 in its usual text form, 36 characters."""
+    millis = time.time_ns() // 1_000_000
+    value = (millis & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10))
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return str(uuid.UUID(int=value))

@@ -1,0 +1,1 @@
+"""One event's handlers: in order, each seeing what the one before changed."""

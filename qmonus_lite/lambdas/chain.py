@@ -1,0 +1,105 @@
+"""The chain: all handlers of one event, then the events that follow from how they ended."""
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from qmonus_lite.catalog.opening import Opener
+from qmonus_lite.catalog.plugins import Catalog, LambdaPlugin
+from qmonus_lite.events.outcome import Outcome
+from qmonus_lite.lambdas.event import Event
+from qmonus_lite.lambdas.handle import Handle, Termination
+from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.runner import Runner, ScriptRaised
+
+logger = logging.getLogger(__name__)
+
+#: Events that may follow one another; a chain that leads back to itself ends here.
+MOST_DEEP = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """Runs the handlers of one plugin set."""
+
+    catalog: Catalog
+    runner: Runner
+    opener: Opener
+    depth: int = 0
+
+    async def run(self, name: str, data: dict[str, Any]) -> Outcome:
+        """What the handlers of event `name` make of `data`; never raises for what they do."""
+        event = Event(data)
+        ran: list[str] = []
+        end: Termination | None = None
+        for plugin in self.catalog.lambdas.get(name, ()):
+            ran.append(plugin.name)
+            end = await self._handle(plugin, event)
+            if end is not None:
+                break
+        return self._outcome(end, event, ran)
+
+    async def _handle(self, plugin: LambdaPlugin, event: Event) -> Termination | None:
+        """Run one handler and what follows from it; how the chain ends, if it does."""
+        handle = Handle()
+        function = plugin.script.function
+        try:
+            await self.runner.run(
+                plugin.script,
+                lambda: function(event, handle),
+                self._surroundings(),
+                timeout=plugin.timeout,
+            )
+        except ScriptRaised as error:
+            return await self._failed(plugin, event, error)
+        end = handle.termination
+        if plugin.success and (end is None or end.code < 400):
+            return await self._follow(plugin.success, event) or end
+        return end
+
+    async def _failed(self, plugin: LambdaPlugin, event: Event, error: ScriptRaised) -> Termination:
+        """The end that a raising handler makes, or the one that its `failure` event puts there."""
+        output = error.reason if error.body is None else error.body
+        end = Termination(code=error.code if 400 <= error.code <= 599 else 500, output=output)
+        return (await self._follow(plugin.failure, event) or end) if plugin.failure else end
+
+    async def _follow(self, name: str, event: Event) -> Termination | None:
+        """Run the event that follows; how its handlers ended, if they did."""
+        if self.depth >= MOST_DEEP:
+            reason = f"more than {MOST_DEEP} events follow one another; the last is {name}"
+            logger.error("%s", reason, extra={"action": "chain_too_deep", "event_name": name})
+            return Termination(code=500, output=reason)
+        outcome = await self._below().run(name, event)
+        event.update(outcome.event)
+        ended = outcome.refused or outcome.output is not None
+        return Termination(code=outcome.code, output=outcome.output) if ended else None
+
+    def _below(self) -> "Chain":
+        return Chain(
+            catalog=self.catalog, runner=self.runner, opener=self.opener, depth=self.depth + 1
+        )
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            config=lambda name: self.opener.values(self.catalog, name),
+            publish=self._below().run,
+        )
+
+    def _outcome(self, end: Termination | None, event: Event, ran: list[str]) -> Outcome:
+        """The outcome in values that JSON can hold; a plugin that left others has failed."""
+        code, output = (end.code, end.output) if end else (200, None)
+        try:
+            event_left = json.loads(json.dumps(event, allow_nan=False))
+            output = json.loads(json.dumps(output, allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
+            names = ", ".join(ran)
+            logger.error(
+                "%s left something that JSON cannot hold: %s",
+                names,
+                error,
+                extra={"action": "event_not_json"},
+            )
+            reason = "a handler left something that JSON cannot hold"
+            return Outcome(code=500, output=reason, event={}, handlers=tuple(ran))
+        return Outcome(code=code, output=output, event=event_left, handlers=tuple(ran))

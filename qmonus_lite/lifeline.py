@@ -1,0 +1,50 @@
+"""The child's end of its ties to the supervisor: the word that it listens, and the cord.
+
+A supervisor that is killed cannot say goodbye. It holds the writing end of the pipe that is our
+standard input and never writes: when the pipe ends, the supervisor is gone, however that happened.
+
+Both ties are for one process. They leave the environment as they are taken up, so that what we
+start in turn neither speaks for us nor waits for our supervisor.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+
+#: Set for every child of a supervisor.
+SUPERVISED = "QMONUS_LITE_SUPERVISED"
+#: Number of the file descriptor that takes the line of announce_listening.
+NOTIFY_FD = "QMONUS_LITE_NOTIFY_FD"
+
+_STANDARD_INPUT = 0
+
+
+def announce_listening() -> None:
+    """Tell the supervisor that this process answers now; without a supervisor, do nothing."""
+    number = os.environ.pop(NOTIFY_FD, None)
+    if number is None:
+        return
+    with open(int(number), "wb", buffering=0) as notice:
+        try:
+            notice.write(b"listening\n")
+        except BrokenPipeError:
+            # The supervisor went away just now: that is for `watch` to see and to act on.
+            return
+
+
+def watch(on_gone: Callable[[], None]) -> None:
+    """Call `on_gone` once the supervisor is gone; without a supervisor, do nothing.
+
+    `on_gone` is called in a thread of its own: a loop is reached by `call_soon_threadsafe`.
+    """
+    if os.environ.pop(SUPERVISED, None) is None:
+        return
+    # A daemon thread: a stop for any other reason does not wait for it.
+    threading.Thread(target=_wait, args=(on_gone,), name="lifeline", daemon=True).start()
+
+
+def _wait(on_gone: Callable[[], None]) -> None:
+    # Not by sys.stdin: a daemon thread that holds its lock aborts the interpreter's exit.
+    while os.read(_STANDARD_INPUT, 4096):
+        pass
+    on_gone()

@@ -1,0 +1,1 @@
+"""One routed request: match, authorization, schema, request script, backend, response script."""

@@ -1,0 +1,94 @@
+"""Who asks and how: everything that can refuse a request before its body is read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
+from qmonus_lite.catalog.plugins import MethodSpec, Route
+from qmonus_lite.errors import BadRequest, Forbidden, MethodNotAllowed, Unauthorized
+from qmonus_lite.routing.authority import STATIC_ROUTING, is_authority
+from qmonus_lite.routing.match import Match
+from qmonus_lite.routing.message import Request
+
+_CREDENTIALS = ("X-Auth-Token", "Authorization")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """A request that may go on."""
+
+    match: Match
+    #: The client's method, whatever a script makes of it.
+    method: str
+    #: Who asks; None on an open route.
+    actor: Actor | None
+    #: What the method takes, if the route says so.
+    spec: MethodSpec | None
+    #: Path variables, decoded.
+    resources: Mapping[str, str]
+    #: The backends, tried in turn.
+    authorities: tuple[str, ...]
+    #: Headers with credentials of ours, which no backend may see.
+    own_credentials: Mapping[str, str]
+
+
+def admit(gatekeeper: Gatekeeper, match: Match, request: Request) -> Admission:
+    """Let a request in by its head; raises Problem."""
+    route, method, headers = match.route, request.method, request.headers
+    actor = _authorize(gatekeeper, match, request) if route.needs_account else None
+    spec = _spec(route, method)
+    return Admission(
+        match=match,
+        method=method,
+        actor=actor,
+        spec=spec,
+        resources=match.resources(),
+        authorities=_authorities(route, actor, headers.get(STATIC_ROUTING)),
+        own_credentials=_own(gatekeeper, match, request),
+    )
+
+
+def _authorize(gatekeeper: Gatekeeper, match: Match, request: Request) -> Actor:
+    try:
+        return gatekeeper.authorize(request.headers, request.method, match.raw_path)
+    except Forbidden:
+        if request.method != "HEAD":
+            raise
+    # Who may GET may ask for the head of it.
+    return gatekeeper.authorize(request.headers, "GET", match.raw_path)
+
+
+def _spec(route: Route, method: str) -> MethodSpec | None:
+    if not route.methods:
+        return None
+    offered = dict(route.methods)
+    if "GET" in offered:
+        offered.setdefault("HEAD", offered["GET"])
+    if method not in offered:
+        raise MethodNotAllowed(method, tuple(offered))
+    return offered[method]
+
+
+def _authorities(route: Route, actor: Actor | None, wanted: str | None) -> tuple[str, ...]:
+    if wanted is None:
+        return route.authorities
+    if actor is None or not actor.may_route_statically:
+        raise Forbidden(f"{STATIC_ROUTING} is for accounts with a role that allows static routing")
+    if not is_authority(wanted):
+        raise BadRequest(f"{STATIC_ROUTING} has to be one host:port")
+    return (wanted,)
+
+
+def _own(gatekeeper: Gatekeeper, match: Match, request: Request) -> dict[str, str]:
+    """Credentials that are good here; others may be meant for the backend."""
+    own = {}
+    for name in _CREDENTIALS:
+        value = request.headers.get(name)
+        if value is None:
+            continue
+        try:
+            gatekeeper.identify({name: value}, request.method, match.raw_path)
+        except Unauthorized:
+            continue
+        own[name] = value
+    return own

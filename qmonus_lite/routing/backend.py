@@ -1,0 +1,178 @@
+"""The HTTP client for backends: kept connections, bytes passed on as they are, nothing followed."""
+
+import asyncio
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+from yarl import URL
+
+from qmonus_lite.errors import BadGateway, GatewayTimeout
+from qmonus_lite.routing.message import Stream
+
+logger = logging.getLogger(__name__)
+
+#: Largest body that is read into memory, for a response script.
+MOST_BODY = 64 << 20
+#: Seconds that an idle connection is kept: shorter than usual servers do, so that they seldom
+#: close one that we are about to use.
+_IDLE = 4
+#: What aiohttp would add by itself; a backend sees what the client sent.
+_NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+_NO_ANSWER = "no backend of this route answered"
+_BROKEN = "the backend of this route gave no usable answer"
+_LATE = "the backend of this route did not answer in time"
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One request to a backend, ready to send."""
+
+    #: `http` or `https`.
+    scheme: str
+    #: `host[:port]`, tried in turn.
+    authorities: tuple[str, ...]
+    method: str
+    #: Path and query, encoded.
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """The head of a backend's answer, and its body yet to be read."""
+
+    code: int
+    #: As sent, in order, Latin-1.
+    fields: tuple[tuple[str, str], ...]
+    body: "BackendBody"
+
+
+class BackendBody:
+    """The body of an answer, read as it is asked for; a `Stream`."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer = answer
+
+    def __aiter__(self) -> Stream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next piece; raises BadGateway when the rest will not come."""
+        try:
+            piece = await self._answer.content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            _log("backend_broke_off", self._answer.url.authority, error)
+            await self.aclose()
+            raise BadGateway(_BROKEN) from None
+        if not piece:
+            self._answer.release()
+            raise StopAsyncIteration
+        return piece
+
+    async def read(self, most: int = MOST_BODY) -> bytes:
+        """All of it; raises BadGateway above `most` bytes."""
+        whole = bytearray()
+        try:
+            async for piece in self:
+                whole += piece
+                if len(whole) > most:
+                    raise BadGateway("the backend's answer is too large for a response script")
+        finally:
+            await self.aclose()
+        return bytes(whole)
+
+    async def aclose(self) -> None:
+        """Give up what is still to come; a body that was read keeps its connection open."""
+        self._answer.close()
+
+
+class Backends:
+    """Sends calls to backends."""
+
+    def __init__(self, *, connect_timeout: float, answer_timeout: float, most: int) -> None:
+        """Seconds to connect, seconds to the head of the answer and from piece to piece of its
+        body, and how many connections at once."""
+        self._connect_timeout = connect_timeout
+        self._answer_timeout = answer_timeout
+        self._most = most
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, call: Call) -> Received:
+        """The answer of the first backend in reach; raises BadGateway or GatewayTimeout."""
+        for authority in call.authorities:
+            try:
+                answer = await self._exchange(call, authority)
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+                # Nothing was sent, so the next one may have it.
+                _log("backend_unreachable", authority, error)
+            except TimeoutError as error:
+                _log("backend_late", authority, error)
+                raise GatewayTimeout(_LATE) from None
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                _log("backend_broke_off", authority, error)
+                raise BadGateway(_BROKEN) from None
+            else:
+                return _received(answer)
+        raise BadGateway(_NO_ANSWER)
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _exchange(self, call: Call, authority: str) -> aiohttp.ClientResponse:
+        headers = {name: _wire(value) for name, value in call.headers.items()}
+        # Around it all: aiohttp's own timeouts do not cover a backend that reads no body.
+        async with asyncio.timeout(self._answer_timeout):
+            return await self._open().request(
+                call.method,
+                URL(f"{call.scheme}://{authority}{call.target}", encoded=True),
+                headers=headers | {"Host": authority},
+                data=call.body or None,
+                allow_redirects=False,
+                skip_auto_headers=_NOT_ADDED,
+            )
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._most, keepalive_timeout=_IDLE),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=self._connect_timeout, sock_read=self._answer_timeout
+                ),
+            )
+        return self._session
+
+
+def _received(answer: aiohttp.ClientResponse) -> Received:
+    fields = tuple(
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.raw_headers
+    )
+    # 1xx: we never ask to switch protocols.
+    if answer.status < 200 or any(_CONTROL.search(value) for _, value in fields):
+        answer.close()
+        raise BadGateway(_BROKEN)
+    return Received(code=answer.status, fields=fields, body=BackendBody(answer))
+
+
+def _wire(value: str) -> str:
+    """A Latin-1 field value as text whose UTF-8, which aiohttp writes, is the bytes that came."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
+
+
+def _log(action: str, authority: str, error: Exception) -> None:
+    text = str(error) or type(error).__name__
+    logger.warning("%s: %s", authority, text, extra={"action": action, "backend": authority})

@@ -1,0 +1,107 @@
+"""From a request as the script left it to the call of a backend, and from its answer back."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from qmonus_lite.headers import Headers
+from qmonus_lite.routing import hops, said
+from qmonus_lite.routing.admission import Admission
+from qmonus_lite.routing.backend import Call
+from qmonus_lite.routing.message import Answer, Incoming, Request, Response
+
+Fields = Sequence[tuple[str, str]]
+
+_METHOD = re.compile(r"[A-Z]+")
+#: What may stand in a path as it is (RFC 3986), and % because it may be encoded already.
+_PATH_SAFE = "/%:@!$&'()*+,;=~"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """How a request was before schema and script changed it."""
+
+    path: str
+    params: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def of(cls, request: Request) -> "Arrival":
+        """Taken before anything is changed."""
+        params = {name: tuple(values) for name, values in request.params.items()}
+        return cls(path=request.path, params=params)
+
+
+def to_backend(admission: Admission, incoming: Incoming, arrival: Arrival) -> Call:
+    """The call for this request as it now is; raises said.Unusable."""
+    request = incoming.request
+    route = admission.match.route
+    headers = hops.onward(said.headers(request.headers), admission.own_credentials)
+    headers |= {
+        "X-Forwarded-For": incoming.peer,
+        "X-Forwarded-Host": incoming.host,
+        "X-Forwarded-Proto": incoming.scheme,
+    }
+    if route.response_script is not None:
+        # The script is to see the body as it is meant.
+        headers["Accept-Encoding"] = "identity"
+    return Call(
+        scheme=route.target_scheme,
+        authorities=admission.authorities,
+        method=_method(request.method),
+        target=_path(admission, request, arrival) + _query(incoming, arrival),
+        headers=headers,
+        body=said.payload(request.body),
+    )
+
+
+def to_client(response: Response, fields: Fields) -> Answer:
+    """The answer after a response script; raises said.Unusable.
+
+    `fields` is the head as the backend sent it: a name that the script left alone keeps its fields
+    apart, as several Set-Cookie must be.
+    """
+    before = Headers.combined(fields)
+    now = said.headers(response.headers)
+    now.pop("Content-Length", None)
+    kept = [(name, value) for name, value in fields if now.get(name) == before[name]]
+    changed = [(name, value) for name, value in now.items() if before.get(name) != value]
+    body = said.payload(response.body)
+    length = ("Content-Length", str(len(body)))
+    return Answer(code=said.status(response.code), headers=(*kept, *changed, length), body=body)
+
+
+def _method(method: object) -> str:
+    if not isinstance(method, str) or not _METHOD.fullmatch(method):
+        raise said.Unusable(f"request.method is {method!r}; expected text such as GET")
+    return method
+
+
+def _path(admission: Admission, request: Request, arrival: Arrival) -> str:
+    if request.path == arrival.path:
+        return admission.match.route.target.fill(admission.match.values)
+    path: object = request.path
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise said.Unusable(f"request.path is {path!r}; expected text that starts with /")
+    return quote(path, safe=_PATH_SAFE, errors="replace")
+
+
+def _query(incoming: Incoming, arrival: Arrival) -> str:
+    params: Any = incoming.request.params
+    if not isinstance(params, Mapping):
+        raise said.Unusable(f"request.params is of type {type(params).__name__}; expected a dict")
+    if {name: _values(name, given) for name, given in params.items()} == arrival.params:
+        query = incoming.raw_query
+    else:
+        pairs = [(name, value) for name in params for value in _values(name, params[name])]
+        query = urlencode(pairs, errors="replace")
+    return f"?{query}" if query else ""
+
+
+def _values(name: object, given: object) -> tuple[str, ...]:
+    """The texts of one name: a script may put a single value in place of the list."""
+    values = given if isinstance(given, (list, tuple)) else [given]
+    if not all(isinstance(value, (str, int, float)) for value in values):
+        raise said.Unusable(f"request.params[{name!r}] is {given!r}; expected a list of text")
+    return tuple(str(value) for value in values)

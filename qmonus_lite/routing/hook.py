@@ -1,0 +1,75 @@
+"""One script of a route, run: its answer, or what it leaves when it lets the message go on."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TypeVar
+
+from qmonus_lite.errors import InternalFault, Problem
+from qmonus_lite.routing import said
+from qmonus_lite.routing.message import Answer
+from qmonus_lite.scripting.compiler import Script
+from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.runner import Runner, ScriptRaised
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Raised(Problem):
+    """A script ended the request with a status of its own choice."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason or "a script of this route refused the request")
+        self.status = code
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hook:
+    """Runs scripts of routes."""
+
+    runner: Runner
+    #: Seconds that one run may take.
+    timeout: float | None
+
+    async def run(
+        self,
+        script: Script,
+        given: Mapping[str, object],
+        surroundings: Surroundings,
+        settle: Callable[[], T],
+    ) -> Answer | T:
+        """The script's answer, else what `settle()` makes of what it left; raises Problem."""
+        finish = said.Finish()
+
+        async def start() -> Answer | T:
+            value = await script.function(**given, finish=finish)
+            # Still on the lane: what the script left may be large, and a fault in it is its own.
+            return finish.answer or said.returned(value) or settle()
+
+        try:
+            outcome: Answer | T = await self.runner.run(
+                script, start, surroundings, timeout=self.timeout
+            )
+        except ScriptRaised as error:
+            return finish.answer or _raised(script, error)
+        return outcome
+
+
+def _raised(script: Script, error: ScriptRaised) -> Answer:
+    """The answer that a script raised; raises Problem when it is a plain refusal."""
+    try:
+        code = said.status(error.code)
+        if error.body is None and code >= HTTPStatus.BAD_REQUEST:
+            raise Raised(code, error.reason)
+        return said.answer(code, error.reason or None if error.body is None else error.body)
+    except said.Unusable as unusable:
+        logger.error(
+            "%s raised an Error that is no answer: %s",
+            script.origin.label,
+            unusable,
+            extra={"action": "script_failed", "plugin_file": script.origin.file},
+        )
+        raise InternalFault(f"{script.origin.label} failed") from error

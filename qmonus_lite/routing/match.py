@@ -1,0 +1,41 @@
+"""Which route a path belongs to."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from qmonus_lite.catalog.plugins import Route
+from qmonus_lite.errors import BadRequest
+from qmonus_lite.pathtemplate import decode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """A route that serves a path."""
+
+    route: Route
+    #: The path, still percent-encoded.
+    raw_path: str
+    #: Path variables, still percent-encoded.
+    values: Mapping[str, str]
+
+    def resources(self) -> dict[str, str]:
+        """Path variables, decoded once; raises BadRequest."""
+        return {name: _segment(raw) for name, raw in self.values.items()}
+
+
+def best(routes: Iterable[Route], raw_path: str) -> Match | None:
+    """The route with the fewest variables that matches; of equals, the first one."""
+    found = (
+        Match(route=route, raw_path=raw_path, values=values)
+        for route in routes
+        if (values := route.template.match(raw_path)) is not None
+    )
+    return min(found, key=lambda match: len(match.values), default=None)
+
+
+def _segment(raw: str) -> str:
+    value = decode(raw)
+    # A backend would read it as a step up, and leave the path that was authorized.
+    if value in {".", ".."}:
+        raise BadRequest(f"the path has {value!r} as a segment")
+    return value

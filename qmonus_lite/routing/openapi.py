@@ -1,0 +1,141 @@
+"""The OpenAPI 3.1 description of what one APIGW serves: routes, the upload API, our own doors."""
+
+import re
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from qmonus_lite.catalog.plugins import MethodSpec, Route
+from qmonus_lite.headers import canonical
+from qmonus_lite.routing import openapi_doors as doors
+from qmonus_lite.routing.openapi_doors import UploadDescription
+from qmonus_lite.routing.openapi_shelf import Shelf
+from qmonus_lite.schema import Schema
+
+_VERBS = ("GET", "PUT", "POST", "DELETE", "PATCH")
+#: Where OpenAPI has what a part of a request is.
+_PLACES = {"resources": "path", "params": "query", "headers": "header"}
+#: Header parameters that OpenAPI says to ignore, since it describes them in other ways.
+_ELSEWHERE = frozenset({"Accept", "Authorization", "Content-Type"})
+
+Node = dict[str, Any]
+
+
+def describe(routes: Iterable[Route], upload: UploadDescription | None, version: str) -> Node:
+    """The document, plain JSON."""
+    paths: Node = doors.paths(upload)
+    shelf = Shelf()
+    for route in _serving(routes):
+        paths[route.template.text] = {
+            method.lower(): _operation(route, spec, shelf)
+            for method, spec in _methods(route).items()
+        }
+    components = doors.components()
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "qmonus_lite", "version": version},
+        "security": [{"token": []}, {"bearer": []}],
+        "paths": paths,
+        "components": {**components, "schemas": {**components["schemas"], **shelf.schemas}},
+    }
+
+
+def _serving(routes: Iterable[Route]) -> Iterable[Route]:
+    """Of routes that differ at most in the names of their variables, the first one."""
+    first: dict[str, Route] = {}
+    for route in routes:
+        first.setdefault(re.sub(r"\{\w+\}", "{}", route.template.text), route)
+    return first.values()
+
+
+def _methods(route: Route) -> Mapping[str, MethodSpec]:
+    """The specs of a route; one that names no methods offers the usual ones."""
+    return route.methods or {
+        verb: MethodSpec(method=verb, command="", usage="", schemas={}, normal_codes=(200,))
+        for verb in _VERBS
+    }
+
+
+def _operation(route: Route, spec: MethodSpec, shelf: Shelf) -> Node:
+    operation: Node = {
+        "tags": ["routes"],
+        "parameters": _parameters(route, spec, shelf),
+        "responses": _responses(route, spec),
+    }
+    if spec.command:
+        operation["summary"] = spec.command
+    if spec.usage:
+        operation["description"] = spec.usage
+    if schema := spec.schemas.get("body"):
+        content = {_media_type(spec): {"schema": shelf.place(schema, schema.document)}}
+        operation["requestBody"] = {"required": True, "content": content}
+    if not route.needs_account:
+        operation["security"] = []
+    return operation
+
+
+def _parameters(route: Route, spec: MethodSpec, shelf: Shelf) -> list[Node]:
+    parameters = [
+        _parameter(part, name, schema, shelf)
+        for part in ("params", "headers")
+        if (schema := spec.schemas.get(part))
+        for name in _properties(schema)
+        if part != "headers" or canonical(name) not in _ELSEWHERE
+    ]
+    resources = spec.schemas.get("resources", Schema({}))
+    return [
+        _parameter("resources", name, resources, shelf) for name in route.template.names
+    ] + parameters
+
+
+def _parameter(part: str, name: str, schema: Schema, shelf: Shelf) -> Node:
+    place = _PLACES[part]
+    return {
+        "name": name,
+        "in": place,
+        "required": place == "path" or name in _required(schema),
+        "schema": shelf.place(schema, _properties(schema).get(name, {"type": "string"})),
+    }
+
+
+def _responses(route: Route, spec: MethodSpec) -> Node:
+    refusals = [400] if spec.schemas or route.template.names else []
+    if route.needs_account:
+        refusals += [401, 403]
+    # A script may answer with any code, so what is listed is never all.
+    return {
+        "default": doors.REFUSED,
+        **{str(code): doors.REFUSED for code in [*refusals, 502, 504]},
+        **{str(code): {"description": _phrase(code)} for code in spec.normal_codes},
+    }
+
+
+def _phrase(code: int) -> str:
+    return HTTPStatus(code).phrase if code in set(HTTPStatus) else f"Status {code}"
+
+
+def _media_type(spec: MethodSpec) -> str:
+    """What the schema of Content-Type gives for it, else JSON."""
+    schema = spec.schemas.get("headers")
+    for name, own in _properties(schema).items() if schema else ():
+        if canonical(name) == "Content-Type" and isinstance(own, Mapping):
+            given = own.get("default", own.get("const"))
+            if isinstance(given, str):
+                return given
+    return "application/json"
+
+
+def _properties(schema: Schema) -> Mapping[str, Any]:
+    properties = schema.document.get("properties")
+    return properties if isinstance(properties, Mapping) else {}
+
+
+def _required(schema: Schema) -> list[str]:
+    """Names that a client has to give: a default spares it that."""
+    names = schema.document.get("required")
+    filled_in = {
+        name
+        for name, own in _properties(schema).items()
+        if isinstance(own, Mapping) and "default" in own
+    }
+    return [name for name in names if name not in filled_in] if isinstance(names, list) else []

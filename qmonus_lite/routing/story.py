@@ -1,0 +1,134 @@
+"""The story of one routed request, from its path to its answer."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from qmonus_lite.auth import callout_pass
+from qmonus_lite.auth.gatekeeper import Gatekeeper
+from qmonus_lite.catalog.plugins import Catalog, Route
+from qmonus_lite.headers import Headers
+from qmonus_lite.routing import forward, hops
+from qmonus_lite.routing.admission import Admission, admit
+from qmonus_lite.routing.backend import Backends, Call, Received
+from qmonus_lite.routing.hook import Hook
+from qmonus_lite.routing.inspection import inspect
+from qmonus_lite.routing.match import Match, best
+from qmonus_lite.routing.message import Answer, Incoming, Response, without_body
+from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.runner import Runner
+
+_BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+
+
+class Routing:
+    """Answers the requests that routes are for."""
+
+    def __init__(
+        self,
+        *,
+        gatekeeper: Gatekeeper,
+        runner: Runner,
+        backends: Backends,
+        surroundings: Callable[[Catalog], Surroundings],
+        script_timeout: float | None,
+    ) -> None:
+        self._gatekeeper = gatekeeper
+        self._hook = Hook(runner=runner, timeout=script_timeout)
+        self._backends = backends
+        self._surroundings = surroundings
+
+    def find(self, catalog: Catalog, raw_path: str) -> Match | None:
+        """The route that serves a path, which is still percent-encoded."""
+        return best(catalog.routes, raw_path)
+
+    async def admit(self, match: Match, incoming: Incoming) -> Admission:
+        """Authorization, method and path; raises Problem. The body need not have come yet."""
+        return admit(self._gatekeeper, match, incoming.request)
+
+    async def answer(self, admission: Admission, incoming: Incoming, catalog: Catalog) -> Answer:
+        """Schema, scripts and backend; raises Problem. Close the answer when it is sent."""
+        visit = _Visit.begin(admission, incoming, self._surroundings(catalog))
+        gone_on = await self._request(visit)
+        if isinstance(gone_on, Answer):
+            return await _trimmed(gone_on, admission.method, keep_length=True)
+        received = await self._backends.send(gone_on)
+        answer = await self._response(visit, received)
+        # A script saw no body of a HEAD, so the length it leaves says nothing.
+        return await _trimmed(answer, admission.method, keep_length=not visit.route.response_script)
+
+    async def _request(self, visit: "_Visit") -> Answer | Call:
+        script = visit.route.request_script
+        if script is None:
+            return visit.call()
+        return await self._hook.run(script, visit.given, visit.surroundings, visit.call)
+
+    async def _response(self, visit: "_Visit", received: Received) -> Answer:
+        fields = hops.back(received.fields)
+        script = visit.route.response_script
+        if script is None:
+            return Answer(code=received.code, headers=fields, body=received.body)
+        response = Response(
+            code=received.code,
+            headers=Headers.combined(fields),
+            body=await received.body.read(),
+        )
+        given = {**visit.given, "response": response}
+        return await self._hook.run(
+            script, given, visit.surroundings, lambda: forward.to_client(response, fields)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Visit:
+    """One request on its way through a route."""
+
+    admission: Admission
+    incoming: Incoming
+    arrival: forward.Arrival
+    #: What scripts are given, by name.
+    given: Mapping[str, object]
+    surroundings: Surroundings
+
+    @classmethod
+    def begin(
+        cls, admission: Admission, incoming: Incoming, surroundings: Surroundings
+    ) -> "_Visit":
+        """Check the request against its schemas; raises BadRequest."""
+        request = incoming.request
+        arrival = forward.Arrival.of(request)
+        resources = dict(admission.resources)
+        # It let the request in; no script has a use for it.
+        request.headers.pop(callout_pass.HEADER, None)
+        inspect(admission.spec, request, resources)
+        given = {
+            "request": request,
+            "route": admission.match.route,
+            "resources": resources,
+            "parameters": request.params,
+            "session": incoming.session,
+        }
+        return cls(
+            admission=admission,
+            incoming=incoming,
+            arrival=arrival,
+            given=given,
+            surroundings=surroundings,
+        )
+
+    @property
+    def route(self) -> Route:
+        """The route that it is on."""
+        return self.admission.match.route
+
+    def call(self) -> Call:
+        """What goes to the backend, as things stand now; raises said.Unusable."""
+        return forward.to_backend(self.admission, self.incoming, self.arrival)
+
+
+async def _trimmed(answer: Answer, method: str, *, keep_length: bool) -> Answer:
+    """The answer without a body where HTTP allows none."""
+    if method != "HEAD" and answer.code not in _BODILESS:
+        return answer
+    await answer.close()
+    return without_body(answer, keep_length=keep_length and answer.code not in _BODILESS)

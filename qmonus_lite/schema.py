@@ -1,0 +1,91 @@
+"""The one door to JSON Schema: compile once, report every fault by JSON pointer, fill in defaults.
+
+Patterns run on a linear-time engine and no `$ref` leaves the document, so neither can stall or call
+out (docs/decisions/json-schema.md). Draft 2020-12 unless the schema names another.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import jsonschema_rs
+
+
+class BadSchema(ValueError):
+    """A schema that cannot be used; `pointer` says which part."""
+
+    def __init__(self, message: str, pointer: tuple[str | int, ...] = ()) -> None:
+        self.pointer = pointer
+        super().__init__(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mismatch:
+    """One place where a value does not fit."""
+
+    #: Path into the value.
+    path: tuple[str | int, ...]
+    #: What is wrong there.
+    message: str
+
+    @property
+    def pointer(self) -> str:
+        """The place as an RFC 6901 JSON pointer."""
+        parts = (str(part).replace("~", "~0").replace("/", "~1") for part in self.path)
+        return "".join(f"/{part}" for part in parts)
+
+
+class Schema:
+    """A compiled JSON Schema."""
+
+    def __init__(self, document: Mapping[str, object]) -> None:
+        """Compile; raises BadSchema."""
+        self.document = document
+        try:
+            self._validator = jsonschema_rs.validator_for(
+                dict(document), pattern_options=jsonschema_rs.RegexOptions(), offline=True
+            )
+        except jsonschema_rs.ValidationError as error:
+            raise BadSchema(error.message, tuple(error.instance_path)) from None
+        except (jsonschema_rs.ReferencingError, ValueError) as error:
+            raise BadSchema(str(error)) from None
+
+    def mismatches(self, value: object) -> list[Mismatch]:
+        """Everything in `value` that does not fit; empty when it fits."""
+        return [
+            Mismatch(path=tuple(error.instance_path), message=error.message)
+            for error in self._validator.iter_errors(value)
+        ]
+
+    def with_defaults(self, value: object) -> object:
+        """A copy of `value` with the `default` of every absent property filled in.
+
+        Reaches through `properties` and `items`; `$ref` and combinators are left alone.
+        """
+        return _fill(self.document, copy.deepcopy(value))
+
+
+def _fill(schema: object, value: object) -> object:
+    if not isinstance(schema, Mapping):
+        return value
+    if isinstance(value, dict):
+        _fill_properties(schema.get("properties"), value)
+    elif isinstance(value, list):
+        _fill_items(schema.get("items"), value)
+    return value
+
+
+def _fill_properties(properties: object, value: dict[str, object]) -> None:
+    if not isinstance(properties, Mapping):
+        return
+    for name, part in properties.items():
+        if name in value:
+            value[name] = _fill(part, value[name])
+        elif isinstance(part, Mapping) and "default" in part:
+            value[name] = copy.deepcopy(part["default"])
+
+
+def _fill_items(schema: object, values: list[object]) -> None:
+    entries: Iterable[tuple[int, object]] = enumerate(values)
+    for index, entry in list(entries):
+        values[index] = _fill(schema, entry)

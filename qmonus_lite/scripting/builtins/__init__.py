@@ -1,0 +1,1 @@
+"""What scripts find without importing it, one noun a module; `names` has the table."""

@@ -1,0 +1,19 @@
+"""`get_service_config`: the values of a Config plugin."""
+
+from typing import Any
+
+from qmonus_lite.scripting import context
+from qmonus_lite.scripting.builtins.mu import MU
+from qmonus_lite.scripting.builtins.raising import Error
+
+
+async def get_service_config(service: str, mu_conversion: bool = False) -> dict[str, Any]:
+    """The values of the Config plugin named `service`, secrets opened.
+
+    A dict, or an MU with `mu_conversion=True`. Raises Error(404) for a name that no plugin has.
+    """
+    try:
+        values = context.current().config(service)
+    except KeyError:
+        raise Error(404, f"no Config plugin is named {service!r}") from None
+    return MU(values) if mu_conversion else dict(values)

@@ -1,0 +1,99 @@
+"""The names that every script finds without importing them, and what each is.
+
+One table: the compiler grants exactly these, and the reference page is printed from it.
+"""
+
+import asyncio
+import base64
+import copy
+import datetime
+import importlib
+import io
+import ipaddress
+import json
+import logging
+import re
+import time
+import urllib.parse
+import urllib.request
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiobotocore
+import aiofiles
+import aiohttp
+import jsonschema
+from tornado.httputil import HTTPHeaders
+
+from qmonus_lite.scripting.builtins import cache, config, events, mu, raising, text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Name:
+    """One granted name."""
+
+    #: What the script gets; None for one that the process supplies (callout, options).
+    value: Any
+    #: What it is, for the reference page.
+    gloss: str
+
+
+def _module(value: Any) -> Name:
+    return Name(value=value, gloss=f"the module `{value.__name__}`")
+
+
+def _method(name: str) -> Name:
+    return Name(value=name, gloss=f"the text `{name}`, for `callout` and `request.method`")
+
+
+def _own(value: Any) -> Name:
+    gloss = (value.__doc__ or "").split("\n\n", 1)[0]
+    return Name(value=value, gloss=" ".join(gloss.split()))
+
+
+NAMES: Mapping[str, Name] = {
+    "callout": Name(value=None, gloss="HTTP request with kept connections; see below"),
+    "MU": _own(mu.MU),
+    "get_service_config": _own(config.get_service_config),
+    "lambda_event": _own(events.lambda_event),
+    "logger": Name(value=logging.getLogger("plugin"), gloss="`logging.Logger` of the plugins"),
+    "options": Name(value=None, gloss="the settings of this process, read-only"),
+    "HTTPError": Name(value=raising.HTTPError, gloss="`raise HTTPError(405)`: Tornado's"),
+    "Error": _own(raising.Error),
+    "HTTPHeaders": Name(value=HTTPHeaders, gloss="Tornado's case-insensitive header dict"),
+    "genkey": _own(text.genkey),
+    "encrypt": _own(text.encrypt),
+    "decrypt": _own(text.decrypt),
+    "queryjoin": _own(text.queryjoin),
+    "multi": _own(text.multi),
+    "Cache": _own(cache.Cache),
+    **{name: _method(name) for name in "GET PUT POST DELETE PATCH HEAD OPTIONS".split()},
+    **{
+        module.__name__: _module(module)
+        for module in (json, re, io, time, datetime, uuid, copy, base64, ipaddress, asyncio)
+    },
+    "urllib": Name(value=urllib, gloss="the package `urllib`, with `parse` and `request`"),
+    "jsonschema": _module(jsonschema),
+    "aiohttp": _module(aiohttp),
+    "aiofiles": _module(aiofiles),
+}
+
+
+def granted(*, callout: object, options: object) -> dict[str, object]:
+    """The names of one process, ready to compile scripts with."""
+    _keep_old_entry_points()
+    supplied = {"callout": callout, "options": options}
+    return {name: supplied.get(name, entry.value) for name, entry in NAMES.items()}
+
+
+def _keep_old_entry_points() -> None:
+    """Let `aiobotocore.get_session()` work as on the founding page; it moved to `.session`."""
+    if not hasattr(aiobotocore, "get_session"):
+        aiobotocore.get_session = _get_session
+
+
+def _get_session(*args: Any, **kwargs: Any) -> Any:
+    # Not imported above: botocore is large, and most plugin folders never ask for it.
+    return importlib.import_module("aiobotocore.session").get_session(*args, **kwargs)

@@ -1,0 +1,191 @@
+"""Compile a script once, at load, with the lines of its YAML file and only the names it is granted.
+
+Two forms. A *handler* is a small module with exactly one async function `(event, handle)`. A *body*
+is bare code that becomes the body of an async function; the names it is given are parameters.
+"""
+
+import ast
+import builtins
+import dis
+import importlib
+import traceback
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+from qmonus_lite.errors import Fault
+from qmonus_lite.scripting.misspelt import misspelt
+from qmonus_lite.scripting.origin import Origin
+
+#: What a compiled script is: call it, await the coroutine.
+Function = Callable[..., Coroutine[Any, Any, Any]]
+
+
+class BadScript(Exception):
+    """A script that cannot be used; `faults` has every reason found."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """A compiled script and where it came from."""
+
+    origin: Origin
+    function: Function
+
+
+def compile_handler(text: str, origin: Origin, names: Mapping[str, object]) -> Script:
+    """A script that defines one async function `(event, handle)`; raises BadScript.
+
+    Module-level code (imports, helpers, constants) runs here, once per load.
+    """
+    tree = _parse(text, origin)
+    function = _entry(tree, origin)
+    code = _compile(tree, origin, names)
+    space = _execute(code, names, origin)
+    return Script(origin=origin, function=_function(space, function))
+
+
+def compile_body(
+    text: str, origin: Origin, names: Mapping[str, object], given: Sequence[str]
+) -> Script:
+    """A script as the body of an async function that takes `given`; raises BadScript."""
+    tree = _parse(text, origin)
+    _check_imports(tree, origin)
+    name = origin.label.rpartition(".")[2]
+    shell = ast.parse(f"async def {name}(*, {', '.join(given)}): pass")
+    function = shell.body[0]
+    assert isinstance(function, ast.AsyncFunctionDef)
+    ast.increment_lineno(shell, origin.line - 1)
+    if tree.body:
+        function.body = tree.body
+    code = _compile(shell, origin, names)
+    space = _execute(code, names, origin)
+    return Script(origin=origin, function=_function(space, name))
+
+
+def _fault(origin: Origin, line: int, column: int, message: str) -> Fault:
+    return Fault(origin.file, line, column, f"{origin.label}: {message}")
+
+
+def _parse(text: str, origin: Origin) -> ast.Module:
+    """The tree of the text, every node moved to its place in the YAML file."""
+    try:
+        tree = ast.parse(text, origin.file)
+    except SyntaxError as error:
+        line = origin.line - 1 + (error.lineno or 1)
+        column = origin.indent + (error.offset or 1)
+        raise BadScript([_fault(origin, line, column, f"syntax error: {error.msg}")]) from None
+    except (ValueError, MemoryError, RecursionError) as error:
+        reason = f"cannot be parsed: {type(error).__name__}"
+        raise BadScript([_fault(origin, origin.line, origin.indent + 1, reason)]) from None
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.expr, ast.stmt, ast.excepthandler, ast.arg, ast.keyword)):
+            node.col_offset += origin.indent
+            if node.end_col_offset is not None:
+                node.end_col_offset += origin.indent
+    ast.increment_lineno(tree, origin.line - 1)
+    return tree
+
+
+def _entry(tree: ast.Module, origin: Origin) -> str:
+    """The name of the one async function `(event, handle)`."""
+    functions = [node for node in tree.body if isinstance(node, ast.AsyncFunctionDef)]
+    fitting = [node for node in functions if _takes_event_and_handle(node)]
+    if len(fitting) == 1:
+        return fitting[0].name
+    place = next(iter(fitting[1:] or functions), None)
+    line = origin.line if place is None else place.lineno
+    column = (origin.indent if place is None else place.col_offset) + 1
+    wanted = "expected exactly one 'async def NAME(event, handle):'"
+    found = f"found {len(fitting)}" if fitting or not functions else "its parameters differ"
+    raise BadScript([_fault(origin, line, column, f"{wanted}; {found}")])
+
+
+def _takes_event_and_handle(node: ast.AsyncFunctionDef) -> bool:
+    return [arg.arg for arg in node.args.posonlyargs + node.args.args] == ["event", "handle"]
+
+
+def _compile(tree: ast.Module, origin: Origin, names: Mapping[str, object]) -> CodeType:
+    try:
+        code = compile(tree, origin.file, "exec")
+    except SyntaxError as error:
+        line, column = error.lineno or origin.line, error.offset or 1
+        raise BadScript([_fault(origin, line, column, f"syntax error: {error.msg}")]) from None
+    except (ValueError, MemoryError, RecursionError) as error:
+        reason = f"cannot be compiled: {type(error).__name__}"
+        raise BadScript([_fault(origin, origin.line, origin.indent + 1, reason)]) from None
+    known = {*names, *dir(builtins), "__name__", "__file__"}
+    if faults := [
+        _fault(origin, line, column + 1, misspelt(name, known))
+        for name, line, column in _unknown_names(code, known)
+    ]:
+        raise BadScript(faults)
+    return code
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def _unknown_names(code: CodeType, known: set[str]) -> list[tuple[str, int, int]]:
+    """Global names that the code reads and nobody gives, each with line and column (from 0)."""
+    steps = [step for part in _codes(code) for step in dis.get_instructions(part)]
+    if any(step.opname == "IMPORT_STAR" for step in steps):
+        return []
+    made = {step.argval for step in steps if step.opname in {"STORE_NAME", "STORE_GLOBAL"}}
+    found: dict[str, tuple[str, int, int]] = {}
+    for step in steps:
+        reads = step.opname in {"LOAD_NAME", "LOAD_GLOBAL"}
+        if reads and step.argval not in known | made and step.positions:
+            place = (step.argval, step.positions.lineno or 1, step.positions.col_offset or 0)
+            found.setdefault(step.argval, place)
+    return sorted(found.values(), key=lambda entry: entry[1:])
+
+
+def _check_imports(tree: ast.Module, origin: Origin) -> None:
+    """Import now what the body imports first thing, so that a missing module shows at load."""
+    faults = []
+    for node in tree.body:
+        for name in _imported(node):
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                message = f"cannot import {name!r}: {error}"
+                faults.append(_fault(origin, node.lineno, node.col_offset + 1, message))
+    if faults:
+        raise BadScript(faults)
+
+
+def _imported(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        return [node.module]
+    return []
+
+
+def _execute(code: CodeType, names: Mapping[str, object], origin: Origin) -> dict[str, Any]:
+    """Run the module level of a script; whatever it raises is a fault of the plugin."""
+    space: dict[str, Any] = {**names, "__name__": origin.label, "__file__": origin.file}
+    try:
+        exec(code, space)
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [frame.lineno for frame in frames if frame.filename == origin.file]
+        line = (ours and ours[-1]) or origin.line
+        message = f"raised {type(error).__name__} while loading: {error}"
+        raise BadScript([_fault(origin, line, origin.indent + 1, message)]) from None
+    return space
+
+
+def _function(space: Mapping[str, Any], name: str) -> Function:
+    function: Function = space[name]
+    return function

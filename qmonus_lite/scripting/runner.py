@@ -1,0 +1,108 @@
+"""Run a compiled script on a lane and sort out how it ended.
+
+A script may raise `Error` or `HTTPError` on purpose; anything else is a failure of the script. Its
+traceback is logged from the plugin's own lines on, and the caller hears no more than "failed".
+"""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from qmonus_lite.scripting import context
+from qmonus_lite.scripting.builtins.raising import Error, HTTPError
+from qmonus_lite.scripting.compiler import Script
+from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.lanes import Lanes
+
+logger = logging.getLogger(__name__)
+
+
+class ScriptRaised(Exception):
+    """The script ended by raising; `code` and `body` are what it means as an HTTP answer."""
+
+    def __init__(self, code: int, reason: str, body: object = None) -> None:
+        self.code = code
+        self.reason = reason
+        self.body = body
+        super().__init__(reason)
+
+
+class ScriptOverran(ScriptRaised):
+    """The script was not done within its time."""
+
+    def __init__(self, script: Script, seconds: float) -> None:
+        super().__init__(504, f"{script.origin.label} was not done within {seconds:g} s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runner:
+    """Runs scripts on one set of lanes."""
+
+    lanes: Lanes
+
+    async def run(
+        self,
+        script: Script,
+        start: Callable[[], Coroutine[Any, Any, Any]],
+        surroundings: Surroundings,
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """What `start()`, a call of the script, returns; raises ScriptRaised."""
+
+        async def guarded() -> Any:
+            context.enter(surroundings)
+            return await call(script, start)
+
+        try:
+            return await self.lanes.run(guarded, timeout=timeout)
+        except TimeoutError:
+            logger.error(
+                "%s was not done in time",
+                script.origin.label,
+                extra={"action": "script_overran", "plugin_file": script.origin.file},
+            )
+            raise ScriptOverran(script, timeout or 0) from None
+
+
+async def call(script: Script, start: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Await one call of a script where we stand; raises ScriptRaised whatever the script raised."""
+    try:
+        return await start()
+    except ScriptRaised:
+        raise
+    except asyncio.CancelledError:
+        if _being_cancelled():
+            raise
+        raise ScriptRaised(500, f"{script.origin.label} cancelled itself") from None
+    except Error as error:
+        raise ScriptRaised(error.code, error.reason, error.body) from error
+    except HTTPError as error:
+        raise ScriptRaised(error.status_code, error.reason or error.log_message or "") from error
+    except BaseException as error:
+        # BaseException: a script's sys.exit() must end the request, not the lane under it.
+        _log(script, error)
+        raise ScriptRaised(500, f"{script.origin.label} failed") from error
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _log(script: Script, error: BaseException) -> None:
+    """One record with the traceback, cut to start at the plugin's own lines."""
+    tb = error.__traceback__
+    while tb and tb.tb_next and tb.tb_frame.f_code.co_filename != script.origin.file:
+        tb = tb.tb_next
+    text = "".join(traceback.format_exception(type(error), error, tb)).rstrip()
+    logger.error(
+        "%s failed: %s\n%s",
+        script.origin.label,
+        type(error).__name__,
+        text,
+        extra={"action": "script_failed", "plugin_file": script.origin.file},
+    )

@@ -1,0 +1,115 @@
+"""Serving: what both processes do around their Tornado application, from the port to the stop."""
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application
+
+from qmonus_lite import lifeline
+from qmonus_lite.errors import BadPlace
+
+logger = logging.getLogger(__name__)
+
+#: Bytes read from a connection at once: what a stalled upload holds in memory.
+CHUNK = 64 << 10
+#: Bytes of a body where no handler raised the limit.
+MOST_BODY = 1 << 20
+
+
+def bind(address: str, port: int, *, flag: str) -> list[socket.socket]:
+    """Listening sockets; raises BadPlace that names the flag to change."""
+    try:
+        return bind_sockets(port, address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            reason = f"port {port} of {address} is in use; stop that program or choose another"
+        else:
+            reason = f"cannot listen on {address}:{port}: {error.strerror or error}"
+        raise BadPlace(f"--{flag}={port}: {reason}") from None
+
+
+def tls_context(certfile: Path | None, keyfile: Path | None) -> ssl.SSLContext | None:
+    """The TLS settings of a server, TLS 1.2 or newer; raises BadPlace."""
+    if certfile is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certfile, keyfile)
+    except (OSError, ssl.SSLError) as error:
+        raise BadPlace(f"--certfile={certfile} --keyfile={keyfile}: not usable: {error}") from None
+    return context
+
+
+def make_server(application: Application, *, tls: ssl.SSLContext | None, body: int) -> HTTPServer:
+    """A server whose handlers take bodies of `body` bytes unless they raise the limit."""
+    return HTTPServer(
+        application,
+        ssl_options=tls,
+        chunk_size=CHUNK,
+        max_body_size=body,
+        idle_connection_timeout=60,
+        # A header block above this is closed without an answer.
+        max_header_size=64 << 10,
+    )
+
+
+class Stop:
+    """Asked for by SIGTERM, Ctrl-C, or a supervisor that went away."""
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sign, self._asked.set)
+        lifeline.watch(lambda: self._ask_from_outside(loop))
+
+    def _ask_from_outside(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.call_soon_threadsafe(self._asked.set)
+
+    async def wait(self) -> None:
+        """Return when it is asked for."""
+        await self._asked.wait()
+
+
+class Background:
+    """Coroutines that run beside the requests; one that fails is logged."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it until it ends or `close` cancels it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def close(self) -> None:
+        """Cancel what still runs."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("background work failed", exc_info=error, extra={"action": "task_failed"})
+
+
+async def until_idle(busy: Callable[[], object], seconds: float) -> bool:
+    """Wait until `busy()` is falsy; False when it still was after `seconds`."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while busy():
+        if asyncio.get_running_loop().time() > deadline:
+            return False
+        await asyncio.sleep(0.02)
+    return True

@@ -1,0 +1,107 @@
+"""Readers of single setting values: text in, a checked value out, or a ValueError that says why."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from qmonus_lite.pathtemplate import PathTemplate
+
+_SIZES = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_SPANS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def text(value: str) -> str:
+    """Text that is not empty."""
+    if not value.strip():
+        raise ValueError("expected a value, got nothing")
+    return value.strip()
+
+
+def directory(value: str) -> Path:
+    """A path, `~` expanded; it need not exist yet."""
+    return Path(text(value)).expanduser()
+
+
+def names(value: str) -> tuple[str, ...]:
+    """A comma list with at least one entry."""
+    found = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not found:
+        raise ValueError("expected a comma list with at least one entry")
+    return found
+
+
+def port(value: str) -> int:
+    """A TCP port."""
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65535:
+        raise ValueError("expected a port, 1 to 65535")
+    return int(value)
+
+
+def count(value: str) -> int:
+    """A whole number from 1."""
+    if not value.isascii() or not value.isdigit() or int(value) < 1:
+        raise ValueError("expected a whole number from 1")
+    return int(value)
+
+
+def size(value: str) -> int:
+    """Bytes: a whole number, or one with KiB, MiB, GiB or TiB."""
+    found = re.fullmatch(r"([0-9]{1,18}) ?([KMGT]iB)?", value)
+    if not found:
+        raise ValueError("expected bytes, as in 1048576, 512MiB or 10GiB")
+    return int(found[1]) * _SIZES[found[2] or ""]
+
+
+def seconds(value: str) -> float:
+    """Seconds above zero: a number, or one with s, m, h or d."""
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([smhd])?", value)
+    if not found or float(found[1]) == 0:
+        raise ValueError("expected seconds above zero, as in 5, 0.5, 90s, 10m or 72h")
+    return float(found[1]) * _SPANS[found[2] or ""]
+
+
+def timezone(value: str) -> str:
+    """A name of the time zone database."""
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("expected a time zone such as Asia/Tokyo or UTC") from None
+    return value
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """A reader for one of a few words."""
+
+    def choice(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}")
+        return value
+
+    return choice
+
+
+def endpoints(value: str) -> tuple[str, ...]:
+    """A comma list of http(s)://host:port."""
+    found = names(value)
+    for endpoint in found:
+        parts = urlsplit(endpoint)
+        whole = parts.scheme in {"http", "https"} and parts.hostname and parts.port
+        if not whole or parts.path not in {"", "/"} or parts.query or parts.username:
+            raise ValueError(f"expected http(s)://host:port, got {endpoint!r}")
+    return tuple(endpoint.rstrip("/") for endpoint in found)
+
+
+def upload_template(value: str) -> str:
+    """A path template that can match something and leaves `/-/` alone."""
+    PathTemplate.parse(value, rest="filepath")
+    segments = value[1:].split("/")
+    if not segments[-1]:
+        raise ValueError("ends with a slash, and no file name ends so; drop the last slash")
+    if "{filepath}" in value and not value.endswith("/{filepath}"):
+        raise ValueError("{filepath} takes the rest of the path, so it has to be the last segment")
+    reaches_ours = segments[0] == "-" or (segments[0].startswith("{") and value != "/{filename}")
+    if reaches_ours:
+        raise ValueError("would take paths under /-/, which are APIGW's own; begin it with a word")
+    return value

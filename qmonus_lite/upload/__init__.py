@@ -1,0 +1,1 @@
+"""One PUT: from the path template to the receipt."""

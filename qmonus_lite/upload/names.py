@@ -1,0 +1,45 @@
+"""Names that may be stored: what a path from a client or a plugin has to look like.
+
+Names are compared and stored in Unicode NFC. `;`, `:`, `%`, `+` and a leading `-` are ordinary.
+"""
+
+import unicodedata
+
+#: Bytes of one part, bytes of a whole path, parts of a path.
+MOST_PART, MOST_PATH, MOST_PARTS = 255, 1024, 32
+
+#: Direction marks that make a name read as another one.
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class BadName(ValueError):
+    """A path that cannot be stored; the message says why."""
+
+
+def parts_of(path: str) -> tuple[str, ...]:
+    """The parts of an absolute `path`, in NFC; raises BadName."""
+    if not path.startswith("/"):
+        raise BadName("the path does not start with a slash")
+    parts = tuple(unicodedata.normalize("NFC", part) for part in path[1:].split("/"))
+    if len(parts) > MOST_PARTS:
+        raise BadName(f"the path has more than {MOST_PARTS} parts")
+    for part in parts:
+        _check(part)
+    if len("/".join(parts).encode()) > MOST_PATH:
+        raise BadName(f"the path is longer than {MOST_PATH} bytes")
+    return parts
+
+
+def _check(part: str) -> None:
+    if not part:
+        raise BadName("a part of the path is empty (a doubled or trailing slash)")
+    if part in {".", ".."}:
+        raise BadName(f"a part of the path is {part!r}")
+    if part[-1] in ". ":
+        raise BadName("a part of the path ends with a dot or a space")
+    if "\\" in part:
+        raise BadName("the path has a backslash")
+    if any(unicodedata.category(char) in {"Cc", "Cs"} or char in _BIDI for char in part):
+        raise BadName("the path has a control character")
+    if len(part.encode()) > MOST_PART:
+        raise BadName(f"a part of the path is longer than {MOST_PART} bytes")

@@ -1,0 +1,36 @@
+"""The receipt: what a client gets for a stored file."""
+
+from dataclasses import asdict, dataclass
+from urllib.parse import quote
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """The answer to a successful upload."""
+
+    upload_id: str
+    #: Stored path, from the launch directory.
+    path: str
+    filename: str
+    bytes: int
+    mime: str
+    #: Id of the APIGW.OnFileUploaded event.
+    event_id: str
+    #: Whether file, directory and event are on stable storage.
+    durable: bool
+    #: Whether the file took the place of another one.
+    replaced: bool
+
+    @property
+    def status(self) -> int:
+        """200 for a replaced file, 201 for a new one."""
+        return 200 if self.replaced else 201
+
+    @property
+    def location(self) -> str:
+        """The stored path, percent-encoded."""
+        return quote(self.path)
+
+    def to_json(self) -> dict[str, object]:
+        """The body of the answer."""
+        return asdict(self)

@@ -1,0 +1,258 @@
+"""One upload, told in order: target, verdict, place, room, bytes, commit, receipt."""
+
+import asyncio
+import enum
+import logging
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qmonus_lite.auth.gatekeeper import Gatekeeper
+from qmonus_lite.clock import Clock
+from qmonus_lite.errors import (
+    BadGateway,
+    BadRequest,
+    Forbidden,
+    PreconditionFailed,
+    Terminated,
+)
+from qmonus_lite.events.ask import Question
+from qmonus_lite.events.envelope import UPLOADED, UPLOADING
+from qmonus_lite.events.outbox import Promise
+from qmonus_lite.ids import new_id
+from qmonus_lite.pathtemplate import PathTemplate
+from qmonus_lite.upload.admission import Admission, Reservation
+from qmonus_lite.upload.commit import Committer
+from qmonus_lite.upload.ground import Ground
+from qmonus_lite.upload.names import BadName, parts_of
+from qmonus_lite.upload.receipt import Receipt
+from qmonus_lite.upload.staging import StagedFile
+from qmonus_lite.upload.target import read_target
+
+logger = logging.getLogger(__name__)
+
+#: Bytes gathered before they go to a disk thread, one write at a time.
+BATCH = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """What is known of an upload before its body."""
+
+    #: Path as it stands in the request line, still encoded.
+    raw_path: str
+    #: The same decoded once, which roles are matched against.
+    path: str
+    params: Mapping[str, list[str]]
+    headers: Mapping[str, str]
+    #: Content-Length, or None for a chunked body.
+    length: int | None
+
+    @property
+    def mime(self) -> str:
+        """Content-Type, or the one for unknown bytes."""
+        return self.headers.get("Content-Type") or "application/octet-stream"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uploads:
+    """What every upload of one APIGW needs."""
+
+    template: PathTemplate
+    question: Question
+    gatekeeper: Gatekeeper
+    ground: Ground
+    admission: Admission
+    committer: Committer
+    disk: Executor
+    clock: Clock
+    #: Directory of staged files.
+    staging: Path
+    #: `address` and `port` of events.
+    address: str
+    port: int
+
+    async def open(self, head: Head) -> "Session":
+        """A session that takes the body; raises Problem or Terminated for a refused upload."""
+        self.admission.check_size(head.length or 0)
+        target = read_target(self.template, head.raw_path)
+        asked = {
+            "path": target.path,
+            "resources": target.resources,
+            "params": dict(head.params),
+            "headers": dict(head.headers),
+        }
+        parts_asked = _parts(target.path)
+        event = await self._authorize(head, asked)
+        parts = parts_asked if event["path"] == target.path else _rewritten(event["path"])
+        reservation = self._admit(head, parts, rewritten=parts != parts_asked)
+        try:
+            upload_id = new_id()
+            create = StagedFile.create
+            staged = await _on(self.disk, create, self.staging, upload_id)
+        except BaseException:
+            reservation.release()
+            raise
+        return Session(self, head, Accepted(upload_id, event, parts), staged, reservation)
+
+    async def _authorize(self, head: Head, asked: dict[str, Any]) -> dict[str, Any]:
+        """The event as its handlers left it; without handlers, the default authorization."""
+        if not self.question.is_handled(UPLOADING):
+            self.gatekeeper.authorize(head.headers, "PUT", head.path)
+            return asked
+        outcome = await self.question.ask(UPLOADING, asked, subject=asked["path"])
+        if outcome.refused:
+            raise Terminated(outcome.code, outcome.output)
+        if not isinstance(outcome.event.get("path"), str):
+            names = ", ".join(outcome.handlers)
+            logger.error("%s left no text as path", names, extra={"action": "path_not_text"})
+            raise BadGateway("a plugin gave a path that cannot be stored")
+        return outcome.event
+
+    def _admit(self, head: Head, parts: tuple[str, ...], *, rewritten: bool) -> Reservation:
+        """Room at this place; a place that cannot be had is the plugin's fault if it chose it."""
+        try:
+            self.ground.path_of(parts)
+            there = self.ground.look(parts)
+        except Forbidden as error:
+            if not rewritten:
+                raise
+            logger.error("a plugin chose %r: %s", parts, error, extra={"action": "path_refused"})
+            raise BadGateway("a plugin gave a path that cannot be stored") from None
+        if there and head.headers.get("If-None-Match", "").strip() == "*":
+            raise PreconditionFailed("a file exists at this path, and If-None-Match: * was given")
+        return self.admission.reserve(head.length)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An upload that may go ahead."""
+
+    upload_id: str
+    #: The event as its handlers left it.
+    event: dict[str, Any]
+    parts: tuple[str, ...]
+
+
+class State(enum.Enum):
+    """Where an upload stands."""
+
+    #: Takes bytes.
+    RECEIVING = "receiving"
+    #: Whole; on its way to its path, whatever the client does now.
+    COMMITTING = "committing"
+    #: At its path.
+    STORED = "stored"
+    #: Given up, no trace left.
+    DROPPED = "dropped"
+
+
+class Session:
+    """One accepted upload; its methods are called one after the other, by the connection."""
+
+    def __init__(
+        self,
+        uploads: Uploads,
+        head: Head,
+        accepted: Accepted,
+        staged: StagedFile,
+        reservation: Reservation,
+    ) -> None:
+        self._uploads = uploads
+        self._head = head
+        self._accepted = accepted
+        self._staged = staged
+        self._reservation = reservation
+        self._gathered = bytearray()
+        # The disk thread works on one thing of this upload at a time, also when it is dropped.
+        self._writing = asyncio.Lock()
+        self.state = State.RECEIVING
+
+    async def write(self, chunk: bytes) -> None:
+        """Take bytes of the body; returning late is what slows the client down."""
+        self._reservation.take(len(chunk))
+        self._gathered += chunk
+        if len(self._gathered) >= BATCH:
+            await self._flush()
+
+    async def commit(self) -> Receipt:
+        """Store what came; raises Problem or OSError, and then nothing was stored."""
+        await self._flush()
+        self.state = State.COMMITTING
+        accepted = self._accepted
+        try:
+            replaced = await self._uploads.committer.commit(
+                self._staged, accepted.parts, self._promise()
+            )
+        except BaseException:
+            self.state = State.RECEIVING
+            raise
+        self.state = State.STORED
+        self._reservation.release()
+        return Receipt(
+            upload_id=accepted.upload_id,
+            path="/" + "/".join(accepted.parts),
+            filename=accepted.parts[-1],
+            bytes=self._reservation.received,
+            mime=self._head.mime,
+            event_id=accepted.upload_id,
+            durable=True,
+            replaced=replaced,
+        )
+
+    async def drop(self) -> None:
+        """Give the upload up unless it is past the point of no return; may be called again."""
+        if self.state is not State.RECEIVING:
+            return
+        self.state = State.DROPPED
+        self._reservation.release()
+        async with self._writing:
+            await _on(self._uploads.disk, self._staged.discard)
+
+    async def _flush(self) -> None:
+        if not self._gathered:
+            return
+        batch, self._gathered = self._gathered, bytearray()
+        async with self._writing:
+            await _on(self._uploads.disk, self._staged.write, batch)
+
+    def _promise(self) -> Promise:
+        accepted, uploads = self._accepted, self._uploads
+        path = "/" + "/".join(accepted.parts)
+        data = accepted.event | {
+            "path": path,
+            "address": uploads.address,
+            "port": uploads.port,
+            "filepath": str(uploads.ground.path_of(accepted.parts)),
+            "mime": self._head.mime,
+            "bytes": self._reservation.received,
+        }
+        return Promise(
+            id=accepted.upload_id,
+            type=UPLOADED,
+            path=path,
+            time=uploads.clock.moment(),
+            data=data,
+            staged=str(self._staged.path),
+        )
+
+
+async def _on(disk: Executor, work: Any, *arguments: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(disk, work, *arguments)
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    try:
+        return parts_of(path)
+    except BadName as error:
+        raise BadRequest(str(error)) from None
+
+
+def _rewritten(path: str) -> tuple[str, ...]:
+    try:
+        return parts_of(path)
+    except BadName as error:
+        logger.error("a plugin gave the path %r: %s", path, error, extra={"action": "path_refused"})
+        raise BadGateway("a plugin gave a path that cannot be stored") from None

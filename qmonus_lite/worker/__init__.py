@@ -1,0 +1,1 @@
+"""The Lambda worker: a separate process that receives signed events over HTTP and runs handlers."""

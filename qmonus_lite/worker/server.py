@@ -1,0 +1,53 @@
+"""A running Lambda worker, from its port to its stop."""
+
+import logging
+from dataclasses import dataclass
+
+from qmonus_lite import lifeline, serving
+from qmonus_lite.scripting.builtins.outgoing import Outgoing
+from qmonus_lite.scripting.lanes import Lanes
+from qmonus_lite.settings import Settings
+from qmonus_lite.worker.app import Worker, make_app
+
+logger = logging.getLogger(__name__)
+
+#: Bytes of the largest event that a worker takes.
+MOST_EVENT = 4 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerServer:
+    """One worker process."""
+
+    settings: Settings
+    worker: Worker
+    lanes: tuple[Lanes, ...]
+    outgoing: Outgoing
+
+    async def serve(self) -> bool:
+        """Serve until the stop; whether everything under way came to its end."""
+        address, port = self.settings.lambda_address, self.settings.lambda_port
+        stop, background = serving.Stop(), serving.Background()
+        sockets = serving.bind(address, port, flag="lambda_port")
+        server = serving.make_server(make_app(self.worker), tls=None, body=MOST_EVENT)
+        server.add_sockets(sockets)
+        background.start(self.worker.live.watch())
+        logger.info(
+            "Lambda worker listens on http://%s:%d",
+            address,
+            port,
+            extra={"action": "listening", "plugins": len(self.worker.live.catalog.listed)},
+        )
+        lifeline.announce_listening()
+        await stop.wait()
+        server.stop()
+        self.worker.release()
+        within = self.settings.drain_timeout
+        clean = await serving.until_idle(lambda: self.worker.running, within)
+        await background.close()
+        for lanes in self.lanes:
+            clean &= await lanes.close(within=1.0)
+        await server.close_all_connections()
+        await self.outgoing.close()
+        logger.info("stopped", extra={"action": "stopped", "clean": clean})
+        return clean

@@ -1,0 +1,1 @@
+"""What the project promises, shown; each folder is a package, so that file names may repeat."""

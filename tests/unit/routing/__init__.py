@@ -1,0 +1,1 @@
+"""The room `routing`, against real backends on real sockets."""

@@ -1,0 +1,85 @@
+"""Fixtures of the room: a stage, and backends on free ports."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+
+from qmonus_lite.headers import Headers
+from tests.unit.routing.stage import Echo, Heard, Stage
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    stage = Stage()
+    yield stage
+    await stage.close()
+
+
+@pytest.fixture
+async def echo() -> AsyncIterator[Echo]:
+    """A backend that answers as it is told and remembers what it heard."""
+    echo = Echo()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        echo.heard.append(
+            Heard(
+                method=request.method,
+                raw_path=request.raw_path,
+                headers=Headers.combined(request.headers.items()),
+                body=await request.read(),
+            )
+        )
+        response = web.Response(status=echo.status, body=echo.body)
+        for name, value in echo.headers:
+            response.headers.add(name, value)
+        return response
+
+    app = web.Application(client_max_size=1 << 30)
+    app.router.add_route("*", "/{rest:.*}", answer)
+    runner = web.AppRunner(app, handle_signals=False)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+    await site.start()
+    port = runner.addresses[0][1]
+    echo.authority = f"127.0.0.1:{port}"
+    yield echo
+    await runner.cleanup()
+
+
+#: Starts a backend that does anything at all with its connection; gives its host:port.
+Raw = Callable[
+    [Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]], Awaitable[str]
+]
+
+
+@pytest.fixture
+async def raw() -> AsyncIterator[Raw]:
+    servers: list[asyncio.Server] = []
+
+    async def start(
+        talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    ) -> str:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await talk(reader, writer)
+            finally:
+                writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        servers.append(server)
+        return f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def nobody() -> str:
+    """A host:port where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{taken.getsockname()[1]}"

@@ -1,0 +1,99 @@
+"""Who is let in, by the head of a request."""
+
+import pytest
+
+from qmonus_lite.errors import BadRequest, Forbidden, MethodNotAllowed, Unauthorized
+from qmonus_lite.routing.admission import Admission
+from tests.unit.routing.stage import RouteOf, Stage, catalog, incoming_of, spec
+
+
+async def admit(
+    stage: Stage, route: RouteOf, method: str = "GET", headers: dict[str, str] | None = None
+) -> Admission:
+    match = stage.routing.find(catalog(route), "/v1/x")
+    assert match is not None
+    return await stage.routing.admit(match, incoming_of(method, "/v1/x", "", headers or {}))
+
+
+CLOSED = RouteOf(needs_account=True, authorities=["backend:80"])
+OPEN = RouteOf(authorities=["backend:80"])
+
+
+async def test_an_open_route_lets_everybody_in(stage: Stage) -> None:
+    assert (await admit(stage, OPEN, "DELETE")).actor is None
+
+
+async def test_a_closed_route_asks_for_a_credential(stage: Stage) -> None:
+    with pytest.raises(Unauthorized):
+        await admit(stage, CLOSED)
+
+
+async def test_a_closed_route_lets_in_whom_a_role_allows(stage: Stage) -> None:
+    admission = await admit(stage, CLOSED, "GET", {"x-auth-token": stage.token("reader")})
+
+    assert admission.actor is not None
+    assert admission.actor.name == "reader"
+
+
+async def test_a_closed_route_refuses_whom_no_role_allows(stage: Stage) -> None:
+    with pytest.raises(Forbidden):
+        await admit(stage, CLOSED, "PUT", {"X-Auth-Token": stage.token("reader")})
+
+
+async def test_a_closed_route_lets_in_a_callout_of_ours(stage: Stage) -> None:
+    admission = await admit(stage, CLOSED, "PUT", stage.pass_for("PUT", "/v1/x"))
+
+    assert admission.actor is not None
+    assert admission.actor.by_pass
+
+
+async def test_who_may_get_may_ask_for_the_head(stage: Stage) -> None:
+    route = RouteOf(needs_account=True, specs=[spec("GET")])
+    admission = await admit(stage, route, "HEAD", {"X-Auth-Token": stage.token("reader")})
+
+    assert admission.spec is not None
+    assert admission.spec.method == "GET"
+
+
+async def test_a_method_without_a_spec_is_refused_with_those_that_have_one(stage: Stage) -> None:
+    with pytest.raises(MethodNotAllowed) as refused:
+        await admit(stage, RouteOf(specs=[spec("PUT"), spec("GET")]), "POST")
+
+    assert refused.value.headers == {"Allow": "GET, HEAD, PUT"}
+
+
+async def test_who_may_not_does_not_hear_of_methods(stage: Stage) -> None:
+    with pytest.raises(Unauthorized):
+        await admit(stage, RouteOf(needs_account=True, specs=[spec("PUT")]), "POST")
+
+
+async def test_a_role_that_allows_it_replaces_the_backends(stage: Stage) -> None:
+    headers = {"X-Auth-Token": stage.token("guide"), "x-xaas-static-routing": "[::1]:8080"}
+
+    assert (await admit(stage, CLOSED, "GET", headers)).authorities == ("[::1]:8080",)
+
+
+@pytest.mark.parametrize("name", ["reader", "writer"])
+async def test_other_roles_do_not_replace_the_backends(stage: Stage, name: str) -> None:
+    headers = {"X-Auth-Token": stage.token(name), "X-Xaas-Static-Routing": "other:80"}
+
+    with pytest.raises(Forbidden, match="X-Xaas-Static-Routing"):
+        await admit(stage, CLOSED, "GET", headers)
+
+
+async def test_nobody_replaces_the_backends_of_an_open_route(stage: Stage) -> None:
+    headers = {"X-Auth-Token": stage.token("guide"), "X-Xaas-Static-Routing": "other:80"}
+
+    with pytest.raises(Forbidden):
+        await admit(stage, OPEN, "GET", headers)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    ["", "http://a:80", "a:0", "a:65536", "a:x", "u@a:80", "a:80/x", "a:80, b:80", "[::g]:1", "é"],
+)
+async def test_refuses_a_malformed_replacement(stage: Stage, wanted: str) -> None:
+    headers = {"X-Auth-Token": stage.token("guide"), "X-Xaas-Static-Routing": wanted}
+
+    with pytest.raises(BadRequest, match="host:port"):
+        await admit(stage, CLOSED, "GET", headers)

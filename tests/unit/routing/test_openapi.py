@@ -1,0 +1,165 @@
+"""The OpenAPI description, checked for what the OpenAPI 3.1 rules ask of one."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from qmonus_lite.pathtemplate import PathTemplate
+from qmonus_lite.routing.openapi import describe
+from qmonus_lite.routing.openapi_doors import UploadDescription
+from qmonus_lite.schema import Schema
+from tests.unit.routing.stage import RouteOf, catalog, spec
+
+UPLOAD = UploadDescription(template=PathTemplate.parse("/upload/{filepath}", rest="filepath"))
+TREE = {
+    "type": "object",
+    "properties": {"more": {"$ref": "#/$defs/node"}},
+    "$defs": {"node": {"type": "object", "properties": {"next": {"$ref": "#"}}}},
+}
+ROUTES = [
+    RouteOf(
+        path="/v1/{kind}/{id}",
+        needs_account=True,
+        specs=[
+            spec(
+                "PUT",
+                [201, 299],
+                headers={
+                    "properties": {
+                        "Content-Type": {"type": "string", "default": "application/x"},
+                        "X-Count": {"type": "integer"},
+                    },
+                    "required": ["Content-Type", "X-Count"],
+                },
+                params={
+                    "properties": {"limit": {"type": "integer", "default": 5}, "any": True},
+                    "required": ["limit", "any"],
+                },
+                resources={"properties": {"id": {"type": "integer"}, "other": {}}},
+                body={"type": "object"},
+            ),
+            spec("GET"),
+        ],
+    ),
+    RouteOf(path="/v1/{a}/{b}", specs=[spec("DELETE")]),
+    RouteOf(path="/v1/tree", specs=[spec("PUT", body=TREE), spec("GET", params=TREE)]),
+    RouteOf(path="/v1/open"),
+]
+
+
+@pytest.fixture(scope="module")
+def document() -> Any:
+    return json.loads(json.dumps(describe(catalog(*ROUTES).routes, UPLOAD, "1.2")))
+
+
+def operations(document: Any) -> Iterator[tuple[str, str, Any]]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+def nodes(node: Any) -> Iterator[Any]:
+    yield node
+    for entry in (
+        node.values() if isinstance(node, dict) else node if isinstance(node, list) else []
+    ):
+        yield from nodes(entry)
+
+
+def test_says_what_it_is(document: Any) -> None:
+    assert document["openapi"] == "3.1.0"
+    assert document["info"] == {"title": "qmonus_lite", "version": "1.2"}
+
+
+def test_describes_routes_upload_and_our_own_doors(document: Any) -> None:
+    assert {path: sorted(item) for path, item in document["paths"].items()} == {
+        "/upload/{filepath}": ["put"],
+        "/-/live": ["get"],
+        "/-/ready": ["get"],
+        "/-/logon": ["post"],
+        "/v1/{kind}/{id}": ["get", "put"],
+        "/v1/tree": ["get", "put"],
+        "/v1/open": ["delete", "get", "patch", "post", "put"],
+    }
+
+
+def test_every_reference_leads_somewhere(document: Any) -> None:
+    references = {
+        node["$ref"] for node in nodes(document) if isinstance(node, dict) and "$ref" in node
+    }
+    for reference in references:
+        place = document
+        for step in reference.removeprefix("#/").split("/"):
+            place = place[step]
+
+    assert "#/components/schemas/plugin1/$defs/node" in references
+
+
+def test_every_variable_of_a_path_is_a_parameter_and_none_is_given_twice(document: Any) -> None:
+    for path, _, operation in operations(document):
+        given = [(one["in"], one["name"]) for one in operation.get("parameters", [])]
+
+        assert len(given) == len(set(given))
+        variables = {name for place, name in given if place == "path"}
+        assert variables == set(re.findall(r"\{(\w+)\}", path))
+
+
+def test_every_operation_has_answers_with_a_description(document: Any) -> None:
+    shared = document["components"]["responses"]
+    for _, _, operation in operations(document):
+        for code, answer in operation["responses"].items():
+            assert code == "default" or re.fullmatch("[2-5][0-9][0-9]", code)
+            assert (shared["Problem"] if "$ref" in answer else answer)["description"]
+
+
+def test_every_schema_of_a_parameter_is_one(document: Any) -> None:
+    for _, _, operation in operations(document):
+        for parameter in operation.get("parameters", []):
+            if parameter["schema"] is not True and "$ref" not in parameter["schema"]:
+                Schema(parameter["schema"])
+
+
+def test_every_scheme_that_is_asked_for_exists(document: Any) -> None:
+    asked = [document["security"], *(op.get("security", []) for *_, op in operations(document))]
+    names = {name for alternatives in asked for one in alternatives for name in one}
+
+    assert names == set(document["components"]["securitySchemes"])
+
+
+def test_parameters_come_from_the_schemas(document: Any) -> None:
+    operation = document["paths"]["/v1/{kind}/{id}"]["put"]
+
+    assert [
+        (one["name"], one["in"], one["required"], one["schema"]) for one in operation["parameters"]
+    ] == [
+        ("kind", "path", True, {"type": "string"}),
+        ("id", "path", True, {"type": "integer"}),
+        ("limit", "query", False, {"type": "integer", "default": 5}),
+        ("any", "query", True, True),
+        ("X-Count", "header", True, {"type": "integer"}),
+    ]
+    assert operation["requestBody"]["content"] == {"application/x": {"schema": {"type": "object"}}}
+    assert set(operation["responses"]) == {
+        *("201", "299", "400", "401", "403", "502", "504", "default")
+    }
+    assert (operation["summary"], operation["description"]) == ("callout", "sample")
+
+
+def test_an_open_route_asks_for_no_credential(document: Any) -> None:
+    assert document["paths"]["/v1/open"]["get"]["security"] == []
+    assert "security" not in document["paths"]["/v1/{kind}/{id}"]["get"]
+
+
+def test_the_upload_names_its_answers(document: Any) -> None:
+    put = document["paths"]["/upload/{filepath}"]["put"]
+
+    assert {"200", "201", "401", "403", "409", "411", "413", "503", "507"} <= set(put["responses"])
+    receipt = document["components"]["schemas"]["Receipt"]
+    assert sorted(receipt["required"]) == sorted(receipt["properties"])
+
+
+def test_there_may_be_no_upload() -> None:
+    assert list(describe((), None, "1")["paths"]) == ["/-/live", "/-/ready", "/-/logon"]

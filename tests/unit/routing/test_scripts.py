@@ -1,0 +1,273 @@
+"""Scripts of routes, run: how they answer, let go on, fail."""
+
+import asyncio
+import logging
+
+import pytest
+
+from qmonus_lite.errors import InternalFault, Problem
+from tests.unit.routing.stage import Echo, Reply, RouteOf, Stage, spec
+
+
+async def refusal(stage: Stage, text: str) -> Problem:
+    with pytest.raises(Problem) as refused:
+        await stage.ask(RouteOf(request=text), "GET", "/v1/x")
+    return refused.value
+
+
+async def answer(stage: Stage, text: str) -> Reply:
+    return await stage.ask(RouteOf(request=text), "GET", "/v1/x")
+
+
+async def test_a_script_answers_with_what_it_returns(stage: Stage) -> None:
+    reply = await answer(stage, 'return 201, dict(a="日")')
+
+    assert (reply.code, reply.json) == (201, {"a": "日"})
+    assert reply.headers["Content-Type"] == "application/json"
+
+
+async def test_a_script_sees_the_request_and_where_it_stands(stage: Stage) -> None:
+    text = (
+        "return [request.method, request.path, request.headers['x-a'], request.params,"
+        " request.body.decode(), route.template.text, resources, parameters, session]"
+    )
+    reply = await stage.ask(
+        RouteOf(path="/v1/{id}", request=text),
+        "PUT",
+        "/v1/%E6%97%A5?a=1&a=%202",
+        headers={"X-A": "b"},
+        body=b"body",
+    )
+    params = {"a": ["1", " 2"]}
+
+    assert reply.json == [
+        *["PUT", "/v1/%E6%97%A5", "b", params, "body"],
+        *["/v1/{id}", {"id": "日"}, params, "the handler"],
+    ]
+
+
+async def test_a_script_never_sees_a_pass(stage: Stage) -> None:
+    route = RouteOf(needs_account=True, request="return dict(request.headers)")
+    reply = await stage.ask(route, "GET", "/v1/x", headers=stage.pass_for("GET", "/v1/x"))
+
+    assert reply.json == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "finish({'a': 1}, code=202)",
+        "return finish({'a': 1}, code=202)",
+        "finish({'a': 1}, code=202)\nreturn 'other'",
+        "finish({'a': 1}, code=202)\nraise Error(500)",
+        "finish({'a': 1}, code=202)\n1 / 0",
+        "finish({'a': 1}, code=202)\nfinish('again')",
+        "import sys\nfinish({'a': 1}, code=202)\nsys.exit()",
+    ],
+)
+async def test_what_was_given_to_finish_stands(stage: Stage, text: str) -> None:
+    reply = await answer(stage, text)
+
+    assert (reply.code, reply.json) == (202, {"a": 1})
+
+
+async def test_finish_stands_when_the_script_overruns() -> None:
+    stage = Stage(script_timeout=0.2)
+    reply = await answer(stage, "finish('done')\nawait asyncio.sleep(30)")
+    await stage.close()
+
+    assert reply.body == b"done"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("raise HTTPError(405)", 405),
+        ("raise HTTPError(418)", 418),
+        ("raise Error(422)", 422),
+        ("raise Error(599)", 599),
+        ("1 / 0", 500),
+    ],
+)
+async def test_a_script_refuses_with_the_code_it_raises(stage: Stage, text: str, code: int) -> None:
+    assert (await refusal(stage, text)).status == code
+
+
+async def test_the_client_hears_the_reason_of_an_error(stage: Stage) -> None:
+    assert (await refusal(stage, "raise Error(404, 'no such image')")).detail == "no such image"
+
+
+async def test_the_client_never_hears_an_unknown_exception(stage: Stage) -> None:
+    assert "secret" not in (await refusal(stage, "raise ValueError('secret')")).detail
+
+
+async def test_the_body_of_an_error_is_the_answer(stage: Stage) -> None:
+    reply = await answer(stage, "raise Error(409, 'taken', dict(by='a'))")
+
+    assert (reply.code, reply.json) == (409, {"by": "a"})
+
+
+async def test_an_error_may_carry_a_code_that_refuses_nothing(stage: Stage) -> None:
+    reply = await answer(stage, "raise Error(202, 'later')")
+
+    assert (reply.code, reply.body) == (202, b"later")
+
+
+async def test_a_script_that_overruns_is_a_gateway_timeout() -> None:
+    stage = Stage(script_timeout=0.1)
+    refused = await refusal(stage, "await asyncio.sleep(30)")
+    await stage.close()
+
+    assert refused.status == 504
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "return object()",
+        "return {'a': datetime.datetime.now()}",
+        "return 99, 'x'",
+        "finish(object())",
+        "request.headers = None",
+        "request.headers['A'] = 'b\\nc'",
+        "request.method = 'no method'",
+        "request.path = 'relative'",
+        "request.params = 5",
+        "request.params['a'] = [None]",
+        "request.body = 5",
+        "request.paht = '/v1/y'",
+        "raise Error(99)",
+        "raise Error('what')",
+        "raise Error(400, body=object())",
+    ],
+)
+async def test_what_is_no_answer_is_logged_with_its_file_and_script(
+    stage: Stage, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert (await refusal(stage, text)).status == 500
+    (record,) = (record for record in caplog.records if record.levelno == logging.ERROR)
+    assert "/v1/x.request_forbidden_process" in record.getMessage()
+    assert record.__dict__["plugin_file"] == "plugins/routes.yml"
+
+
+async def test_an_error_that_is_no_answer_is_our_fault(stage: Stage) -> None:
+    assert isinstance(await refusal(stage, "raise Error(99)"), InternalFault)
+
+
+async def test_a_script_that_blocks_delays_nobody(stage: Stage) -> None:
+    slow = asyncio.create_task(answer(stage, "time.sleep(1)\nreturn 'slow'"))
+    await asyncio.sleep(0.1)
+
+    assert (await answer(stage, "return 'quick'")).body == b"quick"
+    assert not slow.done()
+    assert (await slow).body == b"slow"
+
+
+async def test_a_script_changes_what_goes_on(stage: Stage, echo: Echo) -> None:
+    text = "\n".join(
+        [
+            "request.method = POST",
+            "request.path = '/v2/日 本%20?'",
+            "request.headers['x-a'] = 'b'",
+            "request.headers['X-Count'] = 5",
+            "request.params['limit'] = 5",
+            "parameters['tag'] = ['a b', '日']",
+            "request.body = dict(a=1)",
+        ]
+    )
+    route = RouteOf(request=text, authorities=[echo.authority])
+    await stage.ask(route, "PUT", "/v1/x?old=1", body=b"old")
+
+    assert echo.last.method == "POST"
+    path, _, query = echo.last.raw_path.partition("?")
+    assert path == "/v2/%E6%97%A5%20%E6%9C%AC%20%3F"
+    assert query == "old=1&limit=5&tag=a+b&tag=%E6%97%A5"
+    assert (echo.last.headers["X-A"], echo.last.headers["X-Count"]) == ("b", "5")
+    assert echo.last.body == b'{"a": 1}'
+
+
+async def test_a_script_may_put_a_plain_dict_in_place_of_the_headers(
+    stage: Stage, echo: Echo
+) -> None:
+    route = RouteOf(request="request.headers = {'x-a': 'b'}", authorities=[echo.authority])
+    await stage.ask(route, "GET", "/v1/x", headers={"X-Old": "c"})
+
+    assert echo.last.headers["X-A"] == "b"
+    assert "X-Old" not in echo.last.headers
+
+
+async def test_a_schema_is_asked_before_the_script(stage: Stage) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "default": 5}}}
+    route = RouteOf(specs=[spec("PUT", body=schema)], request="return json.loads(request.body)")
+
+    assert (await stage.ask(route, "PUT", "/v1/x", body=b"{}")).json == {"n": 5}
+    with pytest.raises(Problem, match="body /n: "):
+        await stage.ask(route, "PUT", "/v1/x", body=b'{"n": "5"}')
+
+
+async def test_a_response_script_changes_the_answer(stage: Stage, echo: Echo) -> None:
+    echo.headers = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Old", "c"), ("X-Gone", "d")]
+    text = "\n".join(
+        [
+            "response.code += 2",
+            "response.body = response.body.upper()",
+            "response.headers['x-old'] = 'new'",
+            "del response.headers['x-gone']",
+        ]
+    )
+    reply = await stage.ask(RouteOf(response=text, authorities=[echo.authority]), "GET", "/v1/x")
+
+    assert (reply.code, reply.body) == (202, b"FROM THE BACKEND")
+    assert [value for name, value in reply.fields if name == "Set-Cookie"] == ["a=1", "b=2"]
+    assert reply.headers["X-Old"] == "new"
+    assert "X-Gone" not in reply.headers
+    assert reply.headers["Content-Length"] == "16"
+
+
+async def test_a_response_script_answers_with_what_it_returns(stage: Stage, echo: Echo) -> None:
+    text = "return 203, [request.method, response.code, response.body.decode()]"
+    route = RouteOf(response=text, authorities=[echo.authority])
+    reply = await stage.ask(route, "GET", "/v1/x")
+
+    assert (reply.code, reply.json) == (203, ["GET", 200, "from the backend"])
+
+
+async def test_a_response_script_may_refuse(stage: Stage, echo: Echo) -> None:
+    route = RouteOf(response="raise Error(451)", authorities=[echo.authority])
+    with pytest.raises(Problem) as refused:
+        await stage.ask(route, "GET", "/v1/x")
+
+    assert refused.value.status == 451
+
+
+async def test_a_response_script_gets_a_body_that_is_not_compressed(
+    stage: Stage, echo: Echo
+) -> None:
+    route = RouteOf(response="pass", authorities=[echo.authority])
+    await stage.ask(route, "GET", "/v1/x", headers={"Accept-Encoding": "gzip"})
+
+    assert echo.last.headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize("text", ["response.code = 5", "response.body = 5", "response.headers = 5"])
+async def test_a_response_script_that_leaves_no_answer_fails(
+    stage: Stage, echo: Echo, text: str
+) -> None:
+    with pytest.raises(Problem) as refused:
+        await stage.ask(RouteOf(response=text, authorities=[echo.authority]), "GET", "/v1/x")
+
+    assert refused.value.status == 500
+
+
+async def test_no_response_script_runs_on_an_answer_of_the_request_script(stage: Stage) -> None:
+    route = RouteOf(request="return 'ours'", response="return 'theirs'")
+
+    assert (await stage.ask(route, "GET", "/v1/x")).body == b"ours"
+
+
+@pytest.mark.parametrize(("method", "code"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+async def test_no_body_is_sent_where_http_has_none(stage: Stage, method: str, code: int) -> None:
+    reply = await stage.ask(RouteOf(request=f"return {code}, 'body'"), method, "/v1/x")
+
+    assert (reply.code, reply.body) == (code, b"")
+    assert reply.headers.get("Content-Length") == ("4" if method == "HEAD" else None)

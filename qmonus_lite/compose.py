@@ -47,8 +47,10 @@ from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.settings import Settings, upload_template
 from qmonus_lite.upload.admission import Admission
 from qmonus_lite.upload.commit import Committer, recover
+from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
 from qmonus_lite.upload.session import Uploads
+from qmonus_lite.upload.staging import Staging
 from qmonus_lite.worker.app import Worker
 from qmonus_lite.worker.server import WorkerServer
 
@@ -135,7 +137,12 @@ def compose_apigw(
     settings: Settings, environ: Mapping[str, str], say: Callable[[str], None]
 ) -> ApigwServer:
     """An APIGW, ready to serve; raises Refused."""
-    ground = Ground(root=settings.root, protected=(settings.state_dir, *settings.plugin_dirs))
+    durability = settings.upload_durability
+    ground = Ground(
+        root=settings.root,
+        protected=(settings.state_dir, *settings.plugin_dirs),
+        disk=Disk(sync_files=durability != "none", sync_names=durability == "full"),
+    )
     ground.check()
     shared = common(settings, environ)
     shared.data_dir.lock()
@@ -150,10 +157,12 @@ class _Apigw:
         self._ground = ground
         self._say = say
         settings = shared.settings
-        self._staging = shared.data_dir.path / "staging"
-        self._staging.mkdir(mode=0o700, exist_ok=True)
-        self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
-        self._outbox = Outbox(shared.data_dir.path / "outbox.sqlite3")
+        self._threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
+        self._staging = Staging(ground.disk, shared.data_dir.path)
+        durable = settings.upload_durability == "full"
+        self._outbox = Outbox(
+            shared.data_dir.path / "outbox.sqlite3", "FULL" if durable else "NORMAL"
+        )
         recover(self._outbox, self._staging)
         self._sender = Sender(shared.signer)
         self._roster = Roster(settings.worker_endpoints, self._sender, settings.base_url)
@@ -187,6 +196,7 @@ class _Apigw:
                 clock=shared.clock,
                 source=settings.base_url,
                 timeout=settings.lambda_event_timeout,
+                max_age=settings.event_max_age,
             )
         )
 
@@ -203,7 +213,7 @@ class _Apigw:
                 backends=self._backends,
                 sender=self._sender,
                 outbox=self._outbox,
-                disk=self._disk,
+                threads=self._threads,
             ),
             roster=self._roster,
             local_admin=admin if self._has_admin else None,
@@ -236,7 +246,7 @@ class _Apigw:
         committer = Committer(
             ground=self._ground,
             outbox=self._outbox,
-            disk=self._disk,
+            threads=self._threads,
             wake=self._dispatcher.wake,
             mode=0o666 & ~_umask(),
         )
@@ -246,12 +256,15 @@ class _Apigw:
             gatekeeper=self._gatekeeper,
             ground=self._ground,
             admission=Admission(
-                settings.root, most=settings.max_upload_bytes, keep_free=settings.min_free_bytes
+                self._ground.disk,
+                most=settings.max_upload_bytes,
+                keep_free=settings.min_free_bytes,
             ),
             committer=committer,
-            disk=self._disk,
-            clock=self._shared.clock,
             staging=self._staging,
+            disk=self._ground.disk,
+            threads=self._threads,
+            clock=self._shared.clock,
             address=settings.advertise_address or settings.address,
             port=settings.port,
         )
@@ -269,6 +282,8 @@ class _Apigw:
         return with_local_admin(directory) if self._has_admin else directory
 
     def _unready(self) -> str | None:
+        if self._ground.disk.unfit:
+            return "the disk failed several times within a minute"
         return None if self._roster.ready else "no Lambda worker answers"
 
     def _openapi(self) -> dict[str, object]:

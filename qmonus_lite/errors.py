@@ -63,7 +63,7 @@ class BadPlugins(Refused):
 class Problem(QmonusLiteError):
     """A request ends here: RFC 9457 `status`, `title` and `detail`, and headers for the answer."""
 
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    status: int = HTTPStatus.INTERNAL_SERVER_ERROR
 
     def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
         self.detail = detail

@@ -92,6 +92,12 @@ class Settings:
         example="--file_upload_api_path='/v1/tenants/{tenant_id}/images/{filename}/file'",
         reader=read.upload_template,
     )
+    upload_durability: str = flag(
+        "full",
+        "what is on stable storage before 2xx: full (file, names, event), file (its bytes), none",
+        example="--upload_durability=file",
+        reader=read.one_of("full", "file", "none"),
+    )
     max_upload_bytes: int = flag(
         0,
         "largest upload, 413 above; 0 means no limit but the disk",
@@ -114,6 +120,12 @@ class Settings:
         3600.0,
         "seconds for one delivery of an asynchronous event",
         example="--lambda_event_timeout=2h",
+        reader=read.seconds,
+    )
+    event_max_age: float = flag(
+        259200.0,
+        "seconds after which an event that was not delivered is a dead letter",
+        example="--event_max_age=72h",
         reader=read.seconds,
     )
     token_ttl: float = flag(

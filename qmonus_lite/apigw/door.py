@@ -33,6 +33,8 @@ class Door(RequestHandler):
 
     #: Set when the request was answered before its body came.
     refused = False
+    #: Set when the request goes on to its end, whatever the client does.
+    committed = False
 
     def set_default_headers(self) -> None:
         """Headers of every answer, also of errors."""
@@ -65,8 +67,9 @@ class Door(RequestHandler):
         self.application.settings["active"].discard(self)
 
     def on_connection_close(self) -> None:
-        """The client left."""
-        self.application.settings["active"].discard(self)
+        """The client left; work that goes on without it still counts as under way."""
+        if not self.committed:
+            self.application.settings["active"].discard(self)
 
     async def data_received(self, chunk: bytes) -> None:
         """Take bytes of the body, or throw them away after a refusal."""

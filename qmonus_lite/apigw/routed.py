@@ -11,8 +11,8 @@ from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.errors import NotFound, Problem, Terminated
 from qmonus_lite.headers import Headers
 from qmonus_lite.log import bound
-from qmonus_lite.routing.message import Answer, Incoming, Request
 from qmonus_lite.routing.admission import Admission
+from qmonus_lite.routing.message import Answer, Incoming, Request
 from qmonus_lite.routing.story import Routing
 
 logger = logging.getLogger(__name__)

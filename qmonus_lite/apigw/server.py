@@ -35,7 +35,7 @@ class Machinery:
     backends: Backends
     sender: Sender
     outbox: Outbox
-    disk: ThreadPoolExecutor
+    threads: ThreadPoolExecutor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +109,6 @@ class ApigwServer:
         await machinery.outgoing.close()
         await machinery.backends.close()
         await machinery.sender.close()
-        machinery.disk.shutdown()
+        machinery.threads.shutdown()
         machinery.outbox.close()
         return clean

@@ -72,6 +72,7 @@ class UploadDoor(Door):
         if self.refused or self.session is None:
             self.finish()
             return
+        self.committed = True
         try:
             receipt = await self.session.commit()
         except Problem as error:

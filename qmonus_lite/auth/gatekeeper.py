@@ -32,8 +32,8 @@ class Actor:
 
     @property
     def may_route_statically(self) -> bool:
-        """Whether a role allows `X-Xaas-Static-Routing`."""
-        return any(role.static_routing for role in self.roles)
+        """Whether a role allows `X-Xaas-Static-Routing`; scripts of ours may."""
+        return self.by_pass or any(role.static_routing for role in self.roles)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""`check`: are the plugin folders sound?"""
+"""`check`: loads the plugin folders and prints every fault in them."""
 
 import os
 import sys

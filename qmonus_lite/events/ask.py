@@ -1,4 +1,4 @@
-"""The synchronous question: what do the handlers of this event say? Anything unclear is a no."""
+"""The synchronous question to the handlers of an event, where anything unclear is a no."""
 
 import logging
 from dataclasses import dataclass

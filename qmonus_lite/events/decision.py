@@ -1,13 +1,14 @@
-"""What to do after a delivery was tried: done, again, or dead. Pure; the dispatcher does the deed.
+"""What to do after a delivery was tried: done, again, or dead.
 
-Classes of answers as in webhook practice: 2xx and 3xx of a handler are done; 408, 425, 429 and 5xx
-may pass, so they are tried again; any other 4xx will not, so the event is a dead letter.
+Pure: the dispatcher does the deed. Classes of answers as in webhook practice: below 400 it is done;
+408, 425, 429 and 5xx may pass, so it is tried again; any other 4xx will not pass, so the event is a
+dead letter.
 """
 
 import random
 from dataclasses import dataclass
 
-#: Seconds: the first back-off and the longest.
+#: Seconds: the first back-off and the longest, also the longest `Retry-After` that is followed.
 FIRST, LONGEST = 0.5, 300.0
 _PASSING = frozenset({408, 425, 429})
 
@@ -32,15 +33,40 @@ class Dead:
     reason: str
 
 
-def decide(code: int, attempt: int, reason: str) -> Done | Retry | Dead:
-    """The decision after attempt number `attempt` (from 1) ended with `code`."""
-    if code < 400:
+Decision = Done | Retry | Dead
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One delivery that was tried."""
+
+    #: From 1.
+    number: int
+    #: Seconds that the event is old.
+    age: float
+    #: Seconds after which it is given up.
+    max_age: float
+    #: Status that it ended with.
+    code: int
+    reason: str
+    #: Seconds that the other side asked us to wait, if it did.
+    retry_after: float | None = None
+
+
+def decide(attempt: Attempt) -> Decision:
+    """What to do now."""
+    if attempt.code < 400:
         return Done()
-    if code < 500 and code not in _PASSING:
-        return Dead(reason)
-    return Retry(back_off(attempt), reason)
+    if attempt.code < 500 and attempt.code not in _PASSING:
+        return Dead(attempt.reason)
+    delay = back_off(attempt.number)
+    if attempt.retry_after is not None:
+        delay = min(LONGEST, attempt.retry_after)
+    if attempt.age + delay > attempt.max_age:
+        return Dead(f"older than {attempt.max_age:g} s; the last try: {attempt.reason}")
+    return Retry(delay, attempt.reason)
 
 
-def back_off(attempt: int) -> float:
+def back_off(number: int) -> float:
     """Seconds to wait: exponential, with full jitter so that many do not come back at once."""
-    return random.uniform(0, min(LONGEST, FIRST * 2 ** min(attempt, 20)))
+    return random.uniform(0, min(LONGEST, FIRST * 2 ** min(number, 20)))

@@ -7,12 +7,13 @@ an attempt is a delivery that reached somebody.
 import asyncio
 import logging
 import threading
+from collections import deque
 from dataclasses import dataclass
 
 from qmonus_lite.clock import Clock
-from qmonus_lite.events.decision import Dead, Done, Retry, back_off, decide
+from qmonus_lite.events.decision import Attempt, Decision, Done, Retry, decide
 from qmonus_lite.events.envelope import CONTENT_TYPE, Envelope
-from qmonus_lite.events.outbox import Due, Outbox
+from qmonus_lite.events.outbox import Due, Outbox, due_events
 from qmonus_lite.events.roster import Roster
 from qmonus_lite.events.sender import (
     DELIVER,
@@ -20,16 +21,21 @@ from qmonus_lite.events.sender import (
     Sender,
     WorkerAway,
     WorkerBroke,
+    WorkerBusy,
     WorkerGarbled,
 )
 from qmonus_lite.events.signature import Signer
 
 logger = logging.getLogger(__name__)
 
-#: Deliveries under way at once.
-MOST_AT_ONCE = 64
+#: Deliveries under way at once, and events taken from the outbox at once.
+MOST_AT_ONCE, BATCH = 64, 256
 #: Seconds between two looks at the outbox when nobody woke us.
 LOOK = 1.0
+#: Seconds on top of a delivery's own time before its lease ends.
+LEASE_GRACE = 60.0
+#: Status that stands for a delivery without a usable answer.
+NO_ANSWER = 599
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +50,8 @@ class Delivery:
     source: str
     #: Seconds for one delivery.
     timeout: float
+    #: Seconds after which an event is given up.
+    max_age: float
 
 
 class Dispatcher:
@@ -52,9 +60,12 @@ class Dispatcher:
     def __init__(self, delivery: Delivery) -> None:
         self._with = delivery
         self._loop = asyncio.new_event_loop()
+        self._sender = Sender(delivery.signer)
         self._wake = asyncio.Event()
-        self._stop = asyncio.Event()
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
+        #: Leased from the outbox, not yet under way.
+        self._leased: deque[Due] = deque()
+        self._running: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._live, name="dispatcher", daemon=True)
 
     def start(self) -> None:
@@ -67,7 +78,7 @@ class Dispatcher:
 
     def stop(self) -> None:
         """Stop taking events, cut the deliveries under way; the next start tries them again."""
-        self._loop.call_soon_threadsafe(self._stop.set)
+        self._stopping = True
         self.wake()
         self._thread.join()
 
@@ -76,33 +87,46 @@ class Dispatcher:
             runner.run(self._run())
 
     async def _run(self) -> None:
-        sender = Sender(self._with.signer)
-        while not self._stop.is_set():
+        while not self._stopping:
             self._wake.clear()
-            taken = await self._take(sender)
-            if not taken:
-                await self._sleep()
-        for task in self._running.values():
+            if self._with.roster.ready:
+                await self._fill()
+                self._start()
+            await self._sleep()
+        for task in self._running:
             task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
-        await sender.close()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._sender.close()
 
-    async def _take(self, sender: Sender) -> int:
-        """Start what is due and not yet under way; how many that were."""
-        room = MOST_AT_ONCE - len(self._running)
-        if room <= 0 or not self._with.roster.ready:
-            return 0
+    async def _fill(self) -> None:
+        """Lease more events when those at hand run out."""
+        if len(self._leased) + len(self._running) >= MOST_AT_ONCE:
+            return
         now = self._with.clock.now()
-        found = await asyncio.wrap_future(self._with.outbox.due(now, MOST_AT_ONCE + room))
-        fresh = [due for due in found if due.id not in self._running][:room]
-        for due in fresh:
-            task = self._loop.create_task(self._deliver(sender, due))
-            self._running[due.id] = task
-        return len(fresh)
+        lease = now + self._with.timeout + LEASE_GRACE
+        claimed = self._with.outbox.claim(now, lease=lease, limit=BATCH)
+        self._leased += due_events(await asyncio.wrap_future(claimed))
+
+    def _start(self) -> None:
+        while self._leased and len(self._running) < MOST_AT_ONCE:
+            task = self._loop.create_task(self._deliver(self._leased.popleft()))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._running.discard(task)
+        if not self._stopping:
+            self._start()
+        if not self._leased:
+            self._wake.set()
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("delivery failed", exc_info=error, extra={"action": "delivery_failed"})
 
     async def _sleep(self) -> None:
+        """Until somebody wakes us, the next event falls due, or a while has passed."""
         now = self._with.clock.now()
-        next_at = await asyncio.wrap_future(self._with.outbox.next_due(now))
+        rows = await asyncio.wrap_future(self._with.outbox.next_due(now))
+        next_at = rows[0][0] if rows else None
         wait = LOOK if next_at is None else min(LOOK, max(0.0, next_at - now))
         try:
             async with asyncio.timeout(wait + 0.001):
@@ -110,32 +134,42 @@ class Dispatcher:
         except TimeoutError:
             pass
 
-    async def _deliver(self, sender: Sender, due: Due) -> None:
-        try:
-            decision = await self._attempt(sender, due)
-            if decision is not None:
-                await self._settle(due, decision)
-        finally:
-            del self._running[due.id]
-            self._wake.set()
+    async def _deliver(self, due: Due) -> None:
+        attempt = await self._attempt(due)
+        if attempt is None:
+            # Nobody was reached: give the lease back without counting an attempt.
+            soon = self._with.clock.now() + LOOK / 4
+            await asyncio.wrap_future(self._with.outbox.retry(due.id, due.attempt, soon, ""))
+        else:
+            await self._settle(due, decide(attempt))
 
-    async def _attempt(self, sender: Sender, due: Due) -> Done | Retry | Dead | None:
+    async def _attempt(self, due: Due) -> Attempt | None:
         """Send once; None when nobody was reached, which is no attempt."""
         parcel = self._parcel(due)
         for endpoint in self._with.roster.in_turn():
             try:
-                report = await sender.send(endpoint, parcel)
+                report = await self._sender.send(endpoint, parcel)
             except WorkerAway:
                 continue
+            except WorkerBusy as error:
+                return self._tried(due, NO_ANSWER, str(error), error.seconds)
             except (WorkerBroke, WorkerGarbled) as error:
-                return Retry(back_off(due.attempt + 1), f"{endpoint}: {error}")
-            outcome = report.outcome
-            if outcome is None:
-                return Retry(back_off(due.attempt + 1), f"{endpoint}: no outcome")
+                return self._tried(due, NO_ANSWER, f"{endpoint}: {error}")
+            if (outcome := report.outcome) is None:
+                return self._tried(due, NO_ANSWER, f"{endpoint}: no outcome")
             reason = f"{outcome.code}: {outcome.output}" if outcome.refused else ""
-            return decide(outcome.code, due.attempt + 1, reason[:1000])
-        await asyncio.sleep(LOOK / 4)
+            return self._tried(due, outcome.code, reason[:1000])
         return None
+
+    def _tried(self, due: Due, code: int, reason: str, retry_after: float | None = None) -> Attempt:
+        return Attempt(
+            number=due.attempt + 1,
+            age=self._with.clock.now() - due.since,
+            max_age=self._with.max_age,
+            code=code,
+            reason=reason,
+            retry_after=retry_after,
+        )
 
     def _parcel(self, due: Due) -> Parcel:
         envelope = Envelope(
@@ -146,6 +180,7 @@ class Dispatcher:
             time=due.time,
             attempt=due.attempt + 1,
             data=due.data,
+            seq=due.seq,
         )
         return Parcel(
             id=due.id,
@@ -155,7 +190,7 @@ class Dispatcher:
             timeout=self._with.timeout,
         )
 
-    async def _settle(self, due: Due, decision: Done | Retry | Dead) -> None:
+    async def _settle(self, due: Due, decision: Decision) -> None:
         outbox, attempt = self._with.outbox, due.attempt + 1
         extra = {"event_id": due.id, "path": due.path, "attempt": attempt}
         if isinstance(decision, Done):

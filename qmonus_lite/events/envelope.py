@@ -39,6 +39,8 @@ class Envelope:
     attempt: int
     #: What handlers see as `event`.
     data: dict[str, Any]
+    #: Place in the order of all commits of that APIGW; None for a question.
+    seq: int | None = None
 
     def to_bytes(self) -> bytes:
         """The JSON form; raises TypeError for data that JSON cannot hold."""
@@ -53,6 +55,8 @@ class Envelope:
         }
         if self.subject:
             attributes["subject"] = self.subject
+        if self.seq is not None:
+            attributes["seq"] = self.seq
         return _FORMAT.write(CloudEvent(attributes, self.data))
 
     @classmethod
@@ -73,6 +77,7 @@ class Envelope:
             time=_time(event),
             attempt=attempt,
             data=data,
+            seq=event.get_extension("seq"),
         )
 
 

@@ -1,21 +1,18 @@
-"""The outbox: promised events in SQLite, written before the client gets its answer.
+"""The outbox: promised events, written down before the client gets its answer.
 
-One thread owns the database. WAL with synchronous=FULL: a committed row survives a loss of power.
-Every call gives a concurrent future, so that any event loop can wait for it.
+States of a row: `prepared` (the file may or may not be in place), `ready` (to be delivered), `dead`
+(given up, kept); a delivered event has no row. The statements stand in `outbox.sql`.
 """
 
 import json
-import re
-import sqlite3
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.events.ledger import Ledger, Synchronous, statements
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +25,25 @@ class Promise:
     path: str
     time: datetime
     data: Mapping[str, Any]
-    #: Where the file is staged.
+    #: Where the file is staged, and where it goes.
     staged: str
+    final: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undecided:
+    """A promise that a crash left between its row and its file."""
+
+    id: str
+    staged: Path
+    final: Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class Due:
     """An event whose delivery is due."""
 
+    #: Counts the promises of this outbox, in the order of their commits.
     seq: int
     id: str
     type: str
@@ -44,30 +52,37 @@ class Due:
     data: dict[str, Any]
     #: Deliveries tried so far.
     attempt: int
+    #: Seconds since the epoch from which its age counts.
+    since: float
 
 
-def _statements() -> dict[str, str]:
-    text = files("qmonus_lite.events").joinpath("outbox.sql").read_text()
-    parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One event of the outbox, for people."""
+
+    seq: int
+    id: str
+    type: str
+    path: str
+    time: str
+    #: `prepared`, `ready`, `sending` or `dead`.
+    state: str
+    attempt: int
+    #: Seconds since the epoch before which it is left alone.
+    next_at: float
+    #: Why the last delivery failed.
+    reason: str
 
 
 class Outbox:
     """The promised events of one APIGW."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, synchronous: Synchronous = "FULL") -> None:
         """Open or make the database; raises BadPlace."""
-        self._path = path
-        self._sql = _statements()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
-        try:
-            self._db = self._thread.submit(self._open).result()
-        except sqlite3.Error as error:
-            self._thread.shutdown()
-            raise BadPlace(f"{path}: not a usable outbox: {error}") from None
+        self._ledger = Ledger(path, statements("outbox.sql"), synchronous)
 
-    def prepare(self, promise: Promise) -> "Future[None]":
-        """Write the promise down; when the future is done it is on stable storage."""
+    def prepare(self, promise: Promise) -> "Future[int]":
+        """Write the promise down; when the future is done, it is."""
         row = {
             "id": promise.id,
             "type": promise.type,
@@ -75,79 +90,100 @@ class Outbox:
             "time": promise.time.isoformat(),
             "data": json.dumps(promise.data, ensure_ascii=False),
             "staged": promise.staged,
+            "final": promise.final,
+            "since": promise.time.timestamp(),
         }
-        return self._change("prepare", row)
+        return self._ledger.change("prepare", row)
 
-    def ready(self, event_id: str) -> "Future[None]":
-        """The file is in place: let the event go."""
-        return self._change("ready", {"id": event_id})
+    def ready(self, event_id: str) -> "Future[int]":
+        """The file is in place: let the event go. Lazy: a restart finds the same out by itself."""
+        return self._ledger.change("ready", {"id": event_id}, lazy=True)
 
-    def withdraw(self, event_id: str) -> "Future[None]":
+    def withdraw(self, event_id: str) -> "Future[int]":
         """The file did not come into place: forget the event."""
-        return self._change("withdraw", {"id": event_id})
+        return self._ledger.change("withdraw", {"id": event_id})
 
-    def prepared(self) -> "Future[list[tuple[str, str]]]":
-        """(id, staged path) of the promises that a crash left undecided."""
-        return self._thread.submit(self._rows, "prepared", {})
+    def prepared(self) -> list[Undecided]:
+        """The promises that a crash left undecided."""
+        rows = self._ledger.rows("prepared", {}).result()
+        return [Undecided(id=row[0], staged=Path(row[1]), final=Path(row[2])) for row in rows]
 
-    def due(self, now: float, limit: int) -> "Future[list[Due]]":
-        """Events to deliver now, at most one a path, in order."""
-        return self._thread.submit(self._due, now, limit)
+    def release(self) -> None:
+        """Take back the leases of an APIGW that is no more."""
+        self._ledger.change("release", {}).result()
 
-    def next_due(self, now: float) -> "Future[float | None]":
-        """Seconds since the epoch at which the next event falls due, or None."""
-        return self._thread.submit(lambda: self._rows("next_due", {"now": now})[0][0])
+    def claim(self, now: float, *, lease: float, limit: int) -> "Future[list[tuple[Any, ...]]]":
+        """Lease due events until `lease`, at most one a path; `due_events` reads the rows."""
+        row = {"now": now, "lease": lease, "limit": limit}
+        return self._ledger.rows("claim", row, lazy=True)
 
-    def done(self, event_id: str) -> "Future[None]":
-        """Delivered."""
-        return self._change("done", {"id": event_id})
+    def next_due(self, now: float) -> "Future[list[tuple[Any, ...]]]":
+        """One row: seconds since the epoch at which the next event falls due, or None."""
+        return self._ledger.rows("next_due", {"now": now}, lazy=True)
 
-    def retry(self, event_id: str, attempt: int, next_at: float, reason: str) -> "Future[None]":
+    def done(self, event_id: str) -> "Future[int]":
+        """Delivered. Lazy: forgotten in a crash, it is delivered again under the same id."""
+        return self._ledger.change("done", {"id": event_id}, lazy=True)
+
+    def retry(self, event_id: str, attempt: int, next_at: float, reason: str) -> "Future[int]":
         """Not delivered: try again at `next_at`."""
         row = {"id": event_id, "attempt": attempt, "next_at": next_at, "reason": reason}
-        return self._change("retry", row)
+        return self._ledger.change("retry", row, lazy=True)
 
-    def dead(self, event_id: str, attempt: int, reason: str) -> "Future[None]":
+    def dead(self, event_id: str, attempt: int, reason: str) -> "Future[int]":
         """Not delivered, and not to be tried again: keep it as a dead letter."""
-        return self._change("dead", {"id": event_id, "attempt": attempt, "reason": reason})
+        row = {"id": event_id, "attempt": attempt, "reason": reason}
+        return self._ledger.change("dead", row, lazy=True)
 
-    def counts(self) -> "Future[dict[str, int]]":
-        """Events by state."""
-        return self._thread.submit(lambda: dict(self._rows("counts", {})))
+    def replay(self, event_id: str, now: float) -> "Future[int]":
+        """Deliver a dead letter after all; gives 0 when there is none of that id."""
+        return self._ledger.change("replay", {"id": event_id, "now": now})
+
+    def listing(self, state: str, limit: int) -> "Future[list[tuple[Any, ...]]]":
+        """Rows for `entry`, oldest first; an empty `state` means all."""
+        return self._ledger.rows("listing", {"state": state, "limit": limit})
+
+    def one(self, event_id: str) -> "Future[list[tuple[Any, ...]]]":
+        """The row for `entry` of this id, with its data behind, or none."""
+        return self._ledger.rows("one", {"id": event_id})
+
+    def counts(self) -> "Future[list[tuple[Any, ...]]]":
+        """Rows of state and number."""
+        return self._ledger.rows("counts", {})
 
     def close(self) -> None:
         """Finish what was asked and close the database."""
-        self._thread.submit(self._db.close).result()
-        self._thread.shutdown()
+        self._ledger.close()
 
-    def _open(self) -> sqlite3.Connection:
-        self._path.touch(mode=0o600)
-        database = sqlite3.connect(self._path, isolation_level=None)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        database.executescript(self._sql["schema"])
-        return database
 
-    def _change(self, statement: str, row: Mapping[str, Any]) -> "Future[None]":
-        def change() -> None:
-            self._db.execute(self._sql[statement], row)
+def due_events(rows: list[tuple[Any, ...]]) -> list[Due]:
+    """Claimed rows as values, in the order of their promises."""
+    return [
+        Due(
+            seq=seq,
+            id=id_,
+            type=type_,
+            path=path,
+            time=datetime.fromisoformat(time),
+            data=json.loads(data),
+            attempt=attempt,
+            since=since,
+        )
+        for seq, id_, type_, path, time, data, attempt, since in sorted(rows)
+    ]
 
-        return self._thread.submit(change)
 
-    def _rows(self, statement: str, row: Mapping[str, Any]) -> list[Any]:
-        return self._db.execute(self._sql[statement], row).fetchall()
-
-    def _due(self, now: float, limit: int) -> list[Due]:
-        rows = self._rows("due", {"now": now, "limit": limit})
-        return [
-            Due(
-                seq=seq,
-                id=id_,
-                type=type_,
-                path=path,
-                time=datetime.fromisoformat(time),
-                data=json.loads(data),
-                attempt=attempt,
-            )
-            for seq, id_, type_, path, time, data, attempt in rows
-        ]
+def entry(row: tuple[Any, ...]) -> Entry:
+    """A row of `listing` or `one` as a value."""
+    seq, id_, type_, path, time, state, attempt, next_at, leased, reason = row[:10]
+    return Entry(
+        seq=seq,
+        id=id_,
+        type=type_,
+        path=path,
+        time=time,
+        state="sending" if leased and state == "ready" else state,
+        attempt=attempt,
+        next_at=next_at,
+        reason=reason,
+    )

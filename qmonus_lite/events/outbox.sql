@@ -12,19 +12,25 @@ CREATE TABLE IF NOT EXISTS event (
     data       TEXT NOT NULL,
     -- prepared: the file may or may not be in place; ready: to be delivered; dead: given up.
     state      TEXT NOT NULL DEFAULT 'prepared' CHECK (state IN ('prepared', 'ready', 'dead')),
-    -- Where the file was staged: gone means that the rename happened.
+    -- Where the file was staged and where it goes: what a restart looks at.
     staged     TEXT NOT NULL,
-    -- Deliveries tried, seconds since the epoch of the next, and why the last one failed.
+    final      TEXT NOT NULL,
+    -- Seconds since the epoch from which its age counts: the promise, or the last replay.
+    since      REAL NOT NULL,
+    -- Deliveries tried, and why the last one failed.
     attempt    INTEGER NOT NULL DEFAULT 0,
+    reason     TEXT NOT NULL DEFAULT '',
+    -- Seconds since the epoch before which it is left alone: a back-off, or a lease.
     next_at    REAL NOT NULL DEFAULT 0,
-    reason     TEXT NOT NULL DEFAULT ''
+    -- 1 while the dispatcher of a living APIGW has it.
+    leased     INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS event_path ON event (path, seq);
-CREATE INDEX IF NOT EXISTS event_due ON event (state, next_at);
+CREATE INDEX IF NOT EXISTS event_due ON event (state, next_at, seq);
 
 -- name: prepare
-INSERT INTO event (id, type, path, time, data, staged)
-VALUES (:id, :type, :path, :time, :data, :staged);
+INSERT INTO event (id, type, path, time, data, staged, final, since)
+VALUES (:id, :type, :path, :time, :data, :staged, :final, :since);
 
 -- name: ready
 UPDATE event SET state = 'ready' WHERE id = :id AND state = 'prepared';
@@ -33,19 +39,27 @@ UPDATE event SET state = 'ready' WHERE id = :id AND state = 'prepared';
 DELETE FROM event WHERE id = :id AND state = 'prepared';
 
 -- name: prepared
-SELECT id, staged FROM event WHERE state = 'prepared' ORDER BY seq;
+SELECT id, staged, final FROM event WHERE state = 'prepared' ORDER BY seq;
 
--- Due events, at most one a path: the oldest that is not given up.
--- name: due
-SELECT seq, id, type, path, time, data, attempt FROM event AS e
-WHERE state = 'ready' AND next_at <= :now
-  AND NOT EXISTS (
-    SELECT 1 FROM event AS older
-    WHERE older.path = e.path AND older.seq < e.seq AND older.state <> 'dead'
-  )
-ORDER BY next_at, seq LIMIT :limit;
+-- Leases of an APIGW that is no more.
+-- name: release
+UPDATE event SET leased = 0, next_at = 0 WHERE leased = 1;
 
--- Seconds since the epoch at which the next event falls due.
+-- Take due events, at most one a path: the oldest that is not given up.
+-- name: claim
+UPDATE event SET leased = 1, next_at = :lease
+WHERE seq IN (
+    SELECT seq FROM event AS e
+    WHERE state = 'ready' AND next_at <= :now
+      AND NOT EXISTS (
+        SELECT 1 FROM event AS older
+        WHERE older.path = e.path AND older.seq < e.seq AND older.state <> 'dead'
+      )
+    ORDER BY next_at, seq LIMIT :limit
+)
+RETURNING seq, id, type, path, time, data, attempt, since;
+
+-- When the next event falls due.
 -- name: next_due
 SELECT min(next_at) FROM event WHERE state = 'ready' AND next_at > :now;
 
@@ -53,12 +67,25 @@ SELECT min(next_at) FROM event WHERE state = 'ready' AND next_at > :now;
 DELETE FROM event WHERE id = :id AND state = 'ready';
 
 -- name: retry
-UPDATE event SET attempt = :attempt, next_at = :next_at, reason = :reason
+UPDATE event SET attempt = :attempt, next_at = :next_at, reason = :reason, leased = 0
 WHERE id = :id AND state = 'ready';
 
 -- name: dead
-UPDATE event SET state = 'dead', attempt = :attempt, reason = :reason
+UPDATE event SET state = 'dead', attempt = :attempt, reason = :reason, leased = 0
 WHERE id = :id AND state = 'ready';
+
+-- Deliver a dead letter after all; its age counts anew, its attempts go on counting.
+-- name: replay
+UPDATE event SET state = 'ready', next_at = 0, since = :now
+WHERE id = :id AND state = 'dead';
+
+-- name: listing
+SELECT seq, id, type, path, time, state, attempt, next_at, leased, reason FROM event
+WHERE (:state = '' OR state = :state) ORDER BY seq LIMIT :limit;
+
+-- name: one
+SELECT seq, id, type, path, time, state, attempt, next_at, leased, reason, data FROM event
+WHERE id = :id;
 
 -- name: counts
 SELECT state, count(*) FROM event GROUP BY state;

@@ -21,6 +21,14 @@ class WorkerBroke(Exception):
     """The exchange ended without a whole answer, in time or at all."""
 
 
+class WorkerBusy(WorkerBroke):
+    """The worker said not now: it is stopping, or has too much to do."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"the worker asked to come back in {seconds:g} s")
+
+
 class WorkerGarbled(Exception):
     """Something answered that is no worker of ours, or answered nonsense."""
 
@@ -79,6 +87,9 @@ class Sender:
         return self._session
 
     def _checked(self, parcel: Parcel, answer: aiohttp.ClientResponse, body: bytes) -> Report:
+        if answer.status in {429, 503}:
+            # Unsigned words may delay an event, never decide over one.
+            raise WorkerBusy(_seconds(answer.headers.get("Retry-After", "")))
         if answer.status != 200:
             raise WorkerGarbled(f"status {answer.status}")
         try:
@@ -87,6 +98,10 @@ class Sender:
             return Report.from_bytes(body)
         except (BadSignature, BadOutcome) as error:
             raise WorkerGarbled(str(error)) from None
+
+
+def _seconds(value: str) -> float:
+    return float(value) if value.isascii() and value.isdigit() else 1.0
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

@@ -1,6 +1,7 @@
 """The HTTP client for backends: kept connections, bytes passed on as they are, nothing followed."""
 
 import asyncio
+import io
 import logging
 import re
 from collections.abc import Mapping
@@ -76,13 +77,13 @@ class BackendBody:
             raise StopAsyncIteration
         return piece
 
-    async def read(self, most: int = MOST_BODY) -> bytes:
-        """All of it; raises BadGateway above `most` bytes."""
+    async def read(self) -> bytes:
+        """All of it; raises BadGateway above MOST_BODY bytes."""
         whole = bytearray()
         try:
             async for piece in self:
                 whole += piece
-                if len(whole) > most:
+                if len(whole) > MOST_BODY:
                     raise BadGateway("the backend's answer is too large for a response script")
         finally:
             await self.aclose()
@@ -136,7 +137,8 @@ class Backends:
                 call.method,
                 URL(f"{call.scheme}://{authority}{call.target}", encoded=True),
                 headers=headers | {"Host": authority},
-                data=call.body or None,
+                # Sent piece by piece, so that a large one does not hold up the loop.
+                data=io.BytesIO(call.body) if call.body else None,
                 allow_redirects=False,
                 skip_auto_headers=_NOT_ADDED,
             )

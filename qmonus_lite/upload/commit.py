@@ -1,22 +1,28 @@
 """The commit: the order in which a staged file becomes a stored one, and its event a promise.
 
-    fsync(staged) -> outbox row PREPARED -> rename -> fsync(directory) -> row READY -> answer
+    sync(staged) -> outbox row PREPARED -> rename -> sync(directory) -> row READY -> answer
 
-A crash before the rename leaves the staged file, which says that nothing happened; a crash after
-it leaves the row, and the event goes out. `recover` tells the two apart at the next start.
+What a crash leaves is decided at the next start by this table, and nothing else:
+
+    staged file is   and is the same file as the final one   so the rename        row
+    ------------------------------------------------------------------------------------------
+    there            no                                      did not happen       withdrawn
+    there            yes (its old name was not yet gone)     happened             made READY
+    gone             -                                       happened             made READY
+    there, no row    -                                       was never promised   (file swept)
 """
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from qmonus_lite.events.outbox import Outbox, Promise
+from qmonus_lite.errors import Unavailable
+from qmonus_lite.events.ledger import LedgerFailed
+from qmonus_lite.events.outbox import Outbox, Promise, Undecided
 from qmonus_lite.upload.ground import Ground
-from qmonus_lite.upload.staging import StagedFile, sweep
+from qmonus_lite.upload.staging import StagedFile, Staging
 
 logger = logging.getLogger(__name__)
 
@@ -35,20 +41,22 @@ class Committer:
 
     ground: Ground
     outbox: Outbox
-    disk: Executor
+    threads: Executor
     #: Called when an event may go out.
     wake: Callable[[], None]
     #: Mode of stored files.
     mode: int
     _turns: dict[tuple[str, ...], _Turn] = field(default_factory=dict)
+    #: Files whose rows the outbox could not forget, by event id.
+    _owed: dict[str, StagedFile] = field(default_factory=dict)
 
     async def commit(self, staged: StagedFile, parts: tuple[str, ...], promise: Promise) -> bool:
-        """Store the file and promise its event; whether it replaced another.
+        """Store the file and promise its event; whether it replaced another. Raises Problem.
 
-        One path at a time, so that events of a path stand in the order of its contents.
+        One path at a time, so that the events of a path stand in the order of its contents.
         """
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self.disk, staged.finish, self.mode)
+        await loop.run_in_executor(self.threads, staged.finish, self.mode)
         turn = self._turns.setdefault(parts, _Turn())
         turn.waiting += 1
         try:
@@ -60,34 +68,66 @@ class Committer:
                 del self._turns[parts]
 
     async def _in_turn(self, staged: StagedFile, parts: tuple[str, ...], promise: Promise) -> bool:
+        await self._settle_owed()
+        try:
+            await asyncio.wrap_future(self.outbox.prepare(promise))
+        except LedgerFailed as error:
+            # The row may be there after all: the file stays until the outbox has forgotten it.
+            await self._withdraw(staged, promise.id)
+            extra = {"action": "promise_failed", "event_id": promise.id}
+            logger.error("the outbox failed: %s", error, extra=extra)
+            raise Unavailable("the event of this upload cannot be promised now") from error
         loop = asyncio.get_running_loop()
-        await asyncio.wrap_future(self.outbox.prepare(promise))
         try:
-            replaced = await loop.run_in_executor(self.disk, self._place, staged, parts)
+            replaced = await loop.run_in_executor(self.threads, staged.place, self.ground, parts)
         except BaseException:
-            if staged.path.exists():
-                await asyncio.wrap_future(self.outbox.withdraw(promise.id))
+            if staged.placed:
+                # Only the last sync failed: the file is there to be seen, so its event goes out.
+                self._release(promise.id)
+            else:
+                await self._withdraw(staged, promise.id)
             raise
-        # Not waited for: after a crash the missing staged file says the same.
-        self.outbox.ready(promise.id).add_done_callback(lambda _done: self.wake())
+        self._release(promise.id)
         return replaced
 
-    def _place(self, staged: StagedFile, parts: tuple[str, ...]) -> bool:
-        parent = self.ground.open_parent(parts, durable=True)
+    def _release(self, event_id: str) -> None:
+        """Let the event go; not waited for, since a restart would find the same out."""
+        self.outbox.ready(event_id).add_done_callback(lambda _done: self.wake())
+
+    async def _withdraw(self, staged: StagedFile, event_id: str) -> None:
+        """Take the promise back; while that fails, the staged file says that nothing happened."""
         try:
-            replaced = self.ground.look(parts)
-            staged.place(parent, parts[-1])
-        finally:
-            os.close(parent)
-        return replaced
+            await asyncio.wrap_future(self.outbox.withdraw(event_id))
+        except LedgerFailed:
+            staged.owed = True
+            self._owed[event_id] = staged
+
+    async def _settle_owed(self) -> None:
+        """Take back what could not be taken back before; raises Unavailable if it still cannot."""
+        for event_id, staged in list(self._owed.items()):
+            try:
+                await asyncio.wrap_future(self.outbox.withdraw(event_id))
+            except LedgerFailed as error:
+                raise Unavailable("the outbox takes no events now") from error
+            if self._owed.pop(event_id, None):
+                staged.owed = False
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self.threads, staged.discard)
 
 
-def recover(outbox: Outbox, staging: Path) -> None:
-    """Decide what a crash left undecided, then remove staged files; before the first upload."""
-    for event_id, staged in outbox.prepared().result():
-        if Path(staged).exists():
-            outbox.withdraw(event_id).result()
+def recover(outbox: Outbox, staging: Staging) -> None:
+    """Decide what a crash left undecided; called before the first upload."""
+    outbox.release()
+    for promise in outbox.prepared():
+        if _happened(promise):
+            outbox.ready(promise.id).result()
         else:
-            outbox.ready(event_id).result()
-    if swept := sweep(staging):
+            outbox.withdraw(promise.id).result()
+    if swept := staging.sweep():
         logger.info("removed %d staged files", swept, extra={"action": "staging_swept"})
+
+
+def _happened(promise: Undecided) -> bool:
+    if not promise.staged.exists():
+        return True
+    return promise.final.exists() and promise.final.samefile(promise.staged)

@@ -8,13 +8,12 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qmonus_lite.errors import BadPlace, Conflict, Forbidden
-
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+from qmonus_lite.upload.disk import Disk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +23,7 @@ class Ground:
     root: Path
     #: Folders below (or beside) it that nothing is stored in.
     protected: tuple[Path, ...]
+    disk: Disk
 
     def check(self) -> None:
         """Refuse a ground that cannot be used; raises BadPlace."""
@@ -46,80 +46,85 @@ class Ground:
                 raise Forbidden("nothing may be stored at this path")
         return path
 
-    def look(self, parts: Sequence[str]) -> bool:
-        """Whether a file stands at this place now; makes nothing.
+    def nearest(self, parts: Sequence[str]) -> tuple[Path, bool]:
+        """The deepest directory of the path that exists, and whether the file does; makes nothing.
 
         Raises Conflict for a directory or another thing in the way, Forbidden for a link.
         """
-        here = self._open_root()
-        try:
+        here = self.root
+        with self.disk.answering("looking at a path"), self._root() as walk:
             for part in parts[:-1]:
-                below = _step(here, part)
-                if below is None:
-                    return False
-                os.close(here)
-                here = below
-            return _file_at(here, parts[-1])
-        finally:
-            os.close(here)
+                if not walk.step(part):
+                    return here, False
+                here /= part
+            return here, walk.has_file(parts[-1])
 
-    def open_parent(self, parts: Sequence[str], *, durable: bool) -> int:
-        """A descriptor of the directory that the file goes to, made where it was missing.
+    @contextlib.contextmanager
+    def parent(self, parts: Sequence[str]) -> Iterator["Walk"]:
+        """A walk that stands in the directory of the file, made where it was missing.
 
-        With `durable`, new directories are on stable storage when this returns. Raises as `look`.
+        New directories are as durable as the disk makes names. Raises as `nearest`.
         """
-        here = self._open_root()
-        try:
+        with self._root() as walk:
             for part in parts[:-1]:
-                below = _step(here, part)
-                if below is None:
-                    below = _make(here, part, durable)
-                os.close(here)
-                here = below
-            _file_at(here, parts[-1])
-        except BaseException:
-            os.close(here)
+                if not walk.step(part):
+                    walk.make(part)
+            yield walk
+
+    @contextlib.contextmanager
+    def _root(self) -> Iterator["Walk"]:
+        walk = Walk(self.disk, self.disk.open_root(self.root))
+        try:
+            yield walk
+        finally:
+            self.disk.close(walk.here)
+
+
+class Walk:
+    """Stands in an open directory."""
+
+    def __init__(self, disk: Disk, here: int) -> None:
+        self._disk = disk
+        #: Descriptor of the directory.
+        self.here = here
+
+    def step(self, name: str) -> bool:
+        """Go into a directory; False when nothing is there. Raises Forbidden or Conflict."""
+        try:
+            below = self._disk.open_directory(name, self.here)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+                raise self._in_the_way(name) from None
             raise
-        return here
+        self._disk.close(self.here)
+        self.here = below
+        return True
 
-    def _open_root(self) -> int:
-        return os.open(self.root, _DIRECTORY & ~os.O_NOFOLLOW)
+    def make(self, name: str) -> None:
+        """Make a directory and go into it."""
+        with contextlib.suppress(FileExistsError):
+            self._disk.make_directory(name, self.here)
+        self._disk.sync_directory(self.here)
+        if not self.step(name):
+            raise Conflict("a directory of the path went away during the upload")
 
+    def has_file(self, name: str) -> bool:
+        """Whether a file stands here; raises Forbidden or Conflict for anything else."""
+        try:
+            mode = self._disk.status(name, self.here).st_mode
+        except FileNotFoundError:
+            return False
+        if stat.S_ISLNK(mode):
+            raise Forbidden("a symbolic link stands at this path")
+        if stat.S_ISDIR(mode):
+            raise Conflict("a directory stands at this path")
+        if not stat.S_ISREG(mode):
+            raise Conflict("something that is no file stands at this path")
+        return True
 
-def _step(here: int, part: str) -> int | None:
-    """The directory `part` below `here`, or None when nothing is there."""
-    try:
-        return os.open(part, _DIRECTORY, dir_fd=here)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        if error.errno not in {errno.ELOOP, errno.ENOTDIR}:
-            raise
-    if stat.S_ISLNK(os.lstat(part, dir_fd=here).st_mode):
-        raise Forbidden("the path leads through a symbolic link")
-    raise Conflict("a file stands where the path needs a directory")
-
-
-def _make(here: int, part: str, durable: bool) -> int:
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(part, 0o777, dir_fd=here)
-    if durable:
-        os.fsync(here)
-    made = _step(here, part)
-    if made is None:
-        raise Conflict("a directory of the path went away during the upload")
-    return made
-
-
-def _file_at(here: int, name: str) -> bool:
-    try:
-        mode = os.lstat(name, dir_fd=here).st_mode
-    except FileNotFoundError:
-        return False
-    if stat.S_ISLNK(mode):
-        raise Forbidden("a symbolic link stands at this path")
-    if stat.S_ISDIR(mode):
-        raise Conflict("a directory stands at this path")
-    if not stat.S_ISREG(mode):
-        raise Conflict("something that is no file stands at this path")
-    return True
+    def _in_the_way(self, name: str) -> Forbidden | Conflict:
+        if stat.S_ISLNK(self._disk.status(name, self.here).st_mode):
+            return Forbidden("the path leads through a symbolic link")
+        return Conflict("a file stands where the path needs a directory")

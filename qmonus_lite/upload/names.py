@@ -11,6 +11,9 @@ MOST_PART, MOST_PATH, MOST_PARTS = 255, 1024, 32
 #: Direction marks that make a name read as another one.
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
+#: Begins names of our own, such as the default data directory.
+RESERVED = ".qmonus-lite"
+
 
 class BadName(ValueError):
     """A path that cannot be stored; the message says why."""
@@ -35,6 +38,8 @@ def _check(part: str) -> None:
         raise BadName("a part of the path is empty (a doubled or trailing slash)")
     if part in {".", ".."}:
         raise BadName(f"a part of the path is {part!r}")
+    if part.casefold().startswith(RESERVED):
+        raise BadName(f"a part of the path begins with {RESERVED}, which is reserved")
     if part[-1] in ". ":
         raise BadName("a part of the path ends with a dot or a space")
     if "\\" in part:

@@ -25,10 +25,11 @@ from qmonus_lite.ids import new_id
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.upload.admission import Admission, Reservation
 from qmonus_lite.upload.commit import Committer
+from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
 from qmonus_lite.upload.names import BadName, parts_of
 from qmonus_lite.upload.receipt import Receipt
-from qmonus_lite.upload.staging import StagedFile
+from qmonus_lite.upload.staging import StagedFile, Staging
 from qmonus_lite.upload.target import read_target
 
 logger = logging.getLogger(__name__)
@@ -66,10 +67,11 @@ class Uploads:
     ground: Ground
     admission: Admission
     committer: Committer
-    disk: Executor
+    staging: Staging
+    disk: Disk
+    #: Threads that the disk is used on.
+    threads: Executor
     clock: Clock
-    #: Directory of staged files.
-    staging: Path
     #: `address` and `port` of events.
     address: str
     port: int
@@ -87,11 +89,11 @@ class Uploads:
         parts_asked = _parts(target.path)
         event = await self._authorize(head, asked)
         parts = parts_asked if event["path"] == target.path else _rewritten(event["path"])
-        reservation = self._admit(head, parts, rewritten=parts != parts_asked)
+        directory = self._place(head, parts, rewritten=parts != parts_asked)
+        reservation = self.admission.reserve(directory, head.length)
+        upload_id = new_id()
         try:
-            upload_id = new_id()
-            create = StagedFile.create
-            staged = await _on(self.disk, create, self.staging, upload_id)
+            staged = await _on(self.threads, StagedFile.create, self.disk, directory, upload_id)
         except BaseException:
             reservation.release()
             raise
@@ -111,11 +113,11 @@ class Uploads:
             raise BadGateway("a plugin gave a path that cannot be stored")
         return outcome.event
 
-    def _admit(self, head: Head, parts: tuple[str, ...], *, rewritten: bool) -> Reservation:
-        """Room at this place; a place that cannot be had is the plugin's fault if it chose it."""
+    def _place(self, head: Head, parts: tuple[str, ...], *, rewritten: bool) -> Path:
+        """Where to stage; a place that cannot be had is the plugin's fault if it chose it."""
         try:
             self.ground.path_of(parts)
-            there = self.ground.look(parts)
+            nearest, there = self.ground.nearest(parts)
         except Forbidden as error:
             if not rewritten:
                 raise
@@ -123,7 +125,7 @@ class Uploads:
             raise BadGateway("a plugin gave a path that cannot be stored") from None
         if there and head.headers.get("If-None-Match", "").strip() == "*":
             raise PreconditionFailed("a file exists at this path, and If-None-Match: * was given")
-        return self.admission.reserve(head.length)
+        return self.staging.directory(nearest)
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ class Session:
             await self._flush()
 
     async def commit(self) -> Receipt:
-        """Store what came; raises Problem or OSError, and then nothing was stored."""
+        """Store what came; raises Problem, and then nothing was stored (unless it says so)."""
         await self._flush()
         self.state = State.COMMITTING
         accepted = self._accepted
@@ -198,7 +200,7 @@ class Session:
             bytes=self._reservation.received,
             mime=self._head.mime,
             event_id=accepted.upload_id,
-            durable=True,
+            durable=self._uploads.disk.sync_names,
             replaced=replaced,
         )
 
@@ -209,14 +211,14 @@ class Session:
         self.state = State.DROPPED
         self._reservation.release()
         async with self._writing:
-            await _on(self._uploads.disk, self._staged.discard)
+            await _on(self._uploads.threads, self._staged.discard)
 
     async def _flush(self) -> None:
         if not self._gathered:
             return
         batch, self._gathered = self._gathered, bytearray()
         async with self._writing:
-            await _on(self._uploads.disk, self._staged.write, batch)
+            await _on(self._uploads.threads, self._staged.write, batch)
 
     def _promise(self) -> Promise:
         accepted, uploads = self._accepted, self._uploads
@@ -236,11 +238,12 @@ class Session:
             time=uploads.clock.moment(),
             data=data,
             staged=str(self._staged.path),
+            final=str(uploads.ground.path_of(accepted.parts)),
         )
 
 
-async def _on(disk: Executor, work: Any, *arguments: Any) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(disk, work, *arguments)
+async def _on(threads: Executor, work: Any, *arguments: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
 
 
 def _parts(path: str) -> tuple[str, ...]:

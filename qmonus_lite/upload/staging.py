@@ -1,32 +1,20 @@
 """Staging: a file grows out of sight and appears at its final path whole, by a rename.
 
-The methods block; they are called on the disk threads, one at a time for one file.
+A rename stays within one file system, so files for another mount are staged there, in a directory
+of its own that no upload can name. The methods block; one at a time for one file.
 """
 
-import errno
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qmonus_lite.errors import InsufficientStorage, TooLarge
+from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.ground import Ground
 
-#: No room on the disk, and none left for this user.
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+logger = logging.getLogger(__name__)
 
-
-@contextmanager
-def disk_errors() -> Iterator[None]:
-    """Turn what the disk says into an answer; what has none of its own goes on as it is."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise InsufficientStorage("the disk is full") from error
-        if error.errno == errno.EFBIG:
-            raise TooLarge("the file system takes no file of this size") from error
-        raise
+#: Directory for staged files at the top of another mount.
+MOUNT_STAGING = ".qmonus-lite-staging"
 
 
 @dataclass(kw_only=True)
@@ -34,54 +22,107 @@ class StagedFile:
     """One file being received."""
 
     path: Path
+    disk: Disk
+    #: Whether it has appeared at its final path.
+    placed: bool = False
+    #: Whether the outbox still has to forget its row; until then it proves that nothing happened.
+    owed: bool = False
     _descriptor: int = field(default=-1)
 
     @classmethod
-    def create(cls, directory: Path, upload_id: str) -> "StagedFile":
+    def create(cls, disk: Disk, directory: Path, upload_id: str) -> "StagedFile":
         """Begin a file; its name says nothing of the final one."""
         path = directory / upload_id
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with disk_errors():
-            return cls(path=path, _descriptor=os.open(path, flags, 0o600))
+        with disk.answering("creating a staged file"):
+            return cls(path=path, disk=disk, _descriptor=disk.create(path))
 
     def write(self, data: bytes | bytearray) -> None:
-        """Append all of `data`; raises InsufficientStorage, TooLarge or OSError."""
+        """Append all of `data`; a write may take only a part of it."""
         view = memoryview(data)
-        with disk_errors():
+        with self.disk.answering("writing"):
             while view:
-                view = view[os.write(self._descriptor, view) :]
+                view = view[self.disk.write(self._descriptor, view) :]
 
     def finish(self, mode: int) -> None:
-        """Put the bytes on stable storage; a failed fsync is never tried again.
+        """Put bytes and name on stable storage; a failed sync is never tried again.
 
         Linux reports a write-back error once and then forgets the pages
-        (https://wiki.postgresql.org/wiki/Fsync_Errors), so the file is given up.
+        (https://wiki.postgresql.org/wiki/Fsync_Errors), so the file is given up. The name too: a
+        row in the outbox whose staged file is gone has to mean that the rename happened.
         """
-        with disk_errors():
-            os.fchmod(self._descriptor, mode)
-            os.fsync(self._descriptor)
-        self._close()
+        with self.disk.answering("putting a file on stable storage"):
+            self.disk.set_mode(self._descriptor, mode)
+            self.disk.sync_file(self._descriptor)
+            self._close()
+            directory = self.disk.open_root(self.path.parent)
+            try:
+                self.disk.sync_directory(directory)
+            finally:
+                self.disk.close(directory)
 
-    def place(self, parent: int, name: str) -> None:
-        """Let the file appear as `name` in the open directory, in place of what was there."""
-        with disk_errors():
-            os.rename(self.path, name, dst_dir_fd=parent)
-            os.fsync(parent)
+    def place(self, ground: Ground, parts: tuple[str, ...]) -> bool:
+        """Let the file appear at its path; whether it took the place of another."""
+        with self.disk.answering("putting a file in place"), ground.parent(parts) as walk:
+            replaced = walk.has_file(parts[-1])
+            self.disk.rename(self.path, parts[-1], walk.here)
+            self.placed = True
+            self.disk.sync_directory(walk.here)
+            return replaced
 
     def discard(self) -> None:
-        """Forget the file; does nothing when it is gone."""
+        """Forget the file; does nothing when it is gone, in place, or still owed."""
         self._close()
-        self.path.unlink(missing_ok=True)
+        if not self.placed and not self.owed:
+            self.disk.remove(self.path)
 
     def _close(self) -> None:
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
+            self.disk.close(descriptor)
 
 
-def sweep(directory: Path) -> int:
-    """Remove every staged file a former process left; how many there were."""
-    found = [path for path in directory.iterdir() if path.is_file()]
-    for path in found:
-        path.unlink()
-    return len(found)
+class Staging:
+    """The directories of staged files, one a file system."""
+
+    def __init__(self, disk: Disk, data_dir: Path) -> None:
+        self._disk = disk
+        self._home = data_dir / "staging"
+        self._home.mkdir(mode=0o700, exist_ok=True)
+        #: Staging directories on other mounts, one a line, for the sweep of the next start.
+        self._known = data_dir / "staging.mounts"
+        self._by_device = {disk.device(self._home): self._home}
+
+    def directory(self, near: Path) -> Path:
+        """The staging directory on the file system of `near`, an existing directory."""
+        device = self._disk.device(near)
+        if device not in self._by_device:
+            self._by_device[device] = self._make(near, device)
+        return self._by_device[device]
+
+    def sweep(self) -> int:
+        """Remove every staged file that a former process left; how many there were."""
+        others = self._known.read_text().splitlines() if self._known.exists() else []
+        found = [
+            path
+            for directory in (self._home, *map(Path, others))
+            if directory.is_dir()
+            for path in directory.iterdir()
+            if path.is_file()
+        ]
+        for path in found:
+            self._disk.remove(path)
+        return len(found)
+
+    def _make(self, near: Path, device: int) -> Path:
+        top = near
+        while top.parent != top and self._disk.device(top.parent) == device:
+            top = top.parent
+        directory = top / MOUNT_STAGING
+        with self._disk.answering("making a staging directory on another mount"):
+            directory.mkdir(mode=0o700, exist_ok=True)
+            with self._known.open("a") as known:
+                known.write(f"{directory}\n")
+                known.flush()
+                self._disk.sync_file(known.fileno())
+        logger.info("staging in %s", directory, extra={"action": "staging_on_mount"})
+        return directory

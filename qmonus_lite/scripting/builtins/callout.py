@@ -7,9 +7,10 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from tornado.httpclient import HTTPResponse
+from yarl import URL
 
 from qmonus_lite.scripting.builtins.outgoing import NO_ANSWER, Message, Outgoing
 from qmonus_lite.scripting.builtins.raising import Error
@@ -116,12 +117,13 @@ class Callout:
 
     def _pass(self, url: str, method: str, headers: Mapping[str, str]) -> dict[str, str]:
         """The credential for one of our own APIGWs, unless the script brought one; else nothing."""
-        parts = urlsplit(url)
-        place = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        # As the client will send it: spaces and the like percent-encoded.
+        parts = URL(url)
+        place = f"{parts.host}:{parts.port}"
         brought = {name.lower() for name in headers} & {"x-auth-token", "authorization"}
         if brought or self._gateways.scheme(place) != parts.scheme:
             return {}
-        return dict(self._gateways.credential(place, method, parts.path))
+        return dict(self._gateways.credential(place, method, parts.raw_path))
 
 
 def _payload(body: object) -> tuple[bytes | None, str | None]:

@@ -1,0 +1,167 @@
+"""A ledger: one SQLite database, one thread that owns it, many changes in one commit.
+
+What is asked while a commit runs goes into the next one together (group commit), so a hundred
+changes at once cost one sync of the disk. Every call gives a concurrent future, which is done when
+its change is committed; any event loop can wait for it.
+"""
+
+import queue
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from qmonus_lite.errors import BadPlace, QmonusLiteError
+
+#: What a commit promises: `FULL` survives a loss of power, `NORMAL` only the end of the process.
+Synchronous = Literal["FULL", "NORMAL"]
+
+#: Changes in one commit at most.
+MOST_TOGETHER = 512
+#: Seconds that changes which nobody waits for may wait for company.
+PATIENCE = 0.02
+#: Seconds to wait for another process that writes to the same database.
+BUSY = 10.0
+
+
+class LedgerFailed(QmonusLiteError):
+    """The database could not take a change, or did and could not say so."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One piece of work with the database."""
+
+    work: Callable[[sqlite3.Connection], Any]
+    result: "Future[Any]"
+    #: Nobody waits for it: it may be committed a little later.
+    lazy: bool
+
+
+def statements(file: str) -> dict[str, str]:
+    """The named statements of an `.sql` file beside this module."""
+    text = files("qmonus_lite.events").joinpath(file).read_text()
+    parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+class Ledger:
+    """A database that is asked from any thread."""
+
+    def __init__(self, path: Path, sql: Mapping[str, str], synchronous: Synchronous) -> None:
+        """Open or make it, with the statement `schema`; raises BadPlace."""
+        self._path = path
+        self._sql = sql
+        self._synchronous = synchronous
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        opened: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=self._live, args=(opened,), name=path.stem, daemon=True
+        )
+        self._thread.start()
+        try:
+            opened.result()
+        except (sqlite3.Error, OSError) as error:
+            raise BadPlace(
+                f"{path}: not a usable database: {error};"
+                " move it aside to begin with an empty one, its events are then lost"
+            ) from None
+
+    def change(
+        self, statement: str, row: Mapping[str, Any], *, lazy: bool = False
+    ) -> "Future[int]":
+        """Run a statement that changes; the future gives the number of rows changed."""
+        return self._ask(lambda db: db.execute(self._sql[statement], row).rowcount, lazy)
+
+    def rows(
+        self, statement: str, row: Mapping[str, Any], *, lazy: bool = False
+    ) -> "Future[list[tuple[Any, ...]]]":
+        """The rows that a statement gives, in the order of all that was asked before."""
+        return self._ask(lambda db: db.execute(self._sql[statement], row).fetchall(), lazy)
+
+    def close(self) -> None:
+        """Finish what was asked and close the database."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _ask(self, work: Callable[[sqlite3.Connection], Any], lazy: bool) -> "Future[Any]":
+        job = _Job(work, Future(), lazy)
+        self._jobs.put(job)
+        return job.result
+
+    def _live(self, opened: "Future[None]") -> None:
+        try:
+            database = self._open()
+        except (sqlite3.Error, OSError) as error:
+            opened.set_exception(error)
+            return
+        opened.set_result(None)
+        going = True
+        while going:
+            jobs, going = self._gather()
+            _commit(database, jobs)
+        database.close()
+
+    def _open(self) -> sqlite3.Connection:
+        self._path.touch(mode=0o600)
+        database = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute(f"PRAGMA synchronous = {self._synchronous}")
+        database.executescript(self._sql["schema"])
+        return database
+
+    def _gather(self) -> tuple[list[_Job], bool]:
+        """The next jobs to commit together, and whether there will be more."""
+        jobs: list[_Job] = []
+        deadline = None
+        while len(jobs) < MOST_TOGETHER:
+            hurry = any(not job.lazy for job in jobs)
+            try:
+                job = self._next(deadline, hurry)
+            except queue.Empty:
+                return jobs, True
+            if job is None:
+                return jobs, False
+            jobs.append(job)
+            deadline = deadline or time.monotonic() + PATIENCE
+        return jobs, True
+
+    def _next(self, deadline: float | None, hurry: bool) -> _Job | None:
+        if deadline is None:
+            return self._jobs.get()
+        wait = 0.0 if hurry else max(0.0, deadline - time.monotonic())
+        return self._jobs.get(timeout=wait) if wait else self._jobs.get_nowait()
+
+
+def _commit(database: sqlite3.Connection, jobs: list[_Job]) -> None:
+    """Do the jobs in one transaction, then say how each ended."""
+    ended: list[tuple[_Job, Any, Exception | None]] = []
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        for job in jobs:
+            ended.append(_do(database, job))
+        database.execute("COMMIT")
+    except sqlite3.Error as error:
+        # The disk is full or broken: nothing of this transaction happened.
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        ended = [(job, None, error) for job in jobs]
+    for job, value, failure in ended:
+        if failure is None:
+            job.result.set_result(value)
+        else:
+            job.result.set_exception(LedgerFailed(str(failure)))
+
+
+def _do(database: sqlite3.Connection, job: _Job) -> tuple[_Job, Any, Exception | None]:
+    try:
+        return job, job.work(database), None
+    except sqlite3.IntegrityError as error:
+        # The fault of this job alone; the others go on.
+        return job, None, error

@@ -1,0 +1,131 @@
+"""The disk: the one door to the file system for everything that stores uploads.
+
+Its methods block and are called on the disk threads. How much is put on stable storage is its own
+affair (`--upload_durability`), so nobody above has to ask. Errors become answers here.
+"""
+
+import errno
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qmonus_lite.errors import Conflict, InsufficientStorage, InternalFault, Problem, TooLarge
+
+logger = logging.getLogger(__name__)
+
+#: A disk that failed so often within so many seconds is not fit for uploads.
+UNFIT_AFTER, WITHIN = 3, 60.0
+
+_ANSWERS: dict[int, type[Problem]] = {
+    errno.ENOSPC: InsufficientStorage,
+    errno.EDQUOT: InsufficientStorage,
+    errno.EFBIG: TooLarge,
+    errno.EISDIR: Conflict,
+    errno.ENOTDIR: Conflict,
+    errno.ENOENT: Conflict,
+    errno.ENOTEMPTY: Conflict,
+}
+_WORDS: dict[type[Problem], str] = {
+    InsufficientStorage: "the disk is full",
+    TooLarge: "the file system takes no file of this size",
+    Conflict: "another file or directory is in the way, or went away during the upload",
+}
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(kw_only=True)
+class Disk:
+    """File operations, with what `--upload_durability` promises."""
+
+    #: Whether the bytes of a file are put on stable storage.
+    sync_files: bool = True
+    #: Whether names (new files, renames, new directories) are.
+    sync_names: bool = True
+    #: Moments at which the disk failed, by the monotonic clock.
+    _failures: deque[float] = field(default_factory=lambda: deque(maxlen=UNFIT_AFTER))
+
+    @property
+    def unfit(self) -> bool:
+        """Whether it failed too often lately."""
+        full = len(self._failures) == UNFIT_AFTER
+        return full and time.monotonic() - self._failures[0] < WITHIN
+
+    @contextmanager
+    def answering(self, doing: str) -> Iterator[None]:
+        """Turn an OSError into the Problem that the client hears of; unknown ones are 500."""
+        try:
+            yield
+        except OSError as error:
+            kind = _ANSWERS.get(error.errno or 0)
+            if kind is not None:
+                raise kind(_WORDS[kind]) from error
+            self._failures.append(time.monotonic())
+            extra = {"action": "disk_failed", "doing": doing, "errno": error.errno}
+            logger.error("%s: %s", doing, error.strerror or error, extra=extra)
+            raise InternalFault("the disk failed; nothing was stored") from error
+
+    def open_root(self, path: Path) -> int:
+        """A descriptor of a directory given by its path."""
+        return os.open(path, _DIRECTORY)
+
+    def open_directory(self, name: str, parent: int) -> int:
+        """A descriptor of a directory below an open one; never follows a symbolic link."""
+        return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+
+    def make_directory(self, name: str, parent: int) -> None:
+        """Make a directory; FileExistsError when it is there."""
+        os.mkdir(name, 0o777, dir_fd=parent)
+
+    def status(self, name: str, parent: int) -> os.stat_result:
+        """What stands at a name, links not followed; FileNotFoundError for nothing."""
+        return os.stat(name, dir_fd=parent, follow_symlinks=False)
+
+    def create(self, path: Path) -> int:
+        """A descriptor of a new file."""
+        return os.open(path, _NEW_FILE, 0o600)
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        """Write some of the bytes; how many."""
+        return os.write(descriptor, data)
+
+    def set_mode(self, descriptor: int, mode: int) -> None:
+        """Permissions of a file."""
+        os.fchmod(descriptor, mode)
+
+    def sync_file(self, descriptor: int) -> None:
+        """Put the bytes of a file on stable storage, if that is promised."""
+        if self.sync_files:
+            os.fsync(descriptor)
+
+    def sync_directory(self, descriptor: int) -> None:
+        """Put the names in a directory on stable storage, if that is promised."""
+        if self.sync_names:
+            os.fsync(descriptor)
+
+    def rename(self, path: Path, name: str, parent: int) -> None:
+        """Let a file appear under another name, in place of what was there."""
+        os.rename(path, name, dst_dir_fd=parent)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file; nothing happens when it is gone."""
+        path.unlink(missing_ok=True)
+
+    def close(self, descriptor: int) -> None:
+        """Give a descriptor back."""
+        os.close(descriptor)
+
+    def free(self, directory: Path) -> int:
+        """Bytes that this user can still write where the directory is."""
+        status = os.statvfs(directory)
+        return status.f_bavail * status.f_frsize
+
+    def device(self, directory: Path) -> int:
+        """Number of the file system that the directory is on."""
+        return os.stat(directory).st_dev

@@ -56,8 +56,8 @@ from qmonus_lite.worker.server import WorkerServer
 
 #: Scripts that may hold a thread each; more than so many share.
 MOST_LANES = 32
-#: Threads for the disk; more would only queue in the kernel.
-DISK_THREADS = 8
+#: Threads for the disk; most of them wait for the group commit of the outbox.
+DISK_THREADS = 32
 #: The environment's place for the secret that APIGW and workers share.
 SECRET_VARIABLE = "QMONUS_LITE_EVENT_SECRET"
 #: Characters that such a secret needs.
@@ -265,7 +265,7 @@ class _Apigw:
             disk=self._ground.disk,
             threads=self._threads,
             clock=self._shared.clock,
-            address=settings.advertise_address or settings.address,
+            address=settings.advertised_host,
             port=settings.port,
         )
 

@@ -30,26 +30,33 @@ class DataDir:
             raise BadPlace(f"--data_dir={path}: not writable for this user")
 
     def key(self, name: str) -> bytes:
-        """The key in the file `name`, made at first use; the file is 0400.
+        """The key in the file `name`, made at first use; the file is 0400. Raises BadPlace.
 
         Two processes that start at once get the same key: the file appears whole, by a link.
         """
         place = self.path / name
-        if not place.exists():
-            draft = self.path / f".{name}.{secrets.token_hex(8)}"
-            draft.touch(mode=0o600)
-            draft.write_bytes(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
-            draft.chmod(0o400)
-            try:
-                os.link(draft, place)
-            except FileExistsError:
-                pass
-            finally:
-                draft.unlink()
         try:
-            return base64.b64decode(place.read_bytes(), validate=False)
+            if not place.exists():
+                self._make_key(place)
+            key = base64.b64decode(place.read_bytes(), validate=False)
         except (OSError, ValueError) as error:
             raise BadPlace(f"{place}: not a usable key: {error}") from None
+        if len(key) != KEY_BYTES:
+            # A key that was cut off would still sign, and anybody could guess it.
+            raise BadPlace(f"{place}: not a usable key: expected {KEY_BYTES} bytes in base64")
+        return key
+
+    def _make_key(self, place: Path) -> None:
+        draft = self.path / f".{place.name}.{secrets.token_hex(8)}"
+        draft.touch(mode=0o600)
+        try:
+            draft.write_bytes(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
+            draft.chmod(0o400)
+            os.link(draft, place)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
 
     def write_private(self, name: str, text: str) -> Path:
         """Put a file of mode 0600 in place, whole; gives its path."""

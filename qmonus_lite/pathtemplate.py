@@ -76,7 +76,8 @@ def _group(name: str, rest: str | None) -> str:
 def _check(text: str, names: tuple[str, ...]) -> None:
     if not text.startswith("/"):
         raise BadTemplate(f"{text!r} has to start with a slash, as in '/{text}'")
-    if leftover := re.search(r"[{}?#\s%]", _VARIABLE.sub("", text)):
+    # A request path is ASCII: what is beyond is percent-encoded there, and would match nothing.
+    if leftover := re.search(r"[{}?#\s%]|[^\x21-\x7e]", _VARIABLE.sub("", text)):
         raise BadTemplate(
             f"{text!r} has {leftover[0]!r} outside a variable; variables look like {{name}}"
         )

@@ -19,8 +19,10 @@ def text(value: str) -> str:
     return value.strip()
 
 
-def directory(value: str) -> Path:
+def path(value: str) -> Path:
     """A path, `~` expanded; it need not exist yet."""
+    if "\0" in value:
+        raise ValueError("expected a path, and none has a NUL")
     return Path(text(value)).expanduser()
 
 
@@ -88,7 +90,8 @@ def endpoints(value: str) -> tuple[str, ...]:
     for endpoint in found:
         parts = urlsplit(endpoint)
         whole = parts.scheme in {"http", "https"} and parts.hostname and parts.port
-        if not whole or parts.path not in {"", "/"} or parts.query or parts.username:
+        bare = endpoint.removesuffix("/") == f"{parts.scheme}://{parts.netloc}"
+        if not whole or not bare or "@" in parts.netloc:
             raise ValueError(f"expected http(s)://host:port, got {endpoint!r}")
     return tuple(endpoint.rstrip("/") for endpoint in found)
 

@@ -35,13 +35,13 @@ class Settings:
         Path("."),
         "launch directory; stored paths are relative to it",
         example="--base_dir=/srv/files",
-        reader=read.directory,
+        reader=read.path,
     )
     data_dir: Path | None = flag(
         None,
         "state: outbox, staged files, keys; mode 0700 (default: <base_dir>/.qmonus-lite)",
         example="--data_dir=/var/lib/qmonus-lite",
-        reader=read.directory,
+        reader=read.path,
     )
     plugins_base_dirs: tuple[str, ...] = flag(
         ("plugins",),
@@ -162,13 +162,13 @@ class Settings:
         None,
         "TLS certificate chain of APIGW, PEM",
         example="--certfile=/etc/ssl/host.pem",
-        reader=Path,
+        reader=read.path,
     )
     keyfile: Path | None = flag(
         None,
         "private key of --certfile, PEM",
         example="--keyfile=/etc/ssl/host.key",
-        reader=Path,
+        reader=read.path,
     )
     log_format: str = flag(
         "console",
@@ -205,9 +205,14 @@ class Settings:
         return tuple((self.root / name).resolve() for name in self.plugins_base_dirs)
 
     @property
+    def advertised_host(self) -> str:
+        """The host under which others reach this APIGW, as URLs have it."""
+        return _url_host(self.advertise_address or self.address)
+
+    @property
     def advertised(self) -> str:
         """`host:port` under which others reach this APIGW."""
-        return f"{self.advertise_address or self.address}:{self.port}"
+        return f"{self.advertised_host}:{self.port}"
 
     @property
     def base_url(self) -> str:
@@ -219,7 +224,7 @@ class Settings:
         """Where events go."""
         started = range(self.lambda_port, self.lambda_port + self.lambda_processes)
         return self.lambda_endpoints or tuple(
-            f"http://{self.lambda_address}:{port}" for port in started
+            f"http://{_url_host(self.lambda_address)}:{port}" for port in started
         )
 
 
@@ -237,7 +242,8 @@ def resolve(
     found: dict[str, object] = {}
     for name, value in file_values.items():
         known = name.replace("-", "_")
-        found[known] = _value(known, _as_text(value), f"{file_name}: {name}")
+        where = f"{file_name}: {name}"
+        found[known] = _value(known, _as_text(value, where), where)
     for name, value in environ.items():
         if name.startswith(ENV_PREFIX) and name.removeprefix(ENV_PREFIX) not in OTHER_ENV:
             known = name.removeprefix(ENV_PREFIX).lower()
@@ -266,10 +272,17 @@ def _value(name: str, value: str, where: str) -> object:
         raise BadSetting(f"{where}={value}: {error}") from None
 
 
-def _as_text(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return ",".join(map(str, value))
-    return str(value)
+def _as_text(value: object, where: str) -> str:
+    parts = value if isinstance(value, list) else [value]
+    if not all(isinstance(part, (str, int, float)) for part in parts):
+        raise BadSetting(f"{where}: expected text, a number, or a list of them")
+    return ",".join(map(str, parts))
+
+
+def _url_host(address: str) -> str:
+    """Lower case, as URL parsers give it, and an IPv6 address in brackets."""
+    host = address.lower().strip("[]")
+    return f"[{host}]" if ":" in host else host
 
 
 def _check_together(settings: Settings) -> None:

@@ -13,10 +13,8 @@ from qmonus_lite.events.sender import (
     ASK,
     Parcel,
     Sender,
-    WorkerAway,
-    WorkerBroke,
-    WorkerGarbled,
 )
+from qmonus_lite.events.wire import WorkerAway, WorkerBroke, WorkerGarbled
 from qmonus_lite.ids import new_id
 
 logger = logging.getLogger(__name__)

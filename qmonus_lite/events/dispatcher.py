@@ -19,12 +19,10 @@ from qmonus_lite.events.sender import (
     DELIVER,
     Parcel,
     Sender,
-    WorkerAway,
-    WorkerBroke,
     WorkerBusy,
-    WorkerGarbled,
 )
 from qmonus_lite.events.signature import Signer
+from qmonus_lite.events.wire import WorkerAway, WorkerBroke, WorkerGarbled
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ import ast
 import builtins
 import dis
 import importlib
+import inspect
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,9 +46,9 @@ def compile_handler(text: str, origin: Origin, names: Mapping[str, object]) -> S
     """
     tree = _parse(text, origin)
     function = _entry(tree, origin)
-    code = _compile(tree, origin, names)
+    code = _compile(tree, text, origin, names)
     space = _execute(code, names, origin)
-    return Script(origin=origin, function=_function(space, function))
+    return Script(origin=origin, function=_function(space, function, origin))
 
 
 def compile_body(
@@ -63,9 +64,9 @@ def compile_body(
     ast.increment_lineno(shell, origin.line - 1)
     if tree.body:
         function.body = tree.body
-    code = _compile(shell, origin, names)
+    code = _compile(shell, text, origin, names)
     space = _execute(code, names, origin)
-    return Script(origin=origin, function=_function(space, name))
+    return Script(origin=origin, function=_function(space, name, origin))
 
 
 def _fault(origin: Origin, line: int, column: int, message: str) -> Fault:
@@ -84,10 +85,8 @@ def _parse(text: str, origin: Origin) -> ast.Module:
         reason = f"cannot be parsed: {type(error).__name__}"
         raise BadScript([_fault(origin, origin.line, origin.indent + 1, reason)]) from None
     for node in ast.walk(tree):
-        if isinstance(node, (ast.expr, ast.stmt, ast.excepthandler, ast.arg, ast.keyword)):
-            node.col_offset += origin.indent
-            if node.end_col_offset is not None:
-                node.end_col_offset += origin.indent
+        for place in {"col_offset", "end_col_offset"} & set(node._attributes):
+            setattr(node, place, getattr(node, place) + origin.indent)
     ast.increment_lineno(tree, origin.line - 1)
     return tree
 
@@ -107,25 +106,44 @@ def _entry(tree: ast.Module, origin: Origin) -> str:
 
 
 def _takes_event_and_handle(node: ast.AsyncFunctionDef) -> bool:
-    return [arg.arg for arg in node.args.posonlyargs + node.args.args] == ["event", "handle"]
+    given = [arg.arg for arg in node.args.posonlyargs + node.args.args]
+    # A keyword-only parameter without a default shows as None.
+    return given == ["event", "handle"] and None not in node.args.kw_defaults
 
 
-def _compile(tree: ast.Module, origin: Origin, names: Mapping[str, object]) -> CodeType:
+def _compile(
+    tree: ast.Module, text: str, origin: Origin, names: Mapping[str, object]
+) -> CodeType:
     try:
         code = compile(tree, origin.file, "exec")
     except SyntaxError as error:
-        line, column = error.lineno or origin.line, error.offset or 1
+        line = error.lineno or origin.line
+        column = _column(text, origin, line, (error.offset or 1) - 1)
         raise BadScript([_fault(origin, line, column, f"syntax error: {error.msg}")]) from None
     except (ValueError, MemoryError, RecursionError) as error:
         reason = f"cannot be compiled: {type(error).__name__}"
         raise BadScript([_fault(origin, origin.line, origin.indent + 1, reason)]) from None
-    known = {*names, *dir(builtins), "__name__", "__file__"}
-    if faults := [
-        _fault(origin, line, column + 1, misspelt(name, known))
-        for name, line, column in _unknown_names(code, known)
-    ]:
+    known = {*names, *dir(builtins), "__name__", "__file__", "__annotations__"}
+    if not _imports_all(tree) and (
+        faults := [
+            _fault(origin, line, _column(text, origin, line, offset), misspelt(name, known))
+            for name, line, offset in _unknown_names(code, known)
+        ]
+    ):
         raise BadScript(faults)
     return code
+
+
+def _column(text: str, origin: Origin, line: int, offset: int) -> int:
+    """The column of a place in the YAML file: in characters from 1, where Python counts bytes."""
+    row = text.split("\n")[line - origin.line].encode()
+    return origin.indent + len(row[: max(0, offset - origin.indent)].decode(errors="ignore")) + 1
+
+
+def _imports_all(tree: ast.Module) -> bool:
+    """Whether names come in that cannot be known here (`from x import *`)."""
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    return any(alias.name == "*" for node in imports for alias in node.names)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -136,10 +154,8 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _unknown_names(code: CodeType, known: set[str]) -> list[tuple[str, int, int]]:
-    """Global names that the code reads and nobody gives, each with line and column (from 0)."""
+    """Global names that the code reads and nobody gives, each with its line and offset in bytes."""
     steps = [step for part in _codes(code) for step in dis.get_instructions(part)]
-    if any(step.opname == "IMPORT_STAR" for step in steps):
-        return []
     made = {step.argval for step in steps if step.opname in {"STORE_NAME", "STORE_GLOBAL"}}
     found: dict[str, tuple[str, int, int]] = {}
     for step in steps:
@@ -157,8 +173,10 @@ def _check_imports(tree: ast.Module, origin: Origin) -> None:
         for name in _imported(node):
             try:
                 importlib.import_module(name)
-            except ImportError as error:
-                message = f"cannot import {name!r}: {error}"
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                message = f"cannot import {name!r}: {error or type(error).__name__}"
                 faults.append(_fault(origin, node.lineno, node.col_offset + 1, message))
     if faults:
         raise BadScript(faults)
@@ -177,7 +195,9 @@ def _execute(code: CodeType, names: Mapping[str, object], origin: Origin) -> dic
     space: dict[str, Any] = {**names, "__name__": origin.label, "__file__": origin.file}
     try:
         exec(code, space)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         frames = traceback.extract_tb(error.__traceback__)
         ours = [frame.lineno for frame in frames if frame.filename == origin.file]
         line = (ours and ours[-1]) or origin.line
@@ -186,6 +206,10 @@ def _execute(code: CodeType, names: Mapping[str, object], origin: Origin) -> dic
     return space
 
 
-def _function(space: Mapping[str, Any], name: str) -> Function:
+def _function(space: Mapping[str, Any], name: str, origin: Origin) -> Function:
     function: Function = space[name]
+    if inspect.isasyncgenfunction(function):
+        line = function.__code__.co_firstlineno
+        message = "has a 'yield', which makes it a generator; a script returns"
+        raise BadScript([_fault(origin, line, origin.indent + 1, message)])
     return function

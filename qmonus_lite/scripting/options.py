@@ -15,7 +15,7 @@ class Options:
     def default_apigw_host(self) -> str:
         """Address that a callout without an endpoint goes to."""
         settings: Settings = object.__getattribute__(self, "_settings")
-        return settings.advertise_address or settings.address
+        return settings.advertised_host
 
     @property
     def default_apigw_port(self) -> int:

@@ -14,6 +14,7 @@ What a crash leaves is decided at the next start by this table, and nothing else
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -36,6 +37,17 @@ class _Turn:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A received upload that is to be stored."""
+
+    staged: StagedFile
+    #: Bytes that are not yet in the staged file.
+    rest: bytes | bytearray
+    parts: tuple[str, ...]
+    promise: Promise
+
+
+@dataclass(frozen=True, kw_only=True)
 class Committer:
     """Commits uploads of one APIGW."""
 
@@ -49,70 +61,78 @@ class Committer:
     _turns: dict[tuple[str, ...], _Turn] = field(default_factory=dict)
     #: Files whose rows the outbox could not forget, by event id.
     _owed: dict[str, StagedFile] = field(default_factory=dict)
+    _settling: threading.Lock = field(default_factory=threading.Lock)
 
-    async def commit(self, staged: StagedFile, parts: tuple[str, ...], promise: Promise) -> bool:
+    async def commit(self, upload: Upload) -> bool:
         """Store the file and promise its event; whether it replaced another. Raises Problem.
 
-        One path at a time, so that the events of a path stand in the order of its contents.
+        One path at a time, so that the events of a path stand in the order of its contents. All of
+        it is one piece of work for a disk thread: for a small file, hops cost more than the disk.
         """
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self.threads, staged.finish, self.mode)
-        turn = self._turns.setdefault(parts, _Turn())
+        turn = self._turns.setdefault(upload.parts, _Turn())
         turn.waiting += 1
         try:
             async with turn.lock:
-                return await self._in_turn(staged, parts, promise)
+                return await loop.run_in_executor(self.threads, self._commit, upload)
         finally:
             turn.waiting -= 1
             if not turn.waiting:
-                del self._turns[parts]
+                del self._turns[upload.parts]
 
-    async def _in_turn(self, staged: StagedFile, parts: tuple[str, ...], promise: Promise) -> bool:
-        await self._settle_owed()
+    def _commit(self, upload: Upload) -> bool:
+        staged, event_id = upload.staged, upload.promise.id
+        if upload.rest:
+            staged.write(upload.rest)
+        staged.finish(self.mode)
+        self._settle_owed()
+        self._prepare(upload)
         try:
-            await asyncio.wrap_future(self.outbox.prepare(promise))
-        except LedgerFailed as error:
-            # The row may be there after all: the file stays until the outbox has forgotten it.
-            await self._withdraw(staged, promise.id)
-            extra = {"action": "promise_failed", "event_id": promise.id}
-            logger.error("the outbox failed: %s", error, extra=extra)
-            raise Unavailable("the event of this upload cannot be promised now") from error
-        loop = asyncio.get_running_loop()
-        try:
-            replaced = await loop.run_in_executor(self.threads, staged.place, self.ground, parts)
+            replaced = staged.place(self.ground, upload.parts)
         except BaseException:
             if staged.placed:
                 # Only the last sync failed: the file is there to be seen, so its event goes out.
-                self._release(promise.id)
+                self._release(event_id)
             else:
-                await self._withdraw(staged, promise.id)
+                self._withdraw(staged, event_id)
             raise
-        self._release(promise.id)
+        self._release(event_id)
         return replaced
+
+    def _prepare(self, upload: Upload) -> None:
+        try:
+            self.outbox.prepare(upload.promise).result()
+        except LedgerFailed as error:
+            # The row may be there after all: the file stays until the outbox has forgotten it.
+            self._withdraw(upload.staged, upload.promise.id)
+            extra = {"action": "promise_failed", "event_id": upload.promise.id}
+            logger.error("the outbox failed: %s", error, extra=extra)
+            raise Unavailable("the event of this upload cannot be promised now") from error
 
     def _release(self, event_id: str) -> None:
         """Let the event go; not waited for, since a restart would find the same out."""
         self.outbox.ready(event_id).add_done_callback(lambda _done: self.wake())
 
-    async def _withdraw(self, staged: StagedFile, event_id: str) -> None:
+    def _withdraw(self, staged: StagedFile, event_id: str) -> None:
         """Take the promise back; while that fails, the staged file says that nothing happened."""
         try:
-            await asyncio.wrap_future(self.outbox.withdraw(event_id))
+            self.outbox.withdraw(event_id).result()
         except LedgerFailed:
             staged.owed = True
             self._owed[event_id] = staged
 
-    async def _settle_owed(self) -> None:
+    def _settle_owed(self) -> None:
         """Take back what could not be taken back before; raises Unavailable if it still cannot."""
-        for event_id, staged in list(self._owed.items()):
-            try:
-                await asyncio.wrap_future(self.outbox.withdraw(event_id))
-            except LedgerFailed as error:
-                raise Unavailable("the outbox takes no events now") from error
-            if self._owed.pop(event_id, None):
+        with self._settling:
+            while self._owed:
+                event_id, staged = next(iter(self._owed.items()))
+                try:
+                    self.outbox.withdraw(event_id).result()
+                except LedgerFailed as error:
+                    raise Unavailable("the outbox takes no events now") from error
+                del self._owed[event_id]
                 staged.owed = False
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self.threads, staged.discard)
+                staged.discard()
 
 
 def recover(outbox: Outbox, staging: Staging) -> None:

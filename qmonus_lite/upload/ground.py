@@ -40,11 +40,12 @@ class Ground:
 
     def path_of(self, parts: Sequence[str]) -> Path:
         """The absolute path of a stored file; raises Forbidden for a protected place."""
-        path = self.root.joinpath(*parts)
+        path = os.path.join(self.root, *parts)
         for folder in self.protected:
-            if path.is_relative_to(folder) or folder.is_relative_to(path):
+            # Both ways: a file in a protected folder, or one where such a folder stands.
+            if f"{path}/".startswith(f"{folder}/") or f"{folder}/".startswith(f"{path}/"):
                 raise Forbidden("nothing may be stored at this path")
-        return path
+        return Path(path)
 
     def nearest(self, parts: Sequence[str]) -> tuple[Path, bool]:
         """The deepest directory of the path that exists, and whether the file does; makes nothing.

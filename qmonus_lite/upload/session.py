@@ -24,7 +24,7 @@ from qmonus_lite.events.outbox import Promise
 from qmonus_lite.ids import new_id
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.upload.admission import Admission, Reservation
-from qmonus_lite.upload.commit import Committer
+from qmonus_lite.upload.commit import Committer, Upload
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
 from qmonus_lite.upload.names import BadName, parts_of
@@ -92,11 +92,7 @@ class Uploads:
         directory = self._place(head, parts, rewritten=parts != parts_asked)
         reservation = self.admission.reserve(directory, head.length)
         upload_id = new_id()
-        try:
-            staged = await _on(self.threads, StagedFile.create, self.disk, directory, upload_id)
-        except BaseException:
-            reservation.release()
-            raise
+        staged = StagedFile(path=directory / upload_id, disk=self.disk)
         return Session(self, head, Accepted(upload_id, event, parts), staged, reservation)
 
     async def _authorize(self, head: Head, asked: dict[str, Any]) -> dict[str, Any]:
@@ -181,13 +177,16 @@ class Session:
 
     async def commit(self) -> Receipt:
         """Store what came; raises Problem, and then nothing was stored (unless it says so)."""
-        await self._flush()
         self.state = State.COMMITTING
         accepted = self._accepted
+        upload = Upload(
+            staged=self._staged,
+            rest=self._gathered,
+            parts=accepted.parts,
+            promise=self._promise(),
+        )
         try:
-            replaced = await self._uploads.committer.commit(
-                self._staged, accepted.parts, self._promise()
-            )
+            replaced = await self._uploads.committer.commit(upload)
         except BaseException:
             self.state = State.RECEIVING
             raise
@@ -214,8 +213,6 @@ class Session:
             await _on(self._uploads.threads, self._staged.discard)
 
     async def _flush(self) -> None:
-        if not self._gathered:
-            return
         batch, self._gathered = self._gathered, bytearray()
         async with self._writing:
             await _on(self._uploads.threads, self._staged.write, batch)

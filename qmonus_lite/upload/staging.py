@@ -19,7 +19,7 @@ MOUNT_STAGING = ".qmonus-lite-staging"
 
 @dataclass(kw_only=True)
 class StagedFile:
-    """One file being received."""
+    """One file being received; its name says nothing of the final one."""
 
     path: Path
     disk: Disk
@@ -29,17 +29,12 @@ class StagedFile:
     owed: bool = False
     _descriptor: int = field(default=-1)
 
-    @classmethod
-    def create(cls, disk: Disk, directory: Path, upload_id: str) -> "StagedFile":
-        """Begin a file; its name says nothing of the final one."""
-        path = directory / upload_id
-        with disk.answering("creating a staged file"):
-            return cls(path=path, disk=disk, _descriptor=disk.create(path))
-
     def write(self, data: bytes | bytearray) -> None:
-        """Append all of `data`; a write may take only a part of it."""
+        """Append all of `data`; the first write makes the file."""
         view = memoryview(data)
         with self.disk.answering("writing"):
+            self._open()
+            # A write may take only a part: on a full disk the error comes with the next one.
             while view:
                 view = view[self.disk.write(self._descriptor, view) :]
 
@@ -51,6 +46,7 @@ class StagedFile:
         row in the outbox whose staged file is gone has to mean that the rename happened.
         """
         with self.disk.answering("putting a file on stable storage"):
+            self._open()
             self.disk.set_mode(self._descriptor, mode)
             self.disk.sync_file(self._descriptor)
             self._close()
@@ -74,6 +70,10 @@ class StagedFile:
         self._close()
         if not self.placed and not self.owed:
             self.disk.remove(self.path)
+
+    def _open(self) -> None:
+        if self._descriptor < 0:
+            self._descriptor = self.disk.create(self.path)
 
     def _close(self) -> None:
         if self._descriptor >= 0:

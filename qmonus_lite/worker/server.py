@@ -38,6 +38,7 @@ class WorkerServer:
             port,
             extra={"action": "listening", "plugins": len(self.worker.live.catalog.listed)},
         )
+        serving.keep_what_is_loaded()
         lifeline.announce_listening()
         await stop.wait()
         server.stop()

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import copy
 import datetime
+import functools
 import importlib
 import io
 import ipaddress
@@ -96,4 +97,16 @@ def _keep_old_entry_points() -> None:
 
 def _get_session(*args: Any, **kwargs: Any) -> Any:
     # Not imported above: botocore is large, and most plugin folders never ask for it.
-    return importlib.import_module("aiobotocore.session").get_session(*args, **kwargs)
+    session = importlib.import_module("aiobotocore.session").get_session(*args, **kwargs)
+    session.register_component("data_loader", _aws_models())
+    return session
+
+
+@functools.cache
+def _aws_models() -> Any:
+    """What botocore knows of AWS: 3 MB of JSON, read once a process instead of once a session.
+
+    Reading it, and collecting the garbage of it, holds the interpreter for 0.2 s, and with it
+    every upload.
+    """
+    return importlib.import_module("botocore.loaders").create_loader()

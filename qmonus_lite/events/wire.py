@@ -1,0 +1,195 @@
+"""The wire to the workers: HTTP/1.1 POSTs over kept connections, and nothing that we do not need.
+
+A question stands before every upload, so its price is the gateway's price: measured here, the
+general client costs three times the processor time (docs/decisions/wire.md). What is read is what
+a worker of ours sends: a status line, fields, a body with Content-Length.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+#: Bytes of the head of an answer, and of its body, that are read at most.
+MOST_HEAD, MOST_BODY = 16 << 10, 4 << 20
+#: Seconds to connect; a connection that lay idle for longer than IDLE is not used again.
+CONNECT, IDLE = 1.0, 30.0
+
+
+class WorkerAway(Exception):
+    """No connection could be made: nothing was sent."""
+
+
+class WorkerBroke(Exception):
+    """The exchange ended without a whole answer, in time or at all."""
+
+
+class WorkerGarbled(Exception):
+    """Something answered that is no worker of ours, or answered nonsense."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """A whole answer."""
+
+    status: int
+    #: Fields by lower-case name.
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, one exchange at a time."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._head: tuple[int, dict[str, str], int] | None = None
+        self._answer: asyncio.Future[Reply] | None = None
+        #: When it became idle, by the clock of the loop.
+        self.idle_since = 0.0
+
+    @property
+    def usable(self) -> bool:
+        """Whether another exchange may go over it."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def exchange(self, request: bytes) -> "asyncio.Future[Reply]":
+        """Send a request; the future gives the answer."""
+        assert self._transport is not None
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return self._answer
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._fail(WorkerBroke(str(error or "the worker hung up")))
+        self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        try:
+            self._read()
+        except ValueError as error:
+            self._fail(WorkerGarbled(str(error)))
+            self.close()
+
+    def _read(self) -> None:
+        if self._answer is None:
+            raise ValueError("an answer to no question")
+        if self._head is None:
+            end = self._buffer.find(b"\r\n\r\n")
+            if end < 0:
+                if len(self._buffer) > MOST_HEAD:
+                    raise ValueError("the head of the answer has no end")
+                return
+            self._head = _parse(bytes(self._buffer[:end]))
+            del self._buffer[: end + 4]
+        status, headers, length = self._head
+        if len(self._buffer) < length:
+            return
+        body = bytes(self._buffer[:length])
+        del self._buffer[:length]
+        self._head = None
+        answer, self._answer = self._answer, None
+        if headers.get("connection", "").lower() == "close" or self._buffer:
+            self.close()
+        if not answer.done():
+            answer.set_result(Reply(status=status, headers=headers, body=body))
+
+    def _fail(self, error: Exception) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+
+
+def _parse(head: bytes) -> tuple[int, dict[str, str], int]:
+    """Status, fields and length of the body; raises ValueError."""
+    first, *lines = head.decode("latin-1").split("\r\n")
+    version, _, rest = first.partition(" ")
+    code = rest[:3]
+    if version != "HTTP/1.1" or not (code.isascii() and code.isdigit()):
+        raise ValueError("the answer is not HTTP/1.1")
+    headers = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise ValueError("a field of the answer has no colon")
+        headers[name.lower()] = value.strip()
+    length = headers.get("content-length", "")
+    if not (length.isascii() and length.isdigit()) or int(length) > MOST_BODY:
+        raise ValueError("the answer has no usable Content-Length")
+    return int(code), headers, int(length)
+
+
+class Wire:
+    """Kept connections to workers, on one event loop."""
+
+    def __init__(self) -> None:
+        self._idle: dict[str, list[_Connection]] = {}
+
+    async def post(
+        self, endpoint: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> Reply:
+        """The answer to a POST; raises WorkerAway, WorkerBroke or WorkerGarbled.
+
+        The caller bounds the time; an exchange that is cancelled hangs up.
+        """
+        connection = self._kept(endpoint) or await _connect(endpoint)
+        try:
+            reply = await connection.exchange(_request(endpoint, path, headers, body))
+        except BaseException:
+            connection.close()
+            raise
+        if connection.usable:
+            connection.idle_since = asyncio.get_running_loop().time()
+            self._idle.setdefault(endpoint, []).append(connection)
+        return reply
+
+    async def close(self) -> None:
+        """Hang up everywhere."""
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.close()
+        self._idle.clear()
+        # Let the transports run their closing callbacks.
+        await asyncio.sleep(0)
+
+    def _kept(self, endpoint: str) -> _Connection | None:
+        now = asyncio.get_running_loop().time()
+        idle = self._idle.get(endpoint, [])
+        while idle:
+            connection = idle.pop()
+            if connection.usable and now - connection.idle_since < IDLE:
+                return connection
+            connection.close()
+        return None
+
+
+def _request(endpoint: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    host = endpoint.partition("://")[2]
+    lines = [f"POST {path} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+async def _connect(endpoint: str) -> _Connection:
+    parts = urlsplit(endpoint)
+    tls = ssl.create_default_context() if parts.scheme == "https" else None
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(CONNECT):
+            _, connection = await loop.create_connection(
+                _Connection, parts.hostname or "", parts.port or 0, ssl=tls
+            )
+    except (OSError, TimeoutError) as error:
+        raise WorkerAway(str(error) or "no connection in time") from None
+    return connection

@@ -28,6 +28,7 @@ from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlace, BadSetting
 from qmonus_lite.events.ask import Question
 from qmonus_lite.events.dispatcher import Delivery, Dispatcher
+from qmonus_lite.events.inbox import Inbox
 from qmonus_lite.events.outbox import Outbox
 from qmonus_lite.events.roster import Roster
 from qmonus_lite.events.sender import Sender
@@ -127,6 +128,7 @@ def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServ
         opener=shared.opener,
         asked=Runner(lanes=asked),
         delivered=Runner(lanes=delivered),
+        inbox=Inbox(shared.data_dir.path / "inbox.sqlite3", shared.clock),
     )
     return WorkerServer(
         settings=settings, worker=worker, lanes=(asked, delivered), outgoing=shared.outgoing

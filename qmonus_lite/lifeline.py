@@ -1,4 +1,4 @@
-"""The child's end of its ties to the supervisor: the word that it listens, and the cord.
+"""The child's end of its ties to the supervisor: the word that it listens, its pulse, the cord.
 
 A supervisor that is killed cannot say goodbye. It holds the writing end of the pipe that is our
 standard input and never writes: when the pipe ends, the supervisor is gone, however that happened.
@@ -13,10 +13,33 @@ from collections.abc import Callable
 
 #: Set for every child of a supervisor.
 SUPERVISED = "QMONUS_LITE_SUPERVISED"
-#: Number of the file descriptor that takes the line of announce_listening.
+#: Number of the file descriptor that takes the line of announce_listening, then the pulse.
 NOTIFY_FD = "QMONUS_LITE_NOTIFY_FD"
 
 _STANDARD_INPUT = 0
+_PULSE = b"."
+
+
+class _Notice:
+    """Our end of the pipe that the supervisor listens at; closed until we announce."""
+
+    descriptor: int | None = None
+
+    def say(self, words: bytes) -> None:
+        """Write, unless nobody listens any more: that is for `watch` to see and to act on."""
+        if self.descriptor is None:
+            return
+        try:
+            os.write(self.descriptor, words)
+        except BlockingIOError:
+            # The supervisor does not read: a later beat will do.
+            return
+        except BrokenPipeError:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
+_notice = _Notice()
 
 
 def announce_listening() -> None:
@@ -24,12 +47,16 @@ def announce_listening() -> None:
     number = os.environ.pop(NOTIFY_FD, None)
     if number is None:
         return
-    with open(int(number), "wb", buffering=0) as notice:
-        try:
-            notice.write(b"listening\n")
-        except BrokenPipeError:
-            # The supervisor went away just now: that is for `watch` to see and to act on.
-            return
+    _notice.descriptor = int(number)
+    # What we start in turn must not keep the pipe open.
+    os.set_inheritable(_notice.descriptor, False)
+    os.set_blocking(_notice.descriptor, False)
+    _notice.say(b"listening\n")
+
+
+def beat() -> None:
+    """Tell the supervisor that the main loop turns; one that stops beating is taken for stuck."""
+    _notice.say(_PULSE)
 
 
 def watch(on_gone: Callable[[], None]) -> None:

@@ -115,6 +115,13 @@ class Background:
             logger.error("background work failed", exc_info=error, extra={"action": "task_failed"})
 
 
+async def beat() -> None:
+    """Tell the supervisor every second that this loop turns, until cancelled."""
+    while True:
+        lifeline.beat()
+        await asyncio.sleep(1)
+
+
 async def until_idle(busy: Callable[[], object], seconds: float) -> bool:
     """Wait until `busy()` is falsy; False when it still was after `seconds`."""
     deadline = asyncio.get_running_loop().time() + seconds

@@ -8,6 +8,7 @@ lives are not judged so: what is wrong with a plugin now may be mended in a minu
 
 import asyncio
 import logging
+import math
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,9 @@ SHORTEST_DELAY = 0.2
 LONGEST_DELAY = 10.0
 #: A child that lived for so many seconds was well: its next end counts as the first one again.
 WELL_AFTER = 30.0
+#: What a beat of a child's pulse is, and seconds without one after which it is stuck.
+PULSE = b"."
+STUCK_AFTER = 10
 #: Seconds that a child has to end in after its own drain_timeout; then it is killed.
 GRACE = 5.0
 
@@ -75,11 +79,11 @@ class _Ties:
         os.close(self.stdin)
         os.close(self.notify)
 
-    def hear(self, on_notice: Callable[[], None]) -> None:
-        """Call `on_notice` when the child says that it listens."""
+    def hear(self, on_notice: Callable[[bytes], None]) -> None:
+        """Call `on_notice` with what the child says: that it listens, then its pulse."""
         asyncio.get_running_loop().add_reader(self._ear, self._listen, on_notice)
 
-    def hear_last_words(self, on_notice: Callable[[], None]) -> None:
+    def hear_last_words(self, on_notice: Callable[[bytes], None]) -> None:
         """The child is dead: take what it said that the loop has not come round to."""
         if asyncio.get_running_loop().remove_reader(self._ear):
             self._listen(on_notice)
@@ -90,13 +94,14 @@ class _Ties:
         os.close(self._cord)
         os.close(self._ear)
 
-    def _listen(self, on_notice: Callable[[], None]) -> None:
+    def _listen(self, on_notice: Callable[[bytes], None]) -> None:
         # Nothing to read is no error: what the child left behind may hold the pipe open.
         with suppress(BlockingIOError):
             heard = os.read(self._ear, 64)
-            asyncio.get_running_loop().remove_reader(self._ear)
             if heard:
-                on_notice()
+                on_notice(heard)
+            else:
+                asyncio.get_running_loop().remove_reader(self._ear)
 
 
 class _Kept:
@@ -110,6 +115,8 @@ class _Kept:
         self._sentence: signal.Signals | None = None
         #: Whether its present or latest life came to listen.
         self.listened = False
+        #: Seconds since the last beat of its pulse.
+        self._silent = -math.inf
         #: Set once its first life listens or has ended.
         self.settled = asyncio.Event()
         #: How its latest life ended, as a shell puts it.
@@ -128,6 +135,8 @@ class _Kept:
     async def live(self) -> None:
         """Live once: from the start of the process to its end."""
         self.listened = False
+        # Until its first beat a life has no pulse to lose.
+        self._silent = -math.inf
         ties = _Ties()
         try:
             self._process = await self._start(ties)
@@ -137,7 +146,9 @@ class _Kept:
             ties.hear(self._on_notice)
             if self._sentence:
                 self.end(self._sentence)
+            pulse = asyncio.create_task(self._feel_pulse(self._process.pid))
             status = await self._process.wait()
+            pulse.cancel()
             ties.hear_last_words(self._on_notice)
             self.status = status if status >= 0 else 128 - status
         finally:
@@ -183,7 +194,21 @@ class _Kept:
         log.info("%s started as process %s", self.name, process.pid, extra=facts)
         return process
 
-    def _on_notice(self) -> None:
+    async def _feel_pulse(self, pid: int) -> None:
+        """Kill a life that had a pulse and lost it: its loop is stuck, and so is all it serves."""
+        while self._silent < STUCK_AFTER:
+            await asyncio.sleep(1)
+            self._silent += 1
+        facts = {"action": "child_stuck", "child": self.name}
+        log.error("%s is stuck for %d s and is killed", self.name, STUCK_AFTER, extra=facts)
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+
+    def _on_notice(self, words: bytes) -> None:
+        if words.endswith(PULSE):
+            self._silent = 0
+        if self.listened:
+            return
         self.listened = True
         self.settled.set()
         log.info("%s listens", self.name, extra={"action": "child_listening", "child": self.name})

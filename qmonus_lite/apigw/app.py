@@ -55,4 +55,5 @@ def make_app(stories: Stories) -> Application:
         background=stories.background,
         # Requests under way, for the stop to wait for.
         active=set(),
+        draining=False,
     )

@@ -13,7 +13,14 @@ from typing import Any
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
-from qmonus_lite.errors import InternalFault, LengthRequired, Problem, Terminated, TooLarge
+from qmonus_lite.errors import (
+    InternalFault,
+    LengthRequired,
+    Problem,
+    Terminated,
+    TooLarge,
+    Unavailable,
+)
 from qmonus_lite.headers import Headers
 from qmonus_lite.ids import new_id
 from qmonus_lite.log import bound
@@ -54,6 +61,7 @@ class Door(RequestHandler):
         self.application.settings["active"].add(self)
         with bound(request_id=self.request_id):
             try:
+                self._check_drain()
                 self._check_framing()
                 await self.judge()
             except (Problem, Terminated) as error:
@@ -185,6 +193,12 @@ class Door(RequestHandler):
             "request_id": self.request_id,
         }
         return (json.dumps(value, ensure_ascii=False) + "\n").encode()
+
+    def _check_drain(self) -> None:
+        """Refuse what comes over a kept connection while this process stops."""
+        if self.application.settings["draining"]:
+            self.set_header("Connection", "close")
+            raise Unavailable("this APIGW is stopping")
 
     def _check_framing(self) -> None:
         """Refuse a body whose length nobody knows, and let `Expect` be read in any case."""

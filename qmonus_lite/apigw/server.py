@@ -76,6 +76,7 @@ class ApigwServer:
             self.local_admin.write()
             background.start(self.local_admin.renew())
         background.start(stories.live.watch())
+        background.start(serving.beat())
         self.roster.on_ready(self.machinery.dispatcher.wake)
         self.roster.on_first_ready(self._invite)
         background.start(self.roster.follow())
@@ -98,6 +99,7 @@ class ApigwServer:
     async def _drain(self, server: HTTPServer, application: Application) -> bool:
         """Take no more, let what is under way end, cut the rest."""
         server.stop()
+        application.settings["draining"] = True
         active = application.settings["active"]
         clean = await serving.until_idle(lambda: active, self.settings.drain_timeout)
         await server.close_all_connections()

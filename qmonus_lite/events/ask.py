@@ -1,19 +1,18 @@
 """The synchronous question to the handlers of an event, where anything unclear is a no."""
 
+import asyncio
 import logging
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import Any
 
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadGateway, Problem, Unavailable
+from qmonus_lite.events.breaker import Breaker
 from qmonus_lite.events.envelope import CONTENT_TYPE, Envelope
-from qmonus_lite.events.outcome import Outcome
+from qmonus_lite.events.outcome import Outcome, Report
 from qmonus_lite.events.roster import Roster
-from qmonus_lite.events.sender import (
-    ASK,
-    Parcel,
-    Sender,
-)
+from qmonus_lite.events.sender import ASK, Parcel, Sender
 from qmonus_lite.events.wire import WorkerAway, WorkerBroke, WorkerGarbled
 from qmonus_lite.ids import new_id
 
@@ -31,6 +30,7 @@ class Question:
     source: str
     #: Seconds for the whole exchange.
     timeout: float
+    _breakers: defaultdict[str, Breaker] = field(default_factory=lambda: defaultdict(Breaker))
 
     def is_handled(self, event: str) -> bool:
         """Whether a worker has a handler; raises Unavailable before the first word of any."""
@@ -45,20 +45,35 @@ class Question:
         """
         parcel = self._parcel(event, data, subject)
         for endpoint in self.roster.in_turn():
+            if not self._breakers[endpoint].admits(_now()):
+                continue
             try:
-                report = await self.sender.send(endpoint, parcel)
+                report = await self._exchange(endpoint, parcel)
             except WorkerAway:
                 continue
-            except WorkerBroke as error:
-                detail = "the Lambda worker did not answer"
-                raise self._no(endpoint, error, Unavailable(detail)) from None
-            except WorkerGarbled as error:
-                detail = "the Lambda worker gave an answer that cannot be trusted"
-                raise self._no(endpoint, error, BadGateway(detail)) from None
             if report.outcome is None:
                 raise BadGateway("the Lambda worker gave no outcome")
             return report.outcome
         raise Unavailable("no Lambda worker answers")
+
+    async def _exchange(self, endpoint: str, parcel: Parcel) -> Report:
+        """The worker's report; raises WorkerAway, and Problem for anything else."""
+        breaker = self._breakers[endpoint]
+        try:
+            report = await self.sender.send(endpoint, parcel)
+        except WorkerAway:
+            breaker.failed(_now())
+            raise
+        except WorkerBroke as error:
+            breaker.failed(_now())
+            detail = "the Lambda worker did not answer"
+            raise _no(endpoint, error, Unavailable(detail)) from None
+        except WorkerGarbled as error:
+            breaker.failed(_now())
+            detail = "the Lambda worker gave an answer that cannot be trusted"
+            raise _no(endpoint, error, BadGateway(detail)) from None
+        breaker.succeeded()
+        return report
 
     def _parcel(self, event: str, data: dict[str, Any], subject: str | None) -> Parcel:
         envelope = Envelope(
@@ -78,7 +93,12 @@ class Question:
             timeout=self.timeout,
         )
 
-    def _no(self, endpoint: str, error: Exception, problem: Problem) -> Problem:
-        extra = {"action": "ask_failed", "endpoint": endpoint}
-        logger.error("no usable answer from %s: %s", endpoint, error, extra=extra)
-        return problem
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _no(endpoint: str, error: Exception, problem: Problem) -> Problem:
+    extra = {"action": "ask_failed", "endpoint": endpoint}
+    logger.error("no usable answer from %s: %s", endpoint, error, extra=extra)
+    return problem

@@ -137,7 +137,8 @@ class Dispatcher:
         if attempt is None:
             # Nobody was reached: give the lease back without counting an attempt.
             soon = self._with.clock.now() + LOOK / 4
-            await asyncio.wrap_future(self._with.outbox.retry(due.id, due.attempt, soon, ""))
+            back = self._with.outbox.retry(due.id, due.attempt - 1, soon, "no worker answers")
+            await asyncio.wrap_future(back)
         else:
             await self._settle(due, decide(attempt))
 
@@ -161,7 +162,7 @@ class Dispatcher:
 
     def _tried(self, due: Due, code: int, reason: str, retry_after: float | None = None) -> Attempt:
         return Attempt(
-            number=due.attempt + 1,
+            number=due.attempt,
             age=self._with.clock.now() - due.since,
             max_age=self._with.max_age,
             code=code,
@@ -176,7 +177,7 @@ class Dispatcher:
             source=self._with.source,
             subject=due.path,
             time=due.time,
-            attempt=due.attempt + 1,
+            attempt=due.attempt,
             data=due.data,
             seq=due.seq,
         )
@@ -189,17 +190,17 @@ class Dispatcher:
         )
 
     async def _settle(self, due: Due, decision: Decision) -> None:
-        outbox, attempt = self._with.outbox, due.attempt + 1
-        extra = {"event_id": due.id, "path": due.path, "attempt": attempt}
+        outbox = self._with.outbox
+        extra = {"event_id": due.id, "path": due.path, "attempt": due.attempt}
         if isinstance(decision, Done):
             await asyncio.wrap_future(outbox.done(due.id))
             logger.info("delivered %s", due.type, extra={"action": "event_delivered", **extra})
         elif isinstance(decision, Retry):
             next_at = self._with.clock.now() + decision.delay
-            await asyncio.wrap_future(outbox.retry(due.id, attempt, next_at, decision.reason))
+            await asyncio.wrap_future(outbox.retry(due.id, due.attempt, next_at, decision.reason))
             extra |= {"action": "event_retry", "reason": decision.reason}
             logger.warning("%s again in %.1f s", due.type, decision.delay, extra=extra)
         else:
-            await asyncio.wrap_future(outbox.dead(due.id, attempt, decision.reason))
+            await asyncio.wrap_future(outbox.dead(due.id, decision.reason))
             extra |= {"action": "event_dead", "reason": decision.reason}
             logger.error("%s is a dead letter", due.type, extra=extra)

@@ -50,7 +50,7 @@ class Due:
     path: str
     time: datetime
     data: dict[str, Any]
-    #: Deliveries tried so far.
+    #: Number of this delivery, from 1.
     attempt: int
     #: Seconds since the epoch from which its age counts.
     since: float
@@ -126,14 +126,13 @@ class Outbox:
         return self._ledger.change("done", {"id": event_id}, lazy=True)
 
     def retry(self, event_id: str, attempt: int, next_at: float, reason: str) -> "Future[int]":
-        """Not delivered: try again at `next_at`."""
+        """Not delivered: try again at `next_at`; `attempt` deliveries count so far."""
         row = {"id": event_id, "attempt": attempt, "next_at": next_at, "reason": reason}
         return self._ledger.change("retry", row, lazy=True)
 
-    def dead(self, event_id: str, attempt: int, reason: str) -> "Future[int]":
+    def dead(self, event_id: str, reason: str) -> "Future[int]":
         """Not delivered, and not to be tried again: keep it as a dead letter."""
-        row = {"id": event_id, "attempt": attempt, "reason": reason}
-        return self._ledger.change("dead", row, lazy=True)
+        return self._ledger.change("dead", {"id": event_id, "reason": reason}, lazy=True)
 
     def replay(self, event_id: str, now: float) -> "Future[int]":
         """Deliver a dead letter after all; gives 0 when there is none of that id."""

@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS event (
     final      TEXT NOT NULL,
     -- Seconds since the epoch from which its age counts: the promise, or the last replay.
     since      REAL NOT NULL,
-    -- Deliveries tried, and why the last one failed.
+    -- Deliveries begun, and why the last one failed.
     attempt    INTEGER NOT NULL DEFAULT 0,
     reason     TEXT NOT NULL DEFAULT '',
     -- Seconds since the epoch before which it is left alone: a back-off, or a lease.
@@ -45,9 +45,10 @@ SELECT id, staged, final FROM event WHERE state = 'prepared' ORDER BY seq;
 -- name: release
 UPDATE event SET leased = 0, next_at = 0 WHERE leased = 1;
 
--- Take due events, at most one a path: the oldest that is not given up.
+-- Take due events, at most one a path: the oldest that is not given up. The attempt counts from
+-- here, so that a repeat after a crash carries a higher one.
 -- name: claim
-UPDATE event SET leased = 1, next_at = :lease
+UPDATE event SET leased = 1, next_at = :lease, attempt = attempt + 1
 WHERE seq IN (
     SELECT seq FROM event AS e
     WHERE state = 'ready' AND next_at <= :now
@@ -71,7 +72,7 @@ UPDATE event SET attempt = :attempt, next_at = :next_at, reason = :reason, lease
 WHERE id = :id AND state = 'ready';
 
 -- name: dead
-UPDATE event SET state = 'dead', attempt = :attempt, reason = :reason, leased = 0
+UPDATE event SET state = 'dead', reason = :reason, leased = 0
 WHERE id = :id AND state = 'ready';
 
 -- Deliver a dead letter after all; its age counts anew, its attempts go on counting.

@@ -111,9 +111,7 @@ def _takes_event_and_handle(node: ast.AsyncFunctionDef) -> bool:
     return given == ["event", "handle"] and None not in node.args.kw_defaults
 
 
-def _compile(
-    tree: ast.Module, text: str, origin: Origin, names: Mapping[str, object]
-) -> CodeType:
+def _compile(tree: ast.Module, text: str, origin: Origin, names: Mapping[str, object]) -> CodeType:
     try:
         code = compile(tree, origin.file, "exec")
     except SyntaxError as error:
@@ -176,7 +174,7 @@ def _check_imports(tree: ast.Module, origin: Origin) -> None:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
-                message = f"cannot import {name!r}: {error or type(error).__name__}"
+                message = f"cannot import {name!r}: {str(error) or type(error).__name__}"
                 faults.append(_fault(origin, node.lineno, node.col_offset + 1, message))
     if faults:
         raise BadScript(faults)

@@ -12,6 +12,7 @@ from qmonus_lite.catalog.live import Live
 from qmonus_lite.catalog.opening import Opener
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.events.envelope import BadEnvelope, Envelope
+from qmonus_lite.events.inbox import Inbox
 from qmonus_lite.events.outcome import Outcome, Report
 from qmonus_lite.events.sender import ASK, DELIVER, HANDLES
 from qmonus_lite.events.signature import ID, BadSignature, Signer
@@ -33,10 +34,13 @@ class Worker:
     #: Questions and deliveries do not share lanes: a slow delivery delays no upload.
     asked: Runner
     delivered: Runner
+    inbox: Inbox
     #: Requests that run handlers now.
     running: int = 0
 
     def __post_init__(self) -> None:
+        #: Deliveries under way, by event id: a repeat waits for the first.
+        self._under_way: dict[str, asyncio.Future[Outcome]] = {}
         self._changed = asyncio.Event()
         self.live.on_change(self._change)
 
@@ -49,6 +53,29 @@ class Worker:
                 return await chain.run(envelope.type, envelope.data)
         finally:
             self.running -= 1
+
+    async def deliver(self, envelope: Envelope) -> Outcome:
+        """Handle a delivery, once: a repeat gets the outcome of the time that it went well."""
+        if (first := self._under_way.get(envelope.id)) is not None:
+            return await asyncio.shield(first)
+        mine = self._under_way[envelope.id] = asyncio.get_running_loop().create_future()
+        try:
+            outcome = await self._deliver_once(envelope)
+            mine.set_result(outcome)
+            return outcome
+        finally:
+            mine.cancel()
+            del self._under_way[envelope.id]
+
+    async def _deliver_once(self, envelope: Envelope) -> Outcome:
+        # A first attempt cannot have been handled before.
+        known = await self.inbox.find(envelope.id) if envelope.attempt > 1 else None
+        if known is not None:
+            return known
+        outcome = await self.run(envelope, self.delivered)
+        if not outcome.refused:
+            self.inbox.remember(envelope.id, outcome)
+        return outcome
 
     def report(self, outcome: Outcome | None) -> Report:
         """The answer to a message."""
@@ -127,7 +154,7 @@ class _Deliver(_Door):
     """A delivery from an outbox."""
 
     async def act(self, body: bytes) -> Outcome | None:
-        return await self.worker.run(self.envelope(body), self.worker.delivered)
+        return await self.worker.deliver(self.envelope(body))
 
 
 class _Handles(_Door):

@@ -32,6 +32,8 @@ class WorkerServer:
         server = serving.make_server(make_app(self.worker), tls=None, body=MOST_EVENT)
         server.add_sockets(sockets)
         background.start(self.worker.live.watch())
+        background.start(self.worker.inbox.forget())
+        background.start(serving.beat())
         logger.info(
             "Lambda worker listens on http://%s:%d",
             address,
@@ -50,5 +52,6 @@ class WorkerServer:
             clean &= await lanes.close(within=1.0)
         await server.close_all_connections()
         await self.outgoing.close()
+        self.worker.inbox.close()
         logger.info("stopped", extra={"action": "stopped", "clean": clean})
         return clean

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from qmonus_lite import __version__, serving
 from qmonus_lite.apigw import bootstrap
 from qmonus_lite.apigw.app import Stories
+from qmonus_lite.apigw.events import Outgoings
 from qmonus_lite.apigw.operators import Operations
 from qmonus_lite.apigw.server import ApigwServer, Machinery
 from qmonus_lite.auth.account import EVERYTHING, Directory, with_local_admin
@@ -239,6 +240,12 @@ class _Apigw:
                 clock=self._shared.clock,
                 unready=self._unready,
                 openapi=self._openapi,
+            ),
+            outgoings=Outgoings(
+                outbox=self._outbox,
+                dispatcher=self._dispatcher,
+                gatekeeper=self._gatekeeper,
+                clock=self._shared.clock,
             ),
             background=background.start,
         )

@@ -8,6 +8,7 @@ from tornado.routing import Rule
 from tornado.web import Application
 
 from qmonus_lite.apigw.door import log_request
+from qmonus_lite.apigw.events import EventDoor, EventsDoor, Outgoings, ReplayDoor
 from qmonus_lite.apigw.operators import (
     LiveDoor,
     LogonDoor,
@@ -32,6 +33,7 @@ class Stories:
     routing: Routing
     live: Live
     operations: Operations
+    outgoings: Outgoings
     #: Runs a coroutine that no request waits for.
     background: Callable[[Coroutine[Any, Any, None]], None]
 
@@ -39,6 +41,7 @@ class Stories:
 def make_app(stories: Stories) -> Application:
     """The Tornado application of APIGW."""
     ours = {"operations": stories.operations}
+    outbox = {"outgoings": stories.outgoings}
     routed = {"routing": stories.routing, "live": stories.live}
     return Application(
         [
@@ -47,6 +50,9 @@ def make_app(stories: Stories) -> Application:
             (r"/-/logon", LogonDoor, ours),
             (r"/-/plugins", PluginsDoor, ours),
             (r"/-/openapi\.json", OpenApiDoor, ours),
+            (r"/-/events", EventsDoor, outbox),
+            (r"/-/events/([0-9a-f-]{36})", EventDoor, outbox),
+            (r"/-/events/([0-9a-f-]{36})/replay", ReplayDoor, outbox),
             (r"/-(/.*)?", NothingDoor, ours),
             Rule(UploadPaths(stories.uploads.template), UploadDoor, {"uploads": stories.uploads}),
             (r".*", RoutedDoor, routed),

@@ -37,6 +37,8 @@ class UploadDoor(Door):
     """`PUT` on the upload path."""
 
     offered = ("PUT",)
+    # Else a client that forgot to say how long its file is would replace it by nothing.
+    needing_body = ("PUT",)
 
     def initialize(self, uploads: Uploads) -> None:
         """Take what uploads share."""

@@ -68,4 +68,4 @@ def _next_value(name: str, rest: list[str]) -> str:
 
 
 #: Flags of single commands, which are no settings.
-COMMAND_FLAGS = frozenset({"config", "roles", "event"})
+COMMAND_FLAGS = frozenset({"config", "roles", "state"})

@@ -7,12 +7,13 @@ States of a row: `prepared` (the file may or may not be in place), `ready` (to b
 import json
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from qmonus_lite.events.ledger import Ledger, Synchronous, statements
+from qmonus_lite.events.showing import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +171,11 @@ def due_events(rows: list[tuple[Any, ...]]) -> list[Due]:
         )
         for seq, id_, type_, path, time, data, attempt, since in sorted(rows)
     ]
+
+
+def detail(row: tuple[Any, ...]) -> dict[str, Any]:
+    """A row of `one` with the event as people may see it."""
+    return {**asdict(entry(row)), "event": shown(json.loads(row[10]))}
 
 
 def entry(row: tuple[Any, ...]) -> Entry:

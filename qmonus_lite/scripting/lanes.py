@@ -5,6 +5,7 @@ that blocks its lane holds up nobody else until that many block at once.
 """
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 from collections.abc import Callable, Coroutine
@@ -24,6 +25,7 @@ class Lane:
         self.loop = asyncio.new_event_loop()
         #: Scripts now on this lane; counted down when they really end.
         self.busy = 0
+        self._stopping = False
         self.thread = threading.Thread(target=self._live, name=name, daemon=True)
         self.thread.start()
 
@@ -34,9 +36,24 @@ class Lane:
         self.loop.call_soon_threadsafe(self._start, start, result, context=context)
         return result
 
+    def stop(self) -> None:
+        """End the thread as soon as nothing blocks it; what is left on it is cancelled."""
+        self.loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        self._stopping = True
+        self.loop.stop()
+
     def _live(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        while not self._stopping:
+            # A task that a script left behind may sys.exit(), which goes through the loop.
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                self.loop.run_forever()
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         self.loop.close()
 
     def _start(self, start: Callable[[], Coroutine[Any, Any, T]], result: "Future[T]") -> None:
@@ -101,7 +118,7 @@ class Lanes:
             await asyncio.sleep(0.02)
         clean = not self.busy
         for lane in self._lanes:
-            lane.loop.call_soon_threadsafe(lane.loop.stop)
+            lane.stop()
         return clean
 
     def _take(self) -> Lane:

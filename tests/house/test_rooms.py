@@ -20,6 +20,7 @@ DRAWERS = {"utils", "util", "helpers", "helper", "common", "manager", "managers"
 #: The doors where any exception at all ends: module -> what becomes of it there. Each of them logs
 #: it or hands it to somebody. Who cleans up and raises it again is no door.
 BROAD_DOORS = {
+    "apigw/door.py": "a body that a door could not take; logged, and the client hears 500",
     "scripting/compiler.py": "what a script does as it is loaded; becomes a fault of its file",
     "scripting/runner.py": "whatever a script raises; logged, and becomes its refusal",
 }

@@ -50,7 +50,7 @@ class Outgoing:
         """Close the connections and stop the loop."""
         if self._lane is not None:
             await asyncio.wrap_future(self._lane.submit(self._close_session))
-            self._lane.loop.call_soon_threadsafe(self._lane.loop.stop)
+            self._lane.stop()
             self._lane = None
 
     async def _close_session(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
 
 import pytest
 from aiohttp import web
@@ -39,9 +40,9 @@ async def echo() -> AsyncIterator[Echo]:
 
     app = web.Application(client_max_size=1 << 30)
     app.router.add_route("*", "/{rest:.*}", answer)
-    runner = web.AppRunner(app, handle_signals=False)
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+    site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
     echo.authority = f"127.0.0.1:{port}"
@@ -49,32 +50,47 @@ async def echo() -> AsyncIterator[Echo]:
     await runner.cleanup()
 
 
-#: Starts a backend that does anything at all with its connection; gives its host:port.
-Raw = Callable[
-    [Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]], Awaitable[str]
-]
+#: What a backend does with a connection.
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Raw(Protocol):
+    """Starts a backend that does anything at all with its connections; gives its host:port."""
+
+    async def __call__(self, talk: Talk, host: str = "127.0.0.1") -> str: ...
 
 
 @pytest.fixture
 async def raw() -> AsyncIterator[Raw]:
     servers: list[asyncio.Server] = []
 
-    async def start(
-        talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-    ) -> str:
+    async def start(talk: Talk, host: str = "127.0.0.1") -> str:
+        if ":" in host and not _has_ipv6():
+            pytest.skip("this machine has no IPv6")
+
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
                 await talk(reader, writer)
             finally:
                 writer.close()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(serve, host, 0)
         servers.append(server)
-        return f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        port = server.sockets[0].getsockname()[1]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     yield start
     for server in servers:
         server.close()
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 @pytest.fixture

@@ -90,7 +90,19 @@ async def test_nobody_replaces_the_backends_of_an_open_route(stage: Stage) -> No
 
 @pytest.mark.parametrize(
     "wanted",
-    ["", "http://a:80", "a:0", "a:65536", "a:x", "u@a:80", "a:80/x", "a:80, b:80", "[::g]:1", "é"],
+    [
+        "",
+        "http://a:80",
+        "a:0",
+        "a:65536",
+        "a:x",
+        "u@a:80",
+        "a:80/x",
+        "a:80, b:80",
+        "[::g]:1",
+        "[1:2]:1",
+        "é",
+    ],
 )
 async def test_refuses_a_malformed_replacement(stage: Stage, wanted: str) -> None:
     headers = {"X-Auth-Token": stage.token("guide"), "X-Xaas-Static-Routing": wanted}

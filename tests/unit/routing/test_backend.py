@@ -8,7 +8,7 @@ from asyncio import StreamReader, StreamWriter
 import pytest
 
 from qmonus_lite.errors import BadGateway, GatewayTimeout
-from qmonus_lite.routing import backend
+from qmonus_lite.routing.backend import MOST_BODY
 from tests.unit.routing.conftest import Raw
 from tests.unit.routing.stage import Echo, RouteOf, Stage, catalog, incoming_of
 
@@ -190,9 +190,9 @@ async def test_bytes_of_a_header_survive(stage: Stage, raw: Raw) -> None:
 
     sent = "日".encode().decode("latin-1")
     route = RouteOf(authorities=[await raw(talk)])
-    reply = await stage.ask(route, "GET", "/v1/x", headers={"X-Sent": sent})
+    reply = await stage.ask(route, "GET", "/v1/x", headers={"X-Sent": sent, "X-Other": "é"})
 
-    assert "X-Sent: 日\r\n".encode() in heads[0]
+    assert "X-Sent: 日\r\nX-Other: é\r\n".encode() in heads[0]
     assert reply.headers["X-Name"] == sent
 
 
@@ -235,6 +235,37 @@ async def test_connections_are_kept(stage: Stage, raw: Raw) -> None:
         assert (await stage.ask(route, "GET", "/v1/x")).body == b"one"
 
     assert opened == 1
+
+
+async def test_a_kept_connection_that_was_closed_loses_no_body(stage: Stage, raw: Raw) -> None:
+    bodies: list[bytes] = []
+
+    async def talk(reader: StreamReader, writer: StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        bodies.append(await reader.readexactly(4))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        # The next request on this connection is read and never answered.
+        await reader.read(1)
+
+    route = RouteOf(authorities=[await raw(talk)])
+    for body in (b"one.", b"two."):
+        assert (await stage.ask(route, "PUT", "/v1/x", body=body)).code == 200
+
+    assert bodies == [b"one.", b"two."]
+
+
+async def test_an_ipv6_backend_stands_in_brackets(stage: Stage, raw: Raw) -> None:
+    heads: list[bytes] = []
+
+    async def talk(reader: StreamReader, writer: StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    authority = await raw(talk, "::1")
+    await stage.ask(RouteOf(authorities=[authority]), "GET", "/v1/x")
+
+    assert authority.startswith("[::1]:")
+    assert f"Host: {authority}\r\n".encode() in heads[0]
 
 
 @pytest.mark.parametrize(
@@ -295,13 +326,13 @@ async def test_a_body_that_stops_is_a_bad_gateway(raw: Raw) -> None:
     await stage.close()
 
 
-async def test_a_body_too_large_for_a_script_is_a_bad_gateway(
-    stage: Stage, echo: Echo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(backend, "MOST_BODY", 10)
-    route = RouteOf(response="pass", authorities=[echo.authority])
+async def test_a_body_too_large_for_a_script_is_a_bad_gateway(stage: Stage, echo: Echo) -> None:
+    echo.body = bytes(MOST_BODY + 1)
     with pytest.raises(BadGateway, match="too large"):
-        await stage.ask(route, "GET", "/v1/x")
+        await stage.ask(RouteOf(response="pass", authorities=[echo.authority]), "GET", "/v1/x")
+
+    without_script = await stage.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x")
+    assert len(without_script.body) == MOST_BODY + 1
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(

@@ -1,0 +1,1 @@
+"""Issue by issue what the product must show: real processes, real curl, real disk, real servers."""

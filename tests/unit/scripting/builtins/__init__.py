@@ -1,0 +1,1 @@
+"""Tests of what scripts find without importing it."""

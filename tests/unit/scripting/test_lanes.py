@@ -1,0 +1,254 @@
+"""Lanes: scripts beside the loop that moves bytes."""
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from qmonus_lite.scripting.lanes import GRACE, Lane, Lanes
+
+Script = Callable[[], Coroutine[Any, Any, Any]]
+here: contextvars.ContextVar[str] = contextvars.ContextVar("here", default="nowhere")
+
+
+@pytest.fixture
+async def lanes() -> AsyncIterator[Lanes]:
+    lanes = Lanes("test", most=2)
+    yield lanes
+    await lanes.close(within=5)
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("test-")}
+
+
+async def answer() -> str:
+    return threading.current_thread().name
+
+
+def blocking(until: threading.Event) -> Script:
+    async def script() -> str:
+        until.wait(10)
+        return "blocked"
+
+    return script
+
+
+async def failing() -> None:
+    raise ValueError("no")
+
+
+async def test_runs_a_script_in_a_thread_of_its_own(lanes: Lanes) -> None:
+    assert await lanes.run(answer) == "test-0"
+    assert lanes.busy == 0
+
+
+async def test_opens_no_second_lane_while_one_is_idle(lanes: Lanes) -> None:
+    assert [await lanes.run(answer) for _ in range(3)] == ["test-0"] * 3
+
+
+async def test_a_blocked_lane_holds_up_nobody(lanes: Lanes) -> None:
+    free = threading.Event()
+    blocked = asyncio.create_task(lanes.run(blocking(free)))
+    await asyncio.sleep(0.01)
+    started = time.monotonic()
+
+    assert await lanes.run(answer) == "test-1"
+    assert time.monotonic() - started < 1
+    assert lanes.busy == 1
+    free.set()
+    assert await blocked == "blocked"
+
+
+async def test_scripts_share_lanes_when_there_are_no_more(lanes: Lanes) -> None:
+    async def wait() -> str:
+        await asyncio.sleep(0.05)
+        return await answer()
+
+    names = await asyncio.gather(*(lanes.run(wait) for _ in range(6)))
+
+    assert sorted(names) == ["test-0"] * 3 + ["test-1"] * 3
+
+
+async def test_hands_on_what_a_script_raises(lanes: Lanes) -> None:
+    with pytest.raises(ValueError, match="no"):
+        await lanes.run(failing)
+    assert lanes.busy == 0
+
+
+async def test_cancels_a_script_after_its_time(lanes: Lanes) -> None:
+    ended: list[str] = []
+
+    async def script() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ended.append("cleaned up")
+
+    with pytest.raises(TimeoutError):
+        await lanes.run(script, timeout=0.05)
+    assert ended == ["cleaned up"]
+    assert lanes.busy == 0
+
+
+async def test_stops_waiting_for_a_script_that_blocks(lanes: Lanes) -> None:
+    free = threading.Event()
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        await lanes.run(blocking(free), timeout=0.05)
+
+    assert time.monotonic() - started < 0.05 + GRACE + 1
+    assert lanes.busy == 1
+    free.set()
+
+
+async def test_stops_waiting_for_a_script_that_ignores_its_cancellation(lanes: Lanes) -> None:
+    async def script() -> None:
+        for _ in range(20):
+            try:
+                await asyncio.sleep(0.1)
+            except asyncio.CancelledError:
+                continue
+
+    with pytest.raises(TimeoutError):
+        await lanes.run(script, timeout=0.05)
+
+
+async def test_a_time_out_of_the_script_itself_is_its_own(lanes: Lanes) -> None:
+    async def script() -> str:
+        try:
+            async with asyncio.timeout(0.01):
+                await asyncio.sleep(30)
+        except TimeoutError:
+            return "caught"
+        return "not reached"
+
+    assert await lanes.run(script, timeout=5) == "caught"
+
+
+async def test_a_caller_that_is_cancelled_cancels_its_script(lanes: Lanes) -> None:
+    ended = threading.Event()
+
+    async def script() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ended.set()
+
+    running = asyncio.create_task(lanes.run(script))
+    await asyncio.sleep(0.05)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    assert await asyncio.to_thread(ended.wait, 5)
+    assert lanes.busy == 0
+
+
+async def test_a_caller_that_is_cancelled_at_once_leaves_no_lane_busy(lanes: Lanes) -> None:
+    async def script() -> None:
+        await asyncio.sleep(30)
+
+    for _ in range(20):
+        running = asyncio.create_task(lanes.run(script))
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    await asyncio.sleep(0.1)
+
+    assert lanes.busy == 0
+
+
+async def test_a_script_sees_the_context_of_its_caller(lanes: Lanes) -> None:
+    async def script() -> str:
+        return here.get()
+
+    here.set("in the request")
+    assert await lanes.run(script) == "in the request"
+
+
+async def test_many_callers_on_many_loops(lanes: Lanes) -> None:
+    def call() -> str:
+        async def run() -> str:
+            return await lanes.run(answer)
+
+        return asyncio.run(run())
+
+    names = await asyncio.gather(*(asyncio.to_thread(call) for _ in range(8)))
+    assert set(names) <= {"test-0", "test-1"}
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+async def test_a_lane_survives_what_a_left_over_task_raises(
+    lanes: Lanes, kind: type[BaseException]
+) -> None:
+    async def bad() -> None:
+        raise kind
+
+    async def script() -> "asyncio.Task[None]":
+        return asyncio.get_running_loop().create_task(bad())
+
+    task = await lanes.run(script)
+    await asyncio.sleep(0.05)
+
+    assert [await lanes.run(answer) for _ in range(2)] == ["test-0"] * 2
+    assert isinstance(task.exception(), kind)
+
+
+async def test_close_waits_for_what_still_runs() -> None:
+    lanes = Lanes("test", most=1)
+    running = asyncio.create_task(lanes.run(lambda: asyncio.sleep(0.1, "ended")))
+    await asyncio.sleep(0.02)
+
+    assert await lanes.close(within=5)
+    assert await running == "ended"
+
+
+async def test_close_says_when_it_left_something() -> None:
+    lanes, free = Lanes("test", most=1), threading.Event()
+    running = asyncio.create_task(lanes.run(blocking(free)))
+    await asyncio.sleep(0.02)
+
+    assert not await lanes.close(within=0.05)
+    free.set()
+    assert await running == "blocked"
+
+
+async def test_a_stopped_lane_ends_its_thread_and_cancels_what_is_left() -> None:
+    lanes, ended = Lanes("test", most=1), threading.Event()
+
+    async def left() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ended.set()
+
+    tasks: list[asyncio.Task[None]] = []
+
+    async def script() -> None:
+        tasks.append(asyncio.get_running_loop().create_task(left()))
+        await asyncio.sleep(0)
+
+    await lanes.run(script)
+    await lanes.close(within=1)
+
+    assert await asyncio.to_thread(ended.wait, 5)
+    for _ in range(100):
+        if not threads():
+            break
+        await asyncio.sleep(0.01)
+    assert threads() == set()
+
+
+async def test_a_lane_alone_takes_one_thing_after_the_other() -> None:
+    lane = Lane("test-alone")
+    results: list[Awaitable[str]] = [
+        asyncio.wrap_future(lane.submit(answer)) for _ in range(3)
+    ]
+
+    assert await asyncio.gather(*results) == ["test-alone"] * 3
+    lane.stop()

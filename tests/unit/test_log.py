@@ -1,0 +1,128 @@
+"""Log records, as they come out of a process."""
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from qmonus_lite import log
+from qmonus_lite.clock import Clock
+
+logger = logging.getLogger("qmonus_lite.sample")
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    """Logging as it was, whatever the test configures."""
+    root, access = logging.getLogger(), logging.getLogger("tornado.access")
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], access.disabled = handlers, False
+    root.setLevel(level)
+    for name in ("watchfiles", "botocore", "asyncio"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+def configured(style: str, level: str = "info") -> None:
+    log.configure(style=style, level=level, clock=Clock("Asia/Tokyo"))
+
+
+@pytest.mark.usefixtures("restored")
+def test_writes_one_json_object_a_record(capsys: pytest.CaptureFixture[str]) -> None:
+    configured("json")
+    logger.info("took %s", "名前", extra={"action": "taken", "bytes": 3})
+
+    record = json.loads(capsys.readouterr().err)
+    assert record.pop("timestamp").endswith("+09:00")
+    assert record == {
+        "event": "took 名前",
+        "action": "taken",
+        "bytes": 3,
+        "level": "info",
+        "logger": "qmonus_lite.sample",
+    }
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_record_for_machines_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configured("json")
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        logger.exception("failed", extra={"action": "failed"})
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert "ValueError: two\nlines" in json.loads(line)["exception"]
+
+
+@pytest.mark.usefixtures("restored")
+def test_writes_for_people_without_colours_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    configured("console")
+    logger.warning("took it", extra={"action": "taken"})
+
+    line = capsys.readouterr().err
+    assert "took it" in line and "action=taken" in line and "warning" in line
+    assert "\x1b" not in line
+
+
+@pytest.mark.usefixtures("restored")
+def test_shows_a_traceback_to_people(capsys: pytest.CaptureFixture[str]) -> None:
+    configured("console")
+    try:
+        raise ValueError("no")
+    except ValueError:
+        logger.exception("failed")
+
+    assert "ValueError: no" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_records_inside_a_block_carry_its_context(
+    capsys: pytest.CaptureFixture[str], style: str
+) -> None:
+    configured(style)
+    with log.bound(request_id="r1"), log.bound(event_id="e1"):
+        logger.info("inside")
+    logger.info("outside")
+
+    inside, outside = capsys.readouterr().err.splitlines()
+    assert "r1" in inside and "e1" in inside
+    assert "r1" not in outside
+    assert structlog.contextvars.get_contextvars() == {}
+
+
+@pytest.mark.usefixtures("restored")
+def test_leaves_out_what_is_below_the_level(capsys: pytest.CaptureFixture[str]) -> None:
+    configured("json", "warning")
+    logger.info("no")
+    logger.warning("yes")
+
+    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["yes"]
+
+
+@pytest.mark.usefixtures("restored")
+def test_tornado_says_nothing_of_requests(capsys: pytest.CaptureFixture[str]) -> None:
+    configured("json")
+    logging.getLogger("tornado.access").warning("GET /?token=secret")
+
+    assert capsys.readouterr().err == ""
+
+
+def test_goes_on_when_nobody_reads_its_log() -> None:
+    script = """
+import logging, os
+from qmonus_lite import log
+from qmonus_lite.clock import Clock
+log.configure(style="json", level="info", clock=Clock("UTC"))
+logging.getLogger("x").info("into the full disk")
+print("went on", flush=True)
+"""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=full)
+
+    assert done.stdout == b"went on\n"

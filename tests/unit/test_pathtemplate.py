@@ -1,0 +1,118 @@
+"""Path templates, on raw request paths."""
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qmonus_lite.errors import BadRequest
+from qmonus_lite.pathtemplate import BadTemplate, PathTemplate, decode
+
+NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
+LITERALS = st.from_regex(r"[A-Za-z0-9.+~:;,=@!$&'()*-]{1,8}", fullmatch=True)
+SEGMENTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/"), min_size=1)
+
+
+@st.composite
+def templates(draw: st.DrawFn) -> str:
+    names = draw(st.lists(NAMES, unique=True, max_size=3))
+    parts = [*(f"{{{name}}}" for name in names), *draw(st.lists(LITERALS, max_size=3))]
+    return "/" + "/".join(draw(st.permutations(parts)))
+
+
+@given(text=templates(), data=st.data())
+def test_finds_again_what_it_was_filled_with(text: str, data: st.DataObject) -> None:
+    template = PathTemplate.parse(text)
+    values = {name: quote(data.draw(SEGMENTS), safe="") for name in template.names}
+
+    assert template.match(template.fill(values)) == values
+
+
+@given(SEGMENTS)
+def test_decodes_once_what_was_encoded_once(text: str) -> None:
+    assert decode(quote(text, safe="")) == text
+
+
+@given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E)))
+def test_decodes_any_raw_path_or_refuses_it(raw: str) -> None:
+    try:
+        text = decode(raw)
+    except BadRequest:
+        return
+    assert text.count("/") == raw.count("/")
+
+
+def test_decodes_no_second_time() -> None:
+    assert decode("%252e%252e%252F") == "%2e%2e%2F"
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ("a%zz", "two hexadecimal digits"),
+        ("a%", "two hexadecimal digits"),
+        ("%1", "two hexadecimal digits"),
+        ("a%2Fb", "encoded slash"),
+        ("a%2fb", "encoded slash"),
+        ("%ff", "not UTF-8"),
+        ("%C0%AE", "not UTF-8"),
+        ("%ED%A0%80", "not UTF-8"),
+    ],
+)
+def test_refuses_what_cannot_be_decoded(raw: str, reason: str) -> None:
+    with pytest.raises(BadRequest, match=reason):
+        decode(raw)
+
+
+@pytest.mark.parametrize(
+    ("template", "path", "values"),
+    [
+        ("/upload/{filepath}", "/upload/a/b%20c", {"filepath": "a/b%20c"}),
+        ("/upload/{filepath}", "/upload/", None),
+        ("/upload/{filepath}", "/upload", None),
+        ("/upload/{filepath}", "/uploads/a", None),
+        ("/v1/{a}/x/{filename}/file", "/v1/t/x/n/file", {"a": "t", "filename": "n"}),
+        ("/v1/{a}/x/{filename}/file", "/v1/t/x/n/m/file", None),
+        ("/v1/{a}/x/{filename}/file", "/v1//x/n/file", None),
+        ("/v1/{a}.bin", "/v1/x.y.bin", {"a": "x.y"}),
+        ("/v1/a.b", "/v1/aXb", None),
+        ("/v1/(x)", "/v1/(x)", {}),
+        ("/v1/x", "/v1/x\n", None),
+    ],
+)
+def test_matches_whole_paths_only(template: str, path: str, values: dict[str, str] | None) -> None:
+    assert PathTemplate.parse(template, rest="filepath").match(path) == values
+
+
+def test_an_encoded_slash_separates_nothing() -> None:
+    assert PathTemplate.parse("/v1/{a}").match("/v1/x%2Fy") == {"a": "x%2Fy"}
+
+
+def test_only_the_named_variable_takes_the_rest() -> None:
+    assert PathTemplate.parse("/{filepath}").match("/a/b") is None
+    assert PathTemplate.parse("/x/{name}", rest="filepath").rest is None
+    assert PathTemplate.parse("/x/{filepath}", rest="filepath").rest == "filepath"
+
+
+def test_keeps_its_names_in_order() -> None:
+    assert PathTemplate.parse("/{b}/{a}").names == ("b", "a")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["v1", "", "/v1//x", "/{a}/{a}", "/{1a}", "/{}", "/a}", "/{a", "/a b", "/%20", "/x?y", "/é"],
+)
+def test_refuses_a_template_that_matches_nothing(text: str) -> None:
+    with pytest.raises(BadTemplate):
+        PathTemplate.parse(text)
+
+
+@given(st.text(max_size=30))
+def test_reads_any_text_or_refuses_it(text: str) -> None:
+    try:
+        template = PathTemplate.parse(text)
+    except BadTemplate as error:
+        assert repr(text) in str(error)
+    else:
+        assert template.match(template.fill(dict.fromkeys(template.names, "v"))) is not None

@@ -1,0 +1,108 @@
+"""What both processes do around their application."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+
+from qmonus_lite import serving
+from qmonus_lite.errors import BadPlace
+
+
+def refusal(address: str, port: int) -> str:
+    """What it says; Tornado leaves the socket that it could not bind to the garbage collector."""
+    try:
+        serving.bind(address, port, flag="lambda_port")
+    except BadPlace as error:
+        return str(error)
+    raise AssertionError("it was bound")
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+def test_names_port_and_flag_when_the_port_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        assert f"--lambda_port={port}: port {port} of 127.0.0.1 is in use" in refusal(
+            "127.0.0.1", port
+        )
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+@pytest.mark.parametrize("address", ["192.0.2.1", "no-such-host.invalid"])
+def test_says_why_it_cannot_listen(address: str) -> None:
+    assert f"cannot listen on {address}:9099" in refusal(address, 9099)
+
+
+def test_takes_no_tls_without_a_certificate() -> None:
+    assert serving.tls_context(None, None) is None
+
+
+def test_refuses_a_certificate_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "host.pem").write_text("nonsense")
+    for certfile in (tmp_path / "host.pem", tmp_path / "missing.pem"):
+        with pytest.raises(BadPlace, match="--certfile=.*not usable"):
+            serving.tls_context(certfile, certfile)
+
+
+def test_speaks_tls_of_today(tls_files: tuple[Path, Path]) -> None:
+    context = serving.tls_context(*tls_files)
+
+    assert context is not None
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+async def test_stops_on_a_signal(sign: signal.Signals) -> None:
+    stop = serving.Stop()
+    waiting = asyncio.create_task(stop.wait())
+    await asyncio.sleep(0)
+    os.kill(os.getpid(), sign)
+
+    await asyncio.wait_for(waiting, 2)
+
+
+async def test_logs_background_work_that_failed(caplog: pytest.LogCaptureFixture) -> None:
+    background = serving.Background()
+
+    async def fail() -> None:
+        raise ValueError("broken")
+
+    background.start(fail())
+    await asyncio.sleep(0.01)
+
+    assert [vars(record)["action"] for record in caplog.records] == ["task_failed"]
+    await background.close()
+
+
+async def test_cancels_background_work_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    background, ended = serving.Background(), []
+
+    async def wait() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ended.append(True)
+
+    background.start(wait())
+    await asyncio.sleep(0)
+    await background.close()
+
+    assert ended == [True]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_waits_until_nothing_is_busy() -> None:
+    busy = {1}
+    asyncio.get_running_loop().call_later(0.05, busy.clear)
+
+    assert await serving.until_idle(lambda: busy, 2)
+
+
+async def test_waits_no_longer_than_it_may() -> None:
+    assert not await serving.until_idle(lambda: True, 0.05)

@@ -76,7 +76,9 @@ def _fault(origin: Origin, line: int, column: int, message: str) -> Fault:
 def _parse(text: str, origin: Origin) -> ast.Module:
     """The tree of the text, every node moved to its place in the YAML file."""
     try:
-        tree = ast.parse(text, origin.file)
+        # Not under its file's name: CPython would look up that file to measure the column of an
+        # error, and find the YAML's first lines in place of the script's.
+        tree = ast.parse(text)
     except SyntaxError as error:
         line = origin.line - 1 + (error.lineno or 1)
         column = origin.indent + (error.offset or 1)

@@ -66,6 +66,11 @@ class Runner:
                 extra={"action": "script_overran", "plugin_file": script.origin.file},
             )
             raise ScriptOverran(script, timeout or 0) from None
+        except asyncio.CancelledError:
+            if _being_cancelled():
+                raise
+            # The script cancelled the task that it ran in, and nobody cancelled ours.
+            raise ScriptRaised(500, f"{script.origin.label} cancelled itself") from None
 
 
 async def call(script: Script, start: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -81,7 +86,11 @@ async def call(script: Script, start: Callable[[], Coroutine[Any, Any, Any]]) ->
     except Error as error:
         raise ScriptRaised(error.code, error.reason, error.body) from error
     except HTTPError as error:
-        raise ScriptRaised(error.status_code, error.reason or error.log_message or "") from error
+        # As in Tornado: the reason is for the client, the message for the log.
+        text = "".join(traceback.format_exception_only(error)).strip()
+        extra = {"action": "script_refused", "plugin_file": script.origin.file}
+        logger.info("%s: %s", script.origin.label, text, extra=extra)
+        raise ScriptRaised(error.status_code, error.reason or "") from error
     except BaseException as error:
         # BaseException: a script's sys.exit() must end the request, not the lane under it.
         _log(script, error)

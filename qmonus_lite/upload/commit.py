@@ -16,7 +16,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
 from qmonus_lite.errors import Unavailable
@@ -61,6 +61,8 @@ class Committer:
     _turns: dict[tuple[str, ...], _Turn] = field(default_factory=dict)
     #: Files whose rows the outbox could not forget, by event id.
     _owed: dict[str, StagedFile] = field(default_factory=dict)
+    #: Events of files in place that the outbox could not let go.
+    _unreleased: set[str] = field(default_factory=set)
     _settling: threading.Lock = field(default_factory=threading.Lock)
 
     async def commit(self, upload: Upload) -> bool:
@@ -85,7 +87,7 @@ class Committer:
         if upload.rest:
             staged.write(upload.rest)
         staged.finish(self.mode)
-        self._settle_owed()
+        self._settle()
         self._prepare(upload)
         try:
             replaced = staged.place(self.ground, upload.parts)
@@ -111,7 +113,14 @@ class Committer:
 
     def _release(self, event_id: str) -> None:
         """Let the event go; not waited for, since a restart would find the same out."""
-        self.outbox.ready(event_id).add_done_callback(lambda _done: self.wake())
+        released = self.outbox.ready(event_id)
+        released.add_done_callback(lambda done: self._released(event_id, done))
+
+    def _released(self, event_id: str, done: "Future[int]") -> None:
+        if done.exception() is None:
+            self.wake()
+        else:
+            self._unreleased.add(event_id)
 
     def _withdraw(self, staged: StagedFile, event_id: str) -> None:
         """Take the promise back; while that fails, the staged file says that nothing happened."""
@@ -121,18 +130,23 @@ class Committer:
             staged.owed = True
             self._owed[event_id] = staged
 
-    def _settle_owed(self) -> None:
-        """Take back what could not be taken back before; raises Unavailable if it still cannot."""
+    def _settle(self) -> None:
+        """Do what the outbox refused before; raises Unavailable if it still refuses."""
+        if not self._owed and not self._unreleased:
+            return
         with self._settling:
-            while self._owed:
-                event_id, staged = next(iter(self._owed.items()))
-                try:
+            try:
+                for event_id, staged in list(self._owed.items()):
                     self.outbox.withdraw(event_id).result()
-                except LedgerFailed as error:
-                    raise Unavailable("the outbox takes no events now") from error
-                del self._owed[event_id]
-                staged.owed = False
-                staged.discard()
+                    del self._owed[event_id]
+                    staged.owed = False
+                    staged.discard()
+                for event_id in list(self._unreleased):
+                    self.outbox.ready(event_id).result()
+                    self._unreleased.discard(event_id)
+                    self.wake()
+            except LedgerFailed as error:
+                raise Unavailable("the outbox takes no events now") from error
 
 
 def recover(outbox: Outbox, staging: Staging) -> None:

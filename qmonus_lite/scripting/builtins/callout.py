@@ -79,7 +79,7 @@ class Callout:
         default our own APIGW). A dict or list as `body` is sent as JSON. No answer is code 599, and
         no code raises; a 3xx is given back, not followed. `authentication` is a token for
         `X-Auth-Token` or `(user, password)`. With `response_jsonify` the `body` is the parsed JSON.
-        Raises Error(400) for a call that names neither url nor path.
+        Raises Error(400) for a call that names neither url nor path, or no usable one.
 
         Accepted without effect, for services that qmonus_lite lacks: xid, xname,
         scenario_resume_index, scenario_iteration, lambda_termination, via_apigw.
@@ -88,7 +88,7 @@ class Callout:
         payload, kind = _payload(body)
         sent = _headers(headers, kind, static_route, authentication)
         message = Message(
-            url=target,
+            url=str(target),
             method=method.upper(),
             headers=sent | self._pass(target, method.upper(), sent),
             body=payload,
@@ -105,7 +105,7 @@ class Callout:
             response = await self._outgoing.send(message)
         return _jsonified(response) if response_jsonify else response
 
-    def _target(self, url: str | None, endpoint: str | None, path: str | None, encode: bool) -> str:
+    def _target(self, url: str | None, endpoint: str | None, path: str | None, encode: bool) -> URL:
         if url is None:
             if path is None:
                 raise Error(400, "callout needs a path or a url")
@@ -113,17 +113,27 @@ class Callout:
             if "://" not in where:
                 where = f"{self._gateways.scheme(where) or 'http'}://{where}"
             url = where.rstrip("/") + "/" + path.lstrip("/")
-        return quote(url, safe="%/:=&?~#+!$,;'@()*[]") if encode else url
+        return _parsed(quote(url, safe="%/:=&?~#+!$,;'@()*[]") if encode else url)
 
-    def _pass(self, url: str, method: str, headers: Mapping[str, str]) -> dict[str, str]:
+    def _pass(self, url: URL, method: str, headers: Mapping[str, str]) -> dict[str, str]:
         """The credential for one of our own APIGWs, unless the script brought one; else nothing."""
-        # As the client will send it: spaces and the like percent-encoded.
-        parts = URL(url)
-        place = f"{parts.host}:{parts.port}"
+        place = f"{url.host_subcomponent}:{url.port}"
         brought = {name.lower() for name in headers} & {"x-auth-token", "authorization"}
-        if brought or self._gateways.scheme(place) != parts.scheme:
+        if brought or self._gateways.scheme(place) != url.scheme:
             return {}
-        return dict(self._gateways.credential(place, method, parts.raw_path))
+        # The path as the client will send it: spaces and the like percent-encoded.
+        return dict(self._gateways.credential(place, method, url.raw_path))
+
+
+def _parsed(text: str) -> URL:
+    # Parsed by what sends it, so that no two readers of a URL differ over its host.
+    try:
+        url = URL(text)
+    except ValueError as error:
+        raise Error(400, f"callout: not a usable URL: {error}") from None
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise Error(400, "callout: not a usable URL; expected http(s)://host[:port]/path")
+    return url
 
 
 def _payload(body: object) -> tuple[bytes | None, str | None]:

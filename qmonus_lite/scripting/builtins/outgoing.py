@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -38,13 +39,15 @@ class Outgoing:
     def __init__(self, *, most: int) -> None:
         self._most = most
         self._lane: Lane | None = None
+        # Scripts call from the threads of their lanes.
+        self._opening = threading.Lock()
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, message: Message) -> HTTPResponse:
         """The answer; code 599 with `error` set when none came."""
-        if self._lane is None:
-            self._lane = Lane("callout")
-        return await asyncio.wrap_future(self._lane.submit(lambda: self._exchange(message)))
+        with self._opening:
+            lane = self._lane = self._lane or Lane("callout")
+        return await asyncio.wrap_future(lane.submit(lambda: self._exchange(message)))
 
     async def close(self) -> None:
         """Close the connections and stop the loop."""
@@ -75,6 +78,7 @@ class Outgoing:
                 message.url,
                 headers=dict(message.headers),
                 data=message.body,
+                skip_auto_headers=() if message.body else ("Content-Type",),
                 allow_redirects=False,
                 timeout=timeout,
                 ssl=message.tls,

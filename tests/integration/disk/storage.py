@@ -1,0 +1,96 @@
+"""A storage to commit one upload to: ground, staging, outbox and committer on a real directory."""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from qmonus_lite.events.outbox import Outbox, Promise
+from qmonus_lite.upload.commit import Committer, Upload, recover
+from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.ground import Ground
+from qmonus_lite.upload.staging import StagedFile, Staging
+
+EVENT_ID = "01890000-0000-7000-8000-000000000001"
+OLD, NEW = b"old content", b"new content, longer"
+
+
+@dataclass(kw_only=True)
+class Storage:
+    """One launch directory with its data directory."""
+
+    root: Path
+    disk: Disk
+    outbox: Outbox
+    staging: Staging
+    threads: ThreadPoolExecutor
+
+    @property
+    def data_dir(self) -> Path:
+        return self.root / ".qmonus-lite"
+
+    def ground(self) -> Ground:
+        return Ground(root=self.root, protected=(self.data_dir,), disk=self.disk)
+
+    def commit(self, parts: tuple[str, ...], content: bytes, event_id: str = EVENT_ID) -> None:
+        """What a session does with one upload; a failed one is dropped, as the session drops it."""
+        staged = StagedFile(path=self.data_dir / "staging" / event_id, disk=self.disk)
+        path = "/" + "/".join(parts)
+        promise = Promise(
+            id=event_id,
+            type="APIGW.OnFileUploaded",
+            path=path,
+            time=datetime.now(UTC),
+            data={"path": path},
+            staged=str(staged.path),
+            final=str(self.root.joinpath(*parts)),
+        )
+        upload = Upload(staged=staged, rest=content, parts=parts, promise=promise)
+        try:
+            asyncio.run(self.committer.commit(upload))
+        except BaseException:
+            staged.discard()
+            raise
+
+    @functools.cached_property
+    def committer(self) -> Committer:
+        return Committer(
+            ground=self.ground(),
+            outbox=self.outbox,
+            threads=self.threads,
+            wake=lambda: None,
+            mode=0o644,
+        )
+
+    def states(self) -> dict[str, str]:
+        """Events in the outbox: id -> state."""
+        return {row[1]: row[5] for row in self.outbox.listing("", 100).result()}
+
+    def staged(self) -> list[str]:
+        return sorted(path.name for path in (self.data_dir / "staging").iterdir())
+
+
+@contextlib.contextmanager
+def storage(root: Path, disk: Disk, outbox_kind: type[Outbox] = Outbox) -> Iterator[Storage]:
+    """A storage on `root`, as an APIGW opens it, without its recovery."""
+    data_dir = root / ".qmonus-lite"
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(4) as threads:
+        outbox = outbox_kind(data_dir / "outbox.sqlite3")
+        try:
+            staging = Staging(Disk(), data_dir)
+            yield Storage(root=root, disk=disk, outbox=outbox, staging=staging, threads=threads)
+        finally:
+            outbox.close()
+
+
+def restart(root: Path) -> dict[str, str]:
+    """Start on `root` after a crash: recover; gives the events that are left, id -> state."""
+    with storage(root, Disk()) as again:
+        recover(again.outbox, again.staging)
+        assert again.staged() == []
+        return again.states()

@@ -1,0 +1,245 @@
+"""Every state that a crash can leave of one commit is decided rightly by the next start.
+
+The idea is that of ALICE (OSDI'14): record the operations of a real commit, then make every disk
+that a crash after each of them may leave when what was not synced may be missing, and recover it.
+
+The model of a disk: names in a directory are lost unless the directory was synced, bytes of a file
+unless the file was; a rename is lost, done, or done with the old name still there. (No journaling
+file system loses a file by dropping only the new name.) A committed row is there.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from qmonus_lite.events.outbox import Outbox, Promise
+from qmonus_lite.upload.disk import Disk
+from tests.integration.disk.storage import EVENT_ID, NEW, OLD, restart, storage
+
+NEW_PLACE, OLD_PLACE = ("a", "b", "file"), ("file",)
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation on the disk; paths are relative to the launch directory."""
+
+    kind: str
+    path: str
+    to: str = ""
+
+
+@dataclass(kw_only=True)
+class RecordingDisk(Disk):
+    """The real disk, writing down what it does."""
+
+    root: Path
+    ops: list[Op] = field(default_factory=list)
+    _paths: dict[int, Path] = field(default_factory=dict)
+
+    def _note(self, kind: str, path: Path, to: str = "") -> None:
+        self.ops.append(Op(kind, str(path.relative_to(self.root)), to))
+
+    def open_root(self, path: Path) -> int:
+        descriptor = super().open_root(path)
+        self._paths[descriptor] = path
+        return descriptor
+
+    def open_directory(self, name: str, parent: int) -> int:
+        descriptor = super().open_directory(name, parent)
+        self._paths[descriptor] = self._paths[parent] / name
+        return descriptor
+
+    def make_directory(self, name: str, parent: int) -> None:
+        super().make_directory(name, parent)
+        self._note("mkdir", self._paths[parent] / name)
+
+    def create(self, path: Path) -> int:
+        descriptor = super().create(path)
+        self._paths[descriptor] = path
+        self._note("create", path)
+        return descriptor
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        written = super().write(descriptor, data)
+        self._note("write", self._paths[descriptor])
+        return written
+
+    def sync_file(self, descriptor: int) -> None:
+        super().sync_file(descriptor)
+        if self.sync_files:
+            self._note("sync_file", self._paths[descriptor])
+
+    def sync_directory(self, descriptor: int) -> None:
+        super().sync_directory(descriptor)
+        if self.sync_names:
+            self._note("sync_directory", self._paths[descriptor])
+
+    def rename(self, path: Path, name: str, parent: int) -> None:
+        super().rename(path, name, parent)
+        self._note("rename", path, str((self._paths[parent] / name).relative_to(self.root)))
+
+
+class RecordingOutbox(Outbox):
+    """The real outbox, writing down its commits among the operations of the disk."""
+
+    ops: list[Op]
+
+    def prepare(self, promise: Promise) -> "Future[int]":
+        future = super().prepare(promise)
+        future.result()
+        self.ops.append(Op("prepared", promise.id))
+        return future
+
+
+def record(disk: RecordingDisk, parts: tuple[str, ...]) -> list[Op]:
+    """The operations of one real commit, its answer last."""
+    with storage(disk.root, disk, RecordingOutbox) as store:
+        assert isinstance(store.outbox, RecordingOutbox)
+        store.outbox.ops = disk.ops
+        store.commit(parts, NEW)
+    return [*disk.ops, Op("acknowledged", EVENT_ID)]
+
+
+@dataclass(frozen=True)
+class Crash:
+    """What is left: names that were lost, bytes that were lost, how the rename stands."""
+
+    #: Operations that were done before the crash.
+    done: tuple[Op, ...]
+    #: Indexes of those whose effect on names is missing.
+    missing: frozenset[int]
+    #: How many bytes of the file are there.
+    length: int
+    #: Whether a rename that is there left the old name behind.
+    both_names: bool
+
+    @property
+    def acknowledged(self) -> bool:
+        return any(op.kind == "acknowledged" for op in self.done)
+
+    @property
+    def prepared(self) -> bool:
+        return any(op.kind == "prepared" for op in self.done)
+
+
+def crashes(ops: list[Op]) -> Iterator[Crash]:
+    """Every crash of these operations."""
+    for count in range(len(ops) + 1):
+        done = tuple(ops[:count])
+        unsynced = [at for at in range(count) if _may_be_missing(done, at)]
+        synced_bytes = any(op.kind == "sync_file" for op in done)
+        written = any(op.kind == "write" for op in done)
+        lengths = {len(NEW)} if synced_bytes else {0, 5, len(NEW)} if written else {0}
+        renamed = any(op.kind == "rename" for op in done)
+        for size in range(len(unsynced) + 1):
+            for missing in itertools.combinations(unsynced, size):
+                for length, both in itertools.product(lengths, {False, renamed}):
+                    yield Crash(done, frozenset(missing), length, both)
+
+
+def _may_be_missing(done: tuple[Op, ...], at: int) -> bool:
+    """Whether the name that operation `at` made may be lost."""
+    op = done[at]
+    if op.kind not in {"create", "mkdir", "rename"}:
+        return False
+    directory = os.path.dirname(op.to or op.path) or "."
+    later = done[at + 1 :]
+    return not any(o.kind == "sync_directory" and o.path == directory for o in later)
+
+
+def make(root: Path, crash: Crash, *, replaced: bool) -> None:
+    """Make the disk that the crash leaves."""
+    staging = root / ".qmonus-lite" / "staging"
+    if replaced:
+        root.joinpath(*OLD_PLACE).write_bytes(OLD)
+    for at, op in enumerate(crash.done):
+        if at in crash.missing or not root.joinpath(op.to or op.path).parent.is_dir():
+            continue
+        if op.kind == "mkdir":
+            (root / op.path).mkdir()
+        elif op.kind == "create":
+            (staging / EVENT_ID).write_bytes(NEW[: crash.length])
+        elif op.kind == "rename" and (root / op.path).exists():
+            (root / op.path).replace(root / op.to)
+            if crash.both_names:
+                os.link(root / op.to, root / op.path)
+
+
+def promised(root: Path, crash: Crash, parts: tuple[str, ...]) -> None:
+    """Put the row into the outbox that had been committed."""
+    with storage(root, Disk()) as store:
+        if crash.prepared:
+            path = "/" + "/".join(parts)
+            promise = Promise(
+                id=EVENT_ID,
+                type="APIGW.OnFileUploaded",
+                path=path,
+                time=datetime.now(UTC),
+                data={"path": path},
+                staged=str(root / ".qmonus-lite" / "staging" / EVENT_ID),
+                final=str(root.joinpath(*parts)),
+            )
+            store.outbox.prepare(promise).result()
+
+
+def violations(folder: Path, disk: RecordingDisk, parts: tuple[str, ...]) -> tuple[int, list[str]]:
+    """How many states a commit on this disk can leave, and what is wrong after which of them."""
+    old = OLD if parts == OLD_PLACE else None
+    if old:
+        disk.root.joinpath(*parts).write_bytes(old)
+    states = list(crashes(record(disk, parts)))
+    found = []
+    for number, crash in enumerate(states):
+        root = folder / str(number)
+        (root / ".qmonus-lite" / "staging").mkdir(parents=True)
+        make(root, crash, replaced=old is not None)
+        promised(root, crash, parts)
+        events = restart(root)
+        final = root.joinpath(*parts)
+        content = final.read_bytes() if final.exists() else None
+        found += [f"{wrong}: {crash}" for wrong in judge(crash, content, events, old)]
+    return len(states), found
+
+
+def judge(
+    crash: Crash, content: bytes | None, events: dict[str, str], old: bytes | None
+) -> Iterator[str]:
+    """What is wrong with this end of this crash."""
+    if content not in {old, NEW}:
+        yield f"half a file, {content!r}"
+    if events not in ({}, {EVENT_ID: "ready"}):
+        yield f"an event left undecided, {events}"
+    if (content == NEW) != bool(events):
+        yield "a file without its event, or an event without its file"
+    if crash.acknowledged and content != NEW:
+        yield "an acknowledged file is lost"
+
+
+def recording(folder: Path, *, files: bool = True, names: bool = True) -> RecordingDisk:
+    """A disk to record on."""
+    root = folder / "recorded"
+    root.mkdir()
+    return RecordingDisk(root=root, sync_files=files, sync_names=names)
+
+
+@pytest.mark.parametrize("parts", [NEW_PLACE, OLD_PLACE], ids=["new", "replaced"])
+def test_every_crash_ends_with_a_whole_file_and_its_event_or_with_neither(
+    parts: tuple[str, ...], tmp_path: Path
+) -> None:
+    count, found = violations(tmp_path, recording(tmp_path), parts)
+
+    assert found == []
+    assert count > 20
+
+
+@pytest.mark.parametrize("missing", ["files", "names"])
+def test_the_enumeration_finds_what_a_missing_sync_breaks(missing: str, tmp_path: Path) -> None:
+    disk = recording(tmp_path, **{missing: False})
+
+    assert violations(tmp_path, disk, NEW_PLACE)[1]

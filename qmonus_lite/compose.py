@@ -161,7 +161,7 @@ class _Apigw:
         self._say = say
         settings = shared.settings
         self._threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
-        self._staging = Staging(ground.disk, shared.data_dir.path)
+        self._staging = Staging(ground.disk, shared.data_dir.path, ground.root)
         durable = settings.upload_durability == "full"
         self._outbox = Outbox(
             shared.data_dir.path / "outbox.sqlite3", "FULL" if durable else "NORMAL"

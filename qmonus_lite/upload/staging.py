@@ -13,7 +13,7 @@ from qmonus_lite.upload.ground import Ground
 
 logger = logging.getLogger(__name__)
 
-#: Directory for staged files at the top of another mount.
+#: Directory for staged files at the top of another mount, below the launch directory.
 MOUNT_STAGING = ".qmonus-lite-staging"
 
 
@@ -84,8 +84,9 @@ class StagedFile:
 class Staging:
     """The directories of staged files, one a file system."""
 
-    def __init__(self, disk: Disk, data_dir: Path) -> None:
+    def __init__(self, disk: Disk, data_dir: Path, root: Path) -> None:
         self._disk = disk
+        self._root = root
         self._home = data_dir / "staging"
         self._home.mkdir(mode=0o700, exist_ok=True)
         #: Staging directories on other mounts, one a line, for the sweep of the next start.
@@ -115,7 +116,7 @@ class Staging:
 
     def _make(self, near: Path, device: int) -> Path:
         top = near
-        while top.parent != top and self._disk.device(top.parent) == device:
+        while top != self._root and self._disk.device(top.parent) == device:
             top = top.parent
         directory = top / MOUNT_STAGING
         with self._disk.answering("making a staging directory on another mount"):

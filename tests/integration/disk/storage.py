@@ -82,7 +82,7 @@ def storage(root: Path, disk: Disk, outbox_kind: type[Outbox] = Outbox) -> Itera
     with ThreadPoolExecutor(4) as threads:
         outbox = outbox_kind(data_dir / "outbox.sqlite3")
         try:
-            staging = Staging(Disk(), data_dir)
+            staging = Staging(Disk(), data_dir, root)
             yield Storage(root=root, disk=disk, outbox=outbox, staging=staging, threads=threads)
         finally:
             outbox.close()

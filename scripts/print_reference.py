@@ -15,7 +15,8 @@ from http import HTTPStatus
 from pathlib import Path
 
 from qmonus_lite import errors
-from qmonus_lite.apigw import operators
+from qmonus_lite.apigw import app
+from qmonus_lite.apigw.door import Door
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED, Kind
 from qmonus_lite.cli import help
 from qmonus_lite.cli.main import COMMANDS
@@ -163,10 +164,11 @@ def doors() -> str:
     """Our own doors, from what their classes say of themselves."""
     said = [
         _first(value)
-        for name, value in vars(operators).items()
-        if inspect.isclass(value) and name.endswith("Door") and _first(value).startswith("`")
+        for value in vars(app).values()
+        if inspect.isclass(value) and issubclass(value, Door)
     ]
-    return table(("door", "what it is for"), (line.split(": ", 1) for line in said))
+    ours = sorted(line for line in said if line.startswith("`") and " /-/" in line)
+    return table(("door", "what it is for"), (line.split(": ", 1) for line in ours))
 
 
 def _first(documented: object) -> str:

@@ -62,7 +62,7 @@ class ApigwServer:
         self._begin(background, stories)
         server.add_sockets(sockets)
         self._announce(len(stories.live.catalog.listed))
-        serving.keep_what_is_loaded()
+        serving.put_requests_first()
         lifeline.announce_listening()
         await stop.wait()
         clean = await self._drain(server, application)

@@ -12,6 +12,8 @@ import jwt
 from qmonus_lite.clock import Clock
 
 ALGORITHM = "HS256"
+#: Seconds that the clocks of two machines may differ by.
+LEEWAY = 30
 
 
 class BadToken(Exception):
@@ -39,6 +41,7 @@ class Minter:
                 self.key,
                 algorithms=[ALGORITHM],
                 audience=audience,
+                leeway=LEEWAY,
                 options={"require": ["exp", "sub", "aud"]},
             )
         except (jwt.InvalidTokenError, ValueError) as error:

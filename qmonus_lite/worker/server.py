@@ -40,7 +40,7 @@ class WorkerServer:
             port,
             extra={"action": "listening", "plugins": len(self.worker.live.catalog.listed)},
         )
-        serving.keep_what_is_loaded()
+        serving.put_requests_first()
         lifeline.announce_listening()
         await stop.wait()
         server.stop()

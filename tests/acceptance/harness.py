@@ -109,8 +109,9 @@ class Installation:
 
     @property
     def log(self) -> str:
-        """What all processes wrote to standard error."""
-        return "".join(running.stderr for running in self._processes)
+        """What all processes wrote to standard error, but for the questions of `until`."""
+        said = "".join(running.stderr for running in self._processes)
+        return "".join(line for line in said.splitlines(keepends=True) if "GET /-/" not in line)
 
     # Requests
 

@@ -50,7 +50,7 @@ def until(
     end = time.monotonic() + within
     while not condition():
         assert time.monotonic() < end, f"not so after {within:g} s: {report()}"
-        time.sleep(0.02)
+        time.sleep(0.03)
 
 
 def runs(pid: int) -> bool:

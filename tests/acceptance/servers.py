@@ -75,7 +75,7 @@ class Sampler:
 
     seen: Seen
 
-    def __init__(self, port: int, pids: Iterable[int]) -> None:
+    def __init__(self, port: int, pids: Iterable[int] = ()) -> None:
         program = Path(__file__).with_name("sampler.py")
         self._argv = [sys.executable, str(program), str(port), *map(str, pids)]
 

@@ -34,16 +34,24 @@ def test_takes_standard_input(up: Installation, size: int) -> None:
     assert "Content-Length" not in up.recorded(UPLOADED, path)["headers"]
 
 
-@pytest.mark.parametrize("size", [0, 5 * MIB + 1])
-def test_takes_a_file_in_chunks(up: Installation, size: int) -> None:
-    file = up.file("chunked", os.urandom(size))
-    path = f"/upload/chunked-{size}"
+def test_takes_a_file_in_chunks(up: Installation) -> None:
+    file = up.file("chunked", os.urandom(5 * MIB + 1))
 
-    answer = up.upload(file, path, "-H", "Transfer-Encoding: chunked", token=up.token)
+    answer = up.upload(file, "/upload/", "-H", "Transfer-Encoding: chunked", token=up.token)
 
-    assert (answer.status, answer.json["bytes"]) == (201, size)
-    assert stored(up, f"chunked-{size}") == file.read_bytes()
-    assert up.recorded(UPLOADED, path)["headers"]["Transfer-Encoding"] == "chunked"
+    assert (answer.status, answer.json["bytes"]) == (201, 5 * MIB + 1)
+    assert stored(up, "chunked") == file.read_bytes()
+    headers = up.recorded(UPLOADED, "/upload/chunked")["headers"]
+    assert headers["Transfer-Encoding"] == "chunked"
+
+
+def test_refuses_an_upload_without_any_body(up: Installation) -> None:
+    up.upload(up.file("kept", b"kept"), "/upload/kept", token=up.token)
+
+    answer = up.curl("/upload/kept", "-X", "PUT", token=up.token)
+
+    assert answer.status == 411
+    assert stored(up, "kept") == b"kept"
 
 
 def test_takes_an_empty_file(up: Installation) -> None:

@@ -34,7 +34,6 @@ script: |-
   async def broken(event, handle)
       await handle.terminate(code=403)
 """
-BROKEN_AT = {"line": 4, "column": 34}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def up(shared: Installation) -> Installation:
 def live(up: Installation) -> Iterator[Installation]:
     """An installation that runs, without a single plugin."""
     yield up
-    for plugin in up.plugins.iterdir():
+    for plugin in up.plugins.rglob("*.yml"):
         plugin.unlink()
     until(lambda: not shown(up)["plugins"] and not shown(up)["faults"])
     # The worker follows on its own.
@@ -85,7 +84,7 @@ def test_a_route_works_within_a_second_of_its_coming_change_and_going(live: Inst
 def test_a_handler_works_within_a_second_of_its_coming_change_and_going(
     live: Installation,
 ) -> None:
-    assert upload(live) == 201
+    assert upload(live) in {200, 201}
 
     place = live.plugin("gate.yml", GATE.format(code=403, word="closed"))
     until(lambda: upload(live) == 403, within=AT_ONCE)
@@ -121,14 +120,14 @@ def test_a_faulty_plugin_changes_nothing(live: Installation) -> None:
 
 
 def test_a_fault_is_reported_with_its_place_wherever_one_looks(live: Installation) -> None:
-    place = live.plugin("broken.yml", BROKEN)
+    place = live.plugin("misspelt.yml", BROKEN)
     until(lambda: shown(live)["faults"])
     (fault,) = shown(live)["faults"]
     line = f"{place}:4:34: broken.script: syntax error: expected ':'"
 
     checked = live.run("check", f"--base_dir={live.base}")
 
-    assert fault.items() >= {"file": str(place), **BROKEN_AT}.items()
+    assert (fault["file"], fault["line"], fault["column"]) == (str(place), 4, 34)
     assert "expected ':'" in fault["message"]
     assert checked.returncode == 1
     assert line in checked.stdout.splitlines()

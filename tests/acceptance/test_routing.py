@@ -1,12 +1,13 @@
 """Routes: to a backend as they are, or answered by a script; described in OpenAPI."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.acceptance.harness import Installation
 from tests.acceptance.process import until
-from tests.acceptance.servers import Rclone
+from tests.acceptance.servers import Rclone, Sampler
 
 FILES = """\
 - authorities: ["{place}"]
@@ -58,13 +59,31 @@ ORDERS = """\
           normal:
             codes: [200]
 """
+#: Blocks its thread, hashes, and computes, for half a second each.
+BUSY = """\
+- authorities: [127.0.0.1]
+  proxy:
+    path: /v1/busy
+    authorization: {auth_mode: none}
+  request_forbidden_process: |-
+    import hashlib
+    time.sleep(0.5)
+    end = time.time() + 0.5
+    while time.time() < end:
+        hashlib.sha256(bytes(1 << 24)).digest()
+    end = time.time() + 0.5
+    while time.time() < end:
+        pass
+    return "done"
+"""
 
 
 @pytest.fixture(scope="module")
 def up(shared: Installation) -> Installation:
-    """An installation with two routes that scripts answer."""
+    """An installation with routes that scripts answer."""
     shared.plugin("answers.yml", ANSWERS)
     shared.plugin("orders.yml", ORDERS)
+    shared.plugin("busy.yml", BUSY)
     shared.up()
     return shared
 
@@ -73,7 +92,7 @@ def test_a_route_without_a_script_hands_requests_to_its_backend(
     up: Installation, webdav: Rclone
 ) -> None:
     up.plugin("files.yml", FILES.format(place=webdav.place))
-    until(lambda: up.curl("/v1/files/none", token=up.token).status == 404)
+    until(lambda: up.curl("/v1/files/none").status == 401)
     file = up.file("note", b"a note")
 
     put = up.upload(file, "/v1/files/a%20note%3F.txt", token=up.token)
@@ -128,6 +147,19 @@ def test_a_script_answers_with_what_it_gives(
 def test_a_script_answers_with_what_it_raises(up: Installation) -> None:
     assert up.curl("/v1/answers/other").status == 409
     assert up.curl("/v1/answers/dict", "-X", "DELETE").status == 405
+
+
+def test_a_busy_script_holds_up_neither_requests_nor_uploads(up: Installation) -> None:
+    file = up.file("large", bytes(16 << 20))
+
+    with ThreadPoolExecutor() as clients, Sampler(up.port) as sampler:
+        busy = [clients.submit(up.curl, "/v1/busy") for _ in range(2)]
+        stored = up.upload(file, "/upload/large", token=up.token)
+        still_busy = not any(one.done() for one in busy)
+        answers = [one.result().text for one in busy]
+
+    assert (stored.status, still_busy, answers) == (201, True, ["done", "done"])
+    assert sampler.seen.slowest[0].took < 0.1, sampler.seen
 
 
 def test_a_body_that_the_schema_refuses_is_answered_with_every_fault(up: Installation) -> None:

@@ -64,7 +64,9 @@ async def test_a_body_keeps_nothing_from_call_to_call() -> None:
 
 
 async def test_module_level_code_runs_once() -> None:
-    script = handler("count = []\nasync def run(event, handle):\n    count.append(1)\n    return len(count)")
+    script = handler(
+        "count = []\nasync def run(event, handle):\n    count.append(1)\n    return len(count)"
+    )
 
     assert [await run(script), await run(script)] == [1, 2]
 
@@ -79,10 +81,14 @@ async def test_module_level_code_runs_once() -> None:
         "class A:\n    def f(self): return __class__\n" + HANDLER + "return A",
         "global g\ng = 1\n" + HANDLER + "return g",
         "from os.path import *\n" + HANDLER + "return basename('/x')",
-        "def outer():\n    def inner(): return json.dumps(1)\n    return inner\n" + HANDLER + "pass",
+        "def outer():\n    def inner(): return json.dumps(1)\n    return inner\n"
+        + HANDLER
+        + "pass",
         HANDLER + "global made\n    made = 1\n    return made",
         HANDLER + "match event:\n        case {'path': str(p)}: return p",
-        "try:\n    import nowhere_to_be_found as n\nexcept ImportError:\n    n = None\n" + HANDLER + "n",
+        "try:\n    import nowhere_to_be_found as n\nexcept ImportError:\n    n = None\n"
+        + HANDLER
+        + "n",
         "def g(event):\n    yield from event\n" + HANDLER + "return list(g([1]))",
     ],
 )
@@ -104,7 +110,9 @@ async def test_a_traceback_shows_the_file_and_the_line_in_the_yaml() -> None:
     )
     source += "\n    def helper(event):\n        return 1 + event['size'] / 0\n"
     remember_source(FILE, source)
-    script = handler(HANDLER + "return helper(event)\n\ndef helper(event):\n    return 1 + event['size'] / 0")
+    script = handler(
+        HANDLER + "return helper(event)\n\ndef helper(event):\n    return 1 + event['size'] / 0"
+    )
 
     text = await raised(run(script, {"size": 1}))
     assert f'File "{FILE}", line 6, in run\n' in text
@@ -194,7 +202,9 @@ def test_a_missing_import_of_a_handler_shows_at_load() -> None:
     assert fault.startswith("6:5: sample.script: raised ModuleNotFoundError while loading")
 
 
-@pytest.mark.parametrize("what", ["raise ValueError(9)", "sys.exit(3)", "raise asyncio.CancelledError"])
+@pytest.mark.parametrize(
+    "what", ["raise ValueError(9)", "sys.exit(3)", "raise asyncio.CancelledError"]
+)
 def test_a_module_that_cannot_be_imported_is_a_fault(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,7 +212,9 @@ def test_a_module_that_cannot_be_imported_is_a_fault(
     monkeypatch.syspath_prepend(tmp_path)
 
     [fault] = faults("import broken_on_import", as_body=True)
-    assert fault.startswith("5:5: /v1/x.request_forbidden_process: cannot import 'broken_on_import'")
+    assert fault.startswith(
+        "5:5: /v1/x.request_forbidden_process: cannot import 'broken_on_import'"
+    )
 
 
 @pytest.mark.parametrize(

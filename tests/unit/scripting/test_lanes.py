@@ -246,9 +246,7 @@ async def test_a_stopped_lane_ends_its_thread_and_cancels_what_is_left() -> None
 
 async def test_a_lane_alone_takes_one_thing_after_the_other() -> None:
     lane = Lane("test-alone")
-    results: list[Awaitable[str]] = [
-        asyncio.wrap_future(lane.submit(answer)) for _ in range(3)
-    ]
+    results: list[Awaitable[str]] = [asyncio.wrap_future(lane.submit(answer)) for _ in range(3)]
 
     assert await asyncio.gather(*results) == ["test-alone"] * 3
     lane.stop()

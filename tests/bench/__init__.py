@@ -1,0 +1,1 @@
+"""Benches: what an upload costs, beside other servers in the same run (`scripts/bench`)."""

@@ -1,0 +1,1 @@
+"""Chaos: clients upload, processes are killed at random, and the record says what had to hold."""

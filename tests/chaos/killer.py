@@ -1,0 +1,87 @@
+"""Killers: threads that keep a process running, kill it at a random moment, and start it at once."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.acceptance.harness import Installation
+from tests.acceptance.process import Running
+from tests.chaos.record import Record
+
+#: Seconds of serving before a kill, at most, and those of a life that is killed while it starts.
+LONGEST_LIFE, LONGEST_START = 2.0, 1.0
+#: Part of the lives that are killed while they start.
+YOUNG = 0.15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Victim:
+    """What is killed again and again."""
+
+    installation: Installation
+    command: str
+    flags: tuple[str, ...]
+    #: Whether it serves now.
+    serves: Callable[[], bool]
+
+
+@dataclass(kw_only=True)
+class Kill:
+    """One end of a life."""
+
+    #: From just before the signal until the process was gone.
+    began: float
+    ended: float
+    #: Whether it had not come to serve.
+    young: bool
+
+
+@dataclass(kw_only=True)
+class Lives:
+    """The lives of one victim."""
+
+    processes: list[Running] = field(default_factory=list)
+    kills: list[Kill] = field(default_factory=list)
+
+
+class Killer(threading.Thread):
+    """Kills one victim until it is stopped; leaves it running."""
+
+    def __init__(self, victim: Victim, record: Record, *, seed: int, stop: threading.Event) -> None:
+        super().__init__(name=f"killer of {victim.command}")
+        self._victim = victim
+        self._record = record
+        self._dice = random.Random(f"{seed}/{self.name}")
+        self._stop_asked = stop
+        self.lives = Lives()
+
+    def begin(self) -> Running:
+        """Begin a life."""
+        running = self._victim.installation.start(self._victim.command, *self._victim.flags)
+        self.lives.processes.append(running)
+        return running
+
+    def run(self) -> None:
+        running = self.lives.processes[-1]
+        while not self._live(running):
+            self.kill(running)
+            running = self.begin()
+
+    def kill(self, running: Running) -> None:
+        """End a life."""
+        if running.ended:
+            self._record.faults.append(f"{self._victim.command} ended by itself: {running.stderr}")
+        began, young = time.monotonic(), not self._victim.serves()
+        running.kill()
+        self.lives.kills.append(Kill(began=began, ended=time.monotonic(), young=young))
+
+    def _live(self, running: Running) -> bool:
+        """Let it live for a while; whether we were stopped meanwhile."""
+        if self._dice.random() < YOUNG:
+            return self._stop_asked.wait(self._dice.uniform(0, LONGEST_START))
+        while not self._victim.serves() and not running.ended:
+            if self._stop_asked.wait(0.02):
+                return True
+        return self._stop_asked.wait(self._dice.uniform(0, LONGEST_LIFE))

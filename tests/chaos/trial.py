@@ -1,0 +1,191 @@
+"""A trial: the processes, the clients and the killers of one seed, and what came of them."""
+
+import json
+import random
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.harness import Installation
+from tests.acceptance.process import listens, until
+from tests.chaos.clients import Client, Plan
+from tests.chaos.judge import Evidence, verdict
+from tests.chaos.killer import Killer, Victim
+from tests.chaos.plugins import WITNESS, Gate
+from tests.chaos.reader import Reader, look
+from tests.chaos.record import End, Record
+from tests.chaos.witness import hear
+
+#: Clients at once.
+CLIENTS = 8
+#: Seconds that events have to be delivered in when all is quiet; a back-off may be long by then.
+QUIET = 120.0
+FLAGS = ("--log_format=json", "--token_ttl=24h", "--lambda_sync_timeout=2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What came of a trial."""
+
+    #: What happened, by name.
+    figures: dict[str, float]
+    #: What should not have, by rule; every list should be empty.
+    faults: dict[str, list[str]]
+
+    @property
+    def summary(self) -> str:
+        """All of it in one line."""
+        counts = {rule: len(breaches) for rule, breaches in self.faults.items()}
+        figures = [f"{name}={value:g}" for name, value in self.figures.items()]
+        return " ".join(figures + [f"{rule}: {n}" for rule, n in counts.items()])
+
+
+class Trial:
+    """One trial in a folder of its own."""
+
+    def __init__(self, folder: Path, *, seed: int) -> None:
+        self._seed = seed
+        self._installation = Installation(folder)
+        self._installation.plugin("witness.yml", WITNESS)
+        self._record = Record()
+        self._stop_kills = threading.Event()
+        self._apigw = self._killer("apigw", lambda: self._installation.live)
+        self._worker = self._killer("lambda", lambda: listens(self._installation.lambda_port))
+
+    def run(self, seconds: float) -> Result:
+        """Let it go on for so long, then see everything to a quiet end, and judge."""
+        try:
+            self._apigw.begin()
+            self._worker.begin()
+            until(lambda: self._installation.ready, report=lambda: self._installation.log)
+            self._rage(seconds)
+            quiet = self._quiet_down()
+            return self._judge(seconds, quiet)
+        finally:
+            self._installation.end()
+
+    def _killer(self, command: str, serves: Any) -> Killer:
+        victim = Victim(
+            installation=self._installation, command=command, flags=FLAGS, serves=serves
+        )
+        return Killer(victim, self._record, seed=self._seed, stop=self._stop_kills)
+
+    def _rage(self, seconds: float) -> None:
+        """Clients, readers and killers together; the killers outlive the clients by a moment."""
+        stop = threading.Event()
+        plan = Plan(
+            port=self._installation.port,
+            token=self._installation.token,
+            seed=self._seed,
+            record=self._record,
+            stop=stop,
+        )
+        threads: list[threading.Thread] = [Client(plan, number) for number in range(CLIENTS)]
+        threads.append(Reader(self._installation.base, self._record, seed=self._seed, stop=stop))
+        threads.append(Gate(self._installation, seed=self._seed, stop=stop))
+        killers = [self._apigw, self._worker]
+        with _faults_of_threads(self._record):
+            for thread in (*killers, *threads):
+                thread.start()
+            time.sleep(seconds)
+            stop.set()
+            for thread in threads:
+                thread.join()
+            self._stop_kills.set()
+            for killer in killers:
+                killer.join()
+
+    def _quiet_down(self) -> float:
+        """One more kill and start of both, then wait for every event; gives the seconds it took."""
+        for killer in (self._apigw, self._worker):
+            killer.kill(killer.lives.processes[-1])
+            killer.begin()
+        until(lambda: self._installation.ready, report=lambda: self._installation.log)
+        began = time.monotonic()
+        with suppress(AssertionError):
+            until(lambda: not self._waiting(), within=QUIET)
+        took = time.monotonic() - began
+        for event in self._waiting():
+            self._record.faults.append(f"still in the outbox: {event}")
+        for path in self._leftovers():
+            self._record.faults.append(f"left over: {path}")
+        for killer in (self._apigw, self._worker):
+            status = killer.lives.processes[-1].stop()
+            if status != 0:
+                self._record.faults.append(f"{killer.name}: exit status {status} at the end")
+        return took
+
+    def _waiting(self) -> list[Any]:
+        """What is in the outbox."""
+        request = urllib.request.Request(
+            f"{self._installation.url}/-/events",
+            headers={"X-Auth-Token": self._installation.token},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            events: list[Any] = json.load(answer)["events"]
+        return events
+
+    def _leftovers(self) -> list[str]:
+        """Files that belong to no path that anybody uploaded to."""
+        wanted = {path[1:] for path in self._record.by_path()}
+        base = self._installation.base
+        stored = [name for name in self._installation.stored() if not (base / name).is_dir()]
+        return [name for name in stored if name not in wanted]
+
+    def _judge(self, seconds: float, quiet: float) -> Result:
+        end = Record()
+        for path in self._record.by_path():
+            look(self._installation.base, path, end)
+        self._record.faults += end.faults
+        evidence = Evidence(
+            record=self._record,
+            heard=hear(self._apigw.lives.processes, self._worker.lives.processes),
+            end={sighting.path: sighting for sighting in end.sightings},
+            kills=self._apigw.lives.kills,
+        )
+        return Result(figures=self._figures(evidence, seconds, quiet), faults=verdict(evidence))
+
+    def _figures(self, evidence: Evidence, seconds: float, quiet: float) -> dict[str, float]:
+        ends = self._record.ends()
+        kills = [*self._apigw.lives.kills, *self._worker.lives.kills]
+        events = evidence.heard.runs()
+        return {
+            "seed": self._seed,
+            "seconds": seconds,
+            "kills": len(kills),
+            "of apigw": len(self._apigw.lives.kills),
+            "while starting": sum(kill.young for kill in kills),
+            **{end.value: ends[end] for end in End},
+            "events": len(events),
+            "by the gate": sum(runs[0].asked for runs in events.values()),
+            "duplicates": len(evidence.heard.seen) - len(events),
+            "sightings": len(self._record.sightings),
+            "seconds to quiet": round(quiet, 1),
+        }
+
+
+@contextmanager
+def _faults_of_threads(record: Record) -> Iterator[None]:
+    """Put on record what threads raise inside the block."""
+    former = threading.excepthook
+
+    def note(failure: threading.ExceptHookArgs) -> None:
+        record.faults.append(f"{failure.thread}: {failure.exc_value!r}")
+        former(failure)
+
+    threading.excepthook = note
+    try:
+        yield
+    finally:
+        threading.excepthook = former
+
+
+def seed_by_chance() -> int:
+    """A seed for whoever has none."""
+    return random.SystemRandom().randrange(1 << 32)

@@ -1,0 +1,238 @@
+"""The gatekeeper: 401 for who is unknown, 403 for who may not, and at once."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from qmonus_lite.auth import apikey
+from qmonus_lite.auth.account import Account, Authority, Directory, Role
+from qmonus_lite.auth.callout_pass import HEADER, Passes
+from qmonus_lite.auth.gatekeeper import AUDIENCE, Gatekeeper
+from qmonus_lite.auth.tokens import Minter
+from qmonus_lite.clock import Clock
+from qmonus_lite.errors import Forbidden, Unauthorized
+from tests.unit.auth.test_tokens import LateClock
+
+PLACE = "127.0.0.1:9099"
+KEY = apikey.new_key()
+
+
+def role(name: str, regex: str, *methods: str, static_routing: bool = False) -> Role:
+    authority = Authority(regex=re.compile(regex), methods=frozenset(methods))
+    return Role(name=name, authorities=(authority,), static_routing=static_routing)
+
+
+@dataclass
+class Gate:
+    """A gatekeeper and the accounts and roles that a plugin set may take away."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    roles: dict[str, Role] = field(default_factory=dict)
+    clock: Clock = field(default_factory=lambda: Clock("UTC"))
+
+    @property
+    def keeper(self) -> Gatekeeper:
+        return Gatekeeper(
+            directory=lambda: Directory(accounts=self.accounts, roles=self.roles),
+            minter=Minter(key=b"t" * 32, clock=self.clock),
+            passes=Passes(minter=Minter(key=b"p" * 32, clock=self.clock)),
+            place=PLACE,
+            clock=self.clock,
+            token_ttl=60,
+        )
+
+    def add(self, name: str, *roles: str, expires: datetime | None = None) -> None:
+        self.accounts[name] = Account(
+            username=name,
+            roles=roles,
+            api_key_sha256=apikey.digest(KEY).removeprefix("sha256:"),
+            expires_at=expires,
+        )
+
+    def bearer(self, name: str = "user") -> dict[str, str]:
+        return {"X-Auth-Token": self.keeper.token_for(name).token}
+
+
+@pytest.fixture
+def gate() -> Gate:
+    gate = Gate(roles={"putter": role("putter", "/upload/", "PUT")})
+    gate.add("user", "putter")
+    return gate
+
+
+@pytest.mark.parametrize("header", ["X-Auth-Token", "Authorization"])
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer  "])
+def test_lets_in_whom_a_role_allows(gate: Gate, header: str, scheme: str) -> None:
+    token = gate.keeper.token_for("user").token
+    headers = {header: token if header == "X-Auth-Token" else scheme + token}
+    actor = gate.keeper.authorize(headers, "PUT", "/upload/a")
+
+    assert (actor.name, actor.by_pass) == ("user", False)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/upload/a"), ("PUT", "/uploads"), ("PUT", "/x/upload/a")]
+)
+def test_403_for_what_no_role_allows(gate: Gate, method: str, path: str) -> None:
+    with pytest.raises(Forbidden, match="'user'"):
+        gate.keeper.authorize(gate.bearer(), method, path)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-Auth-Token": ""},
+        {"X-Auth-Token": "nonsense"},
+        {"X-Auth-Token": "caf\xe9"},
+        {"X-Auth-Token": "x" * 10_000},
+        {"Authorization": ""},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer "},
+        {"Authorization": "Bearer x"},
+        {"Authorization": "Basic dXNlcjp4"},
+        {"X-API-Key": KEY},
+        {HEADER: ""},
+        {HEADER: "nonsense"},
+    ],
+)
+def test_401_without_a_valid_credential(gate: Gate, headers: dict[str, str]) -> None:
+    with pytest.raises(Unauthorized) as caught:
+        gate.keeper.authorize(headers, "PUT", "/upload/a")
+
+    assert caught.value.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_401_looks_the_same_for_an_unknown_account_and_a_bad_token(gate: Gate) -> None:
+    said = set()
+    for headers in (gate.bearer("stranger"), {"X-Auth-Token": "nonsense"}, {}):
+        with pytest.raises(Unauthorized) as caught:
+            gate.keeper.identify(headers, "PUT", "/upload/a")
+        said.add(caught.value.detail)
+
+    assert len(said) == 1
+
+
+def test_a_token_ends(gate: Gate) -> None:
+    gate.clock = LateClock(-61)
+    headers = gate.bearer()
+    gate.clock = Clock("UTC")
+
+    with pytest.raises(Unauthorized):
+        gate.keeper.authorize(headers, "PUT", "/upload/a")
+
+
+def test_an_account_taken_away_is_out_at_once(gate: Gate) -> None:
+    headers = gate.bearer()
+    gate.keeper.authorize(headers, "PUT", "/upload/a")
+    del gate.accounts["user"]
+
+    with pytest.raises(Unauthorized):
+        gate.keeper.authorize(headers, "PUT", "/upload/a")
+
+
+@pytest.mark.parametrize("taken", ["from the account", "from the set"])
+def test_a_role_taken_away_is_gone_at_once(gate: Gate, taken: str) -> None:
+    headers = gate.bearer()
+    gate.keeper.authorize(headers, "PUT", "/upload/a")
+    if taken == "from the set":
+        gate.roles.clear()
+    else:
+        gate.add("user")
+
+    with pytest.raises(Forbidden):
+        gate.keeper.authorize(headers, "PUT", "/upload/a")
+
+
+def test_a_role_given_counts_at_once(gate: Gate) -> None:
+    headers = gate.bearer()
+    gate.roles["reader"] = role("reader", "/", "GET")
+    gate.add("user", "putter", "reader")
+
+    assert gate.keeper.authorize(headers, "GET", "/anything").name == "user"
+
+
+def test_an_account_ends_on_its_day(gate: Gate) -> None:
+    now = datetime.now(UTC)
+    gate.add("user", "putter", expires=now + timedelta(hours=1))
+    headers = gate.bearer()
+    gate.keeper.authorize(headers, "PUT", "/upload/a")
+    gate.add("user", "putter", expires=now)
+
+    with pytest.raises(Unauthorized):
+        gate.keeper.authorize(headers, "PUT", "/upload/a")
+    with pytest.raises(Unauthorized):
+        gate.keeper.log_on(KEY)
+
+
+def test_logon_gives_a_token_for_the_owner_of_a_key(gate: Gate) -> None:
+    given = gate.keeper.log_on(KEY)
+
+    assert given.username == "user"
+    assert 55 < given.expires_at - gate.clock.now() <= 60
+    assert gate.keeper.identify({"X-Auth-Token": given.token}, "GET", "/").name == "user"
+
+
+@pytest.mark.parametrize("key", [None, "", "nonsense", KEY[:-1], KEY + "x", "caf\xe9"])
+def test_logon_knows_nobody_else(gate: Gate, key: str | None) -> None:
+    with pytest.raises(Unauthorized, match="X-API-Key"):
+        gate.keeper.log_on(key)
+
+
+def test_only_roles_with_the_right_route_statically(gate: Gate) -> None:
+    assert not gate.keeper.identify(gate.bearer(), "PUT", "/").may_route_statically
+    gate.roles["putter"] = role("putter", "/", "PUT", static_routing=True)
+
+    assert gate.keeper.identify(gate.bearer(), "PUT", "/").may_route_statically
+
+
+def test_a_callout_of_ours_needs_no_account(gate: Gate) -> None:
+    headers = gate.keeper.passes.issue(PLACE, "PUT", "/v1/x")
+    actor = gate.keeper.authorize(headers, "PUT", "/v1/x")
+
+    assert actor.by_pass
+    assert actor.name == "callout"
+
+
+@pytest.mark.parametrize(
+    ("place", "method", "path"),
+    [(PLACE, "GET", "/v1/x"), (PLACE, "PUT", "/v1/y"), ("10.0.0.1:9099", "PUT", "/v1/x")],
+)
+def test_a_pass_for_another_request_is_no_credential(
+    gate: Gate, place: str, method: str, path: str
+) -> None:
+    headers = gate.keeper.passes.issue(place, method, path)
+
+    with pytest.raises(Unauthorized, match="not for this request"):
+        gate.keeper.authorize(headers, "PUT", "/v1/x")
+
+
+def test_a_bad_pass_is_refused_even_beside_a_good_token(gate: Gate) -> None:
+    with pytest.raises(Unauthorized):
+        gate.keeper.authorize(gate.bearer() | {HEADER: "x"}, "PUT", "/upload/a")
+
+
+@pytest.mark.parametrize("path", ["/-/plugins", "/-/openapi.json", "/-/"])
+def test_a_pass_opens_none_of_our_own_doors(gate: Gate, path: str) -> None:
+    headers = gate.keeper.passes.issue(PLACE, "GET", path)
+
+    with pytest.raises(Forbidden):
+        gate.keeper.authorize(headers, "GET", path)
+
+
+def test_a_pass_is_no_token_and_a_token_no_pass(gate: Gate) -> None:
+    value = gate.keeper.passes.issue(PLACE, "PUT", "/upload/a")[HEADER]
+    with pytest.raises(Unauthorized):
+        gate.keeper.identify({"X-Auth-Token": value}, "PUT", "/upload/a")
+    token = gate.keeper.token_for("user").token
+    with pytest.raises(Unauthorized):
+        gate.keeper.identify({HEADER: token}, "PUT", "/upload/a")
+
+
+def test_a_token_for_something_else_is_no_token(gate: Gate) -> None:
+    other = gate.keeper.minter.mint("user", audience=AUDIENCE + "-other", ttl=60)
+
+    with pytest.raises(Unauthorized):
+        gate.keeper.identify({"X-Auth-Token": other}, "PUT", "/")

@@ -1,0 +1,75 @@
+"""The table of names that scripts see."""
+
+import importlib
+from typing import Any
+
+import aiobotocore
+
+from qmonus_lite.scripting.builtins.names import NAMES, granted
+from qmonus_lite.scripting.builtins.raising import Error
+from qmonus_lite.scripting.misspelt import QMONUS_ONLY, misspelt
+
+#: Section 8 of the contract.
+PROMISED = """
+callout MU get_service_config lambda_event logger options json re io time datetime uuid copy base64
+urllib ipaddress asyncio jsonschema aiohttp aiofiles HTTPError Error HTTPHeaders GET PUT POST DELETE
+PATCH HEAD OPTIONS genkey encrypt decrypt queryjoin multi Cache
+""".split()
+
+
+def test_grants_the_names_that_were_promised_and_no_other() -> None:
+    assert sorted(NAMES) == sorted(PROMISED)
+
+
+def test_every_name_says_what_it_is() -> None:
+    assert [name for name, entry in NAMES.items() if not entry.gloss.strip()] == []
+
+
+def test_the_process_supplies_callout_and_options() -> None:
+    callout, options = object(), object()
+    names = granted(callout=callout, options=options)
+
+    assert (names["callout"], names["options"]) == (callout, options)
+    assert [name for name, value in names.items() if value is None] == []
+
+
+def test_methods_are_their_own_text() -> None:
+    names = granted(callout=None, options=None)
+
+    assert [names[name] for name in ("GET", "PUT", "OPTIONS")] == ["GET", "PUT", "OPTIONS"]
+
+
+def test_modules_are_the_real_ones() -> None:
+    names: dict[str, Any] = granted(callout=None, options=None)
+
+    assert names["urllib"].parse.quote("a b") == "a%20b"
+    assert names["datetime"] is importlib.import_module("datetime")
+
+
+def test_aiobotocore_gives_a_session_as_it_used_to() -> None:
+    granted(callout=None, options=None)
+
+    assert type(aiobotocore.get_session()).__name__ == "AioSession"
+
+
+def test_an_error_has_the_signature_of_qmonus() -> None:
+    error = Error(409, "taken", {"a": 1}, moreInfo="more")
+
+    assert (error.code, error.reason, error.body, error.moreInfo) == (
+        409,
+        "taken",
+        {"a": 1},
+        "more",
+    )
+    assert str(error) == "409 taken"
+    assert str(Error(418)) == "418"
+
+
+def test_guesses_the_name_that_was_meant() -> None:
+    assert misspelt("josn", NAMES) == "name 'josn' is not defined; did you mean 'json'?"
+    assert misspelt("zzzzzz", NAMES) == "name 'zzzzzz' is not defined; define or import it"
+
+
+def test_knows_the_names_that_only_qmonus_has() -> None:
+    assert misspelt("slack", NAMES).startswith("'slack' is a name of Qmonus SDK")
+    assert set(NAMES) & QMONUS_ONLY == set()

@@ -124,17 +124,28 @@ class Door(RequestHandler):
         self.set_header("Content-Length", str(len(body)))
         # What is thrown away is bounded here, not by Tornado, which would close at once.
         self.unbound_body()
-        waits = "Expect" in self.request.headers
-        if waits or not self._body_follows():
-            self.set_header("Connection", "close" if waits else "keep-alive")
+        if "Expect" in self.request.headers:
+            self.set_header("Connection", "close")
             self.finish(body)
             return
-        self.set_header("Connection", "close")
+        # Tornado goes on to the method of the door once the body is read: to this one instead.
+        setattr(self, (self.request.method or "").lower(), self._end)
         self.write(body)
+        if not self._body_follows():
+            # Nothing to throw away, so that the connection can stay: it ends with the method.
+            return
+        self.set_header("Connection", "close")
         try:
             await self.flush()
         except StreamClosedError:
             logger.debug("client left", extra={"action": "client_left"})
+
+    async def _end(self, *_path: str) -> None:
+        """In place of the method of a refused request, whose answer is written."""
+        await self.finish()
+        if self._body_follows():
+            # As its header says; Tornado itself would keep the connection.
+            self.request.connection.stream.close()  # type: ignore[union-attr]
 
     def answer(self, error: Problem | Terminated) -> None:
         """Answer a request whose body has come."""

@@ -40,9 +40,7 @@ class RoutedDoor(Door):
         self.admission = await self.routing.admit(match, self.incoming)
 
     async def _serve(self) -> None:
-        if self.refused or self.admission is None:
-            self.finish()
-            return
+        assert self.admission is not None
         self.incoming.request.body = self.body
         with bound(request_id=self.request_id):
             try:

@@ -71,9 +71,7 @@ class UploadDoor(Door):
 
     async def put(self) -> None:
         """The body is whole: commit and hand out the receipt."""
-        if self.refused or self.session is None:
-            self.finish()
-            return
+        assert self.session is not None
         self.committed = True
         try:
             receipt = await self.session.commit()

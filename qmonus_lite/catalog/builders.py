@@ -150,7 +150,7 @@ def _role(entry: Entry, _shop: Workshop) -> Plugin:
     for index, given in enumerate(entry.value["authorities"]):
         try:
             regex = re.compile(given["regex"])
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             entry.fault(("authorities", index, "regex"), f"not a regular expression: {error}")
             continue
         methods = frozenset(method.upper() for method in given["methods"])

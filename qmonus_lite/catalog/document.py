@@ -6,6 +6,7 @@ Tags of ours are `!env NAME` and `!sealed TEXT`; they become values of these cla
 
 import datetime
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,15 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.scalarbool import ScalarBoolean
 from ruamel.yaml.scalarstring import LiteralScalarString
 
 from qmonus_lite.errors import BadPlace, Fault
+
+#: Open brackets at one place of a file.
+MOST_DEEP = 100
+_BRACKETS = re.compile(r"[\[\]{}]")
 
 #: A path into a document: keys and indexes.
 Pointer = tuple[str | int, ...]
@@ -73,7 +80,7 @@ class Document:
             try:
                 spot = _spot(node, step)
                 node = node[step]
-            except (KeyError, IndexError, TypeError):
+            except (KeyError, IndexError, TypeError, AttributeError):
                 break
         return spot[0] + 1, spot[1] + 1
 
@@ -108,11 +115,14 @@ class Document:
             }
         if isinstance(node, CommentedSeq):
             return [self._plain(value, (*pointer, index)) for index, value in enumerate(node)]
-        return _scalar(node)
+        try:
+            return _scalar(node)
+        except TypeError as error:
+            raise BadDocument(self.fault(pointer, str(error))) from None
 
-    def _key(self, key: object, pointer: Pointer) -> str:
+    def _key(self, key: Any, pointer: Pointer) -> str:
         if not isinstance(key, str):
-            fault = self.fault(pointer, f"key {key!r} is not text; put it in quotes")
+            fault = self.fault((*pointer, key), f"key {key!r} is not text; put it in quotes")
             raise BadDocument(fault)
         return str(key)
 
@@ -128,23 +138,48 @@ class Document:
 
 def _reader() -> YAML:
     reader = YAML(typ="rt")
-    reader.preserve_quotes = True
     reader.width = 1 << 16
     return reader
 
 
+def _check_depth(file: str, source: str) -> None:
+    """Refuse brackets in brackets in brackets: the parser takes minutes over some thousands."""
+    depth = 0
+    for found in _BRACKETS.finditer(source):
+        depth = max(0, depth + (1 if found[0] in "[{" else -1))
+        if depth > MOST_DEEP:
+            fault = Fault(file, *_spot_at(source, found.start()), "brackets are nested too deeply")
+            raise BadDocument(fault)
+
+
+def _spot_at(source: str, position: int) -> tuple[int, int]:
+    """Line and column, from 1, of a position in the text."""
+    return source.count("\n", 0, position) + 1, position - source.rfind("\n", 0, position)
+
+
+def _check_aliases(file: str, source: str) -> None:
+    # No alias without a star; most files are read once, for the parser is slow.
+    events = _reader().parse(source) if "*" in source else ()
+    for event in events:
+        if isinstance(event, AliasEvent):
+            mark = event.start_mark
+            reason = "an alias (*name); write the value out instead"
+            raise BadDocument(Fault(file, mark.line + 1, mark.column + 1, reason))
+
+
 def _load(file: str, source: str) -> Any:
+    _check_depth(file, source)
     try:
-        for event in _reader().parse(source):
-            if isinstance(event, AliasEvent):
-                mark = event.start_mark
-                reason = "an alias (*name); write the value out instead"
-                raise BadDocument(Fault(file, mark.line + 1, mark.column + 1, reason))
+        _check_aliases(file, source)
         return _reader().load(source)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         reason = " ".join((error.problem or "cannot be read").split())
+        raise BadDocument(Fault(file, line, column, f"not usable YAML: {reason}")) from None
+    except ReaderError as error:
+        line, column = _spot_at(source, error.position)
+        reason = "a control character, or another that YAML does not take"
         raise BadDocument(Fault(file, line, column, f"not usable YAML: {reason}")) from None
     except (YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -160,13 +195,17 @@ def _spot(node: Any, step: str | int) -> tuple[int, int]:
 
 
 def _scalar(node: Any) -> Any:
-    """A scalar without the round-trip class around it."""
-    for kind in (bool, int, float, str):
+    """A scalar without the round-trip class around it; raises TypeError for one of no use."""
+    if node is None or isinstance(node, bool):
+        return node
+    if isinstance(node, ScalarBoolean):
+        return bool(node)
+    for kind in (int, float, str):
         if isinstance(node, kind):
             return kind(node)
     if isinstance(node, datetime.date):
         return node.isoformat()
-    return node
+    raise TypeError(f"a value of type {type(node).__name__}, which plugins have no use for")
 
 
 def read_values(path: Path) -> dict[str, object]:
@@ -183,18 +222,26 @@ def read_values(path: Path) -> dict[str, object]:
 
 
 def replace_scalars(source: str, new: Mapping[Pointer, Sealed]) -> str:
-    """The YAML text with these scalars replaced, comments and layout kept as far as they can be."""
-    writer = _reader()
-    tree = writer.load(source)
+    """The YAML text with these scalars replaced, and not a character changed beside them."""
+    root = _reader().compose(source)
+    spans = []
     for pointer, value in new.items():
-        node = tree
-        for step in pointer[:-1]:
-            node = node[step]
-        tagged = TaggedScalar(value=value.text, style=None, tag="!sealed")
-        node[pointer[-1]] = tagged
-    out = io.StringIO()
-    writer.dump(tree, out)
-    return out.getvalue()
+        node = root
+        for step in pointer:
+            node = _child(node, step)
+        spans.append((node.start_mark.index, node.end_mark.index, value))
+    for start, end, value in sorted(spans, key=lambda span: span[0], reverse=True):
+        # The span of a block ends behind its line breaks.
+        end = start + len(source[start:end].rstrip())
+        source = f"{source[:start]}!sealed {value.text}{source[end:]}"
+    return source
+
+
+def _child(node: Any, step: str | int) -> Any:
+    """The node below a composed node."""
+    if isinstance(step, int):
+        return node.value[step]
+    return next(value for key, value in node.value if key.value == step)
 
 
 def dump(value: Mapping[str, Any] | Sequence[Any]) -> str:

@@ -5,6 +5,7 @@ of it is sound.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +50,13 @@ class Found:
 def files(folders: Sequence[Path]) -> Iterator[Path]:
     """The plugin files below the folders, in a stable order."""
     for folder in folders:
-        for path in sorted(folder.rglob("*")):
-            shown = not any(part.startswith(".") for part in path.relative_to(folder).parts)
-            if shown and path.suffix in {".yml", ".yaml"} and path.is_file():
+        found = []
+        # Not rglob(): a folder that goes away while it is looked at must not end the look.
+        for place, below, names in os.walk(folder):
+            below[:] = [name for name in below if not name.startswith(".")]
+            found += [Path(place, name) for name in names if not name.startswith(".")]
+        for path in sorted(found):
+            if path.suffix in {".yml", ".yaml"} and path.is_file():
                 yield path
 
 
@@ -61,6 +66,8 @@ class Loader:
     def __init__(self, folders: Sequence[Path], shop: Workshop) -> None:
         self._folders = tuple(folders)
         self._shop = shop
+        # What was read last, by path: parsing is slow, and most files stay as they are.
+        self._read: dict[Path, Document] = {}
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -80,21 +87,35 @@ class Loader:
 
     def load(self) -> Catalog:
         """The catalog of the folders as they are now; raises BadPlugins with every fault."""
-        faults: list[Fault] = []
-        found: list[Found] = []
-        print_ = hashlib.sha256()
-        for path in files(self._folders):
-            try:
-                document = _read(path)
-                print_.update(f"{path}\0{document.source}\0".encode())
-                found += self._build(document, faults)
-            except BadDocument as error:
-                faults.append(error.fault)
+        faults = [
+            Fault(str(folder), 1, 1, "the plugin folder is gone")
+            for folder in self._folders
+            if not folder.is_dir()
+        ]
+        documents = self._documents(faults)
+        found = [one for document in documents for one in self._build(document, faults)]
         faults += _clashes(found)
         faults += _missing_roles(found)
         if faults:
             raise BadPlugins(sorted(faults))
+        print_ = hashlib.sha256()
+        for document in documents:
+            print_.update(f"{document.file}\0{document.source}\0".encode())
+            remember_source(document.file, document.source)
         return _catalog(found, print_.hexdigest())
+
+    def _documents(self, faults: list[Fault]) -> list[Document]:
+        """The files as they are now; those that cannot be read are faults."""
+        before, self._read = self._read, {}
+        for path in files(self._folders):
+            try:
+                source = _source(path)
+                old = before.get(path)
+                same = old is not None and old.source == source
+                self._read[path] = old if old and same else Document(str(path), source)
+            except BadDocument as error:
+                faults.append(error.fault)
+        return list(self._read.values())
 
     def _build(self, document: Document, faults: list[Fault]) -> Iterator[Found]:
         kind = tell(document.value)
@@ -105,7 +126,6 @@ class Loader:
         if kind is None:
             faults.append(document.fault((), _no_kind(document.value)))
             return
-        remember_source(document.file, document.source)
         for pointer, value in _entries(document, kind):
             entry = Entry(document, kind, pointer, value)
             if plugin := build(entry, self._shop):
@@ -113,7 +133,7 @@ class Loader:
             faults += entry.faults
 
 
-def _read(path: Path) -> Document:
+def _source(path: Path) -> str:
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -126,7 +146,7 @@ def _read(path: Path) -> Document:
     if len(raw) > MOST_BYTES:
         fault = Fault(str(path), 1, 1, f"is larger than {MOST_BYTES >> 10} KiB; split it")
         raise BadDocument(fault)
-    return Document(str(path), source)
+    return source
 
 
 def _entries(document: Document, kind: Kind) -> Iterator[tuple[Pointer, object]]:

@@ -21,6 +21,7 @@ from qmonus_lite.errors import (
 from qmonus_lite.events.ask import Question
 from qmonus_lite.events.envelope import UPLOADED, UPLOADING
 from qmonus_lite.events.outbox import Promise
+from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.ids import new_id
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.upload.admission import Admission, Reservation
@@ -97,17 +98,15 @@ class Uploads:
 
     async def _authorize(self, head: Head, asked: dict[str, Any]) -> dict[str, Any]:
         """The event as its handlers left it; without handlers, the default authorization."""
-        if not self.question.is_handled(UPLOADING):
-            self.gatekeeper.authorize(head.headers, "PUT", head.path)
-            return asked
-        outcome = await self.question.ask(UPLOADING, asked, subject=asked["path"])
-        if outcome.refused:
-            raise Terminated(outcome.code, outcome.output)
-        if not isinstance(outcome.event.get("path"), str):
-            names = ", ".join(outcome.handlers)
-            logger.error("%s left no text as path", names, extra={"action": "path_not_text"})
-            raise BadGateway("a plugin gave a path that cannot be stored")
-        return outcome.event
+        if self.question.is_handled(UPLOADING):
+            outcome = await self.question.ask(UPLOADING, asked, subject=asked["path"])
+            if outcome.refused:
+                raise Terminated(outcome.code, outcome.output)
+            if outcome.handlers:
+                return _left(outcome)
+            # The last handler was taken away a moment ago, and nobody has said yes.
+        self.gatekeeper.authorize(head.headers, "PUT", head.path)
+        return asked
 
     def _place(self, head: Head, parts: tuple[str, ...], *, rewritten: bool) -> Path:
         """Where to stage; a place that cannot be had is the plugin's fault if it chose it."""
@@ -237,6 +236,15 @@ class Session:
             staged=str(self._staged.path),
             final=str(uploads.ground.path_of(accepted.parts)),
         )
+
+
+def _left(outcome: Outcome) -> dict[str, Any]:
+    """The event as handlers left it; raises BadGateway for a path that is no text."""
+    if not isinstance(outcome.event.get("path"), str):
+        names = ", ".join(outcome.handlers)
+        logger.error("%s left no text as path", names, extra={"action": "path_not_text"})
+        raise BadGateway("a plugin gave a path that cannot be stored")
+    return outcome.event
 
 
 async def _on(threads: Executor, work: Any, *arguments: Any) -> Any:

@@ -1,11 +1,11 @@
-"""The worker's door: three signed POSTs, each answered with a signed report."""
+"""The worker's doors: three signed POSTs, each answered with a signed report."""
 
 import asyncio
 import json
 import logging
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-
-from tornado.web import Application, RequestHandler
 
 from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.catalog.live import Live
@@ -19,6 +19,7 @@ from qmonus_lite.events.signature import ID, BadSignature, Signer
 from qmonus_lite.lambdas.chain import Chain
 from qmonus_lite.log import bound
 from qmonus_lite.scripting.runner import Runner
+from qmonus_lite.worker.listener import Message, Reply
 
 logger = logging.getLogger(__name__)
 
@@ -102,84 +103,68 @@ class Worker:
         changed.set()
 
 
-class _Door(RequestHandler):
-    """One signed message in, one signed report out."""
+class Doors:
+    """The three paths of a worker."""
 
-    def initialize(self, worker: Worker) -> None:
-        """Take what all doors share."""
-        self.worker = worker
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._acts: dict[str, Callable[[bytes], Awaitable[Outcome | None]]] = {
+            ASK: self._ask,
+            DELIVER: self._deliver,
+            HANDLES: self._handles,
+        }
 
-    async def post(self) -> None:
-        """Verify, act, answer."""
-        body = self.request.body
+    async def answer(self, message: Message) -> Reply:
+        """Verify, act, and report under the same id."""
+        started = time.monotonic()
+        reply = await self._answer(message)
+        level = logging.DEBUG if message.path == HANDLES else logging.INFO
+        extra = {
+            "action": "message",
+            "ms": round((time.monotonic() - started) * 1000, 1),
+            "event_id": message.headers.get(ID, ""),
+        }
+        logger.log(level, "%s %d", message.path, reply.status, extra=extra)
+        return reply
+
+    async def _answer(self, message: Message) -> Reply:
+        act = self._acts.get(message.path)
+        if act is None:
+            return Reply(status=404)
+        signer = self._worker.signer
         try:
-            message_id = self.worker.signer.verify(self.request.headers, body)
-            outcome = await self.act(body)
+            message_id = signer.verify(message.headers, message.body)
+            outcome = await act(message.body)
         except BadSignature as error:
-            self._refuse(401, f"not signed by an APIGW of this installation: {error}")
-            return
+            return _refused(401, f"not signed by an APIGW of this installation: {error}")
         except (BadEnvelope, ValueError, KeyError, TypeError) as error:
-            self._refuse(422, f"not a message that a worker reads: {error}")
-            return
-        answer = self.worker.report(outcome).to_bytes()
-        for name, value in self.worker.signer.sign(message_id, answer).items():
-            self.set_header(name, value)
-        self.set_header("Content-Type", "application/json")
-        self.finish(answer)
+            return _refused(422, f"not a message that a worker reads: {error}")
+        body = self._worker.report(outcome).to_bytes()
+        headers = {"Content-Type": "application/json", **signer.sign(message_id, body)}
+        return Reply(headers=headers, body=body)
 
-    async def act(self, body: bytes) -> Outcome | None:
-        """Do what the message asks for."""
-        raise NotImplementedError
+    async def _ask(self, body: bytes) -> Outcome | None:
+        """A question: its handlers run at once."""
+        return await self._worker.run(self._envelope(body), self._worker.asked)
 
-    def envelope(self, body: bytes) -> Envelope:
-        """The event of the message; its sender is one of our own APIGWs."""
-        envelope = Envelope.from_bytes(body)
-        self.worker.passes.know(envelope.source)
-        return envelope
+    async def _deliver(self, body: bytes) -> Outcome | None:
+        """A delivery from an outbox."""
+        return await self._worker.deliver(self._envelope(body))
 
-    def _refuse(self, status: int, reason: str) -> None:
-        logger.warning("%s", reason, extra={"action": "message_refused", "status": status})
-        self.set_status(status)
-        self.finish(reason + "\n")
-
-
-class _Ask(_Door):
-    """A question: its handlers run at once."""
-
-    async def act(self, body: bytes) -> Outcome | None:
-        return await self.worker.run(self.envelope(body), self.worker.asked)
-
-
-class _Deliver(_Door):
-    """A delivery from an outbox."""
-
-    async def act(self, body: bytes) -> Outcome | None:
-        return await self.worker.deliver(self.envelope(body))
-
-
-class _Handles(_Door):
-    """Which events are handled; held open until that changes."""
-
-    async def act(self, body: bytes) -> Outcome | None:
+    async def _handles(self, body: bytes) -> Outcome | None:
+        """Which events are handled; held open until that changes."""
         message = json.loads(body)
-        self.worker.passes.know(str(message["source"]))
-        await self.worker.wait_for_change(str(message["known"]), float(message["wait"]))
+        self._worker.passes.know(str(message["source"]))
+        await self._worker.wait_for_change(str(message["known"]), float(message["wait"]))
         return None
 
-
-def make_app(worker: Worker) -> Application:
-    """The Tornado application of one worker."""
-    shared = {"worker": worker}
-    return Application(
-        [(ASK, _Ask, shared), (DELIVER, _Deliver, shared), (HANDLES, _Handles, shared)],
-        log_function=_log_message,
-    )
+    def _envelope(self, body: bytes) -> Envelope:
+        """The event of the message; its sender is one of our own APIGWs."""
+        envelope = Envelope.from_bytes(body)
+        self._worker.passes.know(envelope.source)
+        return envelope
 
 
-def _log_message(door: RequestHandler) -> None:
-    """One record for one message that ran handlers."""
-    request = door.request
-    level = logging.DEBUG if request.path == HANDLES else logging.INFO
-    ms = round(request.request_time() * 1000, 1)
-    extra = {"action": "message", "ms": ms, "event_id": request.headers.get(ID, "")}
-    logger.log(level, "%s %d", request.path, door.get_status(), extra=extra)
+def _refused(status: int, reason: str) -> Reply:
+    logger.warning("%s", reason, extra={"action": "message_refused", "status": status})
+    return Reply(status=status, body=f"{reason}\n".encode())

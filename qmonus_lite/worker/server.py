@@ -7,12 +7,10 @@ from qmonus_lite import lifeline, serving
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.lanes import Lanes
 from qmonus_lite.settings import Settings
-from qmonus_lite.worker.app import Worker, make_app
+from qmonus_lite.worker.app import Doors, Worker
+from qmonus_lite.worker.listener import Listener
 
 logger = logging.getLogger(__name__)
-
-#: Bytes of the largest event that a worker takes.
-MOST_EVENT = 4 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +27,8 @@ class WorkerServer:
         address, port = self.settings.lambda_address, self.settings.lambda_port
         stop, background = serving.Stop(), serving.Background()
         sockets = serving.bind(address, port, flag="lambda_port")
-        server = serving.make_server(make_app(self.worker), tls=None, body=MOST_EVENT)
-        server.add_sockets(sockets)
+        listener = Listener(Doors(self.worker).answer)
+        await listener.listen(sockets)
         background.start(self.worker.live.watch())
         background.start(self.worker.inbox.forget())
         background.start(serving.beat())
@@ -43,14 +41,14 @@ class WorkerServer:
         serving.put_requests_first()
         lifeline.announce_listening()
         await stop.wait()
-        server.stop()
+        listener.stop()
         self.worker.release()
         within = self.settings.drain_timeout
         clean = await serving.until_idle(lambda: self.worker.running, within)
         await background.close()
         for lanes in self.lanes:
             clean &= await lanes.close(within=1.0)
-        await server.close_all_connections()
+        await listener.close()
         await self.outgoing.close()
         self.worker.inbox.close()
         logger.info("stopped", extra={"action": "stopped", "clean": clean})

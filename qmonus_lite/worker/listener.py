@@ -1,0 +1,195 @@
+"""The listener: HTTP/1.1 POSTs with a length, over kept connections, from APIGWs of ours.
+
+The counterpart of `events.wire`, and as small: what it does not know it refuses and hangs up.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+logger = logging.getLogger(__name__)
+
+#: Bytes of a head, and of a body, that are taken at most.
+MOST_HEAD, MOST_BODY = 16 << 10, 4 << 20
+#: Seconds for a head and its body to come, and that a connection may lie idle.
+IDLE = 60.0
+
+
+class BadMessage(Exception):
+    """A message that is not read any further."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        self.status = status
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One POST."""
+
+    path: str
+    #: Fields by lower-case name.
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What it is answered with."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+Answering = Callable[[Message], Awaitable[Reply]]
+
+
+class Listener:
+    """Serves on some sockets until it is closed."""
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+        self._servers: list[asyncio.Server] = []
+        self._connections: set[_Connection] = set()
+
+    async def listen(self, sockets: list[socket.socket]) -> None:
+        """Begin to take connections."""
+        loop = asyncio.get_running_loop()
+        for one in sockets:
+            self._servers.append(await loop.create_server(self._connect, sock=one))
+
+    def stop(self) -> None:
+        """Take no more connections."""
+        for server in self._servers:
+            server.close()
+
+    async def close(self) -> None:
+        """Hang up everywhere."""
+        self.stop()
+        for connection in list(self._connections):
+            connection.hang_up()
+        await asyncio.sleep(0)
+
+    def _connect(self) -> "_Connection":
+        return _Connection(self._answering, self._connections)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, one message at a time."""
+
+    def __init__(self, answering: Answering, everybody: set["_Connection"]) -> None:
+        self._answering = answering
+        self._everybody = everybody
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._head: tuple[str, dict[str, str], int] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._everybody.add(self)
+        self._wait()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        # What runs goes on: an event is not half handled because its APIGW went away.
+        self._everybody.discard(self)
+        self._transport = None
+        self._stop_waiting()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if self._task is None:
+            self._read()
+
+    def hang_up(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _read(self) -> None:
+        """Take the next message, if all of it is there."""
+        try:
+            message = self._message()
+        except BadMessage as error:
+            extra = {"action": "message_refused", "status": error.status}
+            logger.warning("%s", error, extra=extra)
+            self._write(Reply(status=error.status, body=f"{error}\n".encode()))
+            self.hang_up()
+            return
+        if message is not None:
+            self._stop_waiting()
+            self._task = asyncio.get_running_loop().create_task(self._serve(message))
+
+    def _message(self) -> Message | None:
+        if self._head is None:
+            end = self._buffer.find(b"\r\n\r\n")
+            if end < 0 and len(self._buffer) > MOST_HEAD:
+                raise BadMessage(431, "the head of the message has no end")
+            if end < 0:
+                return None
+            self._head = _parse(bytes(self._buffer[:end]))
+            del self._buffer[: end + 4]
+        path, headers, length = self._head
+        if len(self._buffer) < length:
+            return None
+        body = bytes(self._buffer[:length])
+        del self._buffer[:length]
+        self._head = None
+        return Message(path=path, headers=headers, body=body)
+
+    async def _serve(self, message: Message) -> None:
+        try:
+            reply = await self._answering(message)
+        except Exception:
+            logger.exception("message failed", extra={"action": "message_failed"})
+            reply = Reply(status=500)
+        self._write(reply)
+        self._task = None
+        self._wait()
+        if self._buffer:
+            self._read()
+
+    def _write(self, reply: Reply) -> None:
+        if self._transport is None:
+            return
+        lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+        lines.append(f"Content-Length: {len(reply.body)}")
+        self._transport.write("\r\n".join([*lines, "", ""]).encode("latin-1") + reply.body)
+
+    def _wait(self) -> None:
+        if self._transport is not None:
+            self._timer = asyncio.get_running_loop().call_later(IDLE, self.hang_up)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _parse(head: bytes) -> tuple[str, dict[str, str], int]:
+    """Path, fields and length of the body; raises BadMessage."""
+    first, *lines = head.decode("latin-1").split("\r\n")
+    words = first.split(" ")
+    if len(words) != 3 or words[2] != "HTTP/1.1":
+        raise BadMessage(400, "not an HTTP/1.1 request")
+    if words[0] != "POST":
+        raise BadMessage(405, "only POST is offered here")
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or name.lower() in headers:
+            raise BadMessage(400, "a field without a colon, or given twice")
+        headers[name.lower()] = value.strip()
+    length = headers.get("content-length", "")
+    if not (length.isascii() and length.isdigit()) or "transfer-encoding" in headers:
+        raise BadMessage(411, "a message needs a Content-Length and no other framing")
+    if len(length) > 9 or int(length) > MOST_BODY:
+        raise BadMessage(413, f"a message may have at most {MOST_BODY} bytes")
+    return words[1], headers, int(length)

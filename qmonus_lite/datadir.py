@@ -19,8 +19,12 @@ class DataDir:
         """Make or check the directory; raises BadPlace."""
         self.path = path
         try:
+            missing = [place for place in (path, *path.parents) if not place.exists()]
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.chmod(0o700)
+            for made in missing:
+                # What stands in a directory that a loss of power takes away is lost as well.
+                _sync(made.parent)
         except OSError as error:
             raise BadPlace(
                 f"--data_dir={path}: cannot be made or owned: {error.strerror};"
@@ -52,11 +56,14 @@ class DataDir:
         try:
             draft.write_bytes(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
             draft.chmod(0o400)
+            # A key that a loss of power leaves empty would refuse every start from then on.
+            _sync(draft)
             os.link(draft, place)
         except FileExistsError:
             pass
         finally:
             draft.unlink()
+        _sync(self.path)
 
     def write_private(self, name: str, text: str) -> Path:
         """Put a file of mode 0600 in place, whole; gives its path."""
@@ -82,3 +89,12 @@ class DataDir:
                 f"--data_dir={self.path}: another APIGW runs on it; stop that one or choose another"
             ) from None
         return descriptor
+
+
+def _sync(place: Path) -> None:
+    """Put a file, or the names in a directory, on stable storage."""
+    descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

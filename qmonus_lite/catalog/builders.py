@@ -9,7 +9,7 @@ from typing import Any
 
 from qmonus_lite.auth.account import Account, Authority, Role
 from qmonus_lite.auth.sealing import CannotOpen, Sealer
-from qmonus_lite.catalog.document import Document, Pointer, Sealed
+from qmonus_lite.catalog.document import Document, Env, Pointer, Sealed
 from qmonus_lite.catalog.kinds import KINDS, Kind
 from qmonus_lite.catalog.plugins import ConfigPlugin, LambdaPlugin, Plugin
 from qmonus_lite.catalog.routes import RouteBuilder
@@ -182,7 +182,11 @@ def _end(entry: Entry) -> datetime | None:
         entry.fault(("expire_days",), "expire_days needs 'created_at', as in 2026-11-22T10:00:00Z")
         return None
     aware = start if start.tzinfo else start.replace(tzinfo=UTC)
-    return aware + timedelta(days=entry.value["expire_days"])
+    try:
+        return aware + timedelta(days=entry.value["expire_days"])
+    except (OverflowError, ValueError):
+        entry.fault(("expire_days",), "expire_days leads past the last day of the calendar")
+        return None
 
 
 _MAKERS: Mapping[str, Callable[[Entry, Workshop], Plugin | None]] = {
@@ -200,4 +204,5 @@ def _validatable(value: Any) -> Any:
         return {key: _validatable(part) for key, part in value.items()}
     if isinstance(value, list):
         return [_validatable(part) for part in value]
-    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+    # What does not fit is shown in the fault: nothing of a secret may stand there.
+    return f"!{type(value).__name__.lower()}" if isinstance(value, (Env, Sealed)) else value

@@ -255,11 +255,13 @@ def tell(value: object) -> Kind | str | None:
 
 
 def _of_mapping(value: Mapping[str, object]) -> Kind | str | None:
+    if "event" in value and "script" in value:
+        return LAMBDA
+    if "values" in value:
+        return CONFIG
     for name, keys in UNSUPPORTED.items():
         if all(key in value for key in keys):
             return name
-    if "values" in value:
-        return CONFIG
     return LAMBDA if "event" in value or "script" in value else None
 
 

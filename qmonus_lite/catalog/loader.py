@@ -6,7 +6,7 @@ of it is sound.
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from qmonus_lite.scripting.origin import remember_source
 
 #: Bytes of the largest plugin file that is read.
 MOST_BYTES = 256 << 10
+#: Where the name of a plugin stands, by kind, if not under `name`.
+_NAMED_BY: Mapping[str, Pointer] = {"Account": ("username",), "Routing": ("proxy", "path")}
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def files(folders: Sequence[Path]) -> Iterator[Path]:
             below[:] = [name for name in below if not name.startswith(".")]
             found += [Path(place, name) for name in names if not name.startswith(".")]
         for path in sorted(found):
-            if path.suffix in {".yml", ".yaml"} and path.is_file():
+            if path.suffix in {".yml", ".yaml"} and os.path.isfile(path):
                 yield path
 
 
@@ -80,7 +82,7 @@ class Loader:
         for path in files(self._folders):
             try:
                 status = path.stat()
-            except FileNotFoundError:
+            except OSError:
                 continue
             found.append((str(path), status.st_mtime_ns, status.st_size))
         return tuple(found)
@@ -110,9 +112,10 @@ class Loader:
         for path in files(self._folders):
             try:
                 source = _source(path)
-                old = before.get(path)
-                same = old is not None and old.source == source
-                self._read[path] = old if old and same else Document(str(path), source)
+                document = before.get(path)
+                if document is None or document.source != source:
+                    document = Document(str(path), source)
+                self._read[path] = document
             except BadDocument as error:
                 faults.append(error.fault)
         return list(self._read.values())
@@ -174,7 +177,8 @@ def _clashes(found: Sequence[Found]) -> Iterator[Fault]:
         if other is not one:
             line = other.document.place(other.pointer)[0]
             message = f"{one.kind} {one.name!r} exists already, at {other.document.file}:{line}"
-            yield one.document.fault((*one.pointer, "name"), message)
+            name: Pointer = _NAMED_BY.get(one.kind, ("name",))
+            yield one.document.fault((*one.pointer, *name), message)
 
 
 def _missing_roles(found: Sequence[Found]) -> Iterator[Fault]:

@@ -39,7 +39,9 @@ class RouteBuilder:
         """The route, or None when its paths cannot be used."""
         proxy, target = self._value["proxy"], self._value.get("target", {})
         public = self._template(("proxy", "path"), proxy["path"])
-        behind = self._template(("target", "path"), target.get("path", proxy["path"]))
+        behind = public
+        if "path" in target:
+            behind = self._template(("target", "path"), target["path"])
         if public is None or behind is None:
             return None
         if reason := self._reserved(public):

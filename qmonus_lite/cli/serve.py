@@ -1,6 +1,7 @@
 """`up`, `apigw`, `lambda`: the processes that serve."""
 
 import asyncio
+import contextlib
 import os
 import sys
 
@@ -35,7 +36,9 @@ def up(arguments: Arguments) -> int:
     settings = _begin(arguments)
     first = settings.lambda_port
     workers = [
-        _child(f"lambda-{port}", "lambda", arguments, f"--lambda_port={port}")
+        _child(
+            f"lambda-{port}", "lambda", arguments, f"--lambda_port={port}", "--lambda_processes=1"
+        )
         for port in range(first, first + settings.lambda_processes)
     ]
     apigw = _child("apigw", "apigw", arguments)
@@ -62,7 +65,9 @@ def worker(arguments: Arguments) -> int:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    # Nobody may be reading any more; uploads go on all the same.
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
 
 
 COMMANDS = {

@@ -30,11 +30,17 @@ class Chain:
 
     async def run(self, name: str, data: dict[str, Any]) -> Outcome:
         """What the handlers of event `name` make of `data`; never raises for what they do."""
+        if self.depth > MOST_DEEP:
+            reason = f"more than {MOST_DEEP} events follow one another; the last is {name}"
+            logger.error("%s", reason, extra={"action": "chain_too_deep", "event_name": name})
+            return Outcome(code=500, output=reason, event=data)
         event = Event(data)
         ran: list[str] = []
         end: Termination | None = None
         for plugin in self.catalog.lambdas.get(name, ()):
             ran.append(plugin.name)
+            # Anew for each: one before may have put a plain dict in the place of the headers.
+            event = Event(event)
             end = await self._handle(plugin, event)
             if end is not None:
                 break
@@ -61,15 +67,13 @@ class Chain:
     async def _failed(self, plugin: LambdaPlugin, event: Event, error: ScriptRaised) -> Termination:
         """The end that a raising handler makes, or the one that its `failure` event puts there."""
         output = error.reason if error.body is None else error.body
-        end = Termination(code=error.code if 400 <= error.code <= 599 else 500, output=output)
+        # type() rather than isinstance(): a script may raise Error(True), and that is no status.
+        usable = type(error.code) is int and 400 <= error.code <= 599
+        end = Termination(code=error.code if usable else 500, output=output)
         return (await self._follow(plugin.failure, event) or end) if plugin.failure else end
 
     async def _follow(self, name: str, event: Event) -> Termination | None:
         """Run the event that follows; how its handlers ended, if they did."""
-        if self.depth >= MOST_DEEP:
-            reason = f"more than {MOST_DEEP} events follow one another; the last is {name}"
-            logger.error("%s", reason, extra={"action": "chain_too_deep", "event_name": name})
-            return Termination(code=500, output=reason)
         outcome = await self._below().run(name, event)
         event.update(outcome.event)
         ended = outcome.refused or outcome.output is not None
@@ -90,9 +94,8 @@ class Chain:
         """The outcome in values that JSON can hold; a plugin that left others has failed."""
         code, output = (end.code, end.output) if end else (200, None)
         try:
-            event_left = json.loads(json.dumps(event, allow_nan=False))
-            output = json.loads(json.dumps(output, allow_nan=False))
-        except (TypeError, ValueError, RecursionError) as error:
+            event_left, output = _as_json(event), _as_json(output)
+        except (TypeError, ValueError, RuntimeError) as error:
             names = ", ".join(ran)
             logger.error(
                 "%s left something that JSON cannot hold: %s",
@@ -103,3 +106,8 @@ class Chain:
             reason = "a handler left something that JSON cannot hold"
             return Outcome(code=500, output=reason, event={}, handlers=tuple(ran))
         return Outcome(code=code, output=output, event=event_left, handlers=tuple(ran))
+
+
+def _as_json(value: object) -> Any:
+    """The value as it arrives; raises TypeError, ValueError or RuntimeError if it cannot travel."""
+    return json.loads(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())

@@ -46,7 +46,7 @@ def compile_handler(text: str, origin: Origin, names: Mapping[str, object]) -> S
     """
     tree = _parse(text, origin)
     function = _entry(tree, origin)
-    code = _compile(tree, text, origin, names)
+    code = _compile(tree, text, origin, set(names))
     space = _execute(code, names, origin)
     return Script(origin=origin, function=_function(space, function, origin))
 
@@ -64,7 +64,7 @@ def compile_body(
     ast.increment_lineno(shell, origin.line - 1)
     if tree.body:
         function.body = tree.body
-    code = _compile(shell, text, origin, names)
+    code = _compile(shell, text, origin, {*names, *given})
     space = _execute(code, names, origin)
     return Script(origin=origin, function=_function(space, name, origin))
 
@@ -113,7 +113,7 @@ def _takes_event_and_handle(node: ast.AsyncFunctionDef) -> bool:
     return given == ["event", "handle"] and None not in node.args.kw_defaults
 
 
-def _compile(tree: ast.Module, text: str, origin: Origin, names: Mapping[str, object]) -> CodeType:
+def _compile(tree: ast.Module, text: str, origin: Origin, names: set[str]) -> CodeType:
     try:
         code = compile(tree, origin.file, "exec")
     except SyntaxError as error:

@@ -83,7 +83,7 @@ class Installation:
         return running
 
     def run(self, *words: str, within: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end in the launch directory; `within` is a program that runs it."""
+        """Run a command to its end beside the launch directory; `within` is what runs it."""
         return subprocess.run(
             [*within, *QMONUS_LITE, *words],
             cwd=self.folder,

@@ -43,37 +43,47 @@ class Apart:
         until(lambda: self.installation.ready, report=lambda: self.installation.log)
         return worker
 
+    def log_on_status(self, key: str) -> int:
+        return self.installation.curl("/-/logon", "-X", "POST", "-H", f"X-API-Key: {key}").status
+
     def upload(self, path: str, *arguments: str, token: str | None = None) -> Answer:
         return self.installation.upload(self.file, path, *arguments, token=token)
 
 
 @pytest.fixture
 def apart(installation: Installation) -> Apart:
+    """An APIGW whose worker a test may start and end."""
     return Apart(installation)
+
+
+@pytest.fixture(scope="module")
+def guarded(shared: Installation) -> Apart:
+    """An APIGW with a worker, for the tests that only ask."""
+    guarded = Apart(shared)
+    guarded.start_worker()
+    return guarded
 
 
 def judged_by_default(apart: Apart) -> list[int]:
     """Status without a token, with a bad one, outside and inside of what alice may."""
     token = apart.installation.log_on(apart.key)
     return [
-        apart.upload("/upload/team/f").status,
-        apart.upload("/upload/team/f", token="bad").status,
-        apart.upload("/upload/elsewhere/f", token=token).status,
-        apart.upload("/upload/team/f", token=token).status,
+        apart.upload("/upload/team/judged").status,
+        apart.upload("/upload/team/judged", token="bad").status,
+        apart.upload("/upload/elsewhere/judged", token=token).status,
+        apart.upload("/upload/team/judged", token=token).status,
     ]
 
 
-def test_without_a_handler_an_account_needs_a_role_that_allows_it(apart: Apart) -> None:
-    apart.start_worker()
+def test_without_a_handler_an_account_needs_a_role_that_allows_it(guarded: Apart) -> None:
+    assert judged_by_default(guarded) == [401, 401, 403, 201]
+    stored = guarded.installation.stored()
+    assert "upload/team/judged" in stored
+    assert "upload/elsewhere" not in stored
 
-    assert judged_by_default(apart) == [401, 401, 403, 201]
-    assert apart.installation.stored() == ["upload", "upload/team", "upload/team/f"]
 
-
-def test_a_refusal_is_a_problem_that_names_itself(apart: Apart) -> None:
-    apart.start_worker()
-
-    answer = apart.upload("/upload/team/f")
+def test_a_refusal_is_a_problem_that_names_itself(guarded: Apart) -> None:
+    answer = guarded.upload("/upload/team/f")
 
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -81,19 +91,30 @@ def test_a_refusal_is_a_problem_that_names_itself(apart: Apart) -> None:
     assert (answer.json["status"], answer.json["title"]) == (401, "Unauthorized")
 
 
-def test_a_token_is_good_as_a_bearer_too(apart: Apart) -> None:
-    apart.start_worker()
-    token = apart.installation.log_on(apart.key)
+def test_a_token_is_good_as_a_bearer_too(guarded: Apart) -> None:
+    token = guarded.installation.log_on(guarded.key)
 
-    answer = apart.upload("/upload/team/f", "-H", f"Authorization: Bearer {token}")
+    answer = guarded.upload("/upload/team/bearer", "-H", f"Authorization: Bearer {token}")
 
     assert answer.status == 201
 
 
-def test_logon_refuses_another_key(apart: Apart) -> None:
-    answer = apart.installation.curl("/-/logon", "-d", "", "-H", "X-API-Key: qml_other")
+def test_logon_refuses_another_key(guarded: Apart) -> None:
+    answer = guarded.installation.curl("/-/logon", "-X", "POST", "-H", "X-API-Key: qml_other")
 
     assert answer.status == 401
+
+
+def test_an_account_that_comes_or_goes_does_so_at_once(guarded: Apart) -> None:
+    key = guarded.installation.account("bob", "team")
+    # The command has written the plugin; APIGW has a second to see it.
+    until(lambda: guarded.log_on_status(key) == 200, within=1)
+    token = guarded.installation.log_on(key)
+    assert guarded.upload("/upload/team/of-bob", token=token).status == 201
+
+    (guarded.installation.plugins / "accounts" / "bob.yml").unlink()
+
+    until(lambda: guarded.upload("/upload/team/of-bob", token=token).status == 401, within=1)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
@@ -155,13 +176,3 @@ def test_nothing_is_stored_before_the_first_word_of_a_worker(apart: Apart) -> No
     assert "worker" in ready.json["detail"]
     assert answer.headers["Retry-After"]
     assert apart.installation.stored() == []
-
-
-def test_an_account_taken_away_is_out_at_once(apart: Apart) -> None:
-    apart.start_worker()
-    token = apart.installation.log_on(apart.key)
-    assert apart.upload("/upload/team/f", token=token).status == 201
-
-    (apart.installation.plugins / "accounts" / "alice.yml").unlink()
-
-    until(lambda: apart.upload("/upload/team/f", token=token).status == 401, within=1)

@@ -14,6 +14,8 @@ from tests.chaos.record import End, Record, Upload
 
 #: Seconds without an answer after which a client gives up.
 PATIENCE = 20.0
+#: Seconds after which a client comes back that nobody could serve.
+LATER = 0.1
 #: What the gate lets in.
 WORD = {"X-Word": "open sesame"}
 #: Makes `close` reset the connection.
@@ -46,7 +48,7 @@ class Client(threading.Thread):
             if self._connect():
                 self._go(self._errands.next())
             else:
-                self._plan.stop.wait(0.05)
+                self._plan.stop.wait(LATER / 2)
         self._connection.close()
 
     def _connect(self) -> bool:
@@ -89,7 +91,7 @@ class Client(threading.Thread):
         for start in range(0, len(data), step):
             piece = data[start : start + step]
             if errand.chunked:
-                self._connection.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+                self._connection.send(b"%x\r\n%b\r\n" % (len(piece), bytes(piece)))
             else:
                 self._connection.send(piece)
         if errand.chunked and not errand.breaks_off:
@@ -131,6 +133,8 @@ class Client(threading.Thread):
         upload.ended, upload.status = time.monotonic(), answer.status
         if answer.status not in (200, 201):
             upload.end = End.REFUSED
+            if answer.status == 503:
+                self._plan.stop.wait(LATER)
             return
         upload.end = End.ACKNOWLEDGED
         receipt = json.loads(body)

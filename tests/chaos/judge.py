@@ -58,7 +58,7 @@ def verdict(evidence: Evidence) -> dict[str, list[str]]:
 
 def lost_files(evidence: Evidence) -> Iterator[str]:
     """A path with an acknowledged upload has a file ever after."""
-    first = {}
+    first: dict[str, float] = {}
     for upload in evidence.uploads(End.ACKNOWLEDGED):
         first[upload.path] = min(upload.ended, first.get(upload.path, math.inf))
     for sighting in _sightings(evidence):
@@ -113,13 +113,14 @@ def unequal_ids(evidence: Evidence) -> Iterator[str]:
 
 
 def attempts_not_higher(evidence: Evidence) -> Iterator[str]:
-    """Each run has an attempt of its own, so that the last one cannot be below their number."""
-    for tag, runs in evidence.heard.runs().items():
-        attempts = evidence.heard.attempts.get(runs[0].event_id, [])
+    """Attempts of one event only rise, and each run of its handlers had one of its own."""
+    for event_id, attempts in evidence.heard.attempts.items():
         if sorted(set(attempts)) != attempts:
-            yield f"{tag}: attempts {attempts}"
-        if attempts and attempts[-1] < len(runs):
-            yield f"{tag}: attempt {attempts[-1]} of {len(runs)} runs"
+            yield f"{event_id}: attempts {attempts}"
+    for tag, runs in evidence.heard.runs().items():
+        last = evidence.heard.delivered.get(runs[0].event_id)
+        if last is not None and last < len(runs):
+            yield f"{tag}: {len(runs)} runs, and its last attempt is {last}"
 
 
 def out_of_order(evidence: Evidence) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Killers: threads that keep a process running, kill it at a random moment, and start it at once."""
+"""Killers: threads that kill a process at random moments and start it again at once."""
 
 import random
 import threading
@@ -11,7 +11,7 @@ from tests.acceptance.process import Running
 from tests.chaos.record import Record
 
 #: Seconds of serving before a kill, at most, and those of a life that is killed while it starts.
-LONGEST_LIFE, LONGEST_START = 2.0, 1.0
+LONGEST_LIFE, LONGEST_START = 3.0, 1.0
 #: Part of the lives that are killed while they start.
 YOUNG = 0.15
 

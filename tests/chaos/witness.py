@@ -28,8 +28,10 @@ class Heard:
 
     #: In the order of the worker's log.
     seen: list[Seen]
-    #: Attempts of the deliveries that an APIGW logged, by event id.
+    #: Attempts of the deliveries that an APIGW logged, by event id, in the order of its log.
     attempts: dict[str, list[int]]
+    #: The attempt that was the last one, where an APIGW lived to log it.
+    delivered: dict[str, int]
     #: Dead letters by event id, with their reasons.
     dead: dict[str, str]
 
@@ -44,10 +46,12 @@ class Heard:
 def hear(apigw: Iterable[Running], worker: Iterable[Running]) -> Heard:
     """Read the logs of all lives, oldest first."""
     attempts: dict[str, list[int]] = defaultdict(list)
-    dead = {}
+    delivered, dead = {}, {}
     for said in _records(apigw):
         if said.get("action") in ("event_delivered", "event_retry", "event_dead"):
             attempts[said["event_id"]].append(said["attempt"])
+        if said.get("action") == "event_delivered":
+            delivered[said["event_id"]] = said["attempt"]
         if said.get("action") == "event_dead":
             dead[said["event_id"]] = said["reason"]
     seen = [
@@ -55,7 +59,7 @@ def hear(apigw: Iterable[Running], worker: Iterable[Running]) -> Heard:
         for said in _records(worker)
         if said.get("action") == SEEN
     ]
-    return Heard(seen=seen, attempts=attempts, dead=dead)
+    return Heard(seen=seen, attempts=attempts, delivered=delivered, dead=dead)
 
 
 def _records(lives: Iterable[Running]) -> Iterator[dict[str, Any]]:

@@ -175,6 +175,13 @@ def test_all_misspelt_names_are_reported_once_each() -> None:
     assert [fault.partition(" ")[0] for fault in found] == ["5:5:", "6:5:", "8:5:"]
 
 
+def test_a_misspelt_parameter_of_a_body_has_its_nearest_name() -> None:
+    assert faults("return reqest.path", as_body=True) == [
+        "5:12: /v1/x.request_forbidden_process: name 'reqest' is not defined;"
+        " did you mean 'request'?"
+    ]
+
+
 def test_a_name_of_another_qmonus_service_is_called_so() -> None:
     [fault] = faults(HANDLER + "await slack('x')")
 

@@ -1,0 +1,364 @@
+"""The question before an upload, answered badly: nothing is stored without a true yes."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.curl import Answer
+from tests.acceptance.fake_worker import Asked, FakeWorker, allowing, head, report, signed
+from tests.acceptance.harness import Installation
+from tests.acceptance.process import QMONUS_LITE, Running, free_port, until
+
+#: Seconds that a question may take here.
+TIMEOUT = 1.0
+#: Failures in a row after which nobody is asked, and seconds until somebody is again.
+FAILURES, PAUSE = 5, 2.0
+#: Seconds within which an answer came at once.
+AT_ONCE = 0.5
+
+GATE = """\
+name: gate
+event: APIGW.OnFileUploading
+script: |-
+  async def gate(event, handle):
+      event["headers"]["X-Gate"] = "passed"
+"""
+
+
+class Apart:
+    """An APIGW, and a program of ours where its worker should be."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+        installation.start("apigw", f"--lambda_sync_timeout={TIMEOUT}")
+        until(lambda: installation.live, report=lambda: installation.log)
+        key = (installation.data / "event.key").read_text()
+        self.worker = FakeWorker(installation.lambda_port, key)
+        until(lambda: installation.ready, report=lambda: installation.log)
+        self.file = installation.file("f", b"content")
+
+    def upload(self, name: str) -> Answer:
+        return self.installation.upload(self.file, f"/upload/{name}")
+
+    def timed_upload(self, name: str) -> tuple[int, float]:
+        """Status, and seconds until it was there."""
+        start = time.monotonic()
+        return self.upload(name).status, time.monotonic() - start
+
+
+@pytest.fixture(scope="module")
+def apart(shared: Installation) -> Iterator[Apart]:
+    apart = Apart(shared)
+    yield apart
+    apart.worker.end()
+
+
+@pytest.fixture(autouse=True)
+def forgotten(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let the worker be honest again, and APIGW find that out, after each test."""
+    yield
+    if "apart" in request.fixturenames:
+        apart: Apart = request.getfixturevalue("apart")
+        apart.worker.answering = apart.worker.allow
+        until(lambda: apart.upload("afterwards").status in (200, 201))
+
+
+# What a worker may do wrong: it answers late, in part, or something else than a worker does.
+
+
+def half_a_head(_worker: FakeWorker, asked: Asked) -> None:
+    asked.send(b"HTTP/1.1 200 OK\r\nContent-Le")
+    asked.reset()
+
+
+def half_a_body(worker: FakeWorker, asked: Asked) -> None:
+    body = allowing(asked)
+    asked.send(head(len(body), signed(worker.key, asked.id, body)) + body[:20])
+    asked.reset()
+
+
+def hanging_up(_worker: FakeWorker, asked: Asked) -> None:
+    asked.reset()
+
+
+def a_web_page(_worker: FakeWorker, asked: Asked) -> None:
+    page = b"<html>It works!</html>"
+    asked.send(head(len(page), {"Content-Type": "text/html"}) + page)
+
+
+def an_empty_object(_worker: FakeWorker, asked: Asked) -> None:
+    asked.send(head(2, {"Content-Type": "application/json"}) + b"{}")
+
+
+def a_signed_empty_object(worker: FakeWorker, asked: Asked) -> None:
+    worker.say(asked, b"{}")
+
+
+def no_outcome(worker: FakeWorker, asked: Asked) -> None:
+    worker.say(asked, report(None))
+
+
+def a_code_that_is_text(worker: FakeWorker, asked: Asked) -> None:
+    worker.say(asked, allowing(asked, code="200"))
+
+
+def a_code_that_is_true(worker: FakeWorker, asked: Asked) -> None:
+    worker.say(asked, allowing(asked, code=True))
+
+
+def a_yes_without_a_signature(_worker: FakeWorker, asked: Asked) -> None:
+    body = allowing(asked)
+    asked.send(head(len(body), {"webhook-id": asked.id}) + body)
+
+
+def a_yes_signed_with_another_secret(_worker: FakeWorker, asked: Asked) -> None:
+    body = allowing(asked)
+    asked.send(head(len(body), signed(bytes(32), asked.id, body)) + body)
+
+
+def a_yes_to_another_question(worker: FakeWorker, asked: Asked) -> None:
+    body = allowing(asked)
+    another = "01890000-0000-7000-8000-000000000000"
+    asked.send(head(len(body), signed(worker.key, another, body)) + body)
+
+
+def a_yes_of_ten_minutes_ago(worker: FakeWorker, asked: Asked) -> None:
+    body = allowing(asked)
+    then = datetime.now(UTC) - timedelta(minutes=10)
+    asked.send(head(len(body), signed(worker.key, asked.id, body, then)) + body)
+
+
+def a_yes_with_a_byte_changed(worker: FakeWorker, asked: Asked) -> None:
+    body = allowing(asked, code=403)
+    headers = signed(worker.key, asked.id, body)
+    asked.send(head(len(body), headers) + body.replace(b"403", b"200"))
+
+
+def ten_megabytes(worker: FakeWorker, asked: Asked) -> None:
+    worker.say(asked, allowing(asked, output="x" * (10 << 20)))
+
+
+def no_length(worker: FakeWorker, asked: Asked) -> None:
+    body = allowing(asked)
+    fields = signed(worker.key, asked.id, body)
+    lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in fields.items())]
+    asked.send("\r\n".join([*lines, "", ""]).encode() + body)
+    asked.connection.close()
+
+
+def an_error(_worker: FakeWorker, asked: Asked) -> None:
+    asked.send(head(0, {}, "500 Internal Server Error"))
+
+
+BROKEN_OFF = [half_a_head, half_a_body, hanging_up]
+NO_WORKER_OF_OURS = [
+    a_web_page,
+    an_empty_object,
+    a_signed_empty_object,
+    no_outcome,
+    a_code_that_is_text,
+    a_code_that_is_true,
+    a_yes_without_a_signature,
+    a_yes_signed_with_another_secret,
+    a_yes_to_another_question,
+    a_yes_of_ten_minutes_ago,
+    a_yes_with_a_byte_changed,
+    ten_megabytes,
+    no_length,
+    an_error,
+]
+
+
+def refused(apart: Apart, answering: Callable[[FakeWorker, Asked], None], status: int) -> None:
+    """Upload while the worker answers so: a problem, and no trace."""
+    before = apart.installation.stored()
+    apart.worker.answering = lambda asked: answering(apart.worker, asked)
+
+    answer = apart.upload(answering.__name__)
+
+    assert answer.status == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json["request_id"]
+    assert apart.installation.stored() == before
+
+
+@pytest.mark.parametrize("answering", BROKEN_OFF)
+def test_an_answer_that_breaks_off_is_no_yes(
+    apart: Apart, answering: Callable[[FakeWorker, Asked], None]
+) -> None:
+    refused(apart, answering, 503)
+
+
+@pytest.mark.parametrize("answering", NO_WORKER_OF_OURS)
+def test_an_answer_that_cannot_be_trusted_is_no_yes(
+    apart: Apart, answering: Callable[[FakeWorker, Asked], None]
+) -> None:
+    refused(apart, answering, 502)
+
+
+def test_an_answer_that_was_recorded_is_good_for_one_question(apart: Apart) -> None:
+    recorded: list[bytes] = []
+
+    def record(asked: Asked) -> None:
+        body = allowing(asked)
+        recorded.append(head(len(body), signed(apart.worker.key, asked.id, body)) + body)
+        asked.send(recorded[0])
+
+    apart.worker.answering = record
+    assert apart.upload("recorded").status == 201
+
+    apart.worker.answering = lambda asked: asked.send(recorded[0])
+    assert apart.upload("replayed").status == 502
+
+
+def test_a_redirection_is_not_followed(apart: Apart) -> None:
+    elsewhere = FakeWorker(free_port(), (apart.installation.data / "event.key").read_text())
+    place = f"http://127.0.0.1:{elsewhere._listener.getsockname()[1]}/events/ask"
+
+    def redirect(_worker: FakeWorker, asked: Asked) -> None:
+        asked.send(head(0, {"Location": place}, "301 Moved Permanently"))
+
+    try:
+        refused(apart, redirect, 502)
+        assert elsewhere.asked == 0
+    finally:
+        elsewhere.end()
+
+
+def test_a_yes_of_no_handler_leaves_it_to_the_default_authorization(apart: Apart) -> None:
+    before = apart.installation.stored()
+    # As after the last handler was taken away: asked, and nobody there who could say no.
+    apart.worker.answering = lambda asked: apart.worker.say(asked, allowing(asked, handlers=[]))
+
+    assert apart.upload("nobody").status == 401
+    assert apart.installation.stored() == before
+    token = apart.installation.token
+    answer = apart.installation.upload(apart.file, "/upload/somebody", token=token)
+    assert answer.status == 201
+
+
+def test_a_worker_that_never_answers_is_left_alone_after_some_tries(apart: Apart) -> None:
+    before = apart.installation.stored()
+    apart.worker.answering = lambda _asked: apart.worker.wait_for_end(TIMEOUT + 1)
+    asked = apart.worker.asked
+
+    with ThreadPoolExecutor(FAILURES) as pool:
+        names = [f"silence-{number}" for number in range(FAILURES)]
+        waited = list(pool.map(apart.timed_upload, names))
+    at_once = [apart.timed_upload("left-alone") for _ in range(3)]
+
+    assert {status for status, _ in waited + at_once} == {503}
+    assert all(TIMEOUT <= took < TIMEOUT + AT_ONCE for _, took in waited), waited
+    assert all(took < AT_ONCE for _, took in at_once), at_once
+    assert apart.worker.asked == asked + FAILURES
+    assert apart.installation.stored() == before
+
+
+def test_one_upload_alone_tries_a_worker_that_was_left_alone(apart: Apart) -> None:
+    apart.worker.answering = lambda asked: asked.reset()
+    assert {apart.upload("reset").status for _ in range(FAILURES)} == {503}
+    apart.worker.answering = lambda _asked: apart.worker.wait_for_end(TIMEOUT + 1)
+    asked = apart.worker.asked
+    time.sleep(PAUSE)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(apart.timed_upload, ["a", "b", "c", "d"]))
+
+    assert {status for status, _ in answers} == {503}
+    assert apart.worker.asked == asked + 1
+    assert sorted(took < AT_ONCE for _, took in answers) == [False, True, True, True]
+
+
+def test_other_requests_do_not_wait_for_a_silent_worker(apart: Apart) -> None:
+    apart.worker.answering = lambda _asked: apart.worker.wait_for_end(TIMEOUT + 1)
+    uploads = [
+        threading.Thread(target=apart.upload, args=(f"waiting-{number}",))
+        for number in range(FAILURES)
+    ]
+    for upload in uploads:
+        upload.start()
+
+    slowest = 0.0
+    while any(upload.is_alive() for upload in uploads):
+        start = time.monotonic()
+        assert apart.installation.live
+        slowest = max(slowest, time.monotonic() - start)
+
+    assert slowest < AT_ONCE
+
+
+# More than one worker.
+
+
+class Pair:
+    """An APIGW, a real worker with a gate, and a place for another one."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+        installation.plugin("gate.yml", GATE)
+        self.port = free_port()
+        ports = (self.port, installation.lambda_port)
+        endpoints = ",".join(f"http://127.0.0.1:{port}" for port in ports)
+        installation.start("apigw", f"--lambda_endpoints={endpoints}")
+        installation.start("lambda")
+        until(lambda: installation.ready, report=lambda: installation.log)
+        self.file = installation.file("f", b"content")
+
+    def start_other(self, output: Path) -> Running:
+        """Start a worker in the other place and wait until APIGW knows it."""
+        flags = (f"--base_dir={self.installation.base}", f"--lambda_port={self.port}")
+        other = Running(
+            [*QMONUS_LITE, "lambda", *flags],
+            cwd=self.installation.base,
+            environ=self.installation.environ,
+            output=output,
+        )
+        up = f"worker http://127.0.0.1:{self.port} answers"
+        until(lambda: up in self.installation.log, report=lambda: other.stderr)
+        return other
+
+    def uploads(self, count: int) -> list[int]:
+        """Status of so many uploads, one after the other."""
+        paths = [f"/upload/{number}" for number in range(count)]
+        return [self.installation.upload(self.file, path).status for path in paths]
+
+
+@pytest.fixture
+def pair(installation: Installation) -> Pair:
+    return Pair(installation)
+
+
+def test_a_worker_that_never_came_does_not_matter_beside_another(pair: Pair) -> None:
+    assert pair.uploads(6) == [201] * 6
+
+
+def test_a_worker_that_is_killed_does_not_matter_beside_another(pair: Pair, tmp_path: Path) -> None:
+    other = pair.start_other(tmp_path / "other")
+    before = pair.uploads(4)
+    assert other.stderr.count("/events/ask 200") == 2
+    other.kill()
+
+    after = pair.uploads(6)
+
+    assert (before, after) == ([201] * 4, [200] * 4 + [201] * 2)
+
+
+def test_the_next_worker_is_asked_when_one_takes_no_connection(pair: Pair) -> None:
+    key = (pair.installation.data / "event.key").read_text()
+    fake = FakeWorker(pair.port, key)
+    try:
+        up = f"worker http://127.0.0.1:{pair.port} answers"
+        until(lambda: up in pair.installation.log)
+        # What it says of itself still stands; a question cannot be put to it.
+        fake.stop_listening()
+
+        assert pair.uploads(6) == [201] * 6
+        assert fake.asked == 0
+        assert "worker_away" not in pair.installation.log
+    finally:
+        fake.end()

@@ -1,0 +1,13 @@
+"""Fixtures of the room."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.catalog.stage import Folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    (tmp_path / "plugins").mkdir()
+    return Folder(tmp_path / "plugins")

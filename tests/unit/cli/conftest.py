@@ -1,0 +1,61 @@
+"""Running commands in this process, in a launch directory of their own."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from qmonus_lite.cli.main import main
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Shell:
+    """A launch directory with a plugin folder, and the command line in it."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self.plugins = folder / "plugins"
+        self._capsys = capsys
+
+    @property
+    def state(self) -> Path:
+        return self.folder / ".qmonus-lite"
+
+    def put(self, name: str, text: str) -> Path:
+        place = self.plugins / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+        return place
+
+    def run(self, *words: str) -> Ended:
+        """Run one command line to its end."""
+        status = main(words)
+        said = self._capsys.readouterr()
+        return Ended(status, said.out, said.err)
+
+    def refused(self, *words: str) -> str:
+        """The one message of a command line that is refused."""
+        ended = self.run(*words)
+        assert (ended.status, ended.out) == (2, "")
+        assert ended.err.count("qmonus-lite: ") == 1
+        return ended.err.removeprefix("qmonus-lite: ").rstrip("\n")
+
+
+@pytest.fixture
+def shell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Shell:
+    for name in [name for name in os.environ if name.startswith("QMONUS_LITE_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "plugins").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return Shell(tmp_path, capsys)

@@ -1,0 +1,65 @@
+"""The command line as a whole: finding a command, and saying what was refused."""
+
+import pytest
+
+from qmonus_lite import __version__
+from qmonus_lite.cli.main import COMMANDS
+from qmonus_lite.settings import NAMES
+from tests.unit.cli.conftest import Shell
+
+
+def test_says_its_version(shell: Shell) -> None:
+    assert shell.run("--version").out == f"qmonus-lite {__version__}\n"
+
+
+@pytest.mark.parametrize("word", ["--help", "-h", "help"])
+def test_shows_all_commands(shell: Shell, word: str) -> None:
+    ended = shell.run(word)
+
+    assert ended.status == 0
+    assert all(f"\n  {name}" in ended.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_explains_its_flags(shell: Shell, name: str) -> None:
+    ended = shell.run(name, "--help")
+    taken = COMMANDS[name].flags
+    names = NAMES if taken is None else taken
+
+    assert ended.status == 0
+    assert COMMANDS[name].summary in ended.out
+    assert all(f"  --{flag}=" in ended.out and f"example: --{flag}=" in ended.out for flag in names)
+    assert all(flag in ended.out for flag in COMMANDS[name].own_flags)
+
+
+def test_help_shows_defaults_as_one_would_type_them(shell: Shell) -> None:
+    page = shell.run("up", "--help").out
+
+    for line in ("--port=9099", "--plugins_base_dirs=plugins", "--lambda_sync_timeout=5", "--data_dir="):
+        assert f"  {line}\n" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("upp",), "no command 'upp'; there are: up, apigw, lambda, check"),
+        (("check", "--prot=1"), "--prot: no such setting; did you mean --port?"),
+        (("check", "--port=1"), "--port: check has no use for it; see qmonus-lite check --help"),
+        (("up", "--roles=x"), "--roles: no such setting"),
+        (("--prot=1",), "--prot: no such setting; did you mean --port?"),
+        (("up", "more"), "unexpected 'more'; flags look like --name=value"),
+        (("--port=0",), "--port=0: expected a port, 1 to 65535"),
+        (("lambda", "--lambda_port=x"), "--lambda_port=x: expected a port"),
+    ],
+)
+def test_refuses_in_one_line(shell: Shell, words: tuple[str, ...], message: str) -> None:
+    said = shell.refused(*words)
+
+    assert said.startswith(message)
+    assert "\n" not in said
+
+
+def test_takes_dashes_for_the_flags_of_a_command(shell: Shell) -> None:
+    (shell.folder / "more").mkdir()
+
+    assert shell.run("check", "--plugins-base-dirs=more").status == 0

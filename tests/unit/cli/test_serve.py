@@ -1,0 +1,58 @@
+"""`up`, `apigw`, `lambda`: what they do before they serve."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from qmonus_lite.cli import serve
+from qmonus_lite.cli.arguments import parse
+from qmonus_lite.settings import Settings
+from tests.unit.cli.conftest import Shell
+
+
+def test_makes_the_plugin_folder_that_nobody_named(tmp_path: Path) -> None:
+    serve.make_default_folder(Settings(base_dir=tmp_path))
+    serve.make_default_folder(Settings(base_dir=tmp_path))
+
+    assert os.listdir(tmp_path) == ["plugins"]
+
+
+def test_makes_no_folder_that_was_named_and_none_in_no_directory(tmp_path: Path) -> None:
+    serve.make_default_folder(Settings(base_dir=tmp_path, plugins_base_dirs=("more",)))
+    serve.make_default_folder(Settings(base_dir=tmp_path / "missing"))
+
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_child_gets_our_flags_and_its_own_in_their_place() -> None:
+    arguments = parse(["--lambda-port=65533", "--port=1", "--lambda_processes=3"])
+    child = serve._child("w", "lambda", arguments, "--lambda_port=65535", "--lambda_processes=1")
+
+    assert child.argv[2:] == (
+        "qmonus_lite",
+        "lambda",
+        "--port=1",
+        "--lambda_port=65535",
+        "--lambda_processes=1",
+    )
+    assert parse(child.argv[4:]).settings({}).lambda_port == 65535
+
+
+@pytest.mark.parametrize("command", ["up", "apigw"])
+def test_refuses_a_launch_directory_that_is_not_there(shell: Shell, command: str) -> None:
+    if command == "apigw":
+        said = shell.refused(command, "--base_dir=missing")
+
+        assert said.startswith(f"--base_dir={shell.folder}/missing: no such directory")
+
+
+def test_goes_on_when_nobody_hears_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as gone:
+        monkeypatch.setattr("sys.stdout", gone)
+        serve._say("ready")
+        monkeypatch.undo()
+        gone.detach().detach()  # type: ignore[union-attr]
+    os.close(writing)

@@ -84,7 +84,7 @@ def qmonus_lite(
     folder: Path, *flags: str, plugins: Mapping[str, str] | None = None, name: str = "qmonus_lite"
 ) -> Iterator[Server]:
     """Our own `up`, with these plugins."""
-    (folder / "plugins").mkdir(parents=True)
+    (folder / "plugins").mkdir(parents=True, exist_ok=True)
     for file, text in (plugins or {}).items():
         (folder / "plugins" / file).write_text(text)
     port = free_port()

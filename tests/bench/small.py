@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import load
+from tests.bench import load, peers
 from tests.bench.server import AFTER, GATE, Server, qmonus_lite
 
 
@@ -25,27 +25,53 @@ class Row:
     failed: int
 
 
-def synchronous(folder: Path) -> AbstractContextManager[Server]:
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is measured."""
+
+    name: str
+    start: Callable[[Path], AbstractContextManager[Server]]
+    size: int
+    connections: tuple[int, ...]
+    in_memory: bool = False
+
+
+def works() -> Iterator[Work]:
+    """The benches of small uploads."""
+    full = "event before and after, full durability"
+    yield Work(name=f"16 KiB, {full}", start=_asked, size=16 << 10, connections=(1, 64))
+    yield Work(name=f"4 KiB, {full}", start=_asked, size=4 << 10, connections=(64,))
+    yield Work(name="16 KiB, full durability", start=_plain, size=16 << 10, connections=(1,))
+    for start in (_unsafe, peers.wsgidav, peers.copyparty, peers.nginx):
+        yield Work(
+            name="4 KiB, page cache only", start=start, size=4096, connections=(16,), in_memory=True
+        )
+
+
+def _asked(folder: Path) -> AbstractContextManager[Server]:
     """A question before, durable, and an event after every upload."""
     return qmonus_lite(folder, plugins={"gate.yml": GATE, "after.yml": AFTER})
 
 
-def measure(
-    folder: Path,
-    start: Callable[[Path], AbstractContextManager[Server]],
-    *,
-    work: str,
-    size: int,
-    rounds: int,
-    seconds: float,
-) -> Iterator[Row]:
-    """Rows for 1 and 64 connections, each from some rounds on one running server."""
-    with start(folder) as server:
-        load.many(server.url + "warm-", connections=8, seconds=2, size=size, token=server.token)
-        for connections in (1, 64):
-            yield _row(
-                server, work, connections, _rounds(server, connections, size, rounds, seconds)
-            )
+def _plain(folder: Path) -> AbstractContextManager[Server]:
+    """Default authorization, durable."""
+    return qmonus_lite(folder, name="qmonus_lite without plugins")
+
+
+def _unsafe(folder: Path) -> AbstractContextManager[Server]:
+    """Default authorization, nothing on stable storage."""
+    return qmonus_lite(folder, "--upload_durability=none", "--min_free_bytes=0")
+
+
+def measure(folder: Path, work: Work, *, rounds: int, seconds: float) -> Iterator[Row]:
+    """A row for each number of connections, each from some rounds on one running server."""
+    folder.mkdir()
+    with work.start(folder) as server:
+        warm = server.url + "warm-"
+        load.many(warm, connections=8, seconds=2, size=work.size, token=server.token)
+        for connections in work.connections:
+            found = _rounds(server, connections, work.size, rounds, seconds)
+            yield _row(server, work.name, connections, found)
 
 
 def _rounds(

@@ -108,11 +108,30 @@ def test_neither_log_nor_output_has_the_token_in_clear(installation: Installatio
     assert installation.data.stat().st_mode & 0o777 == 0o700
 
 
+OPEN_ROUTE = """\
+- authorities: [localhost]
+  proxy:
+    path: /hello
+  request_forbidden_process: |-
+    return "hello"
+"""
+ASKS_ITS_OWN_GATEWAY = """\
+name: asks
+event: APIGW.OnFileUploaded
+script: |-
+  async def asks(event, handle):
+      answer = await callout(endpoint=f"{event['address']}:{event['port']}", path="/hello")
+      logger.info("own gateway answered %d", answer.code)
+"""
+
+
 def test_serves_with_a_certificate(tmp_path: Path) -> None:
     installation = Installation(tmp_path / "tls", scheme="https")
     certificate, key = make_certificate(tmp_path)
     installation.record(UPLOADED)
     try:
+        installation.plugin("open.yml", OPEN_ROUTE)
+        installation.plugin("asks.yml", ASKS_ITS_OWN_GATEWAY)
         installation.up(f"--certfile={certificate}", f"--keyfile={key}")
         file = installation.file("f", b"content")
 
@@ -122,6 +141,7 @@ def test_serves_with_a_certificate(tmp_path: Path) -> None:
 
         assert answer.status == 201
         assert installation.recorded(UPLOADED, "/upload/f")["bytes"] == 7
+        until(lambda: "own gateway answered 200" in installation.log)
     finally:
         installation.end()
 

@@ -26,6 +26,8 @@ class Gateways:
     scheme: Callable[[str], str | None]
     #: Headers that let a request in, for (host:port, method, path).
     credential: Callable[[str, str, str], Mapping[str, str]]
+    #: Certificates that our own APIGWs are trusted by, or None for those of the system.
+    certfile: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,7 @@ class Callout:
         scenario_resume_index, scenario_iteration, lambda_termination, via_apigw.
         """
         target = self._target(url, endpoint, path, auto_url_encode)
+        trusted = ca_certs or (self._gateways.certfile if self._is_ours(target) else None)
         payload, kind = _payload(body)
         sent = _headers(headers, kind, static_route, authentication)
         message = Message(
@@ -94,7 +97,7 @@ class Callout:
             body=payload,
             connect_timeout=connect_timeout or self._timeouts.connect,
             request_timeout=request_timeout or self._timeouts.request,
-            tls=_tls(validate_cert, ca_certs, client_cert, client_key),
+            tls=_tls(validate_cert, trusted, client_cert, client_key),
         )
         await asyncio.sleep(delay)
         response = await self._outgoing.send(message)
@@ -117,12 +120,18 @@ class Callout:
 
     def _pass(self, url: URL, method: str, headers: Mapping[str, str]) -> dict[str, str]:
         """The credential for one of our own APIGWs, unless the script brought one; else nothing."""
-        place = f"{url.host_subcomponent}:{url.port}"
         brought = {name.lower() for name in headers} & {"x-auth-token", "authorization"}
-        if brought or self._gateways.scheme(place) != url.scheme:
+        if brought or not self._is_ours(url):
             return {}
         # The path as the client will send it: spaces and the like percent-encoded.
-        return dict(self._gateways.credential(place, method, url.raw_path))
+        return dict(self._gateways.credential(_place(url), method, url.raw_path))
+
+    def _is_ours(self, url: URL) -> bool:
+        return self._gateways.scheme(_place(url)) == url.scheme
+
+
+def _place(url: URL) -> str:
+    return f"{url.host_subcomponent}:{url.port}"
 
 
 def _parsed(text: str) -> URL:

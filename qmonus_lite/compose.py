@@ -43,7 +43,7 @@ from qmonus_lite.scripting.builtins.callout import Callout, Gateways, Timeouts
 from qmonus_lite.scripting.builtins.names import granted
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.context import Surroundings
-from qmonus_lite.scripting.lanes import Lanes
+from qmonus_lite.scripting.lanes import GRACE, Lanes
 from qmonus_lite.scripting.options import Options
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.settings import Settings, upload_template
@@ -58,6 +58,8 @@ from qmonus_lite.worker.server import WorkerServer
 
 #: Scripts that may hold a thread each; more than so many share.
 MOST_LANES = 32
+#: Seconds that a script of a route may take, unless the route says otherwise.
+ROUTE_TIMEOUT = 60.0
 #: Threads for the disk; most of them wait for the group commit of the outbox.
 DISK_THREADS = 32
 #: The environment's place for the secret that APIGW and workers share.
@@ -127,8 +129,8 @@ def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServ
         signer=shared.signer,
         passes=shared.passes,
         opener=shared.opener,
-        asked=Runner(lanes=asked),
-        delivered=Runner(lanes=delivered),
+        asked=Runner(lanes=asked, limit=_answerable(settings.lambda_sync_timeout)),
+        delivered=Runner(lanes=delivered, limit=_answerable(settings.lambda_event_timeout)),
         inbox=Inbox(shared.data_dir.path / "inbox.sqlite3", shared.clock),
     )
     return WorkerServer(
@@ -231,7 +233,7 @@ class _Apigw:
                 runner=Runner(lanes=self._lanes),
                 backends=self._backends,
                 surroundings=self._surroundings,
-                script_timeout=None,
+                script_timeout=ROUTE_TIMEOUT,
             ),
             live=self._shared.live,
             operations=Operations(
@@ -291,6 +293,8 @@ class _Apigw:
         return with_local_admin(directory) if self._has_admin else directory
 
     def _unready(self) -> str | None:
+        if not self._dispatcher.alive:
+            return "events are no longer delivered; restart this APIGW"
         if self._ground.disk.unfit:
             return "the disk failed several times within a minute"
         return None if self._roster.ready else "no Lambda worker answers"
@@ -301,9 +305,17 @@ class _Apigw:
         return describe(self._shared.live.catalog.routes, upload, __version__)
 
 
+def _answerable(exchange: float) -> float:
+    """Seconds for a handler, such that APIGW hears of its end before it breaks off the exchange."""
+    return max(0.9 * exchange - GRACE, exchange / 2)
+
+
 def _callout(settings: Settings, outgoing: Outgoing, passes: Passes) -> Callout:
     gateways = Gateways(
-        default=lambda: settings.advertised, scheme=passes.scheme, credential=passes.issue
+        default=lambda: settings.advertised,
+        scheme=passes.scheme,
+        credential=passes.issue,
+        certfile=str(settings.certfile) if settings.certfile else None,
     )
     timeouts = Timeouts(
         connect=settings.callout_connect_timeout, request=settings.callout_request_timeout

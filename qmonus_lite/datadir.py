@@ -66,9 +66,11 @@ class DataDir:
         _sync(self.path)
 
     def write_private(self, name: str, text: str) -> Path:
-        """Put a file of mode 0600 in place, whole; gives its path."""
+        """Put a file of mode 0600 in place, whole; gives its path. For the holder of the lock."""
         place = self.path / name
-        draft = self.path / f".{name}.{secrets.token_hex(8)}"
+        # Always the same one, so that what a kill leaves behind is gone with the next writing.
+        draft = self.path / f".{name}.draft"
+        draft.unlink(missing_ok=True)
         draft.touch(mode=0o600)
         draft.write_text(text)
         draft.replace(place)

@@ -7,9 +7,11 @@
         BadPlace                 a directory, file, key or port that cannot be used
       Problem                    a request does not go on; carries its HTTP status
         BadRequest 400, Unauthorized 401, Forbidden 403, NotFound 404, MethodNotAllowed 405,
-        Conflict 409, LengthRequired 411, PreconditionFailed 412, TooLarge 413,
-        Unprocessable 422, InternalFault 500, BadGateway 502, Unavailable 503,
-        GatewayTimeout 504, InsufficientStorage 507
+        RequestTimeout 408, Conflict 409, LengthRequired 411, PreconditionFailed 412,
+        TooLarge 413, TargetTooLong 414, UnsupportedMedia 415, ExpectationFailed 417,
+        Unprocessable 422, TooManyRequests 429, HeadTooLarge 431, InternalFault 500,
+        NotImplementedHere 501, BadGateway 502, Unavailable 503, GatewayTimeout 504,
+        VersionUnknown 505, InsufficientStorage 507
       Terminated                 a plugin ended the request with an answer of its own
 
 `Problem.detail` reaches the client: it never holds a secret or the text of an unknown exception.
@@ -110,6 +112,12 @@ class MethodNotAllowed(Problem):
         )
 
 
+class RequestTimeout(Problem):
+    """A body that stopped coming, or that trickles."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+
+
 class Conflict(Problem):
     """What is on disk does not allow it (a directory in the file's place, for example)."""
 
@@ -134,14 +142,53 @@ class TooLarge(Problem):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
+class TargetTooLong(Problem):
+    """A request line above the limit."""
+
+    status = HTTPStatus.REQUEST_URI_TOO_LONG
+
+
+class UnsupportedMedia(Problem):
+    """A body of another kind than the route takes."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class ExpectationFailed(Problem):
+    """An `Expect` that is not `100-continue`."""
+
+    status = HTTPStatus.EXPECTATION_FAILED
+
+
 class Unprocessable(Problem):
     """A body that is not what its digest says."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
+class TooManyRequests(Problem):
+    """Too many failures of one client; `Retry-After` says when to try again, in seconds."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+class HeadTooLarge(Problem):
+    """More header fields, or larger ones, than a request may have."""
+
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+
+
 class InternalFault(Problem):
     """Our fault; the log has the reason under the request id."""
+
+
+class NotImplementedHere(Problem):
+    """A transfer coding other than chunked."""
+
+    status = HTTPStatus.NOT_IMPLEMENTED
 
 
 class BadGateway(Problem):
@@ -163,6 +210,12 @@ class GatewayTimeout(Problem):
     """A backend or script took longer than it may."""
 
     status = HTTPStatus.GATEWAY_TIMEOUT
+
+
+class VersionUnknown(Problem):
+    """A version of HTTP other than 1.0 and 1.1."""
+
+    status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
 
 
 class InsufficientStorage(Problem):

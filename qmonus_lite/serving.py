@@ -12,9 +12,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
-from tornado.web import Application
 
 from qmonus_lite import lifeline
 from qmonus_lite.errors import BadPlace
@@ -26,8 +24,6 @@ CHUNK = 64 << 10
 #: Seconds for which the thread of a busy script may keep the interpreter to itself. The loop pays
 #: them at every turn: with Python's 5 ms, a script that computes made requests wait for 0.2 s.
 SWITCH = 0.0005
-#: Bytes of a body where no handler raised the limit.
-MOST_BODY = 1 << 20
 
 
 def bind(address: str, port: int, *, flag: str) -> list[socket.socket]:
@@ -53,19 +49,6 @@ def tls_context(certfile: Path | None, keyfile: Path | None) -> ssl.SSLContext |
     except (OSError, ssl.SSLError) as error:
         raise BadPlace(f"--certfile={certfile} --keyfile={keyfile}: not usable: {error}") from None
     return context
-
-
-def make_server(application: Application, *, tls: ssl.SSLContext | None, body: int) -> HTTPServer:
-    """A server whose handlers take bodies of `body` bytes unless they raise the limit."""
-    return HTTPServer(
-        application,
-        ssl_options=tls,
-        chunk_size=CHUNK,
-        max_body_size=body,
-        idle_connection_timeout=60,
-        # A header block above this is closed without an answer.
-        max_header_size=64 << 10,
-    )
 
 
 def put_requests_first() -> None:

@@ -1,5 +1,6 @@
 """Readers of single setting values: text in, a checked value out, or a ValueError that says why."""
 
+import ipaddress
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,25 @@ def timezone(value: str) -> str:
     return value
 
 
+def switch(value: str) -> bool:
+    """Yes or no."""
+    if value.lower() not in {"true", "yes", "on", "1", "false", "no", "off", "0"}:
+        raise ValueError("expected true or false")
+    return value.lower() in {"true", "yes", "on", "1"}
+
+
+def networks(value: str) -> tuple[str, ...]:
+    """A comma list of IP addresses or networks."""
+    for name in names(value):
+        try:
+            ipaddress.ip_network(name)
+        except ValueError as error:
+            raise ValueError(
+                f"expected addresses or networks, as in 10.1.0.0/16: {error}"
+            ) from None
+    return names(value)
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """A reader for one of a few words."""
 
@@ -108,3 +128,18 @@ def upload_template(value: str) -> str:
     if reaches_ours:
         raise ValueError("would take paths under /-/, which are APIGW's own; begin it with a word")
     return value
+
+
+def is_loopback(address: str) -> bool:
+    """Whether nobody on another machine reaches this address."""
+    try:
+        return ipaddress.ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        # A name may stand for any address, but for this one.
+        return address.lower() == "localhost"
+
+
+def url_host(address: str) -> str:
+    """Lower case, as URL parsers give it, and an IPv6 address in brackets."""
+    host = address.lower().strip("[]")
+    return f"[{host}]" if ":" in host else host

@@ -110,6 +110,31 @@ class Settings:
         example="--min_free_bytes=512MiB",
         reader=read.size,
     )
+    max_connections: int = flag(
+        2000,
+        "connections to APIGW at once, 503 above",
+        example="--max_connections=500",
+        reader=read.count,
+    )
+    max_uploads: int = flag(
+        256,
+        "uploads at once, 503 above",
+        example="--max_uploads=64",
+        reader=read.count,
+    )
+    body_stall_timeout: float = flag(
+        30.0,
+        "seconds that a body may be silent, 408 after",
+        example="--body_stall_timeout=10",
+        reader=read.seconds,
+    )
+    min_body_rate: int = flag(
+        1024,
+        "bytes per second that a body has to come with, on the average, after its first minute; 0"
+        " for any",
+        example="--min_body_rate=64KiB",
+        reader=read.size,
+    )
     lambda_sync_timeout: float = flag(
         5.0,
         "seconds for APIGW.OnFileUploading, the whole exchange",
@@ -170,6 +195,18 @@ class Settings:
         example="--keyfile=/etc/ssl/host.key",
         reader=read.path,
     )
+    behind_proxy: bool = flag(
+        False,
+        "a proxy before APIGW ends TLS, so that it may listen beyond loopback without",
+        example="--behind_proxy=true",
+        reader=read.switch,
+    )
+    trusted_proxies: tuple[str, ...] = flag(
+        (),
+        "comma list of addresses or networks whose X-Forwarded-For and -Proto are believed",
+        example="--trusted_proxies=10.0.0.2,10.1.0.0/16",
+        reader=read.networks,
+    )
     log_format: str = flag(
         "console",
         "console for people, json for machines",
@@ -207,7 +244,7 @@ class Settings:
     @property
     def advertised_host(self) -> str:
         """The host under which others reach this APIGW, as URLs have it."""
-        return _url_host(self.advertise_address or self.address)
+        return read.url_host(self.advertise_address or self.address)
 
     @property
     def advertised(self) -> str:
@@ -224,11 +261,15 @@ class Settings:
         """Where events go."""
         started = range(self.lambda_port, self.lambda_port + self.lambda_processes)
         return self.lambda_endpoints or tuple(
-            f"http://{_url_host(self.lambda_address)}:{port}" for port in started
+            f"http://{read.url_host(self.lambda_address)}:{port}" for port in started
         )
 
 
 NAMES = tuple(entry.name for entry in dataclasses.fields(Settings))
+#: Flags that say something without a value.
+SWITCHES = frozenset(
+    entry.name for entry in dataclasses.fields(Settings) if isinstance(entry.default, bool)
+)
 
 
 def resolve(
@@ -279,12 +320,6 @@ def _as_text(value: object, where: str) -> str:
     return ",".join(map(str, parts))
 
 
-def _url_host(address: str) -> str:
-    """Lower case, as URL parsers give it, and an IPv6 address in brackets."""
-    host = address.lower().strip("[]")
-    return f"[{host}]" if ":" in host else host
-
-
 def _check_together(settings: Settings) -> None:
     if (settings.certfile is None) != (settings.keyfile is None):
         raise BadSetting("--certfile and --keyfile go together: give both or none")
@@ -294,6 +329,12 @@ def _check_together(settings: Settings) -> None:
         raise BadSetting(
             f"--address={settings.address} listens on every interface, and events need one address"
             " to carry: give it as --advertise_address=HOST"
+        )
+    if not (settings.certfile or settings.behind_proxy or read.is_loopback(settings.address)):
+        raise BadSetting(
+            f"--address={settings.address} is open to others, and tokens and files would cross the"
+            " network in clear: give --certfile and --keyfile, or --behind_proxy if a proxy before"
+            " this APIGW ends TLS"
         )
 
 

@@ -9,6 +9,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from hypothesis import settings
+
+# No deadline for one example: the machine may be busy with something else.
+settings.register_profile("qmonus_lite", deadline=None, max_examples=50)
+settings.load_profile("qmonus_lite")
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from tornado.httputil import HTTPServerRequest
 from tornado.routing import Rule
 from tornado.web import Application
 
-from qmonus_lite.apigw.door import log_request
+from qmonus_lite.apigw import framing
+from qmonus_lite.apigw.access import log_request
 from qmonus_lite.apigw.events import EventDoor, EventsDoor, Outgoings, ReplayDoor
+from qmonus_lite.apigw.limits import Limits
 from qmonus_lite.apigw.operators import (
     LiveDoor,
     LogonDoor,
@@ -38,12 +41,22 @@ class Stories:
     background: Callable[[Coroutine[Any, Any, None]], None]
 
 
-def make_app(stories: Stories) -> Application:
+class Apigw(Application):
+    """Tornado's application, which looks for a path also where a proxy names the host with it."""
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        """The door of a request."""
+        request.uri = framing.origin_form(request.uri or "", request.host)
+        request.path = request.uri.partition("?")[0]
+        return super().find_handler(request, **kwargs)
+
+
+def make_app(stories: Stories, limits: Limits) -> Application:
     """The Tornado application of APIGW."""
     ours = {"operations": stories.operations}
     outbox = {"outgoings": stories.outgoings}
     routed = {"routing": stories.routing, "live": stories.live}
-    return Application(
+    return Apigw(
         [
             (r"/-/live", LiveDoor, ours),
             (r"/-/ready", ReadyDoor, ours),
@@ -62,4 +75,7 @@ def make_app(stories: Stories) -> Application:
         # Requests under way, for the stop to wait for.
         active=set(),
         draining=False,
+        #: Uploads among them.
+        uploading=set(),
+        limits=limits,
     )

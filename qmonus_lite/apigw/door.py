@@ -1,10 +1,12 @@
 """What every request to APIGW has: an id, a bounded body, one form of error, one log record.
 
 All doors stream (`stream_request_body`), so that a request is judged by its head before a byte of
-its body is kept. A refused client without `Expect` gets its answer first and is then read out for a
-bounded while: closing a connection with unread bytes makes its TCP drop the answer.
+its body is kept. A client that is refused before its body came gets its answer first and is then
+read out for a bounded while (`linger`).
 """
 
+import asyncio
+import functools
 import json
 import logging
 from http import HTTPStatus
@@ -13,10 +15,17 @@ from typing import Any
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
+from qmonus_lite.apigw import framing
+from qmonus_lite.apigw.answers import PROBLEM, as_given, problem, reason
+from qmonus_lite.apigw.framing import RequestHead
+from qmonus_lite.apigw.limits import Limits
+from qmonus_lite.apigw.linger import MOST_DRAINED, SECONDS, linger
+from qmonus_lite.apigw.timers import BodyWatch
 from qmonus_lite.errors import (
     InternalFault,
     LengthRequired,
     Problem,
+    RequestTimeout,
     Terminated,
     TooLarge,
     Unavailable,
@@ -27,9 +36,6 @@ from qmonus_lite.log import bound
 
 logger = logging.getLogger(__name__)
 
-PROBLEM = "application/problem+json"
-#: Bytes that are read from a refused client after its answer (nginx lingers likewise).
-MOST_DRAINED = 64 << 20
 #: Bytes of a body that is kept in memory.
 MOST_BODY = 1 << 20
 
@@ -40,6 +46,8 @@ class Door(RequestHandler):
 
     #: Methods that make no sense without a body; elsewhere (`curl -X POST`) none is an empty one.
     needing_body: tuple[str, ...] = ()
+    #: Bytes that a body may have; None where the door itself counts them.
+    most_body: int | None = MOST_BODY
     #: Set when the request was answered before its body came.
     refused = False
     #: Set when the request goes on to its end, whatever the client does.
@@ -50,44 +58,58 @@ class Door(RequestHandler):
         if not hasattr(self, "request_id"):
             self.request_id = new_id()
             self._body = bytearray()
-            self._drained = 0
+            self._came = self._drained = 0
+            self._watch: BodyWatch | None = None
         self.set_header("X-Request-Id", self.request_id)
         self.set_header("Server", "qmonus-lite")
 
     async def prepare(self) -> None:
         """Judge the head of the request; a refusal is answered here, without its body."""
-        if self.request.connection and self._connection_is_gone():
+        if self.stream.closed():
             # Tornado goes on with a pipelined request although the connection was closed.
             self.finish()
             return
         self.application.settings["active"].add(self)
         with bound(request_id=self.request_id):
             try:
-                self._check_drain()
-                self._check_framing()
+                self._check_head()
                 await self.judge()
             except (Problem, Terminated) as error:
-                await self.refuse(error)
+                await self._turn_away(error)
+            else:
+                self._await_body()
 
     async def judge(self) -> None:
         """Decide over the head; raises Problem or Terminated."""
 
+    def leave(self) -> None:
+        """This request no longer counts as under way; may be called again."""
+        if self._watch is not None:
+            self._watch.stop()
+        self.application.settings["active"].discard(self)
+
     def on_finish(self) -> None:
         """The request is over."""
-        self.application.settings["active"].discard(self)
+        self.leave()
 
     def on_connection_close(self) -> None:
         """The client left; work that goes on without it still counts as under way."""
+        super().on_connection_close()
         if not self.committed:
-            self.application.settings["active"].discard(self)
+            self.leave()
+        if not self._finished:
+            extra = {"action": "client_left", "request_id": self.request_id}
+            logger.info("%s: the client left", self.request.method, extra=extra)
 
     async def data_received(self, chunk: bytes) -> None:
         """Take bytes of the body, or throw them away after a refusal."""
         if self.refused:
             self._drained += len(chunk)
-            if self._drained > MOST_DRAINED and not self._finished:
-                self.finish()
+            if self._drained > MOST_DRAINED:
+                self._cut()
             return
+        if self._watch is not None:
+            self._watch.took(len(chunk))
         with bound(request_id=self.request_id):
             try:
                 await self.take(chunk)
@@ -98,6 +120,14 @@ class Door(RequestHandler):
                 # (https://github.com/tornadoweb/tornado/issues/1223).
                 logger.exception("body not taken", extra={"action": "body_failed"})
                 await self.refuse(_internal(error))
+        self._came += len(chunk)
+        if self._watch is not None and self._came != self.asked.length and not self.refused:
+            self._watch.wait()
+
+    def body_came(self) -> None:
+        """The body is whole, so the client is no longer waited for."""
+        if self._watch is not None:
+            self._watch.stop()
 
     async def take(self, chunk: bytes) -> None:
         """Keep bytes of the body; raises Problem."""
@@ -115,37 +145,109 @@ class Door(RequestHandler):
         """Headers of the request."""
         return Headers.combined(self.request.headers.get_all())
 
-    async def refuse(self, error: Problem | Terminated) -> None:
-        """Answer now; what the client still sends is thrown away."""
-        if self.refused or self._finished:
-            return
+    @functools.cached_property
+    def asked(self) -> RequestHead:
+        """The head as it came."""
+        request = self.request
+        return RequestHead(
+            method=request.method or "",
+            target=request.uri or "",
+            version=request.version,
+            fields=tuple(request.headers.get_all()),
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """What a request may take."""
+        limits: Limits = self.application.settings["limits"]
+        return limits
+
+    @property
+    def client(self) -> str:
+        """The address of the client, for logs and backends."""
+        forwarded = self.request.headers.get_list("X-Forwarded-For")
+        return self.limits.client(self.request.remote_ip or "", forwarded)
+
+    @property
+    def scheme(self) -> str:
+        """`http` or `https`, as the client asked."""
+        said = self.request.headers.get("X-Forwarded-Proto", "")
+        return self.limits.scheme(self.request.remote_ip or "", self.request.protocol, said)
+
+    @property
+    def stream(self) -> Any:
+        """The connection."""
+        return self.request.connection.stream  # type: ignore[union-attr]
+
+    async def _turn_away(self, error: Problem | Terminated) -> None:
+        """Answer in place of the body; no byte behind the head is looked at any more."""
         self.refused = True
+        self.leave()
         body = self._shape(error)
         self.set_header("Content-Length", str(len(body)))
-        # What is thrown away is bounded here, not by Tornado, which would close at once.
-        self.unbound_body()
-        if "Expect" in self.request.headers:
-            self.set_header("Connection", "close")
-            self.finish(body)
-            return
-        # Tornado goes on to the method of the door once the body is read: to this one instead.
-        setattr(self, (self.request.method or "").lower(), self._end)
         self.write(body)
-        if not self._body_follows():
-            # Nothing to throw away, so that the connection can stay: it ends with the method.
+        if not self.asked.body_follows:
+            # Nothing to throw away, so that the connection can stay: it ends with the method, to
+            # which Tornado goes on.
+            self._go_on_to(self._end)
             return
         self.set_header("Connection", "close")
         try:
             await self.flush()
         except StreamClosedError:
             logger.debug("client left", extra={"action": "client_left"})
+        await linger(self.stream)
+        self.finish()
+
+    async def refuse(self, error: Problem | Terminated) -> None:
+        """Answer in the middle of the body; what the client still sends is thrown away."""
+        if self.refused or self._finished:
+            return
+        self.refused = True
+        self.leave()
+        body = self._shape(error)
+        self.set_header("Content-Length", str(len(body)))
+        self.set_header("Connection", "close")
+        self._go_on_to(self._end)
+        self.write(body)
+        try:
+            await self.flush()
+        except StreamClosedError:
+            logger.debug("client left", extra={"action": "client_left"})
+        asyncio.get_running_loop().call_later(SECONDS, self._cut)
+
+    def _go_on_to(self, method: Any) -> None:
+        """Have Tornado call this, once the body is read, in place of the method of the door."""
+        setattr(self, (self.request.method or "").lower(), method)
+
+    def _cut(self) -> None:
+        """The client was read out for long enough."""
+        if not self._finished:
+            self.finish()
+
+    def _await_body(self) -> None:
+        """The head is good: the body has to come now, and not too slowly."""
+        if self.asked.body_follows and not self._finished:
+            self._watch = BodyWatch(self.limits.pace, self._late)
+            self._watch.wait()
+
+    def _late(self) -> None:
+        background: Any = self.application.settings["background"]
+        background(self._give_up())
+
+    async def _give_up(self) -> None:
+        if not self.refused and not self._finished:
+            await self.refuse(RequestTimeout("the body stopped coming, or came too slowly"))
+            self._cut()
 
     async def _end(self, *_path: str) -> None:
         """In place of the method of a refused request, whose answer is written."""
+        if self._finished:
+            return
         await self.finish()
-        if self._body_follows():
+        if self.asked.body_follows:
             # As its header says; Tornado itself would keep the connection.
-            self.request.connection.stream.close()  # type: ignore[union-attr]
+            self.stream.close()
 
     def answer(self, error: Problem | Terminated) -> None:
         """Answer a request whose body has come."""
@@ -166,6 +268,8 @@ class Door(RequestHandler):
         detail = HTTPStatus(status_code).description or "see the log under the request id"
         if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", ", ".join(self.offered))
+        if self.asked.body_follows:
+            self.set_header("Connection", "close")
         self.finish(self._problem(status_code, detail))
 
     #: Methods of this door, for `Allow`.
@@ -177,10 +281,6 @@ class Door(RequestHandler):
             extra = {"action": "request_failed", "request_id": self.request_id}
             logger.error("request failed", exc_info=(kind, error, tb), extra=extra)
 
-    def unbound_body(self) -> None:
-        """Lift Tornado's limit on this body, which closes with a bare 400; we count ourselves."""
-        self.request.connection.set_max_body_size(1 << 62)  # type: ignore[union-attr]
-
     def compute_etag(self) -> None:
         """No hash over answers: nothing here is asked for conditionally."""
 
@@ -191,89 +291,37 @@ class Door(RequestHandler):
                 self.set_header(name, value)
             self.set_status(int(error.status))
             return self._problem(int(error.status), error.detail)
-        self.set_status(error.code, _reason(error.code))
+        self.set_status(error.code, reason(error.code))
         kind, body = as_given(error.output)
         self.set_header("Content-Type", kind)
         return body
 
     def _problem(self, status: int, detail: str) -> bytes:
-        self.set_status(status, _reason(status))
+        self.set_status(status, reason(status))
         self.set_header("Content-Type", PROBLEM)
-        value = {
-            "status": status,
-            "title": _reason(status),
-            "detail": detail,
-            "request_id": self.request_id,
-        }
-        return (json.dumps(value, ensure_ascii=False) + "\n").encode()
+        return problem(status, detail, self.request_id)
 
-    def _check_drain(self) -> None:
-        """Refuse what comes over a kept connection while this process stops."""
+    def _check_head(self) -> None:
+        """What every door asks of a head; raises Problem."""
+        head, headers = self.asked, self.request.headers
+        framing.judge(head)
         if self.application.settings["draining"]:
             self.set_header("Connection", "close")
             raise Unavailable("this APIGW is stopping")
-
-    def _check_framing(self) -> None:
-        """Refuse a body that ought to be there, and let `Expect` be read in any case."""
-        headers = self.request.headers
-        if headers.get("Expect", "").lower() == "100-continue":
-            headers["Expect"] = "100-continue"
-        needs_body = self.request.method in self.needing_body
-        if needs_body and "Content-Length" not in headers and not self._chunked():
+        if self.most_body is not None and (head.length or 0) > self.most_body:
+            raise TooLarge(f"a body may have at most {self.most_body} bytes here")
+        needs_body = head.method in self.needing_body
+        if needs_body and head.length is None and not head.chunked:
             raise LengthRequired("give Content-Length, or send the body chunked")
-
-    def _chunked(self) -> bool:
-        return "Transfer-Encoding" in self.request.headers
-
-    def _body_follows(self) -> bool:
-        return self._chunked() or self.request.headers.get("Content-Length", "0") != "0"
-
-    def _connection_is_gone(self) -> bool:
-        stream = getattr(self.request.connection, "stream", None)
-        return stream is not None and bool(stream.closed())
-
-
-def as_given(output: object) -> tuple[str, bytes]:
-    """Content-Type and bytes of what a plugin gave: text as it is, other values as JSON."""
-    if output is None:
-        return "text/plain; charset=utf-8", b""
-    if isinstance(output, str):
-        return "text/plain; charset=utf-8", output.encode()
-    return "application/json", json.dumps(output, ensure_ascii=False).encode()
-
-
-def _reason(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Error" if status >= 400 else "OK"
+        if head.last_of_connection:
+            # Tornado closes after a `Connection: close`, but not for one among other words.
+            self.request.connection._disconnect_on_finish = True  # type: ignore[union-attr]
+        if "Expect" in headers:
+            # Tornado looks for this very word, and would also tell those who do not wait.
+            del headers["Expect"]
+            if head.waits:
+                headers["Expect"] = "100-continue"
 
 
 def _internal(error: Exception) -> Problem:
     return InternalFault(f"the server could not go on ({type(error).__name__}); see its log")
-
-
-def log_request(door: RequestHandler) -> None:
-    """One record for one request; no query string, no header."""
-    request = door.request
-    status = door.get_status()
-    level = logging.WARNING if status >= 500 else logging.INFO
-    if request.path in {"/-/live", "/-/ready"} and status < 500:
-        level = logging.DEBUG
-    logger.log(
-        level,
-        "%s %s %d",
-        request.method,
-        _printable(request.path),
-        status,
-        extra={
-            "action": "request",
-            "ms": round(request.request_time() * 1000, 1),
-            "peer": request.remote_ip,
-            "request_id": getattr(door, "request_id", ""),
-        },
-    )
-
-
-def _printable(path: str) -> str:
-    return path.encode("unicode_escape").decode()

@@ -41,6 +41,7 @@ class RoutedDoor(Door):
 
     async def _serve(self) -> None:
         assert self.admission is not None
+        self.body_came()
         self.incoming.request.body = self.body
         with bound(request_id=self.request_id):
             try:
@@ -70,7 +71,7 @@ class RoutedDoor(Door):
         except Problem as error:
             # The head is out already: all that is left is to end without the whole body.
             logger.error("%s", error.detail, extra={"action": "backend_broke_off"})
-            self.request.connection.stream.close()  # type: ignore[union-attr]
+            self.stream.close()
         finally:
             await answer.close()
 
@@ -86,8 +87,8 @@ class RoutedDoor(Door):
             request=request,
             raw_path=self.request.path,
             raw_query=self.request.query,
-            peer=self.request.remote_ip or "",
-            scheme=self.request.protocol,
+            peer=self.client,
+            scheme=self.scheme,
             host=self.request.host,
             session=self,
         )

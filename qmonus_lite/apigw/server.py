@@ -10,9 +10,10 @@ from tornado.web import Application
 
 from qmonus_lite import __version__, lifeline, serving
 from qmonus_lite.apigw import bootstrap
+from qmonus_lite.apigw.accept import descriptors_for, make_server
 from qmonus_lite.apigw.app import Stories, make_app
 from qmonus_lite.apigw.bootstrap import LocalAdmin
-from qmonus_lite.apigw.door import MOST_BODY
+from qmonus_lite.apigw.limits import Limits
 from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.events.outbox import Outbox
 from qmonus_lite.events.roster import Roster
@@ -57,8 +58,9 @@ class ApigwServer:
         stop, background = serving.Stop(), serving.Background()
         sockets = serving.bind(settings.address, settings.port, flag="port")
         stories = self.stories(background)
-        application = make_app(stories)
-        server = serving.make_server(application, tls=tls, body=MOST_BODY)
+        application = make_app(stories, Limits.of(settings))
+        most = descriptors_for(settings.max_connections, settings.max_uploads)
+        server = make_server(application, tls=tls, most_connections=most)
         self._begin(background, stories)
         server.add_sockets(sockets)
         self._announce(len(stories.live.catalog.listed))

@@ -8,7 +8,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.routing import Matcher
 
 from qmonus_lite.apigw.door import Door
-from qmonus_lite.errors import BadRequest, MethodNotAllowed, Problem
+from qmonus_lite.errors import BadRequest, MethodNotAllowed, Problem, Unavailable
 from qmonus_lite.pathtemplate import PathTemplate, decode
 from qmonus_lite.upload.session import Head, Session, Uploads
 
@@ -37,6 +37,7 @@ class UploadDoor(Door):
     """`PUT` on the upload path."""
 
     offered = ("PUT",)
+    most_body = None
     # Else a client that forgot to say how long its file is would replace it by nothing.
     needing_body = ("PUT",)
 
@@ -49,16 +50,23 @@ class UploadDoor(Door):
         """Open the session: everything that can refuse this upload does so here."""
         if self.request.method != "PUT":
             raise MethodNotAllowed(self.request.method or "", self.offered)
-        length = self.request.headers.get("Content-Length")
+        if "Content-Range" in self.request.headers:
+            # Else a part would take the place of the whole file (RFC 9110, section 14.4).
+            raise BadRequest("a part of a file cannot be stored; send the whole, no Content-Range")
+        self._take_a_place()
         head = Head(
             raw_path=self.request.path,
             path=decoded_path(self.request.path),
             params=query(self.request.query),
             headers=self.fields,
-            length=None if length is None else content_length(length),
+            length=self.asked.length,
         )
         self.session = await self.uploads.open(head)
-        self.unbound_body()
+
+    def leave(self) -> None:
+        """Another upload may come."""
+        super().leave()
+        self.application.settings["uploading"].discard(self)
 
     async def take(self, chunk: bytes) -> None:
         """Bytes go to the disk as they come."""
@@ -73,6 +81,7 @@ class UploadDoor(Door):
         """The body is whole: commit and hand out the receipt."""
         assert self.session is not None
         self.committed = True
+        self.body_came()
         try:
             receipt = await self.session.commit()
         except Problem as error:
@@ -90,6 +99,12 @@ class UploadDoor(Door):
         super().on_connection_close()
         self.application.settings["background"](self._left())
 
+    def _take_a_place(self) -> None:
+        uploading = self.application.settings["uploading"]
+        if len(uploading) >= self.limits.most_uploads:
+            raise Unavailable("as many uploads as this APIGW takes at once are under way")
+        uploading.add(self)
+
     async def _left(self) -> None:
         if self.session is not None:
             await self.session.drop()
@@ -98,13 +113,6 @@ class UploadDoor(Door):
 def decoded_path(raw: str) -> str:
     """The request path, each part decoded once; raises BadRequest."""
     return "/".join(map(decode, raw.split("/")))
-
-
-def content_length(value: str) -> int:
-    """The number in Content-Length; raises BadRequest."""
-    if not (value.isascii() and value.isdigit() and len(value) <= 19):
-        raise BadRequest("Content-Length is not a plain decimal number")
-    return int(value)
 
 
 def query(text: str) -> dict[str, list[str]]:

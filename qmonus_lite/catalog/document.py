@@ -1,6 +1,7 @@
 """The one door to YAML: a file becomes plain values that remember their lines.
 
-Refused with line and column: a second document, duplicate keys, aliases, tags other than ours.
+Refused with line and column: a second document, duplicate keys, aliases, tags other than ours, and
+what would take seconds to read.
 Tags of ours are `!env NAME` and `!sealed TEXT`; they become values of these classes.
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
@@ -22,8 +24,8 @@ from ruamel.yaml.scalarstring import LiteralScalarString
 
 from qmonus_lite.errors import BadPlace, Fault
 
-#: Open brackets at one place of a file.
-MOST_DEEP = 100
+#: Lists and mappings inside of one another, and values in one file: the parser takes 2 s for them.
+MOST_DEEP, MOST_VALUES = 100, 30_000
 _BRACKETS = re.compile(r"[\[\]{}]")
 
 #: A path into a document: keys and indexes.
@@ -136,8 +138,29 @@ class Document:
         raise BadDocument(self.fault(pointer, f"tag {tag!r}: {expected}"))
 
 
+class _Composer(Composer):
+    """Refuses aliases, and more values than a plugin has."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self._values = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self._values += 1
+        mark = self.parser.peek_event().start_mark
+        if self.parser.check_event(AliasEvent):
+            raise ComposerError(
+                None, None, "an alias (*name); write the value out instead", mark
+            )
+        if self._values > MOST_VALUES:
+            raise ComposerError(None, None, f"more than {MOST_VALUES} values; split it", mark)
+        return super().compose_node(parent, index)
+
+
 def _reader() -> YAML:
     reader = YAML(typ="rt")
+    reader.Composer = _Composer
+    reader.max_depth = MOST_DEEP
     reader.width = 1 << 16
     return reader
 
@@ -157,20 +180,9 @@ def _spot_at(source: str, position: int) -> tuple[int, int]:
     return source.count("\n", 0, position) + 1, position - source.rfind("\n", 0, position)
 
 
-def _check_aliases(file: str, source: str) -> None:
-    # No alias without a star; most files are read once, for the parser is slow.
-    events = _reader().parse(source) if "*" in source else ()
-    for event in events:
-        if isinstance(event, AliasEvent):
-            mark = event.start_mark
-            reason = "an alias (*name); write the value out instead"
-            raise BadDocument(Fault(file, mark.line + 1, mark.column + 1, reason))
-
-
 def _load(file: str, source: str) -> Any:
     _check_depth(file, source)
     try:
-        _check_aliases(file, source)
         return _reader().load(source)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

@@ -134,6 +134,10 @@ ROUTING = Kind(
         ),
         "request_forbidden_process": Key(gloss="script that sees the request", schema=_TEXT),
         "response_forbidden_process": Key(gloss="script that sees the answer", schema=_TEXT),
+        "timeout": Key(
+            gloss="seconds that one run of a script may take (default 60)",
+            schema={"type": "number", "exclusiveMinimum": 0},
+        ),
         "spec": Key(
             gloss="per method: `command`, `usage`, JSON Schemas and normal codes",
             schema={

@@ -68,6 +68,8 @@ class Route:
     methods: Mapping[str, MethodSpec]
     request_script: Script | None = None
     response_script: Script | None = None
+    #: Seconds that one run of a script may take; None for what is usual.
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,6 +59,7 @@ class RouteBuilder:
             methods=self._methods(),
             request_script=self._hook("request_forbidden_process"),
             response_script=self._hook("response_forbidden_process"),
+            timeout=self._value.get("timeout"),
         )
 
     def _template(self, pointer: Pointer, text: str) -> PathTemplate | None:

@@ -62,6 +62,8 @@ def parse(typed: Sequence[str]) -> Arguments:
 def _next_value(name: str, rest: list[str]) -> str:
     if name not in settings.NAMES and name not in COMMAND_FLAGS:
         raise settings.unknown(name, f"--{name}")
+    if name in settings.SWITCHES:
+        return "true"
     if not rest or rest[0].startswith("--"):
         raise BadSetting(f"--{name}: needs a value, as in --{name}=VALUE")
     return rest.pop(0)

@@ -96,12 +96,14 @@ def _plain(value: Any, pointer: Pointer) -> Iterator[tuple[Pointer, object]]:
     elif isinstance(value, list):
         for index, part in enumerate(value):
             yield from _plain(part, (*pointer, index))
-    elif value is not None and not isinstance(value, (Env, Sealed)):
+    elif value is not None and not isinstance(value, (bool, Env, Sealed)):
+        # Sealed values open as text, and the text "False" would count as true.
         yield pointer, value
 
 
 def _write(file: Path, text: str) -> None:
     """Put the text in place whole, with the mode that the file had."""
+    file = file.resolve()
     draft = file.with_name(f".{file.name}.sealing")
     try:
         draft.touch(mode=0o600)

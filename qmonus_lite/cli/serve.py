@@ -1,7 +1,6 @@
 """`up`, `apigw`, `lambda`: the processes that serve."""
 
 import asyncio
-import contextlib
 import os
 import sys
 
@@ -65,9 +64,11 @@ def worker(arguments: Arguments) -> int:
 
 
 def _say(line: str) -> None:
-    # Nobody may be reading any more; uploads go on all the same.
-    with contextlib.suppress(OSError):
+    try:
         print(line, flush=True)
+    except OSError:
+        # Nobody reads any more; uploads go on, and what is left unsaid must not fail the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 COMMANDS = {

@@ -61,7 +61,8 @@ class Question:
         breaker = self._breakers[endpoint]
         try:
             report = await self.sender.send(endpoint, parcel)
-        except WorkerAway:
+        except (WorkerAway, asyncio.CancelledError):
+            # Whoever gave up asking may have been the probe: the next one is to be another.
             breaker.failed(_now())
             raise
         except WorkerBroke as error:

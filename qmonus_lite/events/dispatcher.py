@@ -5,14 +5,18 @@ an attempt is a delivery that reached somebody.
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.decision import Attempt, Decision, Done, Retry, decide
 from qmonus_lite.events.envelope import CONTENT_TYPE, Envelope
+from qmonus_lite.events.ledger import LedgerFailed
 from qmonus_lite.events.outbox import Due, Outbox, due_events
 from qmonus_lite.events.roster import Roster
 from qmonus_lite.events.sender import (
@@ -70,9 +74,15 @@ class Dispatcher:
         """Begin to deliver."""
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether events are being delivered; nothing but a fault of ours ends it early."""
+        return self._thread.is_alive()
+
     def wake(self) -> None:
-        """There may be something to deliver; callable from any thread."""
-        self._loop.call_soon_threadsafe(self._wake.set)
+        """There may be something to deliver; callable from any thread, also after the stop."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._wake.set)
 
     def stop(self) -> None:
         """Stop taking events, cut the deliveries under way; the next start tries them again."""
@@ -87,14 +97,22 @@ class Dispatcher:
     async def _run(self) -> None:
         while not self._stopping:
             self._wake.clear()
-            if self._with.roster.ready:
-                await self._fill()
-                self._start()
-            await self._sleep()
+            try:
+                if self._with.roster.ready:
+                    await self._fill()
+                    self._start()
+                await self._sleep()
+            except LedgerFailed as error:
+                await self._after_failure(error)
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._sender.close()
+
+    async def _after_failure(self, error: LedgerFailed) -> None:
+        """The outbox failed (a full disk, perhaps): events wait, and are not given up."""
+        logger.error("the outbox failed: %s", error, extra={"action": "outbox_failed"})
+        await asyncio.sleep(LOOK)
 
     async def _fill(self) -> None:
         """Lease more events when those at hand run out."""
@@ -137,8 +155,8 @@ class Dispatcher:
         if attempt is None:
             # Nobody was reached: give the lease back without counting an attempt.
             soon = self._with.clock.now() + LOOK / 4
-            back = self._with.outbox.retry(due.id, due.attempt - 1, soon, "no worker answers")
-            await asyncio.wrap_future(back)
+            outbox, number = self._with.outbox, due.attempt - 1
+            await self._write(lambda: outbox.retry(due.id, number, soon, "no worker answers"))
         else:
             await self._settle(due, decide(attempt))
 
@@ -193,14 +211,25 @@ class Dispatcher:
         outbox = self._with.outbox
         extra = {"event_id": due.id, "path": due.path, "attempt": due.attempt}
         if isinstance(decision, Done):
-            await asyncio.wrap_future(outbox.done(due.id))
+            await self._write(lambda: outbox.done(due.id))
             logger.info("delivered %s", due.type, extra={"action": "event_delivered", **extra})
         elif isinstance(decision, Retry):
             next_at = self._with.clock.now() + decision.delay
-            await asyncio.wrap_future(outbox.retry(due.id, due.attempt, next_at, decision.reason))
+            reason = decision.reason
+            await self._write(lambda: outbox.retry(due.id, due.attempt, next_at, reason))
             extra |= {"action": "event_retry", "reason": decision.reason}
             logger.warning("%s again in %.1f s", due.type, decision.delay, extra=extra)
         else:
-            await asyncio.wrap_future(outbox.dead(due.id, decision.reason))
+            reason = decision.reason
+            await self._write(lambda: outbox.dead(due.id, reason))
             extra |= {"action": "event_dead", "reason": decision.reason}
             logger.error("%s is a dead letter", due.type, extra=extra)
+
+    async def _write(self, change: "Callable[[], Future[int]]") -> None:
+        """Write down what happened, however long the outbox cannot take it."""
+        while True:
+            try:
+                await asyncio.wrap_future(change())
+                return
+            except LedgerFailed as error:
+                await self._after_failure(error)

@@ -64,11 +64,20 @@ class Envelope:
         """Read the JSON form; raises BadEnvelope."""
         try:
             event = _FORMAT.read(CloudEvent, raw)
-        except (CloudEventValidationError, ValueError, TypeError, AttributeError) as error:
+        except (
+            CloudEventValidationError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise BadEnvelope(f"not a CloudEvents 1.0 message: {error}") from None
-        data, attempt = event.get_data(), event.get_extension("attempt")
-        if not isinstance(data, dict) or not isinstance(attempt, int):
-            raise BadEnvelope("expected an object as data and a whole number as attempt")
+        data, attempt, seq = event.get_data(), *map(event.get_extension, ("attempt", "seq"))
+        # type() rather than isinstance(): True is an int to Python, and no number of anything.
+        if not isinstance(data, dict) or type(attempt) is not int or attempt < 1:
+            raise BadEnvelope("expected an object as data and a whole number from 1 as attempt")
+        if seq is not None and type(seq) is not int:
+            raise BadEnvelope("expected a whole number as seq")
         return cls(
             id=event.get_id(),
             type=event.get_type(),
@@ -77,7 +86,7 @@ class Envelope:
             time=_time(event),
             attempt=attempt,
             data=data,
-            seq=event.get_extension("seq"),
+            seq=seq,
         )
 
 

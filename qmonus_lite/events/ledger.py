@@ -141,6 +141,8 @@ class Ledger:
 
 def _commit(database: sqlite3.Connection, jobs: list[_Job]) -> None:
     """Do the jobs in one transaction, then say how each ended."""
+    # From here on nobody can cancel them any more.
+    jobs = [job for job in jobs if job.result.set_running_or_notify_cancel()]
     ended: list[tuple[_Job, Any, Exception | None]] = []
     try:
         database.execute("BEGIN IMMEDIATE")
@@ -162,6 +164,6 @@ def _commit(database: sqlite3.Connection, jobs: list[_Job]) -> None:
 def _do(database: sqlite3.Connection, job: _Job) -> tuple[_Job, Any, Exception | None]:
     try:
         return job, job.work(database), None
-    except sqlite3.IntegrityError as error:
-        # The fault of this job alone; the others go on.
+    except (sqlite3.IntegrityError, ValueError, OverflowError) as error:
+        # The fault of this job alone (text that is no UTF-8, for one); the others go on.
         return job, None, error

@@ -48,7 +48,8 @@ class Outcome:
             raise BadOutcome(f"code is {code!r}")
         if not isinstance(event, dict) or not isinstance(handlers, list):
             raise BadOutcome("event or handlers has another type")
-        return cls(code=code, output=value.get("output"), event=event, handlers=tuple(handlers))
+        names = tuple(map(str, handlers))
+        return cls(code=code, output=value.get("output"), event=event, handlers=names)
 
 
 @dataclass(frozen=True, kw_only=True)

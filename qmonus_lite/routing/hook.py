@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -33,6 +33,10 @@ class Hook:
     runner: Runner
     #: Seconds that one run may take.
     timeout: float | None
+
+    def within(self, seconds: float | None) -> "Hook":
+        """One whose runs may take so long; None leaves it at what is usual."""
+        return self if seconds is None else replace(self, timeout=seconds)
 
     async def run(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 from qmonus_lite.catalog.plugins import MethodSpec
 from qmonus_lite.errors import BadRequest
 from qmonus_lite.headers import Headers, canonical
-from qmonus_lite.routing import textual
+from qmonus_lite.routing import jsonbody, textual
 from qmonus_lite.routing.message import Request
 from qmonus_lite.schema import Schema
 
@@ -19,7 +19,10 @@ Faults = list[str]
 
 
 def inspect(spec: MethodSpec | None, request: Request, resources: dict[str, str]) -> None:
-    """Check a request and fill in defaults, in place; raises BadRequest naming every fault."""
+    """Check a request and fill in defaults, in place; raises BadRequest naming every fault.
+
+    UnsupportedMedia for a body that is no JSON by its own word.
+    """
     schemas = spec.schemas if spec else {}
     faults: Faults = []
     if schema := schemas.get("headers"):
@@ -68,10 +71,11 @@ def _resources(schema: Schema, resources: dict[str, str]) -> Faults:
 def _body(schema: Schema, request: Request) -> Faults:
     if not request.body:
         return ["body: missing; expected JSON"]
+    jsonbody.check_media(request.headers.get("Content-Type"))
     try:
-        value = _parse(request.body)
-    except (ValueError, RecursionError) as error:
-        return [f"body: not usable as JSON: {_reason(error)}"]
+        value = jsonbody.read(request.body)
+    except jsonbody.BadJson as error:
+        return [f"body: not usable as JSON: {error}"]
     filled, faults = _filled("body", schema, value)
     if not faults and filled != value:
         request.body = json.dumps(filled, ensure_ascii=False).encode()
@@ -97,24 +101,6 @@ def _filled(part: str, schema: Schema, value: object) -> tuple[object, Faults]:
 
 def _short(fault: str) -> str:
     return fault if len(fault) <= _MOST_TEXT else f"{fault[:_MOST_TEXT]}…"
-
-
-def _parse(body: bytes) -> object:
-    return json.loads(body.decode(), parse_constant=_no_constant)
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at line {error.lineno} column {error.colno}"
-    if isinstance(error, UnicodeDecodeError):
-        return f"byte {error.start + 1} is not UTF-8"
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    return "a number that JSON does not have, or with too many digits"
 
 
 def _properties(schema: Schema) -> Mapping[str, Any]:

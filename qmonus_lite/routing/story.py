@@ -1,5 +1,6 @@
 """The story of one routed request, from its path to its answer."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -18,6 +19,8 @@ from qmonus_lite.routing.message import Answer, Incoming, Response, without_body
 from qmonus_lite.scripting.context import Surroundings
 from qmonus_lite.scripting.runner import Runner
 
+#: Bytes of a body that is read apart from the loop of the sockets.
+LARGE = 32 << 10
 _BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
@@ -48,7 +51,7 @@ class Routing:
 
     async def answer(self, admission: Admission, incoming: Incoming, catalog: Catalog) -> Answer:
         """Schema, scripts and backend; raises Problem. Close the answer when it is sent."""
-        visit = _Visit.begin(admission, incoming, self._surroundings(catalog))
+        visit = await self._begin(admission, incoming, self._surroundings(catalog))
         gone_on = await self._request(visit)
         if isinstance(gone_on, Answer):
             return await _trimmed(gone_on, admission.method, keep_length=True)
@@ -57,11 +60,19 @@ class Routing:
         # A script saw no body of a HEAD, so the length it leaves says nothing.
         return await _trimmed(answer, admission.method, keep_length=not visit.route.response_script)
 
+    async def _begin(
+        self, admission: Admission, incoming: Incoming, surroundings: Surroundings
+    ) -> "_Visit":
+        if len(incoming.request.body) < LARGE:
+            return _Visit.begin(admission, incoming, surroundings)
+        return await asyncio.to_thread(_Visit.begin, admission, incoming, surroundings)
+
     async def _request(self, visit: "_Visit") -> Answer | Call:
         script = visit.route.request_script
         if script is None:
             return visit.call()
-        return await self._hook.run(script, visit.given, visit.surroundings, visit.call)
+        hook = self._hook.within(visit.route.timeout)
+        return await hook.run(script, visit.given, visit.surroundings, visit.call)
 
     async def _response(self, visit: "_Visit", received: Received) -> Answer:
         fields = hops.back(received.fields)
@@ -74,7 +85,8 @@ class Routing:
             body=await received.body.read(),
         )
         given = {**visit.given, "response": response}
-        return await self._hook.run(
+        hook = self._hook.within(visit.route.timeout)
+        return await hook.run(
             script, given, visit.surroundings, lambda: forward.to_client(response, fields)
         )
 

@@ -19,6 +19,8 @@ from qmonus_lite.errors import Fault
 from qmonus_lite.scripting.misspelt import misspelt
 from qmonus_lite.scripting.origin import Origin
 
+#: Unknown names of one script that are reported; looking for what each was meant to be takes time.
+MOST_UNKNOWN = 20
 #: What a compiled script is: call it, await the coroutine.
 Function = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -127,7 +129,7 @@ def _compile(tree: ast.Module, text: str, origin: Origin, names: set[str]) -> Co
     if not _imports_all(tree) and (
         faults := [
             _fault(origin, line, _column(text, origin, line, offset), misspelt(name, known))
-            for name, line, offset in _unknown_names(code, known)
+            for name, line, offset in _unknown_names(code, known)[:MOST_UNKNOWN]
         ]
     ):
         raise BadScript(faults)

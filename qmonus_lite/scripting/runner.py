@@ -15,7 +15,7 @@ from qmonus_lite.scripting import context
 from qmonus_lite.scripting.builtins.raising import Error, HTTPError
 from qmonus_lite.scripting.compiler import Script
 from qmonus_lite.scripting.context import Surroundings
-from qmonus_lite.scripting.lanes import Lanes
+from qmonus_lite.scripting.lanes import Lanes, NoLane
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ class Runner:
     """Runs scripts on one set of lanes."""
 
     lanes: Lanes
+    #: Seconds that any run may take, whatever its plugin allows; None for no bound.
+    limit: float | None = None
 
     async def run(
         self,
@@ -57,8 +59,14 @@ class Runner:
             context.enter(surroundings)
             return await call(script, start)
 
+        timeout = min((one for one in (timeout, self.limit) if one is not None), default=None)
         try:
             return await self.lanes.run(guarded, timeout=timeout)
+        except NoLane:
+            extra = {"action": "scripts_stuck", "plugin_file": script.origin.file}
+            label = script.origin.label
+            logger.error("%s not begun: too many scripts are stuck", label, extra=extra)
+            raise ScriptRaised(503, "too many scripts are stuck") from None
         except TimeoutError:
             logger.error(
                 "%s was not done in time",

@@ -45,6 +45,8 @@ class Upload:
     rest: bytes | bytearray
     parts: tuple[str, ...]
     promise: Promise
+    #: Refuse to take the place of another file.
+    create_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,7 @@ class Committer:
         self._settle()
         self._prepare(upload)
         try:
-            replaced = staged.place(self.ground, upload.parts)
+            replaced = staged.place(self.ground, upload.parts, create_only=upload.create_only)
         except BaseException:
             if staged.placed:
                 # Only the last sync failed: the file is there to be seen, so its event goes out.

@@ -14,9 +14,11 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.errors import (
     BadGateway,
     BadRequest,
+    Conflict,
     Forbidden,
     PreconditionFailed,
     Terminated,
+    Unavailable,
 )
 from qmonus_lite.events.ask import Question
 from qmonus_lite.events.envelope import UPLOADED, UPLOADING
@@ -57,6 +59,11 @@ class Head:
         """Content-Type, or the one for unknown bytes."""
         return self.headers.get("Content-Type") or "application/octet-stream"
 
+    @property
+    def create_only(self) -> bool:
+        """Whether the client wants no other file replaced."""
+        return self.headers.get("If-None-Match", "").strip() == "*"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Uploads:
@@ -87,38 +94,49 @@ class Uploads:
             "params": dict(head.params),
             "headers": dict(head.headers),
         }
-        parts_asked = _parts(target.path)
-        event = await self._authorize(head, asked)
-        parts = parts_asked if event["path"] == target.path else _rewritten(event["path"])
-        directory = self._place(head, parts, rewritten=parts != parts_asked)
+        parts = _parts(target.path)
+        outcome = await self._authorize(head, asked)
+        if outcome.event.get("path") == target.path:
+            directory = self._place(head, parts)
+        else:
+            parts, directory = self._place_chosen(head, outcome)
         reservation = self.admission.reserve(directory, head.length)
         upload_id = new_id()
         staged = StagedFile(path=directory / upload_id, disk=self.disk)
-        return Session(self, head, Accepted(upload_id, event, parts), staged, reservation)
+        accepted = Accepted(upload_id, outcome.event, parts)
+        return Session(self, head, accepted, staged, reservation)
 
-    async def _authorize(self, head: Head, asked: dict[str, Any]) -> dict[str, Any]:
+    async def _authorize(self, head: Head, asked: dict[str, Any]) -> Outcome:
         """The event as its handlers left it; without handlers, the default authorization."""
         if self.question.is_handled(UPLOADING):
             outcome = await self.question.ask(UPLOADING, asked, subject=asked["path"])
             if outcome.refused:
                 raise Terminated(outcome.code, outcome.output)
             if outcome.handlers:
-                return _left(outcome)
+                return outcome
             # The last handler was taken away a moment ago, and nobody has said yes.
         self.gatekeeper.authorize(head.headers, "PUT", head.path)
-        return asked
+        return Outcome(code=200, output=None, event=asked)
 
-    def _place(self, head: Head, parts: tuple[str, ...], *, rewritten: bool) -> Path:
-        """Where to stage; a place that cannot be had is the plugin's fault if it chose it."""
+    def _place_chosen(self, head: Head, outcome: Outcome) -> tuple[tuple[str, ...], Path]:
+        """Parts and staging directory of a path that a plugin chose, which answers for it."""
+        path = outcome.event.get("path")
         try:
-            self.ground.path_of(parts)
-            nearest, there = self.ground.nearest(parts)
-        except Forbidden as error:
-            if not rewritten:
-                raise
-            logger.error("a plugin chose %r: %s", parts, error, extra={"action": "path_refused"})
+            if not isinstance(path, str):
+                raise BadName("the path is no text")
+            parts = parts_of(path)
+            return parts, self._place(head, parts)
+        except (BadName, Forbidden, Conflict) as error:
+            names = ", ".join(outcome.handlers)
+            extra = {"action": "path_refused", "handlers": names}
+            logger.error("%s gave the path %r: %s", names, path, error, extra=extra)
             raise BadGateway("a plugin gave a path that cannot be stored") from None
-        if there and head.headers.get("If-None-Match", "").strip() == "*":
+
+    def _place(self, head: Head, parts: tuple[str, ...]) -> Path:
+        """Where to stage; raises Problem for a place that cannot be had."""
+        self.ground.path_of(parts)
+        nearest, there = self.ground.nearest(parts)
+        if there and head.create_only:
             raise PreconditionFailed("a file exists at this path, and If-None-Match: * was given")
         return self.staging.directory(nearest)
 
@@ -176,6 +194,8 @@ class Session:
 
     async def commit(self) -> Receipt:
         """Store what came; raises Problem, and then nothing was stored (unless it says so)."""
+        if self.state is State.DROPPED:
+            raise Unavailable("the upload was given up before it was whole")
         self.state = State.COMMITTING
         accepted = self._accepted
         upload = Upload(
@@ -183,6 +203,7 @@ class Session:
             rest=self._gathered,
             parts=accepted.parts,
             promise=self._promise(),
+            create_only=self._head.create_only,
         )
         try:
             replaced = await self._uploads.committer.commit(upload)
@@ -214,7 +235,9 @@ class Session:
     async def _flush(self) -> None:
         batch, self._gathered = self._gathered, bytearray()
         async with self._writing:
-            await _on(self._uploads.threads, self._staged.write, batch)
+            # Dropped meanwhile: a write would make the file anew, for nobody to remove.
+            if self.state is State.RECEIVING:
+                await _on(self._uploads.threads, self._staged.write, batch)
 
     def _promise(self) -> Promise:
         accepted, uploads = self._accepted, self._uploads
@@ -238,15 +261,6 @@ class Session:
         )
 
 
-def _left(outcome: Outcome) -> dict[str, Any]:
-    """The event as handlers left it; raises BadGateway for a path that is no text."""
-    if not isinstance(outcome.event.get("path"), str):
-        names = ", ".join(outcome.handlers)
-        logger.error("%s left no text as path", names, extra={"action": "path_not_text"})
-        raise BadGateway("a plugin gave a path that cannot be stored")
-    return outcome.event
-
-
 async def _on(threads: Executor, work: Any, *arguments: Any) -> Any:
     return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
 
@@ -256,11 +270,3 @@ def _parts(path: str) -> tuple[str, ...]:
         return parts_of(path)
     except BadName as error:
         raise BadRequest(str(error)) from None
-
-
-def _rewritten(path: str) -> tuple[str, ...]:
-    try:
-        return parts_of(path)
-    except BadName as error:
-        logger.error("a plugin gave the path %r: %s", path, error, extra={"action": "path_refused"})
-        raise BadGateway("a plugin gave a path that cannot be stored") from None

@@ -8,6 +8,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from qmonus_lite.errors import PreconditionFailed
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
 
@@ -56,10 +57,13 @@ class StagedFile:
             finally:
                 self.disk.close(directory)
 
-    def place(self, ground: Ground, parts: tuple[str, ...]) -> bool:
+    def place(self, ground: Ground, parts: tuple[str, ...], *, create_only: bool = False) -> bool:
         """Let the file appear at its path; whether it took the place of another."""
         with self.disk.answering("putting a file in place"), ground.parent(parts) as walk:
             replaced = walk.has_file(parts[-1])
+            if replaced and create_only:
+                # Another upload of this path was quicker.
+                raise PreconditionFailed("a file was stored at this path in the meantime")
             self.disk.rename(self.path, parts[-1], walk.here)
             self.placed = True
             self.disk.sync_directory(walk.here)

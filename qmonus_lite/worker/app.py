@@ -57,8 +57,10 @@ class Worker:
 
     async def deliver(self, envelope: Envelope) -> Outcome:
         """Handle a delivery, once: a repeat gets the outcome of the time that it went well."""
-        if (first := self._under_way.get(envelope.id)) is not None:
-            return await asyncio.shield(first)
+        while (first := self._under_way.get(envelope.id)) is not None:
+            await asyncio.wait([first])
+            if not first.cancelled():
+                return first.result()
         mine = self._under_way[envelope.id] = asyncio.get_running_loop().create_future()
         try:
             outcome = await self._deliver_once(envelope)

@@ -63,9 +63,11 @@ class Listener:
             self._servers.append(await loop.create_server(self._connect, sock=one))
 
     def stop(self) -> None:
-        """Take no more connections."""
+        """Take no more connections, and no more messages over those that are there."""
         for server in self._servers:
             server.close()
+        for connection in list(self._connections):
+            connection.retire()
 
     async def close(self) -> None:
         """Hang up everywhere."""
@@ -88,6 +90,7 @@ class _Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._head: tuple[str, dict[str, str], int] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._retiring = False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -106,6 +109,12 @@ class _Connection(asyncio.Protocol):
         self._buffer += data
         if self._task is None:
             self._read()
+
+    def retire(self) -> None:
+        """Hang up as soon as the message under way is answered."""
+        self._retiring = True
+        if self._task is None:
+            self.hang_up()
 
     def hang_up(self) -> None:
         """Close the connection."""
@@ -151,6 +160,9 @@ class _Connection(asyncio.Protocol):
             reply = Reply(status=500)
         self._write(reply)
         self._task = None
+        if self._retiring:
+            self.hang_up()
+            return
         self._wait()
         if self._buffer:
             self._read()
@@ -160,6 +172,7 @@ class _Connection(asyncio.Protocol):
             return
         lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
         lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+        lines += ["Connection: close"] if self._retiring else []
         lines.append(f"Content-Length: {len(reply.body)}")
         self._transport.write("\r\n".join([*lines, "", ""]).encode("latin-1") + reply.body)
 

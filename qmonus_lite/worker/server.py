@@ -1,16 +1,21 @@
 """A running Lambda worker, from its port to its stop."""
 
+import asyncio
 import logging
 from dataclasses import dataclass
 
 from qmonus_lite import lifeline, serving
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
-from qmonus_lite.scripting.lanes import Lanes
+from qmonus_lite.scripting.lanes import MOST_STUCK, Lanes
 from qmonus_lite.settings import Settings
 from qmonus_lite.worker.app import Doors, Worker
+from qmonus_lite.worker.limits import bound_memory
 from qmonus_lite.worker.listener import Listener
 
 logger = logging.getLogger(__name__)
+
+#: Seconds for what is under way when a worker ends because too many scripts are stuck.
+LAST_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +29,7 @@ class WorkerServer:
 
     async def serve(self) -> bool:
         """Serve until the stop; whether everything under way came to its end."""
+        bound_memory()
         address, port = self.settings.lambda_address, self.settings.lambda_port
         stop, background = serving.Stop(), serving.Background()
         sockets = serving.bind(address, port, flag="lambda_port")
@@ -40,10 +46,10 @@ class WorkerServer:
         )
         serving.put_requests_first()
         lifeline.announce_listening()
-        await stop.wait()
+        worn = await self._stopped_or_worn(stop)
         listener.stop()
         self.worker.release()
-        within = self.settings.drain_timeout
+        within = LAST_SECONDS if worn else self.settings.drain_timeout
         clean = await serving.until_idle(lambda: self.worker.running, within)
         await background.close()
         for lanes in self.lanes:
@@ -52,4 +58,16 @@ class WorkerServer:
         await self.outgoing.close()
         self.worker.inbox.close()
         logger.info("stopped", extra={"action": "stopped", "clean": clean})
-        return clean
+        return clean and not worn
+
+    async def _stopped_or_worn(self, stop: serving.Stop) -> bool:
+        """Wait for the stop; True when scripts that do not end have worn this process out."""
+        waiting = asyncio.ensure_future(stop.wait())
+        while not waiting.done():
+            if any(lanes.stuck >= MOST_STUCK for lanes in self.lanes):
+                extra = {"action": "worker_worn"}
+                logger.error("%d scripts are stuck; this worker ends", MOST_STUCK, extra=extra)
+                waiting.cancel()
+                return True
+            await asyncio.wait([waiting], timeout=1)
+        return False

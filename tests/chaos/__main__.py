@@ -1,6 +1,7 @@
 """The long form: `python -m tests.chaos --seed=N --seconds=S`; exit status 1 when a rule broke."""
 
 import argparse
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -25,8 +26,11 @@ def main() -> int:
     for rule, breaches in result.faults.items():
         for breach in breaches[:SHOWN]:
             print(f"{rule}: {breach}")
-    print(f"files, logs and outbox: {folder}")
-    return 1 if any(result.faults.values()) else 0
+    if any(result.faults.values()):
+        print(f"files, logs and outbox: {folder}")
+        return 1
+    shutil.rmtree(folder)
+    return 0
 
 
 if __name__ == "__main__":

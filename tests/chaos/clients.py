@@ -1,12 +1,14 @@
 """Clients: threads that run their errands against an APIGW and note what they are told."""
 
 import http.client
+import itertools
 import json
 import socket
 import struct
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.chaos.errands import Errand, Errands, Manner
@@ -32,6 +34,8 @@ class Plan:
     seed: int
     record: Record
     stop: threading.Event
+    #: See `Errands`.
+    meetings: Iterator[int] = field(default_factory=itertools.count)
 
 
 class Client(threading.Thread):
@@ -40,7 +44,7 @@ class Client(threading.Thread):
     def __init__(self, plan: Plan, number: int) -> None:
         super().__init__(name=f"client-{number}")
         self._plan = plan
-        self._errands = Errands(plan.seed, number)
+        self._errands = Errands(plan.seed, number, plan.meetings)
         self._connection = http.client.HTTPConnection("127.0.0.1", plan.port, timeout=PATIENCE)
 
     def run(self) -> None:

@@ -3,6 +3,7 @@
 import enum
 import itertools
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.chaos.content import Content, make
@@ -10,6 +11,8 @@ from tests.chaos.content import Content, make
 #: Paths that all clients replace all the time, and one that takes only empty files.
 HOT = tuple(f"/upload/hot/{number}" for number in range(6))
 EMPTY = "/upload/hot/empty"
+#: So many uploads in a row, of whatever clients, meet at one path.
+MEETING = 3
 
 #: Random bytes that bodies are cut from.
 _POOL = random.Random(0).randbytes(8 << 20)
@@ -58,12 +61,13 @@ class Errand:
 
 
 class Errands:
-    """The errands of one client."""
+    """The errands of one client; `meetings` counts for all of them."""
 
-    def __init__(self, seed: int, client: int) -> None:
+    def __init__(self, seed: int, client: int, meetings: Iterator[int]) -> None:
         self._client = client
         self._dice = random.Random(f"{seed}/{client}")
         self._count = itertools.count()
+        self._meetings = meetings
 
     def next(self) -> Errand:
         """The next one."""
@@ -86,10 +90,12 @@ class Errands:
         where = self._dice.random()
         if where < 0.04:
             return EMPTY
-        if where < 0.40:
+        if where < 0.20:
             return self._dice.choice(HOT)
+        if where < 0.50:
+            return f"/upload/met/{next(self._meetings) // MEETING}"
         # Some in directories that are new as well.
-        folder = f"deep-{number}/{number}" if where < 0.45 else "flat"
+        folder = f"deep-{number}/{number}" if where < 0.55 else "flat"
         return f"/upload/new/{self._client}/{folder}/{number}"
 
     def _rest(self) -> bytes:

@@ -34,7 +34,7 @@ class Result:
     """What came of a trial."""
 
     #: What happened, by name.
-    figures: dict[str, float]
+    figures: dict[str, int | float]
     #: What should not have, by rule; every list should be empty.
     faults: dict[str, list[str]]
 
@@ -42,8 +42,8 @@ class Result:
     def summary(self) -> str:
         """All of it in one line."""
         counts = {rule: len(breaches) for rule, breaches in self.faults.items()}
-        figures = [f"{name}={value:g}" for name, value in self.figures.items()]
-        return " ".join(figures + [f"{rule}: {n}" for rule, n in counts.items()])
+        named = [*self.figures.items(), *counts.items()]
+        return ", ".join(f"{name} {value}" for name, value in named)
 
 
 class Trial:
@@ -132,11 +132,12 @@ class Trial:
         return events
 
     def _leftovers(self) -> list[str]:
-        """Files that belong to no path that anybody uploaded to."""
+        """Files that belong to no path that anybody uploaded to, and drafts of our own."""
         wanted = {path[1:] for path in self._record.by_path()}
         base = self._installation.base
         stored = [name for name in self._installation.stored() if not (base / name).is_dir()]
-        return [name for name in stored if name not in wanted]
+        drafts = [str(path) for path in self._installation.data.glob(".*")]
+        return [name for name in stored if name not in wanted] + drafts
 
     def _judge(self, seconds: float, quiet: float) -> Result:
         end = Record()
@@ -151,7 +152,7 @@ class Trial:
         )
         return Result(figures=self._figures(evidence, seconds, quiet), faults=verdict(evidence))
 
-    def _figures(self, evidence: Evidence, seconds: float, quiet: float) -> dict[str, float]:
+    def _figures(self, evidence: Evidence, seconds: float, quiet: float) -> dict[str, int | float]:
         ends = self._record.ends()
         kills = [*self._apigw.lives.kills, *self._worker.lives.kills]
         events = evidence.heard.runs()

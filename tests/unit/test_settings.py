@@ -114,6 +114,8 @@ def test_passes_over_names_of_the_environment_that_are_no_flags(name: str) -> No
         ({"lambda_port": "65535", "lambda_processes": "2"}, "past port 65535"),
         ({"address": "0.0.0.0"}, "--advertise_address=HOST"),
         ({"address": "::"}, "--advertise_address=HOST"),
+        ({"address": "192.0.2.1"}, "--behind_proxy if a proxy"),
+        ({"address": "gate.example"}, "--certfile and --keyfile"),
     ],
 )
 def test_refuses_settings_that_do_not_go_together(flags: dict[str, str], reason: str) -> None:
@@ -152,12 +154,29 @@ def test_sends_events_where_it_was_told_to() -> None:
     [
         ({}, "http://127.0.0.1:9099"),
         ({"certfile": "c", "keyfile": "k"}, "https://127.0.0.1:9099"),
-        ({"address": "0.0.0.0", "advertise_address": "Gate.Example"}, "http://gate.example:9099"),
+        (
+            {"address": "0.0.0.0", "advertise_address": "Gate.Example", "behind_proxy": "yes"},
+            "http://gate.example:9099",
+        ),
         ({"address": "::1"}, "http://[::1]:9099"),
     ],
 )
 def test_is_reached_under_its_advertised_address(flags: dict[str, str], url: str) -> None:
     assert resolve(flags).base_url == url
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"address": "127.8.9.1"},
+        {"address": "[::1]"},
+        {"address": "LOCALHOST"},
+        {"address": "192.0.2.1", "behind_proxy": "true"},
+        {"address": "192.0.2.1", "certfile": "c", "keyfile": "k"},
+    ],
+)
+def test_listens_where_nobody_overhears_it(flags: dict[str, str]) -> None:
+    assert resolve(flags).address == flags["address"]
 
 
 def test_brackets_the_address_of_workers() -> None:

@@ -72,7 +72,7 @@ def test_reads_any_line_or_refuses_it(typed: list[str]) -> None:
 
 def test_reads_the_settings_file_that_the_flag_names(tmp_path: Path) -> None:
     (tmp_path / "flag.yml").write_text("port: 1\n")
-    (tmp_path / "environ.yml").write_text("port: 2\naddress: h\n")
+    (tmp_path / "environ.yml").write_text("port: 2\naddress: localhost\n")
     environ = {"QMONUS_LITE_CONFIG": str(tmp_path / "environ.yml")}
 
     assert parse([]).settings(environ).port == 2

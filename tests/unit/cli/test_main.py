@@ -35,7 +35,12 @@ def test_every_command_explains_its_flags(shell: Shell, name: str) -> None:
 def test_help_shows_defaults_as_one_would_type_them(shell: Shell) -> None:
     page = shell.run("up", "--help").out
 
-    for line in ("--port=9099", "--plugins_base_dirs=plugins", "--lambda_sync_timeout=5", "--data_dir="):
+    for line in (
+        "--port=9099",
+        "--plugins_base_dirs=plugins",
+        "--lambda_sync_timeout=5",
+        "--data_dir=",
+    ):
         assert f"  {line}\n" in page
 
 

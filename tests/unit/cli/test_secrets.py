@@ -95,7 +95,10 @@ def test_a_linked_file_stays_a_link(shell: Shell, file: Path) -> None:
         (("show",), "config: expected 'seal FILE"),
         (("open", "x"), "config: expected 'seal FILE"),
         (("seal", "missing.yml"), "missing.yml: cannot be read"),
-        (("seal", "plugins/outer.yml", "login"), "plugins/outer.yml: no plain value 'login' to seal"),
+        (
+            ("seal", "plugins/outer.yml", "login"),
+            "plugins/outer.yml: no plain value 'login' to seal",
+        ),
         (("seal", "plugins/outer.yml", "home"), "plugins/outer.yml: no plain value 'home' to seal"),
         (("show", "inner"), "config show: no Config plugin is named 'inner'; there are: outer"),
     ],

@@ -27,7 +27,8 @@ class Stage:
         code = "".join(f"      {line}\n" for line in lines or ("pass",))
         self._folder.put(
             f"{name}.yml",
-            f"name: {name}\nevent: {event}\nscript: |-\n  async def run(event, handle):\n{code}{more}",
+            f"name: {name}\nevent: {event}\nscript: |-\n"
+            f"  async def run(event, handle):\n{code}{more}",
         )
 
     def put(self, name: str, text: str) -> None:

@@ -1,0 +1,204 @@
+"""Accepting: connections are counted, and a process that has no descriptor left waits."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import resource
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
+from tornado.iostream import IOStream, StreamClosedError
+
+from qmonus_lite.apigw.linger import linger
+from qmonus_lite.ids import new_id
+from qmonus_lite.serving import CHUNK
+
+logger = logging.getLogger(__name__)
+
+#: Connections accepted in one turn of the loop.
+BATCH = 128
+#: Seconds for which nothing is accepted after the process ran out of descriptors.
+REST = 0.25
+#: Seconds between two log lines about one thing that every connection would say.
+QUIET = 10.0
+#: Connections above the cap that are told so; further ones are closed.
+MOST_TOLD = 64
+#: Seconds for a client that is turned away to read why.
+TELLING = 1.0
+#: Descriptors that are no connections: libraries, the outbox, sockets to workers, backends.
+OWN_DESCRIPTORS = 512
+#: Seconds for a header block, and between two requests of a connection.
+IDLE = 20.0
+
+
+class Rarely:
+    """Lets a log line through now and then, with the number of those that it held back."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+        self._held = 0
+
+    def warn(self, message: str, action: str) -> None:
+        """Log it, unless it was said a moment ago."""
+        now = IOLoop.current().time()
+        if now < self._next:
+            self._held += 1
+            return
+        logger.warning(message, extra={"action": action, "held_back": self._held})
+        self._next, self._held = now + QUIET, 0
+
+
+class Acceptor:
+    """Accepts the connections of one listening socket."""
+
+    def __init__(
+        self, listening: socket.socket, take: Callable[[socket.socket, Any], None]
+    ) -> None:
+        self._socket = listening
+        self._take = take
+        self._loop = IOLoop.current()
+        self._rarely = Rarely()
+        self._pause: object | None = None
+        self._watch()
+
+    def close(self) -> None:
+        """Accept no more."""
+        if self._pause is None:
+            self._loop.remove_handler(self._socket)
+        else:
+            self._loop.remove_timeout(self._pause)
+        self._socket.close()
+
+    def _watch(self) -> None:
+        self._pause = None
+        self._loop.add_handler(self._socket, self._ready, IOLoop.READ)
+
+    def _ready(self, _socket: object, _events: int) -> None:
+        for _ in range(BATCH):
+            try:
+                connection, address = self._socket.accept()
+            except BlockingIOError:
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                # EMFILE and its like: the connection stays in the queue, so that asking again at
+                # once would only burn the processor until a descriptor is free.
+                self._rarely.warn(f"cannot accept: {error.strerror}", "accept_failed")
+                self._loop.remove_handler(self._socket)
+                self._pause = self._loop.call_later(REST, self._watch)
+                return
+            self._take(connection, address)
+
+
+class GuardedServer(HTTPServer):
+    """Tornado's server with a cap on connections and an accept loop of our own."""
+
+    def initialize(self, *given: Any, **more: Any) -> None:
+        """Tornado calls this in place of `__init__`."""
+        super().initialize(*given, **more)
+        #: Connections served at once.
+        self.most_connections = 0
+        self._open = 0
+        self._told: set[asyncio.Task[None]] = set()
+        self._acceptors: list[Acceptor] = []
+        self._rarely = Rarely()
+
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        """Begin to accept."""
+        self._acceptors += [Acceptor(one, self._handle_connection) for one in sockets]
+
+    def stop(self) -> None:
+        """Accept no more; what is open goes on."""
+        while self._acceptors:
+            self._acceptors.pop().close()
+        super().stop()
+
+    def handle_stream(self, stream: IOStream, address: Any) -> None:
+        """Serve a new connection, or turn it away."""
+        if self._open < self.most_connections:
+            self._open += 1
+            super().handle_stream(stream, address)
+            return
+        self._rarely.warn("more connections than --max_connections", "connection_refused")
+        if len(self._told) >= MOST_TOLD:
+            stream.close()
+            return
+        task = asyncio.get_running_loop().create_task(_turn_away(stream))
+        self._told.add(task)
+        task.add_done_callback(self._told.discard)
+
+    def on_close(self, server_conn: object) -> None:
+        """A connection that was served has ended."""
+        self._open -= 1
+        super().on_close(server_conn)
+
+
+async def _turn_away(stream: IOStream) -> None:
+    with contextlib.suppress(StreamClosedError, TimeoutError):
+        async with asyncio.timeout(TELLING):
+            await stream.write(_too_many())
+    await linger(stream, seconds=TELLING)
+
+
+def _too_many() -> bytes:
+    status, request_id = HTTPStatus.SERVICE_UNAVAILABLE, new_id()
+    value = {
+        "status": int(status),
+        "title": status.phrase,
+        "detail": "too many connections",
+        "request_id": request_id,
+    }
+    body = json.dumps(value) + "\n"
+    head = [
+        f"HTTP/1.1 {int(status)} {status.phrase}",
+        "Content-Type: application/problem+json",
+        f"Content-Length: {len(body)}",
+        f"X-Request-Id: {request_id}",
+        "Retry-After: 1",
+        "Connection: close",
+    ]
+    return ("\r\n".join(head) + "\r\n\r\n" + body).encode()
+
+
+def descriptors_for(connections: int, uploads: int) -> int:
+    """Make room for so many connections and uploads; how many connections there is room for."""
+    needed = connections + 3 * uploads + OWN_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft >= needed:
+        return connections
+    room = max(soft // 4, soft - 3 * uploads - OWN_DESCRIPTORS)
+    logger.warning(
+        "this process may open %d files: it takes %d connections",
+        soft,
+        room,
+        extra={"action": "few_descriptors"},
+    )
+    return min(room, connections)
+
+
+def make_server(
+    application: Any, *, tls: ssl.SSLContext | None, most_connections: int
+) -> GuardedServer:
+    """The server of APIGW."""
+    server = GuardedServer(
+        application,
+        ssl_options=tls,
+        chunk_size=CHUNK,
+        # Every door counts its body itself and says 413, where Tornado would only close.
+        max_body_size=1 << 62,
+        idle_connection_timeout=IDLE,
+        # A header block above this is closed without an answer.
+        max_header_size=64 << 10,
+    )
+    server.most_connections = most_connections
+    return server

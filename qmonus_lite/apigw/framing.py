@@ -1,0 +1,173 @@
+"""Framing: what the head of a request has to be before anybody looks at what it wants.
+
+Tornado parses a head generously, and judges the length of a body only after the handler has been
+asked. So every request passes this table of rules first; one that fails can have asked nobody.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from qmonus_lite.errors import (
+    BadRequest,
+    ExpectationFailed,
+    HeadTooLarge,
+    NotImplementedHere,
+    TargetTooLong,
+    TooLarge,
+    VersionUnknown,
+)
+
+#: Bytes of the request line, bytes of all header fields, number of fields.
+MOST_LINE, MOST_BLOCK, MOST_FIELDS = 8 << 10, 16 << 10, 100
+#: Digits of a Content-Length that may be meant; of one that a file can have.
+MOST_DIGITS, DIGITS = 100, 19
+
+_NUMBER = re.compile(r"0|[1-9][0-9]*")
+#: What a target may hold: printable ASCII, and no fragment.
+_TARGET = re.compile(r"[\x21-\x22\x24-\x7e]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestHead:
+    """A request line and its header fields, as they came."""
+
+    method: str
+    target: str
+    version: str
+    fields: tuple[tuple[str, str], ...]
+
+    def values(self, name: str) -> list[str]:
+        """The values of all fields of this name, in any case."""
+        return [value for known, value in self.fields if known.lower() == name]
+
+    @property
+    def chunked(self) -> bool:
+        """Whether the body comes in chunks."""
+        return bool(self.values("transfer-encoding"))
+
+    @property
+    def length(self) -> int | None:
+        """Content-Length of a head that was judged; None when it has none."""
+        given = self.values("content-length")
+        return int(given[0]) if given else None
+
+    @property
+    def body_follows(self) -> bool:
+        """Whether bytes may stand behind the head, also behind one that is refused."""
+        return self.chunked or any(value != "0" for value in self.values("content-length"))
+
+    @property
+    def waits(self) -> bool:
+        """Whether the client waits for `100 Continue` before its body."""
+        expects = self.version == "HTTP/1.1" and bool(self.values("expect"))
+        return expects and self.body_follows
+
+    @property
+    def last_of_connection(self) -> bool:
+        """Whether the client asked to close; Tornado knows only a `close` that stands alone."""
+        tokens = ",".join(self.values("connection")).lower().split(",")
+        return "close" in (token.strip() for token in tokens)
+
+
+def version(head: RequestHead) -> None:
+    """HTTP/1.0 and HTTP/1.1 are known."""
+    if head.version not in {"HTTP/1.0", "HTTP/1.1"}:
+        raise VersionUnknown("use HTTP/1.1")
+
+
+def line(head: RequestHead) -> None:
+    """The request line is short enough."""
+    if len(head.method) + len(head.target) + len(head.version) + 2 > MOST_LINE:
+        raise TargetTooLong(f"a request line may have at most {MOST_LINE} bytes")
+
+
+def block(head: RequestHead) -> None:
+    """The header fields are few and short enough."""
+    if len(head.fields) > MOST_FIELDS:
+        raise HeadTooLarge(f"a request may have at most {MOST_FIELDS} header fields")
+    if sum(len(name) + len(value) + 4 for name, value in head.fields) > MOST_BLOCK:
+        raise HeadTooLarge(f"the header fields may have at most {MOST_BLOCK} bytes")
+
+
+def target(head: RequestHead) -> None:
+    """The target is a path of printable ASCII: no authority of others, no fragment."""
+    if not _TARGET.fullmatch(head.target):
+        raise BadRequest("the request target has a '#', or bytes that are not percent-encoded")
+    if not head.target.startswith("/"):
+        raise BadRequest("the request target is no path of this server")
+    if head.target.startswith("//"):
+        raise BadRequest("the request target begins with an empty part")
+
+
+def host(head: RequestHead) -> None:
+    """The host has a name; that there is exactly one, Tornado has seen to."""
+    if "" in head.values("host"):
+        raise BadRequest("Host is empty")
+
+
+def coding(head: RequestHead) -> None:
+    """A transfer coding is `chunked`, once, and only where HTTP has it."""
+    codings = head.values("transfer-encoding")
+    if not codings:
+        return
+    if head.values("content-length"):
+        raise BadRequest("both Content-Length and Transfer-Encoding were given")
+    if len(codings) > 1 or codings[0].lower().replace(" ", "") == "chunked,chunked":
+        raise BadRequest("Transfer-Encoding was given twice")
+    if head.version == "HTTP/1.0":
+        raise BadRequest("HTTP/1.0 has no Transfer-Encoding")
+    if codings[0].lower() != "chunked":
+        raise NotImplementedHere("the only Transfer-Encoding that is known here is chunked")
+
+
+def length(head: RequestHead) -> None:
+    """Content-Length is one plain number that a file can have."""
+    lengths = head.values("content-length")
+    if not lengths:
+        return
+    if len(lengths) > 1:
+        raise BadRequest("Content-Length was given twice")
+    if not _NUMBER.fullmatch(lengths[0]) or len(lengths[0]) > MOST_DIGITS:
+        raise BadRequest("Content-Length is not a plain decimal number")
+    if len(lengths[0]) > DIGITS:
+        raise TooLarge("no file has so many bytes")
+
+
+def expectation(head: RequestHead) -> None:
+    """The one expectation is `100-continue`."""
+    if any(value.lower() != "100-continue" for value in head.values("expect")):
+        raise ExpectationFailed("the only expectation that can be met is 100-continue")
+
+
+#: In the order in which they are asked; what says where the request ends comes first.
+RULES: tuple[Callable[[RequestHead], None], ...] = (
+    version,
+    line,
+    block,
+    target,
+    host,
+    coding,
+    length,
+    expectation,
+)
+
+
+def judge(head: RequestHead) -> None:
+    """Raises the Problem of the first rule that does not hold."""
+    for rule in RULES:
+        rule(head)
+
+
+def origin_form(target: str, host: str) -> str:
+    """`/path` for `http://host/path` at this host; any other target as it is."""
+    if not target.lower().startswith(("http://", "https://")):
+        return target
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return target
+    if parts.netloc.lower() != host.lower():
+        return target
+    return target[target.index("//") + 2 + len(parts.netloc) :] or "/"

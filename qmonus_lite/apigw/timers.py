@@ -1,0 +1,61 @@
+"""Timers: a body that is silent for too long, or trickles, is not waited for.
+
+Tornado's own `body_timeout` closes the connection without an answer, in the middle of a write to
+the disk; it is not used.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+#: Seconds of waiting in which a body may come as slowly as it likes.
+GRACE = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How fast a body has to come."""
+
+    #: Seconds that it may be silent.
+    stall: float
+    #: Bytes a second on the average, after the grace; 0 for any.
+    rate: int
+
+    def patience(self, came: int, waited: float) -> float:
+        """Seconds from now until a body that stays silent is late."""
+        if not self.rate:
+            return self.stall
+        return min(self.stall, max(GRACE, came / self.rate) - waited)
+
+
+class BodyWatch:
+    """Watches one body. Only the client's time counts: while we take bytes, it is off."""
+
+    def __init__(self, pace: Pace, late: Callable[[], None]) -> None:
+        self._pace = pace
+        self._late = late
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._since = 0.0
+        self._came = 0
+        self._waited = 0.0
+
+    def wait(self) -> None:
+        """The next bytes are the client's to send."""
+        self._since = self._loop.time()
+        self._timer = self._loop.call_later(
+            max(0.0, self._pace.patience(self._came, self._waited)), self._late
+        )
+
+    def took(self, count: int) -> None:
+        """So many bytes came; nobody is waited for until `wait`."""
+        if self._timer is not None:
+            self._waited += self._loop.time() - self._since
+        self._came += count
+        self.stop()
+
+    def stop(self) -> None:
+        """The body came, or nobody wants it; may be called again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

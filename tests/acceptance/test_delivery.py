@@ -1,0 +1,323 @@
+"""Events on their way from the outbox to handlers: none is lost, overtaken, or handled twice."""
+
+import http.client
+import json
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from tests.acceptance.harness import Installation
+from tests.acceptance.process import Running, until
+
+#: Uploads while no worker runs, to so many paths, by so many clients; restarts meanwhile.
+UPLOADS, PATHS, CLIENTS, RESTARTS = 5000, 500, 4, 20
+#: Events a second that a worker has to get when it is back.
+LEAST_RATE = 300
+
+#: Writes down what it sees; fails as the upload asks for.
+HANDLER = """\
+name: handler
+event: APIGW.OnFileUploaded
+script: |-
+  async def handler(event, handle):
+      what = event["params"].get("poison", [""])[0]
+      if what == "refused":
+          raise Error(422, "not to my taste")
+      if what == "broken":
+          raise ValueError("no idea what to do")
+      with open({file!r}, "a") as record:
+          record.write(event["path"] + " " + event["params"]["number"][0] + "\\n")
+"""
+#: Takes its time.
+SLOW = """\
+name: slow
+event: APIGW.OnFileUploaded
+script: |-
+  async def slow(event, handle):
+      with open({file!r}, "a") as record:
+          record.write("began\\n")
+      await asyncio.sleep({seconds})
+      with open({file!r}, "a") as record:
+          record.write("ended\\n")
+"""
+#: An event that follows from success or failure.
+FOLLOWED = """\
+name: followed
+event: APIGW.OnFileUploaded
+success: Stored
+failure: NotStored
+script: |-
+  async def followed(event, handle):
+      if "fails" in event["path"]:
+          raise Error(503, "not now")
+"""
+FOLLOWING = """\
+name: on-{name}
+event: {name}
+script: |-
+  async def on_{name}(event, handle):
+      with open({file!r}, "a") as record:
+          record.write("{name} " + event["path"] + "\\n")
+"""
+
+
+class Delivery:
+    """An installation whose handlers write lines to a file."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+        self.file = installation.folder / "lines"
+        self.file.touch()
+
+    def start(self, *flags: str) -> tuple[Running, Running]:
+        """Start an APIGW and a worker; no upload waits for a handler."""
+        apigw = self.installation.start("apigw", *flags)
+        worker = self.installation.start("lambda")
+        until(lambda: self.installation.ready, report=lambda: self.installation.log)
+        return apigw, worker
+
+    def lines(self) -> list[str]:
+        return self.file.read_text().splitlines()
+
+    def upload(self, path: str, **arguments: object) -> str:
+        """Upload something; gives the id of its event."""
+        query = "&".join(f"{name}={value}" for name, value in arguments.items())
+        token, file = self.installation.token, self.installation.file("f", b"content")
+        answer = self.installation.upload(file, f"{path}?{query}", token=token)
+        assert answer.status in (200, 201), answer.text
+        return str(answer.json["event_id"])
+
+    def events(self, *words: str) -> str:
+        """What an `events` command prints."""
+        base = f"--base_dir={self.installation.base}"
+        done = self.installation.run("events", *words, base)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def waiting(self, state: str = "") -> list[dict[str, Any]]:
+        """What `/-/events` lists."""
+        path = f"/-/events?state={state}"
+        answer = self.installation.curl(path, token=self.installation.token)
+        assert answer.status == 200, answer.text
+        return list(answer.json["events"])
+
+    def until_delivered(self) -> None:
+        """Wait until the outbox is empty."""
+        until(lambda: self.waiting() == [], report=lambda: self.installation.log)
+
+
+@pytest.fixture
+def delivery(installation: Installation) -> Delivery:
+    return Delivery(installation)
+
+
+# A worker that is away.
+
+
+def upload_all(delivery: Delivery) -> None:
+    """Upload small files to many paths, each path by one client, each file over the last one."""
+    port, token = delivery.installation.port, delivery.installation.token
+
+    def upload_some(client: int) -> None:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+            for number in range(UPLOADS // PATHS):
+                for path in range(client, PATHS, CLIENTS):
+                    target = f"/upload/{path}?number={number}"
+                    connection.request("PUT", target, b"small", {"X-Auth-Token": token})
+                    answer = connection.getresponse()
+                    answer.read()
+                    assert answer.status in (200, 201)
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(upload_some, range(CLIENTS)))
+
+
+def by_path(lines: Sequence[str]) -> dict[str, list[int]]:
+    """Numbers in the order of the lines, by path."""
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for line in lines:
+        path, _, number = line.partition(" ")
+        numbers[path].append(int(number))
+    return numbers
+
+
+@pytest.mark.timeout(300)
+def test_events_wait_for_a_worker_over_all_restarts_and_keep_their_order(
+    delivery: Delivery, capsys: pytest.CaptureFixture[str]
+) -> None:
+    delivery.installation.plugin("handler.yml", HANDLER.format(file=str(delivery.file)))
+    apigw, worker = delivery.start("--log_level=warning")
+    worker.kill()
+    upload_all(delivery)
+    waiting = delivery.events("list")
+    assert waiting.count(" ready attempt=0 ") == UPLOADS
+
+    for _ in range(RESTARTS):
+        apigw.kill()
+        apigw = delivery.installation.start("apigw", "--log_level=warning")
+        until(lambda: delivery.installation.live, report=lambda: delivery.installation.log)
+    assert delivery.events("list") == waiting
+    assert delivery.lines() == []
+
+    delivery.installation.start("lambda", "--log_level=warning")
+    until(lambda: delivery.installation.ready, report=lambda: delivery.installation.log)
+    start = time.monotonic()
+    until(lambda: delivery.file.read_text().count("\n") >= UPLOADS, within=60)
+    rate = UPLOADS / (time.monotonic() - start)
+    delivery.until_delivered()
+
+    with capsys.disabled():
+        print(f"\n{UPLOADS} events that waited: {rate:.0f} a second")
+    found = by_path(delivery.lines())
+    assert len(found) == PATHS
+    assert all(numbers == list(range(UPLOADS // PATHS)) for numbers in found.values())
+    assert rate > LEAST_RATE
+
+
+# An event that nobody can handle.
+
+
+@pytest.fixture
+def poisoned(delivery: Delivery) -> tuple[Delivery, str, str]:
+    """Two events that are refused and broken, the dead letters of an outbox; others are not."""
+    delivery.installation.plugin("handler.yml", HANDLER.format(file=str(delivery.file)))
+    delivery.start("--event_max_age=2")
+    refused = delivery.upload("/upload/refused", poison="refused", number=0)
+    broken = delivery.upload("/upload/broken", poison="broken", number=0)
+    # The next one of that path waits for the one before it.
+    delivery.upload("/upload/broken", number=1)
+    for number in range(5):
+        delivery.upload("/upload/other", number=number)
+    until(lambda: len(delivery.lines()) >= 5, report=lambda: delivery.installation.log)
+    until(lambda: len(delivery.waiting()) == len(delivery.waiting("dead")) == 2)
+    return delivery, refused, broken
+
+
+def test_a_poison_event_becomes_a_dead_letter_and_hinders_no_other(
+    poisoned: tuple[Delivery, str, str],
+) -> None:
+    delivery, refused, broken = poisoned
+    dead = {event["id"]: event for event in delivery.waiting("dead")}
+
+    assert delivery.lines() == [f"/upload/other {n}" for n in range(5)] + ["/upload/broken 1"]
+    assert (dead[refused]["attempt"], dead[refused]["reason"]) == (1, "422: not to my taste")
+    assert dead[broken]["attempt"] > 1
+    assert dead[broken]["reason"].startswith("older than 2 s; the last try: 500: ")
+
+
+def test_a_dead_letter_is_shown_without_its_credentials(
+    poisoned: tuple[Delivery, str, str],
+) -> None:
+    delivery, refused, broken = poisoned
+    listed = delivery.events("list", "--state=dead").splitlines()
+    shown = json.loads(delivery.events("show", refused))
+    by_door = delivery.installation.curl(f"/-/events/{refused}", token=delivery.installation.token)
+
+    assert listed[0].startswith(f"{refused} dead attempt=1 APIGW.OnFileUploaded /upload/refused (")
+    assert listed[1].startswith(f"{broken} dead attempt=")
+    assert shown == by_door.json
+    assert (shown["state"], shown["event"]["bytes"]) == ("dead", 7)
+    assert shown["event"]["headers"]["X-Auth-Token"] == "********"
+    assert delivery.installation.token not in json.dumps(shown)
+
+
+def test_a_dead_letter_is_delivered_after_all_once_the_handler_is_mended(
+    poisoned: tuple[Delivery, str, str],
+) -> None:
+    delivery, refused, broken = poisoned
+    path = f"/-/events/{broken}/replay"
+    mended = HANDLER.replace("poison", "no more poison").format(file=str(delivery.file))
+    delivery.installation.plugin("handler.yml", mended)
+    until(
+        lambda: (
+            delivery.upload("/upload/probe", poison="refused", number=0)
+            and ("/upload/probe 0" in delivery.lines())
+        )
+    )
+
+    delivery.events("replay", refused)
+    by_door = delivery.installation.curl(path, "-X", "POST", token=delivery.installation.token)
+    until(lambda: {"/upload/refused 0", "/upload/broken 0"} <= set(delivery.lines()))
+
+    assert (by_door.status, by_door.json) == (202, {"id": broken, "state": "ready"})
+    until(lambda: not {refused, broken} & {event["id"] for event in delivery.waiting()})
+    again = delivery.installation.curl(path, "-X", "POST", token=delivery.installation.token)
+    assert again.status == 409
+
+
+def test_a_replay_without_a_token_is_refused_whatever_comes_with_it(
+    poisoned: tuple[Delivery, str, str],
+) -> None:
+    delivery, refused, _broken = poisoned
+
+    answer = delivery.installation.curl(f"/-/events/{refused}/replay", "-d", "please")
+
+    assert answer.status == 401
+    # What would follow from it comes at once.
+    time.sleep(0.5)
+    assert json.loads(delivery.events("show", refused))["attempt"] == 1
+
+
+# An event that comes twice.
+
+
+def test_an_event_that_comes_again_while_its_handler_runs_does_not_run_it_twice(
+    delivery: Delivery,
+) -> None:
+    plugin = SLOW.format(file=str(delivery.file), seconds=4)
+    delivery.installation.plugin("slow.yml", plugin)
+    apigw, _worker = delivery.start()
+    delivery.upload("/upload/f")
+    until(lambda: delivery.lines() == ["began"])
+
+    apigw.kill()
+    delivery.installation.start("apigw")
+    until(lambda: delivery.installation.live, report=lambda: delivery.installation.log)
+    assert delivery.lines() == ["began"]
+    delivery.until_delivered()
+
+    assert delivery.lines() == ["began", "ended"]
+    assert "action=event_delivered attempt=2" in delivery.installation.log
+
+
+def test_an_event_that_comes_again_is_answered_from_memory_by_a_later_worker_too(
+    delivery: Delivery,
+) -> None:
+    plugin = SLOW.format(file=str(delivery.file), seconds=0.3)
+    delivery.installation.plugin("slow.yml", plugin)
+    apigw, worker = delivery.start()
+    delivery.upload("/upload/f")
+    until(lambda: delivery.lines() == ["began"])
+
+    apigw.kill()
+    until(lambda: "/events/deliver 200" in worker.stderr, report=lambda: worker.stderr)
+    assert worker.stop() == 0
+    delivery.start()
+    delivery.until_delivered()
+
+    assert delivery.lines() == ["began", "ended"]
+    assert "action=event_delivered attempt=2" in delivery.installation.log
+
+
+# Events that follow.
+
+
+def test_success_and_failure_of_a_handler_have_events_of_their_own(delivery: Delivery) -> None:
+    delivery.installation.plugin("followed.yml", FOLLOWED)
+    for name in ("Stored", "NotStored"):
+        text = FOLLOWING.format(name=name, file=str(delivery.file))
+        delivery.installation.plugin(f"{name}.yml", text)
+    delivery.start()
+
+    delivery.upload("/upload/goes-well")
+    failed = delivery.upload("/upload/fails")
+    until(lambda: len(delivery.lines()) > 1, report=lambda: delivery.installation.log)
+
+    assert delivery.lines()[:2] == ["Stored /upload/goes-well", "NotStored /upload/fails"]
+    # To be told of a failure is not to have mended it.
+    assert [event["id"] for event in delivery.waiting()] == [failed]

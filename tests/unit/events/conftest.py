@@ -1,0 +1,31 @@
+"""Fixtures of the room."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from qmonus_lite.events.sender import Sender
+from tests.unit.events.stage import SIGNER, Stranger, WorkerStage
+
+
+@pytest.fixture
+async def worker(tmp_path: Path) -> AsyncIterator[WorkerStage]:
+    """A worker that is not yet started."""
+    worker = WorkerStage(tmp_path)
+    yield worker
+    await worker.close()
+
+
+@pytest.fixture
+async def stranger() -> AsyncIterator[Stranger]:
+    stranger = Stranger()
+    yield stranger
+    await stranger.close()
+
+
+@pytest.fixture
+async def sender() -> AsyncIterator[Sender]:
+    sender = Sender(SIGNER)
+    yield sender
+    await sender.close()

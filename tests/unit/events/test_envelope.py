@@ -1,0 +1,117 @@
+"""The envelope: there and back, and never anything but itself."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qmonus_lite.events.envelope import BadEnvelope, Envelope
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+WORD = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=20)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e9, 1e9) | TEXT,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(TEXT, below, max_size=3),
+    max_leaves=6,
+)
+ZONES = st.sampled_from(
+    [UTC, timezone(timedelta(hours=9)), timezone(timedelta(hours=-3, minutes=-30))]
+)
+ENVELOPES = st.builds(
+    Envelope,
+    id=WORD,
+    type=WORD,
+    source=WORD,
+    subject=st.none() | WORD,
+    time=st.datetimes(
+        min_value=datetime(1990, 1, 1), max_value=datetime(2100, 1, 1), timezones=ZONES
+    ),
+    attempt=st.integers(1, 10_000),
+    data=st.dictionaries(TEXT, JSON, max_size=4),
+    seq=st.none() | st.integers(1, 2**31 - 1),
+)
+
+
+@given(ENVELOPES)
+def test_arrives_as_it_was_sent(envelope: Envelope) -> None:
+    assert Envelope.from_bytes(envelope.to_bytes()) == envelope
+
+
+def sample(**changed: Any) -> dict[str, Any]:
+    """An envelope as JSON, with some attributes changed; None takes one away."""
+    whole = {
+        "specversion": "1.0",
+        "id": "e1",
+        "type": "APIGW.OnFileUploaded",
+        "source": "http://127.0.0.1:9099",
+        "time": "2026-11-22T10:00:00+09:00",
+        "datacontenttype": "application/json",
+        "attempt": 2,
+        "seq": 7,
+        "data": {"path": "/upload/a"},
+    }
+    return {name: value for name, value in (whole | changed).items() if value is not None}
+
+
+def test_is_a_cloudevents_message_that_others_read() -> None:
+    raw = Envelope.from_bytes(json.dumps(sample()).encode()).to_bytes()
+    event = JSONFormat().read(CloudEvent, raw)
+
+    assert event.get_specversion() == "1.0"
+    assert event.get_data() == {"path": "/upload/a"}
+    assert (event.get_extension("attempt"), event.get_extension("seq")) == (2, 7)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"specversion": "2.0"},
+        {"id": ""},
+        {"type": None},
+        {"source": None},
+        {"time": "soon"},
+        {"time": 5},
+        {"attempt": None},
+        {"attempt": "2"},
+        {"attempt": True},
+        {"attempt": 0},
+        {"seq": "7"},
+        {"data": None},
+        {"data": "text"},
+        {"data": []},
+    ],
+)
+def test_refuses_an_envelope_with_a_fault(changed: dict[str, Any]) -> None:
+    with pytest.raises(BadEnvelope):
+        Envelope.from_bytes(json.dumps(sample(**changed)).encode())
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"{", b"[]", b"null", b"5", b'"x"', b"\xff", b"{}", b'{"data": {}}', b"[" * 100_000],
+)
+def test_refuses_what_is_no_envelope(raw: bytes) -> None:
+    with pytest.raises(BadEnvelope):
+        Envelope.from_bytes(raw)
+
+
+@given(st.dictionaries(st.sampled_from(list(sample())), JSON))
+def test_reads_any_json_or_refuses_it(changed: dict[str, Any]) -> None:
+    try:
+        envelope = Envelope.from_bytes(json.dumps(sample() | changed).encode())
+    except BadEnvelope:
+        return
+    assert isinstance(envelope.id, str) and isinstance(envelope.data, dict)
+
+
+def test_says_when_data_cannot_travel() -> None:
+    envelope = Envelope.from_bytes(json.dumps(sample()).encode())
+    envelope.data["x"] = object()
+
+    with pytest.raises(TypeError):
+        envelope.to_bytes()

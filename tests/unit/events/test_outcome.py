@@ -1,0 +1,116 @@
+"""Outcomes and reports, as both sides read them."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qmonus_lite.events.outcome import BadOutcome, Outcome, Report
+from tests.unit.events.test_envelope import JSON, TEXT
+
+OUTCOMES = st.builds(
+    Outcome,
+    code=st.integers(200, 599),
+    output=JSON,
+    event=st.dictionaries(TEXT, JSON, max_size=3),
+    handlers=st.lists(TEXT, max_size=3).map(tuple),
+)
+REPORTS = st.builds(
+    Report, handles=st.frozensets(TEXT, max_size=3), generation=TEXT, outcome=st.none() | OUTCOMES
+)
+
+
+@given(REPORTS)
+def test_arrives_as_it_was_sent(report: Report) -> None:
+    assert Report.from_bytes(report.to_bytes()) == report
+
+
+@pytest.mark.parametrize(
+    ("code", "refused"), [(200, False), (399, False), (400, True), (599, True)]
+)
+def test_400_and_above_is_a_refusal(code: int, refused: bool) -> None:
+    assert Outcome(code=code, output=None, event={}).refused is refused
+
+
+def sample(**changed: Any) -> dict[str, Any]:
+    return {"code": 200, "output": None, "event": {}, "handlers": []} | changed
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [],
+        "allow",
+        5,
+        {},
+        {"allow": True},
+        sample(code="200"),
+        sample(code=True),
+        sample(code=199),
+        sample(code=600),
+        sample(code=200.0),
+        sample(code=None),
+        sample(event=None),
+        sample(event=[]),
+        sample(handlers="a"),
+        sample(handlers=None),
+        {"code": 200, "event": {}},
+    ],
+)
+def test_refuses_what_is_no_outcome(value: object) -> None:
+    with pytest.raises(BadOutcome):
+        Outcome.from_json(value)
+
+
+def test_an_outcome_without_output_has_none() -> None:
+    value = sample()
+    del value["output"]
+
+    assert Outcome.from_json(value).output is None
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"<html>",
+        b"{}",
+        b"[]",
+        b"null",
+        b"\xff",
+        b'{"allow": true}',
+        b'{"handles": {}, "generation": "g", "outcome": null}',
+        b'{"handles": [], "generation": 5, "outcome": null}',
+        b'{"handles": [], "generation": "g", "outcome": {}}',
+        b'{"handles": [], "generation": "g", "outcome": "yes"}',
+        b'{"handles": [], "generation": "g"}',
+        b"[" * 100_000,
+    ],
+)
+def test_refuses_what_is_no_report(raw: bytes) -> None:
+    with pytest.raises(BadOutcome):
+        Report.from_bytes(raw)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["handles", "generation", "outcome"]), JSON | OUTCOMES.map(Outcome.to_json)
+    )
+)
+def test_reads_any_json_or_refuses_it(value: dict[str, Any]) -> None:
+    try:
+        report = Report.from_bytes(json.dumps(value).encode())
+    except BadOutcome:
+        return
+    assert isinstance(report.generation, str)
+
+
+@pytest.mark.parametrize("left", [float("nan"), object(), "\ud800"])
+def test_says_when_an_outcome_cannot_travel(left: object) -> None:
+    outcome = Outcome(code=200, output=left, event={})
+
+    with pytest.raises((TypeError, ValueError)):
+        Report(handles=frozenset(), generation="g", outcome=outcome).to_bytes()

@@ -1,0 +1,241 @@
+"""Staging: whole files, or none, also on a disk that runs full."""
+
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from qmonus_lite.errors import (
+    Conflict,
+    InsufficientStorage,
+    PreconditionFailed,
+    TooLarge,
+)
+from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.ground import Ground
+from qmonus_lite.upload.staging import MOUNT_STAGING, StagedFile, Staging
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / ".data" / "staging").mkdir(parents=True)
+    return tmp_path
+
+
+def staged(root: Path, disk: Disk | None = None) -> StagedFile:
+    return StagedFile(path=root / ".data" / "staging" / "u1", disk=disk or Disk())
+
+
+def ground(root: Path) -> Ground:
+    return Ground(root=root, protected=(root / ".data",), disk=Disk())
+
+
+def left(root: Path) -> list[str]:
+    return os.listdir(root / ".data" / "staging")
+
+
+def test_a_file_appears_at_its_path_whole(root: Path) -> None:
+    file = staged(root)
+    file.write(b"one ")
+    file.write(bytearray(b"two"))
+    assert not (root / "a").exists()
+    file.finish(0o640)
+
+    assert not file.place(ground(root), ("a", "b"))
+    assert (root / "a" / "b").read_bytes() == b"one two"
+    assert (root / "a" / "b").stat().st_mode & 0o777 == 0o640
+    assert left(root) == []
+
+
+def test_says_that_it_took_the_place_of_another(root: Path) -> None:
+    (root / "a").write_text("old")
+    file = staged(root)
+    file.write(b"new")
+    file.finish(0o644)
+
+    assert file.place(ground(root), ("a",))
+    assert (root / "a").read_text() == "new"
+
+
+def test_takes_nobodys_place_when_told_so(root: Path) -> None:
+    (root / "a").write_text("old")
+    file = staged(root)
+    file.finish(0o644)
+
+    with pytest.raises(PreconditionFailed):
+        file.place(ground(root), ("a",), create_only=True)
+    assert (root / "a").read_text() == "old"
+    file.discard()
+    assert left(root) == []
+
+
+def test_an_upload_of_nothing_is_an_empty_file(root: Path) -> None:
+    file = staged(root)
+    file.finish(0o644)
+    file.place(ground(root), ("a",))
+
+    assert (root / "a").read_bytes() == b""
+
+
+def test_nothing_is_made_before_the_first_byte(root: Path) -> None:
+    file = staged(root)
+    file.discard()
+
+    assert left(root) == []
+
+
+def test_forgets_a_file_and_may_be_told_twice(root: Path) -> None:
+    file = staged(root)
+    file.write(b"x")
+    file.discard()
+    file.discard()
+
+    assert left(root) == []
+
+
+def test_forgets_no_file_that_is_in_place_or_owed(root: Path) -> None:
+    file = staged(root)
+    file.finish(0o644)
+    file.owed = True
+    file.discard()
+    assert left(root) == ["u1"]
+
+    file.place(ground(root), ("a",))
+    file.discard()
+    assert (root / "a").exists()
+
+
+def test_a_directory_in_the_way_leaves_the_staged_file(root: Path) -> None:
+    (root / "a").mkdir()
+    file = staged(root)
+    file.finish(0o644)
+
+    with pytest.raises(Conflict):
+        file.place(ground(root), ("a",))
+    assert not file.placed
+    assert left(root) == ["u1"]
+
+
+@dataclass(kw_only=True)
+class HaltingDisk(Disk):
+    """A disk that takes three bytes at a time."""
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        return super().write(descriptor, data[:3])
+
+
+def test_short_writes_lose_nothing(root: Path) -> None:
+    file = staged(root, HaltingDisk())
+    file.write(bytes(range(256)))
+    file.finish(0o644)
+
+    assert file.path.read_bytes() == bytes(range(256))
+
+
+class FullDisk(Disk):
+    """A disk whose new files are all full."""
+
+    def create(self, path: Path) -> int:
+        return os.open("/dev/full", os.O_WRONLY | os.O_CLOEXEC)
+
+
+def test_a_full_disk_is_507(root: Path) -> None:
+    file = staged(root, FullDisk())
+
+    with pytest.raises(InsufficientStorage, match="full"):
+        file.write(b"x")
+    file.discard()
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Files of this process may have at most so many bytes; the kernel says EFBIG."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_file_too_large_for_the_system_is_413_after_a_short_write(root: Path) -> None:
+    file = staged(root)
+    with file_size_limit(10_000):
+        file.write(b"x" * 9_000)
+        with pytest.raises(TooLarge):
+            file.write(b"y" * 9_000)
+
+    assert file.path.stat().st_size == 10_000
+    file.discard()
+    assert left(root) == []
+
+
+def test_sweeps_what_a_former_process_left(root: Path) -> None:
+    for name in ("u1", "u2"):
+        (root / ".data" / "staging" / name).write_text("x")
+    staging = Staging(Disk(), root / ".data", root)
+
+    assert staging.sweep() == 2
+    assert left(root) == []
+    assert staging.sweep() == 0
+
+
+def test_stages_beside_the_data_on_one_file_system(root: Path) -> None:
+    (root / "a").mkdir()
+    staging = Staging(Disk(), root / ".data", root)
+
+    assert staging.directory(root / "a") == root / ".data" / "staging"
+    assert os.listdir(root / "a") == []
+
+
+@dataclass(kw_only=True)
+class Mounted(Disk):
+    """A disk with another one mounted at `mnt`."""
+
+    def device(self, directory: Path) -> int:
+        return super().device(directory) + ("mnt" in directory.parts)
+
+
+def test_stages_at_the_top_of_another_mount(root: Path) -> None:
+    (root / "mnt" / "deep").mkdir(parents=True)
+    staging = Staging(Mounted(), root / ".data", root)
+    directory = staging.directory(root / "mnt" / "deep")
+
+    assert directory == root / "mnt" / MOUNT_STAGING
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert staging.directory(root / "mnt") == directory
+
+
+def test_sweeps_other_mounts_after_a_restart(root: Path) -> None:
+    (root / "mnt").mkdir()
+    directory = Staging(Mounted(), root / ".data", root).directory(root / "mnt")
+    (directory / "u1").write_text("x")
+
+    assert Staging(Mounted(), root / ".data", root).sweep() == 1
+    assert os.listdir(directory) == []
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no second file system here")
+def test_a_data_directory_on_another_file_system_is_no_obstacle(root: Path) -> None:
+    other = Path("/dev/shm") / f"qmonus-lite-{os.getpid()}"
+    other.mkdir()
+    try:
+        staging = Staging(Disk(), root / ".data", other)
+        file = StagedFile(path=staging.directory(other) / "u1", disk=Disk())
+        file.write(b"x")
+        file.finish(0o644)
+        file.place(Ground(root=other, protected=(), disk=Disk()), ("a",))
+
+        assert (other / "a").read_bytes() == b"x"
+        assert os.listdir(other / MOUNT_STAGING) == []
+    finally:
+        for path in sorted(other.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        other.rmdir()

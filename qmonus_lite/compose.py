@@ -17,7 +17,7 @@ from qmonus_lite.apigw.server import ApigwServer, Machinery
 from qmonus_lite.auth.account import EVERYTHING, Directory, with_local_admin
 from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.auth.gatekeeper import Gatekeeper
-from qmonus_lite.auth.sealing import Sealer
+from qmonus_lite.auth.sealing import Sealer, sealer_of
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.catalog.builders import Workshop
 from qmonus_lite.catalog.live import Live
@@ -92,7 +92,7 @@ def common(settings: Settings, environ: Mapping[str, str]) -> Common:
     passes = Passes(minter=Minter(key=pass_key, clock=clock))
     passes.know(settings.base_url)
     outgoing = Outgoing(most=settings.curl_max_clients)
-    opener = Opener(sealer=Sealer(key=data_dir.key("config.key")), environ=environ)
+    opener = Opener(sealer=sealer_of(data_dir), environ=environ)
     return Common(
         settings=settings,
         clock=clock,
@@ -283,7 +283,7 @@ class _Apigw:
     def _surroundings(self, catalog: Catalog) -> Surroundings:
         opener = self._shared.opener
         return Surroundings(
-            config=lambda name: opener.values(catalog, name), publish=self._question.ask
+            config=lambda name: opener.values(catalog, name), publish=self._question.on_this_loop()
         )
 
     def _directory(self) -> Directory:

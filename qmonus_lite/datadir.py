@@ -4,6 +4,8 @@ import base64
 import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from qmonus_lite.errors import BadPlace
@@ -24,7 +26,7 @@ class DataDir:
             path.chmod(0o700)
             for made in missing:
                 # What stands in a directory that a loss of power takes away is lost as well.
-                _sync(made.parent)
+                sync(made.parent)
         except OSError as error:
             raise BadPlace(
                 f"--data_dir={path}: cannot be made or owned: {error.strerror};"
@@ -50,6 +52,29 @@ class DataDir:
             raise BadPlace(f"{place}: not a usable key: expected {KEY_BYTES} bytes in base64")
         return key
 
+    def known_key(self, name: str) -> list[bytes]:
+        """The key in the file `name`, if there is one."""
+        try:
+            key = base64.b64decode((self.path / name).read_bytes(), validate=False)
+        except (OSError, ValueError):
+            return []
+        return [key] if len(key) == KEY_BYTES else []
+
+    def promote_key(self, name: str, place: str) -> None:
+        """Put the key in the file `name` in the place of another, for good."""
+        os.replace(self.path / name, self.path / place)
+        sync(self.path)
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Keep others who ask for the lock `name` waiting while the block runs."""
+        descriptor = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
     def _make_key(self, place: Path) -> None:
         draft = self.path / f".{place.name}.{secrets.token_hex(8)}"
         draft.touch(mode=0o600)
@@ -57,13 +82,13 @@ class DataDir:
             draft.write_bytes(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
             draft.chmod(0o400)
             # A key that a loss of power leaves empty would refuse every start from then on.
-            _sync(draft)
+            sync(draft)
             os.link(draft, place)
         except FileExistsError:
             pass
         finally:
             draft.unlink()
-        _sync(self.path)
+        sync(self.path)
 
     def write_private(self, name: str, text: str) -> Path:
         """Put a file of mode 0600 in place, whole; gives its path. For the holder of the lock."""
@@ -93,7 +118,7 @@ class DataDir:
         return descriptor
 
 
-def _sync(place: Path) -> None:
+def sync(place: Path) -> None:
     """Put a file, or the names in a directory, on stable storage."""
     descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -35,6 +35,29 @@ class Mismatch:
         return "".join(f"/{part}" for part in parts)
 
 
+class BadPattern(ValueError):
+    """Text that is no regular expression of the linear-time engine."""
+
+
+class Pattern:
+    """A regular expression on the same engine, so that no text can stall it."""
+
+    def __init__(self, text: str) -> None:
+        """Compile; raises BadPattern."""
+        for whole in (text, f"^(?:{text})"):
+            try:
+                self._schema = Schema({"type": "string", "pattern": whole})
+            except BadSchema:
+                raise BadPattern(
+                    f"not a regular expression that can be used: {text[:80]!r}"
+                    " (look-around and back-references cannot)"
+                ) from None
+
+    def match(self, string: str, /) -> bool:
+        """Whether it matches from the start of the text."""
+        return self._schema.fits(string)
+
+
 class Schema:
     """A compiled JSON Schema."""
 
@@ -56,6 +79,13 @@ class Schema:
             Mismatch(path=tuple(error.instance_path), message=error.message)
             for error in self._validator.iter_errors(value)
         ]
+
+    def fits(self, value: object) -> bool:
+        """Whether nothing in `value` is amiss; False for text that is not Unicode."""
+        try:
+            return bool(self._validator.is_valid(value))
+        except ValueError:
+            return False
 
     def with_defaults(self, value: object) -> object:
         """A copy of `value` with the `default` of every absent property filled in.

@@ -167,6 +167,11 @@ def _too_many() -> bytes:
     return ("\r\n".join(head) + "\r\n\r\n" + body).encode()
 
 
+def room_for(connections: int, uploads: int, *, limit: int) -> int:
+    """How many of these connections a process can take that may open `limit` files."""
+    return min(connections, max(limit // 4, limit - 3 * uploads - OWN_DESCRIPTORS))
+
+
 def descriptors_for(connections: int, uploads: int) -> int:
     """Make room for so many connections and uploads; how many connections there is room for."""
     needed = connections + 3 * uploads + OWN_DESCRIPTORS
@@ -174,16 +179,11 @@ def descriptors_for(connections: int, uploads: int) -> int:
     if soft < needed:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    if soft >= needed:
-        return connections
-    room = max(soft // 4, soft - 3 * uploads - OWN_DESCRIPTORS)
-    logger.warning(
-        "this process may open %d files: it takes %d connections",
-        soft,
-        room,
-        extra={"action": "few_descriptors"},
-    )
-    return min(room, connections)
+    room = room_for(connections, uploads, limit=soft)
+    if room < connections:
+        extra = {"action": "few_descriptors", "files": soft, "connections": room}
+        logger.warning("too few open files are allowed for --max_connections", extra=extra)
+    return room
 
 
 def make_server(

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shlex
 from dataclasses import dataclass
 
 from qmonus_lite.auth.account import LOCAL_ADMIN
@@ -43,5 +44,8 @@ def curl_line(settings: Settings, data_dir: DataDir | None) -> str:
     template = upload_template(settings)
     names = {name: name.upper() for name in template.names}
     path = template.fill(names | {"filepath": "big.bin", "filename": "big.bin"})
-    token = f'-H "X-Auth-Token: $(cat {data_dir.path / TOKEN_FILE})" ' if data_dir else ""
-    return f"curl -T big.bin {token}{settings.base_url}{path}"
+    url = shlex.quote(settings.base_url + path)
+    if data_dir is None:
+        return f"curl -T big.bin {url}"
+    file = shlex.quote(str(data_dir.path / TOKEN_FILE))
+    return f'curl -T big.bin -H "X-Auth-Token: $(cat {file})" {url}'

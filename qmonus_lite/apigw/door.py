@@ -19,7 +19,7 @@ from qmonus_lite.apigw import framing
 from qmonus_lite.apigw.answers import PROBLEM, as_given, problem, reason
 from qmonus_lite.apigw.framing import RequestHead
 from qmonus_lite.apigw.limits import Limits
-from qmonus_lite.apigw.linger import MOST_DRAINED, SECONDS, linger
+from qmonus_lite.apigw.linger import MOST_DRAINED, SECONDS, linger, say_no_more
 from qmonus_lite.apigw.timers import BodyWatch
 from qmonus_lite.errors import (
     InternalFault,
@@ -214,6 +214,7 @@ class Door(RequestHandler):
             await self.flush()
         except StreamClosedError:
             logger.debug("client left", extra={"action": "client_left"})
+        say_no_more(self.stream)
         asyncio.get_running_loop().call_later(SECONDS, self._cut)
 
     def _go_on_to(self, method: Any) -> None:

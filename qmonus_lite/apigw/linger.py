@@ -16,13 +16,19 @@ MOST_DRAINED, SECONDS = 64 << 20, 5.0
 _CHUNK = 64 << 10
 
 
-async def linger(stream: IOStream, *, seconds: float = SECONDS) -> None:
-    """Say that no more is sent, read until the client ends or the bounds are reached, close."""
-    left = MOST_DRAINED
-    with contextlib.suppress(StreamClosedError, OSError, TimeoutError):
-        if not isinstance(stream, SSLIOStream):
-            # Under TLS this would look like an answer that was cut off.
+def say_no_more(stream: IOStream) -> None:
+    """Let the client see the end of the answer, although we go on reading."""
+    # Under TLS this would look like an answer that was cut off.
+    if not stream.closed() and not isinstance(stream, SSLIOStream):
+        with contextlib.suppress(OSError):
             stream.socket.shutdown(socket.SHUT_WR)
+
+
+async def linger(stream: IOStream, *, seconds: float = SECONDS) -> None:
+    """Read until the client ends or the bounds are reached, then close."""
+    say_no_more(stream)
+    left = MOST_DRAINED
+    with contextlib.suppress(StreamClosedError, TimeoutError):
         async with asyncio.timeout(seconds):
             while left > 0:
                 left -= len(await stream.read_bytes(_CHUNK, partial=True))

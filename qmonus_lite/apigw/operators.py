@@ -7,7 +7,7 @@ from qmonus_lite.apigw.door import Door
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.catalog.live import Live, describe
 from qmonus_lite.clock import Clock
-from qmonus_lite.errors import NotFound, Unavailable
+from qmonus_lite.errors import BadRequest, NotFound, Unavailable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +60,15 @@ class LogonDoor(_Operator):
 
     offered = ("POST",)
 
+    async def judge(self) -> None:
+        """A key in the address is in logs and histories already: not even a right one is taken."""
+        if self.request.query:
+            raise BadRequest("give the API key as X-API-Key, and nothing in the query")
+
     async def post(self) -> None:
         """Exchange `X-API-Key` for a token."""
-        given = self.operations.gatekeeper.log_on(self.request.headers.get("X-API-Key"))
+        key = self.request.headers.get("X-API-Key")
+        given = self.operations.gatekeeper.log_on(key, self.client)
         expires = self.operations.clock.at(given.expires_at).isoformat(timespec="seconds")
         self.set_header("Cache-Control", "no-store")
         self.send_json({"token": given.token, "expires_at": expires, "username": given.username})

@@ -9,7 +9,7 @@ from tornado.routing import Matcher
 
 from qmonus_lite.apigw.door import Door
 from qmonus_lite.errors import BadRequest, MethodNotAllowed, Problem, Unavailable
-from qmonus_lite.pathtemplate import PathTemplate, decode
+from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.upload.session import Head, Session, Uploads
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,6 @@ class UploadDoor(Door):
         self._take_a_place()
         head = Head(
             raw_path=self.request.path,
-            path=decoded_path(self.request.path),
             params=query(self.request.query),
             headers=self.fields,
             length=self.asked.length,
@@ -92,6 +91,8 @@ class UploadDoor(Door):
             await self.session.drop()
             raise
         self.set_header("Location", receipt.location)
+        if digest := self.session.digest:
+            self.set_header("Repr-Digest", digest)
         self.send_json(receipt.to_json(), receipt.status)
 
     def on_connection_close(self) -> None:
@@ -108,11 +109,6 @@ class UploadDoor(Door):
     async def _left(self) -> None:
         if self.session is not None:
             await self.session.drop()
-
-
-def decoded_path(raw: str) -> str:
-    """The request path, each part decoded once; raises BadRequest."""
-    return "/".join(map(decode, raw.split("/")))
 
 
 def query(text: str) -> dict[str, list[str]]:

@@ -4,6 +4,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
+
+
+class Pattern(Protocol):
+    """A regular expression."""
+
+    def match(self, string: str, /) -> object:
+        """Truthy when it matches from the start of the text."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,13 +20,13 @@ class Authority:
     """Permission for some methods on some paths."""
 
     #: Matched from the start of the request path.
-    regex: re.Pattern[str]
+    regex: Pattern
     #: Upper-case HTTP methods.
     methods: frozenset[str]
 
     def allows(self, method: str, path: str) -> bool:
         """Whether this authority covers the request."""
-        return method in self.methods and self.regex.match(path) is not None
+        return method in self.methods and bool(self.regex.match(path))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +52,8 @@ class Account:
     roles: tuple[str, ...]
     #: SHA-256 of the API key in hexadecimal, or None: this account cannot log on.
     api_key_sha256: str | None = None
+    #: The same of the key before, which is good beside it until it is retired.
+    previous_key_sha256: str | None = None
     #: From then on the account is void; None means never.
     expires_at: datetime | None = None
 

@@ -20,7 +20,7 @@ def new_key() -> str:
 
 def digest(key: str) -> str:
     """What an account plugin keeps of a key: `sha256:` and 64 hexadecimal digits."""
-    return "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+    return "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def owner(key: str, accounts: Iterable[Account]) -> Account | None:
@@ -28,6 +28,7 @@ def owner(key: str, accounts: Iterable[Account]) -> Account | None:
     wanted = digest(key).removeprefix("sha256:").encode()
     found = None
     for account in accounts:
-        if hmac.compare_digest((account.api_key_sha256 or "").encode(), wanted):
-            found = account
+        for known in (account.api_key_sha256, account.previous_key_sha256):
+            if hmac.compare_digest((known or "").encode(), wanted):
+                found = account
     return found

@@ -3,21 +3,26 @@
 Deny is the default. 401 says that we do not know who asks, 403 that we know and refuse.
 """
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qmonus_lite.auth import apikey, callout_pass
 from qmonus_lite.auth.account import Account, Directory, Role
+from qmonus_lite.auth.brake import Brake
 from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.auth.tokens import BadToken, Minter
 from qmonus_lite.clock import Clock
-from qmonus_lite.errors import Forbidden, Unauthorized
+from qmonus_lite.errors import BadRequest, Forbidden, TooManyRequests, Unauthorized
+from qmonus_lite.pathtemplate import decode
 
 #: Audience of the tokens that logon gives.
 AUDIENCE = "qmonus-lite"
 #: Where a request may carry a credential of ours.
 CREDENTIAL_HEADERS = ("X-Auth-Token", "Authorization", callout_pass.HEADER)
 
+#: A second credential in one field.
+_SECOND = re.compile(r"^bearer\b.*,|,\s*(?:bearer|basic|digest)\b|^[^\s,]+,", re.IGNORECASE)
 _WHO = "give a valid token as X-Auth-Token or Authorization: Bearer; POST /-/logon makes one"
 
 
@@ -59,11 +64,14 @@ class Gatekeeper:
     clock: Clock
     #: Seconds that a token is valid.
     token_ttl: float
+    brake: Brake = field(default_factory=Brake)
 
-    def log_on(self, key: str | None) -> Token:
-        """A token for the owner of an API key; raises Unauthorized."""
+    def log_on(self, key: str | None, client: str = "") -> Token:
+        """A token for the owner of an API key; raises Unauthorized, and TooManyRequests."""
         account = apikey.owner(key or "", self.directory().accounts.values())
         if account is None or self._void(account):
+            if wait := self.brake.failed(client):
+                raise TooManyRequests("too many wrong API keys", retry_after=wait)
             raise Unauthorized("give a valid API key as X-API-Key")
         return self.token_for(account.username)
 
@@ -81,13 +89,15 @@ class Gatekeeper:
             return Actor(name=callout_pass.SUBJECT, roles=(), by_pass=True)
         return self._bearer(_token(headers))
 
-    def authorize(self, headers: Mapping[str, str], method: str, path: str) -> Actor:
-        """Who sends this request, if it may; raises Unauthorized or Forbidden.
+    def authorize(self, headers: Mapping[str, str], method: str, raw_path: str) -> Actor:
+        """Who sends this request, if it may; raises Unauthorized, Forbidden or BadRequest.
 
-        A script of ours that came by callout may call every route and upload, but nothing under
-        `/-/`: that is for people.
+        A pass is for the path as it stands in the request line, roles are for what it says, decoded
+        once. A script of ours that came by callout may call every route and upload, but nothing
+        under `/-/`: that is for people.
         """
-        actor = self.identify(headers, method, path)
+        actor = self.identify(headers, method, raw_path)
+        path = "/".join(map(decode, raw_path.split("/")))
         allowed = any(role.allows(method, path) for role in actor.roles)
         if actor.by_pass:
             allowed = not path.startswith("/-/")
@@ -115,7 +125,15 @@ class Gatekeeper:
 
 
 def _token(headers: Mapping[str, str]) -> str | None:
+    """The token of a request, if it has one; raises BadRequest when it has two in one place."""
     if token := headers.get("X-Auth-Token"):
-        return token
-    scheme, _, value = headers.get("Authorization", "").partition(" ")
+        return _only(token)
+    scheme, _, value = _only(headers.get("Authorization", "")).partition(" ")
     return value.strip() if scheme.lower() == "bearer" and value.strip() else None
+
+
+def _only(value: str) -> str:
+    # Fields of one name are joined by commas, which no token has (RFC 6750, section 3.1).
+    if _SECOND.search(value):
+        raise BadRequest("the request has two credentials in one place")
+    return value

@@ -1,7 +1,6 @@
 """From the checked content of a plugin file to plugin values; every fault found is reported."""
 
 import difflib
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from qmonus_lite.catalog.plugins import ConfigPlugin, LambdaPlugin, Plugin
 from qmonus_lite.catalog.routes import RouteBuilder
 from qmonus_lite.errors import Fault
 from qmonus_lite.pathtemplate import PathTemplate
+from qmonus_lite.schema import BadPattern, Pattern
 from qmonus_lite.scripting.compiler import BadScript, Script, compile_handler
 from qmonus_lite.scripting.origin import Origin
 
@@ -149,9 +149,9 @@ def _role(entry: Entry, _shop: Workshop) -> Plugin:
     authorities = []
     for index, given in enumerate(entry.value["authorities"]):
         try:
-            regex = re.compile(given["regex"])
-        except (re.error, OverflowError, RecursionError) as error:
-            entry.fault(("authorities", index, "regex"), f"not a regular expression: {error}")
+            regex = Pattern(given["regex"])
+        except BadPattern as error:
+            entry.fault(("authorities", index, "regex"), str(error))
             continue
         methods = frozenset(method.upper() for method in given["methods"])
         authorities.append(Authority(regex=regex, methods=methods))
@@ -169,9 +169,14 @@ def _account(entry: Entry, _shop: Workshop) -> Plugin:
     return Account(
         username=value["username"],
         roles=tuple(value.get("roles") or ([value["role"]] if "role" in value else [])),
-        api_key_sha256=(value.get("api_key_hash") or "").removeprefix("sha256:") or None,
+        api_key_sha256=_sha256(value, "api_key_hash"),
+        previous_key_sha256=_sha256(value, "previous_api_key_hash"),
         expires_at=_end(entry) if "expire_days" in value and "api_key_hash" in value else None,
     )
+
+
+def _sha256(value: Mapping[str, Any], key: str) -> str | None:
+    return value[key].removeprefix("sha256:") if key in value else None
 
 
 def _end(entry: Entry) -> datetime | None:

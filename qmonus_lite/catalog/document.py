@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
+from ruamel.yaml.composer import Composer, ComposerError, MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.reader import ReaderError
@@ -24,8 +24,8 @@ from ruamel.yaml.scalarstring import LiteralScalarString
 
 from qmonus_lite.errors import BadPlace, Fault
 
-#: Lists and mappings inside of one another, and values in one file: the parser takes 2 s for them.
-MOST_DEEP, MOST_VALUES = 100, 30_000
+#: Lists and mappings inside of one another, and values in one file: the parser takes 1 s for them.
+MOST_DEEP, MOST_VALUES = 100, 10_000
 _BRACKETS = re.compile(r"[\[\]{}]")
 
 #: A path into a document: keys and indexes.
@@ -138,6 +138,10 @@ class Document:
         raise BadDocument(self.fault(pointer, f"tag {tag!r}: {expected}"))
 
 
+class _Refusal(ComposerError):
+    """YAML, but not for plugins."""
+
+
 class _Composer(Composer):
     """Refuses aliases, and more values than a plugin has."""
 
@@ -149,11 +153,9 @@ class _Composer(Composer):
         self._values += 1
         mark = self.parser.peek_event().start_mark
         if self.parser.check_event(AliasEvent):
-            raise ComposerError(
-                None, None, "an alias (*name); write the value out instead", mark
-            )
+            raise _Refusal(None, None, "an alias (*name); write the value out instead", mark)
         if self._values > MOST_VALUES:
-            raise ComposerError(None, None, f"more than {MOST_VALUES} values; split it", mark)
+            raise _Refusal(None, None, f"more than {MOST_VALUES} values; split it", mark)
         return super().compose_node(parent, index)
 
 
@@ -187,8 +189,7 @@ def _load(file: str, source: str) -> Any:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        reason = " ".join((error.problem or "cannot be read").split())
-        raise BadDocument(Fault(file, line, column, f"not usable YAML: {reason}")) from None
+        raise BadDocument(Fault(file, line, column, _reason(error))) from None
     except ReaderError as error:
         line, column = _spot_at(source, error.position)
         reason = "a control character, or another that YAML does not take"
@@ -196,6 +197,13 @@ def _load(file: str, source: str) -> Any:
     except (YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadDocument(Fault(file, 1, 1, f"not usable YAML: {reason}")) from None
+
+
+def _reason(error: MarkedYAMLError) -> str:
+    if isinstance(error, MaxDepthExceededError):
+        return "is nested too deeply"
+    reason = " ".join((error.problem or "cannot be read").split())
+    return reason if isinstance(error, _Refusal) else f"not usable YAML: {reason}"
 
 
 def _spot(node: Any, step: str | int) -> tuple[int, int]:
@@ -247,6 +255,38 @@ def replace_scalars(source: str, new: Mapping[Pointer, Sealed]) -> str:
         end = start + len(source[start:end].rstrip())
         source = f"{source[:start]}!sealed {value.text}{source[end:]}"
     return source
+
+
+def set_texts(source: str, pointer: Pointer, after: str, new: Mapping[str, str | None]) -> str:
+    """The YAML text with plain texts set in the mapping at `pointer`, and nothing else changed.
+
+    A key that is not there yet comes behind the key `after`; None takes a key away.
+    """
+    for key, value in new.items():
+        node = _reader().compose(source)
+        for step in pointer:
+            node = _child(node, step)
+        names = [name.value for name, _ in node.value]
+        end = _ends(source, node.value[names.index(key if key in names else after)][1])
+        if value is None and key in names:
+            # From the end of the pair before it, so that its comma or its line goes too.
+            start = _ends(source, node.value[names.index(key) - 1][1])
+            source = source[:start] + source[end:]
+        elif value is not None and key in names:
+            start = node.value[names.index(key)][1].start_mark.index
+            source = source[:start] + value + source[end:]
+        elif value is not None:
+            column = node.value[0][0].start_mark.column
+            gap = ", " if node.flow_style else "\n" + " " * column
+            source = f"{source[:end]}{gap}{key}: {value}{source[end:]}"
+    return source
+
+
+def _ends(source: str, node: Any) -> int:
+    """Where a node's own text ends; that of a block has line breaks behind it."""
+    return int(node.start_mark.index) + len(
+        source[node.start_mark.index : node.end_mark.index].rstrip()
+    )
 
 
 def _child(node: Any, step: str | int) -> Any:

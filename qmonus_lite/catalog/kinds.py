@@ -193,7 +193,8 @@ ROLE = Kind(
     keys={
         "name": Key(gloss="what accounts call it", schema=_TEXT, required=True),
         "authorities": Key(
-            gloss="list of `regex`, matched from the start of the request path, and `methods`",
+            gloss="list of `regex`, matched from the start of the request path (no look-around, no"
+            " back-references), and `methods`",
             schema={
                 "type": "array",
                 "items": {
@@ -222,6 +223,10 @@ ACCOUNT = Kind(
         "role": Key(gloss="the name of one role, in place of `roles`", schema=_TEXT),
         "api_key_hash": Key(
             gloss="`sha256:` and 64 hexadecimal digits, as `account add` writes it",
+            schema={"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
+        ),
+        "previous_api_key_hash": Key(
+            gloss="the same of the key before, which is good too until `account retire`",
             schema={"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
         ),
         "expire_days": Key(

@@ -5,12 +5,12 @@ of it is sound.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qmonus_lite.auth.account import EVERYTHING, Account, Role
+from qmonus_lite.catalog import files
 from qmonus_lite.catalog.builders import Entry, Workshop, build
 from qmonus_lite.catalog.document import BadDocument, Document, Pointer
 from qmonus_lite.catalog.kinds import KINDS, Kind, tell
@@ -26,8 +26,6 @@ from qmonus_lite.catalog.plugins import (
 from qmonus_lite.errors import BadPlugins, Fault
 from qmonus_lite.scripting.origin import remember_source
 
-#: Bytes of the largest plugin file that is read.
-MOST_BYTES = 256 << 10
 #: Where the name of a plugin stands, by kind, if not under `name`.
 _NAMED_BY: Mapping[str, Pointer] = {"Account": ("username",), "Routing": ("proxy", "path")}
 
@@ -49,19 +47,6 @@ class Found:
         return self.plugin.template.text if isinstance(self.plugin, Route) else self.plugin.name
 
 
-def files(folders: Sequence[Path]) -> Iterator[Path]:
-    """The plugin files below the folders, in a stable order."""
-    for folder in folders:
-        found = []
-        # Not rglob(): a folder that goes away while it is looked at must not end the look.
-        for place, below, names in os.walk(folder):
-            below[:] = [name for name in below if not name.startswith(".")]
-            found += [Path(place, name) for name in names if not name.startswith(".")]
-        for path in sorted(found):
-            if path.suffix in {".yml", ".yaml"} and os.path.isfile(path):
-                yield path
-
-
 class Loader:
     """Loads one set of folders."""
 
@@ -77,23 +62,12 @@ class Loader:
         return self._folders
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
-        """Path, modification time and size of every plugin file: differs when one changed."""
-        found = []
-        for path in files(self._folders):
-            try:
-                status = path.stat()
-            except OSError:
-                continue
-            found.append((str(path), status.st_mtime_ns, status.st_size))
-        return tuple(found)
+        """Differs when a plugin file changed."""
+        return files.stamp(self._folders)
 
     def load(self) -> Catalog:
         """The catalog of the folders as they are now; raises BadPlugins with every fault."""
-        faults = [
-            Fault(str(folder), 1, 1, "the plugin folder is gone")
-            for folder in self._folders
-            if not folder.is_dir()
-        ]
+        faults = list(files.folder_faults(self._folders))
         documents = self._documents(faults)
         found = [one for document in documents for one in self._build(document, faults)]
         faults += _clashes(found)
@@ -109,9 +83,9 @@ class Loader:
     def _documents(self, faults: list[Fault]) -> list[Document]:
         """The files as they are now; those that cannot be read are faults."""
         before, self._read = self._read, {}
-        for path in files(self._folders):
+        for path in files.files(self._folders):
             try:
-                source = _source(path)
+                source = files.read(path)
                 document = before.get(path)
                 if document is None or document.source != source:
                     document = Document(str(path), source)
@@ -134,22 +108,6 @@ class Loader:
             if plugin := build(entry, self._shop):
                 yield Found(plugin, document, pointer, kind.name)
             faults += entry.faults
-
-
-def _source(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise BadDocument(Fault(str(path), 1, 1, f"cannot be read: {error.strerror}")) from None
-    try:
-        source = raw.decode()
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise BadDocument(Fault(str(path), line, 1, "is not UTF-8 text")) from None
-    if len(raw) > MOST_BYTES:
-        fault = Fault(str(path), 1, 1, f"is larger than {MOST_BYTES >> 10} KiB; split it")
-        raise BadDocument(fault)
-    return source
 
 
 def _entries(document: Document, kind: Kind) -> Iterator[tuple[Pointer, object]]:

@@ -8,9 +8,8 @@ from qmonus_lite.auth.sealing import CannotOpen, Sealer
 from qmonus_lite.catalog.builders import place
 from qmonus_lite.catalog.document import Env, Pointer, Sealed
 from qmonus_lite.catalog.plugins import Catalog, ConfigPlugin
+from qmonus_lite.hushed import MASK, hush
 from qmonus_lite.scripting.builtins.raising import Error
-
-MASK = "********"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +33,21 @@ class Opener:
         if isinstance(value, Env):
             if value.name not in self.environ:
                 raise Error(500, f"Config {plugin.name!r} needs the variable {value.name}")
-            return self.environ[value.name]
+            return _kept_quiet(self.environ[value.name])
         if isinstance(value, Sealed):
             try:
-                return self.sealer.open(value.text, place=place(plugin.file_name, pointer))
+                return _kept_quiet(
+                    self.sealer.open(value.text, place=place(plugin.file_name, pointer))
+                )
             except CannotOpen:
                 raise Error(500, f"Config {plugin.name!r} cannot be unsealed") from None
         return value
+
+
+def _kept_quiet(secret: str) -> str:
+    # From now on a script has it, and may log it by mistake.
+    hush(secret)
+    return secret
 
 
 def masked(value: object) -> Any:

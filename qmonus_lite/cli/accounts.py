@@ -1,33 +1,45 @@
-"""`account add`, `token`: who may use this APIGW."""
+"""`account add`, `rotate`, `retire`, and `token`: who may use this APIGW."""
 
 import os
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from qmonus_lite.auth import apikey
 from qmonus_lite.auth.account import EVERYTHING, LOCAL_ADMIN
 from qmonus_lite.auth.gatekeeper import AUDIENCE
-from qmonus_lite.auth.sealing import Sealer
+from qmonus_lite.auth.sealing import sealer_of
 from qmonus_lite.auth.tokens import Minter
-from qmonus_lite.catalog.document import dump
+from qmonus_lite.catalog import files
+from qmonus_lite.catalog.document import Document, dump, set_texts
+from qmonus_lite.catalog.kinds import ACCOUNT, tell
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import PLACES, Command
+from qmonus_lite.cli.rewriting import replace
 from qmonus_lite.clock import Clock
 from qmonus_lite.compose import make_loader
-from qmonus_lite.datadir import DataDir
+from qmonus_lite.datadir import DataDir, sync
 from qmonus_lite.errors import BadPlace, BadSetting
 from qmonus_lite.settings import Settings
 
+_HASH, _PREVIOUS = "api_key_hash", "previous_api_key_hash"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
 def account(arguments: Arguments) -> int:
-    """Write an account plugin and show its API key, this once."""
+    """Write an account plugin and show its API key, this once; or change its keys."""
     match arguments.words:
         case ("add", name):
             return add(arguments, name)
-    raise BadSetting("account: expected 'add NAME --roles=ROLE[,ROLE]'")
+        case ("rotate", name):
+            return rotate(arguments, name)
+        case ("retire", name):
+            return retire(arguments, name)
+    raise BadSetting(
+        "account: expected 'add NAME --roles=ROLE[,ROLE]', 'rotate NAME' or 'retire NAME'"
+    )
 
 
 def add(arguments: Arguments, name: str) -> int:
@@ -53,6 +65,62 @@ def add(arguments: Arguments, name: str) -> int:
     return 0
 
 
+def rotate(arguments: Arguments, name: str) -> int:
+    """Give an account a new API key; the one it had is good too, until it is retired."""
+    key = apikey.new_key()
+    found = _find(arguments, "rotate", name)
+    if found.entry.get(_HASH):
+        found.change({_PREVIOUS: found.entry[_HASH], _HASH: apikey.digest(key)})
+    else:
+        found.change({_HASH: apikey.digest(key)})
+    print(f"changed {found.file}")
+    print(f"new API key of {name}, shown this once: {key}")
+    print(f"its key so far is good until 'qmonus-lite account retire {name}'")
+    return 0
+
+
+def retire(arguments: Arguments, name: str) -> int:
+    """Take the key before the present one away from an account."""
+    found = _find(arguments, "retire", name)
+    if _PREVIOUS not in found.entry:
+        raise BadSetting(f"account retire: {name!r} has no previous key")
+    found.change({_PREVIOUS: None})
+    print(f"changed {found.file}")
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """An account in its file."""
+
+    file: Path
+    source: str
+    #: Its place in the list.
+    index: int
+    entry: Mapping[str, str]
+
+    def change(self, new: Mapping[str, str | None]) -> None:
+        """Set texts of the entry, in place."""
+        after = _HASH if _HASH in self.entry else "username"
+        replace(self.file, set_texts(self.source, (self.index,), after, new))
+
+
+def _find(arguments: Arguments, command: str, name: str) -> _Found:
+    settings = arguments.settings(os.environ)
+    # Refuses a faulty set, of which nothing would be taken over.
+    if name not in _catalog(settings).accounts:
+        raise BadSetting(f"account {command}: no account is named {name!r}")
+    for file in files.files(settings.plugin_dirs):
+        source = files.read(file)
+        value = Document(str(file), source).value
+        if tell(value) is not ACCOUNT:
+            continue
+        for index, entry in enumerate(value):
+            if entry["username"] == name:
+                return _Found(file=file, source=source, index=index, entry=entry)
+    raise BadSetting(f"account {command}: the file of {name!r} has just gone")
+
+
 def token(arguments: Arguments) -> int:
     """Print a token for an account, for whoever may read the data directory."""
     if len(arguments.words) != 1:
@@ -68,8 +136,7 @@ def token(arguments: Arguments) -> int:
 
 
 def _catalog(settings: Settings) -> Catalog:
-    sealer = Sealer(key=DataDir(settings.state_dir).key("config.key"))
-    return make_loader(settings, sealer, callout=None).load()
+    return make_loader(settings, sealer_of(DataDir(settings.state_dir)), callout=None).load()
 
 
 def _check_roles(roles: list[str], catalog: Catalog) -> None:
@@ -87,9 +154,11 @@ def _write(folder: Path, name: str, text: str) -> Path:
     file = folder / f"{name}.yml"
     draft = folder / f".{name}.draft"
     try:
-        folder.mkdir(exist_ok=True)
+        # Others must not be able to write where plugins are loaded from, whatever the umask.
+        folder.mkdir(mode=0o755, exist_ok=True)
         draft.touch(mode=0o600)
         draft.write_text(text, encoding="utf-8")
+        sync(draft)
         os.link(draft, file)
     except OSError as error:
         raise BadPlace(f"{file}: cannot be written: {error.strerror}") from None
@@ -101,8 +170,9 @@ def _write(folder: Path, name: str, text: str) -> Path:
 COMMANDS = {
     "account": Command(
         run=account,
-        summary="add an account and show its API key once",
-        usage="add NAME --roles=ROLE[,ROLE]",
+        summary="add an account and show its API key once, give it a new key beside the one it has,"
+        " or take the older one away",
+        usage="add NAME --roles=ROLE[,ROLE] | rotate NAME | retire NAME",
         flags=(*PLACES, "timezone"),
         own_flags={"--roles=ROLE[,ROLE]": "roles of the account, 'admin' or those of Role plugins"},
     ),

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from qmonus_lite.auth.sealing import Sealer
+from qmonus_lite.auth.sealing import sealer_of
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command, no_words
 from qmonus_lite.compose import make_loader
@@ -15,7 +15,7 @@ def check(arguments: Arguments) -> int:
     """Print every fault; 1 when there is one."""
     no_words(arguments)
     settings = arguments.settings(os.environ)
-    sealer = Sealer(key=DataDir(settings.state_dir).key("config.key"))
+    sealer = sealer_of(DataDir(settings.state_dir))
     try:
         catalog = make_loader(settings, sealer, callout=None).load()
     except BadPlugins as error:

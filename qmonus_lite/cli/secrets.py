@@ -1,12 +1,13 @@
-"""`config seal`, `config show`: secrets of Config plugins."""
+"""`config seal`, `config show`, `config rotate`: secrets of Config plugins."""
 
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from qmonus_lite.auth.sealing import Sealer
-from qmonus_lite.catalog.builders import place
+from qmonus_lite.auth.sealing import KEY, NEXT_KEY, CannotOpen, Sealer, sealer_of
+from qmonus_lite.catalog import files
+from qmonus_lite.catalog.builders import place, sealed_values
 from qmonus_lite.catalog.document import (
     BadDocument,
     Document,
@@ -16,27 +17,38 @@ from qmonus_lite.catalog.document import (
     dump,
     replace_scalars,
 )
+from qmonus_lite.catalog.kinds import CONFIG, tell
 from qmonus_lite.catalog.opening import masked
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
+from qmonus_lite.cli.rewriting import replace
 from qmonus_lite.compose import make_loader
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlace, BadSetting
 
+#: Held by whoever seals, so that nothing is sealed with a key that is about to go.
+_LOCK = "config.lock"
+
 
 def config(arguments: Arguments) -> int:
-    """Seal the values of a file, or show a Config plugin masked."""
+    """Seal the values of a file, show a Config plugin masked, or change the key of all."""
     match arguments.words:
         case ("seal", file, *keys):
             return seal(arguments, Path(file), keys)
         case ("show", name):
             return show(arguments, name)
-    raise BadSetting("config: expected 'seal FILE [KEY ...]' or 'show NAME'")
+        case ("rotate",):
+            return rotate(arguments)
+    raise BadSetting("config: expected 'seal FILE [KEY ...]', 'show NAME' or 'rotate'")
 
 
 def seal(arguments: Arguments, file: Path, keys: list[str]) -> int:
     """Encrypt values in place: those named (`a.b` for nested ones), or all texts and numbers."""
-    sealer = _sealer(arguments)
+    with _data_dir(arguments).alone(_LOCK):
+        return _seal(sealer_of(_data_dir(arguments)), file, keys)
+
+
+def _seal(sealer: Sealer, file: Path, keys: list[str]) -> int:
     document = _read(file)
     chosen = _chosen(document, keys, file)
     sealed: dict[Pointer, Sealed] = {}
@@ -44,7 +56,7 @@ def seal(arguments: Arguments, file: Path, keys: list[str]) -> int:
         text = sealer.seal(str(value), place=place(file.name, pointer))
         sealed[("values", *pointer)] = Sealed(text)
     if sealed:
-        _write(file, replace_scalars(document.source, sealed))
+        replace(file, replace_scalars(document.source, sealed))
     print(f"{file}: sealed {len(sealed)} value(s)")
     return 0
 
@@ -52,7 +64,7 @@ def seal(arguments: Arguments, file: Path, keys: list[str]) -> int:
 def show(arguments: Arguments, name: str) -> int:
     """Print a Config plugin with its secrets masked."""
     settings = arguments.settings(os.environ)
-    catalog = make_loader(settings, _sealer(arguments), callout=None).load()
+    catalog = make_loader(settings, sealer_of(_data_dir(arguments)), callout=None).load()
     if name not in catalog.configs:
         known = ", ".join(sorted(catalog.configs)) or "none"
         raise BadSetting(f"config show: no Config plugin is named {name!r}; there are: {known}")
@@ -60,8 +72,49 @@ def show(arguments: Arguments, name: str) -> int:
     return 0
 
 
-def _sealer(arguments: Arguments) -> Sealer:
-    return Sealer(key=DataDir(arguments.settings(os.environ).state_dir).key("config.key"))
+def rotate(arguments: Arguments) -> int:
+    """Make a new key, and seal every sealed value of the plugin folders anew with it.
+
+    Until all is sealed anew both keys are there, and everybody opens with either: it may be broken
+    off anywhere, and the next `rotate` goes on from there.
+    """
+    settings = arguments.settings(os.environ)
+    data_dir = _data_dir(arguments)
+    with data_dir.alone(_LOCK):
+        before, after = Sealer(key=data_dir.key(KEY)), Sealer(key=data_dir.key(NEXT_KEY))
+        # Refused here, before anything is changed, if a value opens with neither.
+        make_loader(settings, sealer_of(data_dir), callout=None).load()
+        done = 0
+        while changed := sum(
+            _reseal(file, before, after) for file in files.files(settings.plugin_dirs)
+        ):
+            # Again, for a file may have come or changed meanwhile.
+            done += changed
+        data_dir.promote_key(NEXT_KEY, KEY)
+    print(f"sealed {done} value(s) with a new key; the old key is gone")
+    return 0
+
+
+def _reseal(file: Path, before: Sealer, after: Sealer) -> int:
+    """Seal anew what is not yet; gives the number of values."""
+    document = Document(str(file), files.read(file))
+    if tell(document.value) is not CONFIG:
+        return 0
+    new: dict[Pointer, Sealed] = {}
+    for pointer, sealed in sealed_values(document.value["values"]):
+        where = place(file.name, pointer)
+        try:
+            after.open(sealed.text, place=where)
+        except CannotOpen:
+            text = before.open(sealed.text, place=where)
+            new["values", *pointer] = Sealed(after.seal(text, place=where))
+    if new:
+        replace(file, replace_scalars(document.source, new))
+    return len(new)
+
+
+def _data_dir(arguments: Arguments) -> DataDir:
+    return DataDir(arguments.settings(os.environ).state_dir)
 
 
 def _read(file: Path) -> Document:
@@ -101,24 +154,11 @@ def _plain(value: Any, pointer: Pointer) -> Iterator[tuple[Pointer, object]]:
         yield pointer, value
 
 
-def _write(file: Path, text: str) -> None:
-    """Put the text in place whole, with the mode that the file had."""
-    file = file.resolve()
-    draft = file.with_name(f".{file.name}.sealing")
-    try:
-        draft.touch(mode=0o600)
-        draft.write_text(text, encoding="utf-8")
-        draft.chmod(file.stat().st_mode & 0o7777)
-        draft.replace(file)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise BadPlace(f"{file}: cannot be written: {error.strerror}") from None
-
-
 COMMANDS = {
     "config": Command(
         run=config,
-        summary="seal values of a Config plugin in place, or show one with its secrets masked",
-        usage="seal FILE [KEY ...] | show NAME",
+        summary="seal values of a Config plugin in place, show one with its secrets masked, or"
+        " change the key of all",
+        usage="seal FILE [KEY ...] | show NAME | rotate",
     ),
 }

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +56,19 @@ class Question:
                 raise BadGateway("the Lambda worker gave no outcome")
             return report.outcome
         raise Unavailable("no Lambda worker answers")
+
+    def on_this_loop(self) -> Callable[[str, dict[str, Any]], Coroutine[Any, Any, Outcome]]:
+        """`ask` for scripts: they await it on their lanes, and it runs on the loop that calls now.
+
+        The connections to the workers belong to that loop.
+        """
+        loop = asyncio.get_running_loop()
+
+        async def publish(event: str, data: dict[str, Any]) -> Outcome:
+            asking = asyncio.run_coroutine_threadsafe(self.ask(event, data), loop)
+            return await asyncio.wrap_future(asking)
+
+        return publish
 
     async def _exchange(self, endpoint: str, parcel: Parcel) -> Report:
         """The worker's report; raises WorkerAway, and Problem for anything else."""

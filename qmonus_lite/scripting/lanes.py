@@ -153,7 +153,12 @@ class Lanes:
         if timeout is None:
             return await waiting
         # Not wait_for(): it could not tell a script that ended in time by a TimeoutError.
-        await asyncio.wait([waiting], timeout=timeout + GRACE)
+        try:
+            await asyncio.wait([waiting], timeout=timeout + GRACE)
+        except asyncio.CancelledError:
+            # Nobody waits for the script any more.
+            waiting.cancel()
+            raise
         if waiting.done():
             return waiting.result()
         waiting.cancel()

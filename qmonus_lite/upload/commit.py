@@ -88,6 +88,7 @@ class Committer:
         staged, event_id = upload.staged, upload.promise.id
         if upload.rest:
             staged.write(upload.rest)
+        staged.digests.check()
         staged.finish(self.mode)
         self._settle()
         self._prepare(upload)

@@ -113,6 +113,10 @@ class Disk:
         """Let a file appear under another name, in place of what was there."""
         os.rename(path, name, dst_dir_fd=parent)
 
+    def link(self, path: Path, name: str, parent: int) -> None:
+        """Let a file appear under another name too; FileExistsError when something is there."""
+        os.link(path, name, dst_dir_fd=parent, follow_symlinks=False)
+
     def remove(self, path: Path) -> None:
         """Remove a file; nothing happens when it is gone."""
         path.unlink(missing_ok=True)

@@ -20,6 +20,8 @@ class Receipt:
     durable: bool
     #: Whether the file took the place of another one.
     replaced: bool
+    #: SHA-256 of the file in hexadecimal digits; only there when the client wanted it.
+    sha256: str | None = None
 
     @property
     def status(self) -> int:
@@ -33,4 +35,4 @@ class Receipt:
 
     def to_json(self) -> dict[str, object]:
         """The body of the answer."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}

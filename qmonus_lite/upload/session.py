@@ -28,6 +28,7 @@ from qmonus_lite.ids import new_id
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.upload.admission import Admission, Reservation
 from qmonus_lite.upload.commit import Committer, Upload
+from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
 from qmonus_lite.upload.names import BadName, parts_of
@@ -47,8 +48,6 @@ class Head:
 
     #: Path as it stands in the request line, still encoded.
     raw_path: str
-    #: The same decoded once, which roles are matched against.
-    path: str
     params: Mapping[str, list[str]]
     headers: Mapping[str, str]
     #: Content-Length, or None for a chunked body.
@@ -63,6 +62,15 @@ class Head:
     def create_only(self) -> bool:
         """Whether the client wants no other file replaced."""
         return self.headers.get("If-None-Match", "").strip() == "*"
+
+    def check_conditions(self, there: bool) -> None:
+        """Raises PreconditionFailed when the client wants none of it, as the path stands now."""
+        if there and self.create_only:
+            raise PreconditionFailed("a file exists at this path, and If-None-Match: * was given")
+        match = self.headers.get("If-Match", "").strip()
+        if match and not (there and match == "*"):
+            # Files here have no entity tags, so that none can match.
+            raise PreconditionFailed("no file at this path is the one that If-Match names")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +95,7 @@ class Uploads:
     async def open(self, head: Head) -> "Session":
         """A session that takes the body; raises Problem or Terminated for a refused upload."""
         self.admission.check_size(head.length or 0)
+        digests = Digests.read(head.headers)
         target = read_target(self.template, head.raw_path)
         asked = {
             "path": target.path,
@@ -102,7 +111,7 @@ class Uploads:
             parts, directory = self._place_chosen(head, outcome)
         reservation = self.admission.reserve(directory, head.length)
         upload_id = new_id()
-        staged = StagedFile(path=directory / upload_id, disk=self.disk)
+        staged = StagedFile(path=directory / upload_id, disk=self.disk, digests=digests)
         accepted = Accepted(upload_id, outcome.event, parts)
         return Session(self, head, accepted, staged, reservation)
 
@@ -115,7 +124,7 @@ class Uploads:
             if outcome.handlers:
                 return outcome
             # The last handler was taken away a moment ago, and nobody has said yes.
-        self.gatekeeper.authorize(head.headers, "PUT", head.path)
+        self.gatekeeper.authorize(head.headers, "PUT", head.raw_path)
         return Outcome(code=200, output=None, event=asked)
 
     def _place_chosen(self, head: Head, outcome: Outcome) -> tuple[tuple[str, ...], Path]:
@@ -136,8 +145,7 @@ class Uploads:
         """Where to stage; raises Problem for a place that cannot be had."""
         self.ground.path_of(parts)
         nearest, there = self.ground.nearest(parts)
-        if there and head.create_only:
-            raise PreconditionFailed("a file exists at this path, and If-None-Match: * was given")
+        head.check_conditions(there)
         return self.staging.directory(nearest)
 
 
@@ -185,6 +193,11 @@ class Session:
         self._writing = asyncio.Lock()
         self.state = State.RECEIVING
 
+    @property
+    def digest(self) -> str | None:
+        """The value of Repr-Digest once the file is stored, if the client wanted one."""
+        return self._staged.digests.field
+
     async def write(self, chunk: bytes) -> None:
         """Take bytes of the body; returning late is what slows the client down."""
         self._reservation.take(len(chunk))
@@ -221,6 +234,7 @@ class Session:
             event_id=accepted.upload_id,
             durable=self._uploads.disk.sync_names,
             replaced=replaced,
+            sha256=self._staged.digests.sha256,
         )
 
     async def drop(self) -> None:

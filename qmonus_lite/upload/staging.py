@@ -4,11 +4,13 @@ A rename stays within one file system, so files for another mount are staged the
 of its own that no upload can name. The methods block; one at a time for one file.
 """
 
+import errno
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from qmonus_lite.errors import PreconditionFailed
+from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
 
@@ -28,6 +30,8 @@ class StagedFile:
     placed: bool = False
     #: Whether the outbox still has to forget its row; until then it proves that nothing happened.
     owed: bool = False
+    #: What it is hashed for, if anything.
+    digests: Digests = field(default_factory=lambda: Digests({}, None))
     _descriptor: int = field(default=-1)
 
     def write(self, data: bytes | bytearray) -> None:
@@ -38,6 +42,7 @@ class StagedFile:
             # A write may take only a part: on a full disk the error comes with the next one.
             while view:
                 view = view[self.disk.write(self._descriptor, view) :]
+        self.digests.update(data)
 
     def finish(self, mode: int) -> None:
         """Put bytes and name on stable storage; a failed sync is never tried again.
@@ -62,11 +67,14 @@ class StagedFile:
         with self.disk.answering("putting a file in place"), ground.parent(parts) as walk:
             replaced = walk.has_file(parts[-1])
             if replaced and create_only:
-                # Another upload of this path was quicker.
-                raise PreconditionFailed("a file was stored at this path in the meantime")
-            self.disk.rename(self.path, parts[-1], walk.here)
+                raise _too_late()
+            linked = create_only and self._link(parts[-1], walk.here)
+            if not linked:
+                self.disk.rename(self.path, parts[-1], walk.here)
             self.placed = True
             self.disk.sync_directory(walk.here)
+            if linked:
+                self.disk.remove(self.path)
             return replaced
 
     def discard(self) -> None:
@@ -74,6 +82,19 @@ class StagedFile:
         self._close()
         if not self.placed and not self.owed:
             self.disk.remove(self.path)
+
+    def _link(self, name: str, parent: int) -> bool:
+        """Appear by a link, which replaces nothing; False where the file system has no links."""
+        try:
+            self.disk.link(self.path, name, parent)
+        except FileExistsError:
+            raise _too_late() from None
+        except OSError as error:
+            if error.errno not in {errno.EPERM, errno.EOPNOTSUPP}:
+                raise
+            # Then only uploads of ours are kept apart, since they take turns on a path.
+            return False
+        return True
 
     def _open(self) -> None:
         if self._descriptor < 0:
@@ -83,6 +104,10 @@ class StagedFile:
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             self.disk.close(descriptor)
+
+
+def _too_late() -> PreconditionFailed:
+    return PreconditionFailed("a file was stored at this path in the meantime")
 
 
 class Staging:

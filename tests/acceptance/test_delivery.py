@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.curl import Answer
 from tests.acceptance.harness import Installation
 from tests.acceptance.process import Running, until
 
@@ -19,14 +20,16 @@ UPLOADS, PATHS, CLIENTS, RESTARTS = 5000, 500, 4, 20
 #: Events a second that a worker has to get when it is back.
 LEAST_RATE = 300
 
-#: Writes down what it sees; fails as the upload asks for.
+#: Writes down what it sees; fails as the upload asks for, until it is mended.
 HANDLER = """\
 name: handler
 event: APIGW.OnFileUploaded
 script: |-
+  import os
+
   async def handler(event, handle):
       what = event["params"].get("poison", [""])[0]
-      if what == "refused":
+      if what == "refused" and not os.path.exists({file!r} + ".mended"):
           raise Error(422, "not to my taste")
       if what == "broken":
           raise ValueError("no idea what to do")
@@ -182,85 +185,83 @@ def test_events_wait_for_a_worker_over_all_restarts_and_keep_their_order(
 # An event that nobody can handle.
 
 
-@pytest.fixture
-def poisoned(delivery: Delivery) -> tuple[Delivery, str, str]:
-    """Two events that are refused and broken, the dead letters of an outbox; others are not."""
-    delivery.installation.plugin("handler.yml", HANDLER.format(file=str(delivery.file)))
-    delivery.start("--event_max_age=2")
-    refused = delivery.upload("/upload/refused", poison="refused", number=0)
-    broken = delivery.upload("/upload/broken", poison="broken", number=0)
-    # The next one of that path waits for the one before it.
-    delivery.upload("/upload/broken", number=1)
-    for number in range(5):
-        delivery.upload("/upload/other", number=number)
-    until(lambda: len(delivery.lines()) >= 5, report=lambda: delivery.installation.log)
-    until(lambda: len(delivery.waiting()) == len(delivery.waiting("dead")) == 2)
-    return delivery, refused, broken
+class Poisoned(Delivery):
+    """A delivery with two dead letters, and events that were delivered all the same."""
+
+    def __init__(self, installation: Installation) -> None:
+        super().__init__(installation)
+        installation.plugin("handler.yml", HANDLER.format(file=str(self.file)))
+        self.start("--event_max_age=2")
+        #: Ids of the dead letters.
+        self.refused = self.upload("/upload/refused", poison="refused", number=0)
+        self.broken = self.upload("/upload/broken", poison="broken", number=0)
+        # The next one of that path waits for the one before it.
+        self.upload("/upload/broken", number=1)
+        for number in range(5):
+            self.upload("/upload/other", number=number)
+        until(lambda: len(self.waiting()) == len(self.waiting("dead")) == 2)
+
+    def replay(self, event_id: str, *arguments: str) -> Answer:
+        """`POST /-/events/{id}/replay`."""
+        return self.installation.curl(f"/-/events/{event_id}/replay", *arguments)
 
 
-def test_a_poison_event_becomes_a_dead_letter_and_hinders_no_other(
-    poisoned: tuple[Delivery, str, str],
-) -> None:
-    delivery, refused, broken = poisoned
-    dead = {event["id"]: event for event in delivery.waiting("dead")}
-
-    assert delivery.lines() == [f"/upload/other {n}" for n in range(5)] + ["/upload/broken 1"]
-    assert (dead[refused]["attempt"], dead[refused]["reason"]) == (1, "422: not to my taste")
-    assert dead[broken]["attempt"] > 1
-    assert dead[broken]["reason"].startswith("older than 2 s; the last try: 500: ")
+@pytest.fixture(scope="module")
+def poisoned(shared: Installation) -> Poisoned:
+    return Poisoned(shared)
 
 
-def test_a_dead_letter_is_shown_without_its_credentials(
-    poisoned: tuple[Delivery, str, str],
-) -> None:
-    delivery, refused, broken = poisoned
-    listed = delivery.events("list", "--state=dead").splitlines()
-    shown = json.loads(delivery.events("show", refused))
-    by_door = delivery.installation.curl(f"/-/events/{refused}", token=delivery.installation.token)
+def test_a_poison_event_becomes_a_dead_letter_and_hinders_no_other(poisoned: Poisoned) -> None:
+    dead = {event["id"]: event for event in poisoned.waiting("dead")}
+    refused, broken = dead[poisoned.refused], dead[poisoned.broken]
 
-    assert listed[0].startswith(f"{refused} dead attempt=1 APIGW.OnFileUploaded /upload/refused (")
-    assert listed[1].startswith(f"{broken} dead attempt=")
+    others = [f"/upload/other {number}" for number in range(5)]
+    assert poisoned.lines()[:6] == [*others, "/upload/broken 1"]
+    assert (refused["attempt"], refused["reason"]) == (1, "422: not to my taste")
+    assert broken["attempt"] > 1
+    assert broken["reason"].startswith("older than 2 s; the last try: 500: ")
+
+
+def test_a_dead_letter_is_shown_without_its_credentials(poisoned: Poisoned) -> None:
+    token = poisoned.installation.token
+    listed = poisoned.events("list", "--state=dead").splitlines()
+    shown = json.loads(poisoned.events("show", poisoned.refused))
+    by_door = poisoned.installation.curl(f"/-/events/{poisoned.refused}", token=token)
+
+    words = "dead attempt=1 APIGW.OnFileUploaded /upload/refused (422: not to my taste)"
+    assert listed[0] == f"{poisoned.refused} {words}"
+    assert listed[1].startswith(f"{poisoned.broken} dead attempt=")
     assert shown == by_door.json
     assert (shown["state"], shown["event"]["bytes"]) == ("dead", 7)
     assert shown["event"]["headers"]["X-Auth-Token"] == "********"
-    assert delivery.installation.token not in json.dumps(shown)
+    assert token not in json.dumps(shown)
 
 
-def test_a_dead_letter_is_delivered_after_all_once_the_handler_is_mended(
-    poisoned: tuple[Delivery, str, str],
-) -> None:
-    delivery, refused, broken = poisoned
-    path = f"/-/events/{broken}/replay"
-    mended = HANDLER.replace("poison", "no more poison").format(file=str(delivery.file))
-    delivery.installation.plugin("handler.yml", mended)
-    until(
-        lambda: (
-            delivery.upload("/upload/probe", poison="refused", number=0)
-            and ("/upload/probe 0" in delivery.lines())
-        )
-    )
-
-    delivery.events("replay", refused)
-    by_door = delivery.installation.curl(path, "-X", "POST", token=delivery.installation.token)
-    until(lambda: {"/upload/refused 0", "/upload/broken 0"} <= set(delivery.lines()))
-
-    assert (by_door.status, by_door.json) == (202, {"id": broken, "state": "ready"})
-    until(lambda: not {refused, broken} & {event["id"] for event in delivery.waiting()})
-    again = delivery.installation.curl(path, "-X", "POST", token=delivery.installation.token)
-    assert again.status == 409
-
-
-def test_a_replay_without_a_token_is_refused_whatever_comes_with_it(
-    poisoned: tuple[Delivery, str, str],
-) -> None:
-    delivery, refused, _broken = poisoned
-
-    answer = delivery.installation.curl(f"/-/events/{refused}/replay", "-d", "please")
+def test_a_replay_without_a_token_is_refused_whatever_comes_with_it(poisoned: Poisoned) -> None:
+    answer = poisoned.replay(poisoned.refused, "-d", "please")
 
     assert answer.status == 401
     # What would follow from it comes at once.
     time.sleep(0.5)
-    assert json.loads(delivery.events("show", refused))["attempt"] == 1
+    assert json.loads(poisoned.events("show", poisoned.refused))["attempt"] == 1
+
+
+def test_a_dead_letter_is_delivered_after_all_once_the_handler_is_mended(
+    poisoned: Poisoned,
+) -> None:
+    token = ("-X", "POST", "-H", f"X-Auth-Token: {poisoned.installation.token}")
+    ids = [poisoned.upload("/upload/mend", poison="refused", number=n) for n in range(2)]
+    until(lambda: {event["id"] for event in poisoned.waiting("dead")} >= set(ids))
+    poisoned.file.with_name("lines.mended").touch()
+
+    poisoned.events("replay", ids[0])
+    until(lambda: "/upload/mend 0" in poisoned.lines())
+    answer = poisoned.replay(ids[1], *token)
+    until(lambda: "/upload/mend 1" in poisoned.lines())
+
+    assert (answer.status, answer.json) == (202, {"id": ids[1], "state": "ready"})
+    until(lambda: not {event["id"] for event in poisoned.waiting()} & set(ids))
+    assert poisoned.replay(ids[1], *token).status == 409
 
 
 # An event that comes twice.

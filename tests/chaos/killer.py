@@ -11,9 +11,9 @@ from tests.acceptance.process import Running
 from tests.chaos.record import Record
 
 #: Seconds of serving before a kill, at most, and those of a life that is killed while it starts.
-LONGEST_LIFE, LONGEST_START = 3.0, 1.0
+LONGEST_LIFE, LONGEST_START = 3.5, 1.0
 #: Part of the lives that are killed while they start.
-YOUNG = 0.15
+YOUNG = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from tests.chaos.errands import EMPTY, HOT
 from tests.chaos.record import Record, Sighting
 
 #: Seconds between two looks: it shares the processors with what it watches.
-PAUSE = 0.002
+PAUSE = 0.004
 
 
 class Reader(threading.Thread):

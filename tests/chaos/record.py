@@ -86,4 +86,4 @@ class Record:
 
     def ends(self) -> Counter[End]:
         """How many ended how."""
-        return Counter(upload.end for upload in self.uploads.values())
+        return Counter(upload.end for upload in list(self.uploads.values()))

@@ -4,9 +4,8 @@ import json
 import random
 import threading
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from tests.acceptance.harness import Installation
 from tests.acceptance.process import listens, until
 from tests.chaos.clients import Client, Plan
 from tests.chaos.judge import Evidence, verdict
-from tests.chaos.killer import Killer, Victim
+from tests.chaos.killer import Kill, Killer, Victim
 from tests.chaos.plugins import WITNESS, Gate
 from tests.chaos.reader import Reader, look
 from tests.chaos.record import End, Record
@@ -26,6 +25,8 @@ from tests.chaos.witness import hear
 CLIENTS = 8
 #: Seconds that events have to be delivered in when all is quiet; a back-off may be long by then.
 QUIET = 120.0
+#: How many times longer than asked for a trial may go on.
+PATIENCE = 2
 FLAGS = ("--log_format=json", "--token_ttl=24h", "--lambda_sync_timeout=2")
 
 
@@ -58,25 +59,30 @@ class Trial:
         self._apigw = self._killer("apigw", lambda: self._installation.live)
         self._worker = self._killer("lambda", lambda: listens(self._installation.lambda_port))
 
-    def run(self, seconds: float) -> Result:
-        """Let it go on for so long, then see everything to a quiet end, and judge."""
+    def run(self, seconds: float, *, least: Mapping[str, int] | None = None) -> Result:
+        """Let it go on for so long, then see everything to a quiet end, and judge.
+
+        On a busy machine it may take up to `PATIENCE` times as long to reach the `least` figures.
+        """
         try:
             self._apigw.begin()
             self._worker.begin()
             until(lambda: self._installation.ready, report=lambda: self._installation.log)
-            self._rage(seconds)
+            began = time.monotonic()
+            self._rage(seconds, least or {})
+            took = time.monotonic() - began
             quiet = self._quiet_down()
-            return self._judge(seconds, quiet)
+            return self._judge(took, quiet)
         finally:
             self._installation.end()
 
-    def _killer(self, command: str, serves: Any) -> Killer:
+    def _killer(self, command: str, serves: Callable[[], bool]) -> Killer:
         victim = Victim(
             installation=self._installation, command=command, flags=FLAGS, serves=serves
         )
         return Killer(victim, self._record, seed=self._seed, stop=self._stop_kills)
 
-    def _rage(self, seconds: float) -> None:
+    def _rage(self, seconds: float, least: Mapping[str, int]) -> None:
         """Clients, readers and killers together; the killers outlive the clients by a moment."""
         stop = threading.Event()
         plan = Plan(
@@ -94,12 +100,22 @@ class Trial:
             for thread in (*killers, *threads):
                 thread.start()
             time.sleep(seconds)
+            with suppress(AssertionError):
+                until(lambda: self._reached(least), within=seconds * (PATIENCE - 1))
             stop.set()
             for thread in threads:
                 thread.join()
             self._stop_kills.set()
             for killer in killers:
                 killer.join()
+
+    def _reached(self, least: Mapping[str, int]) -> bool:
+        acknowledged = self._record.ends()[End.ACKNOWLEDGED]
+        reached = {"kills": len(self._kills()), "acknowledged": acknowledged}
+        return all(reached[name] >= wanted for name, wanted in least.items())
+
+    def _kills(self) -> list[Kill]:
+        return [*self._apigw.lives.kills, *self._worker.lives.kills]
 
     def _quiet_down(self) -> float:
         """One more kill and start of both, then wait for every event; gives the seconds it took."""
@@ -154,11 +170,11 @@ class Trial:
 
     def _figures(self, evidence: Evidence, seconds: float, quiet: float) -> dict[str, int | float]:
         ends = self._record.ends()
-        kills = [*self._apigw.lives.kills, *self._worker.lives.kills]
+        kills = self._kills()
         events = evidence.heard.runs()
         return {
             "seed": self._seed,
-            "seconds": seconds,
+            "seconds": round(seconds, 1),
             "kills": len(kills),
             "of apigw": len(self._apigw.lives.kills),
             "while starting": sum(kill.young for kill in kills),

@@ -11,6 +11,7 @@ import structlog
 
 from qmonus_lite import log
 from qmonus_lite.clock import Clock
+from qmonus_lite.hushed import hush
 
 logger = logging.getLogger("qmonus_lite.sample")
 
@@ -118,6 +119,7 @@ def test_goes_on_when_nobody_reads_its_log() -> None:
 import logging, os
 from qmonus_lite import log
 from qmonus_lite.clock import Clock
+from qmonus_lite.hushed import hush
 log.configure(style="json", level="info", clock=Clock("UTC"))
 logging.getLogger("x").info("into the full disk")
 print("went on", flush=True)
@@ -126,3 +128,34 @@ print("went on", flush=True)
         done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=full)
 
     assert done.stdout == b"went on\n"
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_masks_secrets_wherever_they_stand_in_a_record(
+    capsys: pytest.CaptureFixture[str], style: str
+) -> None:
+    configured(style)
+    hush("s3cret-of-the-record")
+    secret = "s3cret-of-the-record"
+    try:
+        raise ValueError(f"no {secret}")
+    except ValueError:
+        logger.exception("a %s", {"k": secret}, extra={"x": [secret], "y": {secret: 1}, "z": b"1"})
+    logger.info("raw %r", secret.encode())
+
+    assert secret not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_no_text_passes_for_a_record_or_moves_the_cursor(
+    capsys: pytest.CaptureFixture[str], style: str
+) -> None:
+    configured(style)
+    forged = "a\r\n2026-01-01 [info] forged\x1b[2J\x9b1m\u202e\x00\ud800"
+    logger.info("said %s", forged, extra={"path": forged, forged: 1})
+
+    said = capsys.readouterr().err
+    assert not any(line.startswith("2026-01-01 [info]") for line in said.splitlines())
+    assert set(said) & set("\x00\r\x1b\x9b\u202e\ud800") == set()

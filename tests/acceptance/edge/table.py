@@ -4,6 +4,8 @@ Ids are those of the list that this table came from; docs/decisions/edge.md says
 another than the list's.
 """
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -276,4 +278,82 @@ _.bad(
     request("PUT", "/upload/file", _FIVE, "If-None-Match: *", "Expect: 100-continue"),
     412,
 )
+_.bad("B111", "If-Match: a tag", put("/upload/file", 'If-Match: "other"'), 412)
+_.bad("B111", "If-Match: * on nothing", put("/upload/x", "If-Match: *"), 412)
+
+
+def digest(name: str) -> str:
+    """A digest of the five bytes."""
+    return base64.b64encode(hashlib.new(name, b"hello").digest()).decode()
+
+
+_SHA256, _SHA512, _MD5 = digest("sha256"), digest("sha512"), digest("md5")
+_WRONG = "A" * 43 + "="
+for _field in (
+    f"Repr-Digest: sha-256=:{_WRONG}:",
+    f"Content-Digest: sha-256=:{_WRONG}:",
+    f"Repr-Digest: sha-256=:{_SHA256}:, sha-512=:{'A' * 86}==:",
+    "Content-MD5: AAAAAAAAAAAAAAAAAAAAAA==",
+):
+    _.bad("B112", f"not so: {_field[:30]}", put("/upload/x", _field), 422)
+for _field in (
+    "Repr-Digest: sha-256",
+    f"Repr-Digest: sha-256={_SHA256}",
+    "Content-Digest: sha-256=:AAAA:",
+    "Repr-Digest: ",
+    "Content-MD5: !",
+):
+    _.bad("B112", f"no digest: {_field[:30]}", put("/upload/x", _field), 400)
+for _number, _field in enumerate(
+    (
+        f"Repr-Digest: sha-256=:{_SHA256}:, sha-512=:{_SHA512}:",
+        f"Content-Digest: crc32c=:AAAA:, sha-256=:{_SHA256}:",
+        f"Content-MD5: {_MD5}",
+    )
+):
+    _.good(
+        "B112",
+        f"so: {_field[:30]}",
+        put(f"/upload/b112-{_number}", _field),
+        f"upload/b112-{_number}",
+    )
 _.good("B110", "on nothing", put("/upload/b110", "If-None-Match: *"), "upload/b110")
+
+CREDENTIALS = Table()
+_ = CREDENTIALS
+for _what, _field in {
+    "none": "A: b",
+    "empty": "Authorization:",
+    "Bearer and nothing": "Authorization: Bearer",
+    "another scheme": "Authorization: Basic YTpi",
+    "10 KB": f"Authorization: Bearer {'a' * 10_000}",
+    "empty token": "X-Auth-Token:",
+}.items():
+    _.bad("B100" if _what == "none" else "B101", _what, put("/upload/x", _field), 401)
+_.bad("B100", "waits", request("PUT", "/upload/x", _FIVE, "Expect: 100-continue"), 401)
+_.bad("B102", "not ASCII", put("/upload/x", "X-Auth-Token: caf\xe9"), 401)
+_.bad("B102", "not ASCII, Bearer", put("/upload/x", "Authorization: Bearer caf\xe9"), 401)
+_NONE = ".".join(
+    base64.urlsafe_b64encode(part).rstrip(b"=").decode()
+    for part in (b'{"alg":"none","typ":"JWT"}', b'{"sub":"admin","exp":9999999999}', b"")
+)
+_.bad("B113", "alg none", put("/upload/x", f"X-Auth-Token: {_NONE}"), 401)
+
+#: Doors that keep a body in memory.
+BODIES = Table()
+_ = BODIES
+
+
+def post(*fields: str, body: bytes = b"") -> bytes:
+    """A request of a door that needs no credential."""
+    return request("POST", "/-/logon", *fields, body=body)
+
+
+_.shut("B131", "1 MiB and a byte", post(f"Content-Length: {MIB + 1}", body=bytes(MIB + 1)), 413)
+_.shut("B131", "that waits", post(f"Content-Length: {MIB + 1}", "Expect: 100-continue"), 413)
+_.shut(
+    "B131",
+    "in chunks",
+    post("Transfer-Encoding: chunked", body=b"100001\r\n" + bytes(MIB + 1) + b"\r\n0\r\n\r\n"),
+    413,
+)

@@ -88,11 +88,11 @@ def name(row: Row) -> str:
     return f"{row.id} {row.what}"
 
 
-ALL = rows(table.FRAMING, table.HEADS, table.NAMES, table.CONDITIONS)
+ALL = rows(table.FRAMING, table.HEADS, table.NAMES, table.CONDITIONS, table.BODIES)
 #: Rows of a body that cannot be told from a good one before its end: they may ask, and no more.
 ASKING = {"B18", "B20", "B22", "B23", "B24", "B25", "B26", "B27", "B28", "B29"}
 #: Rows whose verdict is what stands on the disk, after the question who may.
-PLACES = {"B87", "B88", "B89", "B90", "B110"}
+PLACES = {"B87", "B88", "B89", "B90", "B110", "B111", "B112"}
 
 
 @pytest.mark.parametrize("row", [row for row in ALL if row.refused], ids=name)
@@ -130,3 +130,47 @@ def test_tells_of_stored_files_and_of_nothing_else(edge: Edge) -> None:
     for path in edge.told():
         assert (upload.parent / path[1:]).is_file()
     assert "/upload/x" not in edge.told()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation whose uploads nobody but the default authorization judges."""
+    installation = Installation(tmp_path_factory.mktemp("guarded") / "installation")
+    installation.record(UPLOADED)
+    installation.up()
+    yield installation
+    installation.end()
+
+
+def ask(installation: Installation, *fields: str) -> Exchange:
+    sent = put("/upload/x", *fields)
+    return exchange(installation.port, sent, answers=1, to_end=False, ends=False)
+
+
+@pytest.mark.parametrize("row", rows(table.CREDENTIALS), ids=name)
+def test_lets_nobody_in_without_a_credential(guarded: Installation, row: Row) -> None:
+    stored = guarded.stored()
+
+    answer = exchange(guarded.port, row.sent, answers=1, to_end=True, ends=False)
+
+    assert answer.statuses == row.expected, answer.raw
+    assert b"\r\nwww-authenticate: bearer" in answer.raw.lower()
+    assert guarded.stored() == stored
+    assert ask(guarded, f"X-Auth-Token: {guarded.token}").statuses[0] in {200, 201}
+    (guarded.base / "upload/x").unlink()
+    (guarded.base / "upload").rmdir()
+
+
+def test_takes_no_token_that_is_a_little_different(guarded: Installation) -> None:
+    token = guarded.token
+    other = "A" if token[-10] != "A" else "B"
+    for wrong in (token[:-1], token + "A", token[:-10] + other + token[-9:], token.swapcase()):
+        assert ask(guarded, f"X-Auth-Token: {wrong}").statuses == (401,)
+
+
+def test_an_address_that_somebody_claims_lets_nobody_in(guarded: Installation) -> None:
+    answer = ask(guarded, "X-Forwarded-For: 127.0.0.1", "X-Real-Ip: 203.0.113.9")
+
+    assert answer.statuses == (401,)
+    until(lambda: " 401" in guarded.log)
+    assert "203.0.113.9" not in guarded.log

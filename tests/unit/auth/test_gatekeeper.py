@@ -12,7 +12,7 @@ from qmonus_lite.auth.callout_pass import HEADER, Passes
 from qmonus_lite.auth.gatekeeper import AUDIENCE, Gatekeeper
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.clock import Clock
-from qmonus_lite.errors import Forbidden, Unauthorized
+from qmonus_lite.errors import BadRequest, Forbidden, Unauthorized
 from tests.unit.auth.test_tokens import LateClock
 
 PLACE = "127.0.0.1:9099"
@@ -236,3 +236,19 @@ def test_a_token_for_something_else_is_no_token(gate: Gate) -> None:
 
     with pytest.raises(Unauthorized):
         gate.keeper.identify({"X-Auth-Token": other}, "PUT", "/")
+
+
+def test_roles_are_for_what_a_path_says_and_a_pass_for_how_it_is_written(gate: Gate) -> None:
+    gate.roles["putter"] = role("putter", "/upload/日 本/", "PUT")
+    raw = "/upload/%E6%97%A5%20%E6%9C%AC/a%2525"
+    gate.keeper.authorize(gate.bearer(), "PUT", raw)
+    gate.keeper.authorize(gate.keeper.passes.issue(PLACE, "PUT", raw), "PUT", raw)
+
+    with pytest.raises(Unauthorized):
+        gate.keeper.authorize(gate.keeper.passes.issue(PLACE, "PUT", raw), "PUT", "/upload/日 本/a")
+
+
+@pytest.mark.parametrize("raw", ["/upload/a%2Fb", "/upload/%ff", "/upload/%zz"])
+def test_a_path_that_says_nothing_clear_is_a_bad_request(gate: Gate, raw: str) -> None:
+    with pytest.raises(BadRequest):
+        gate.keeper.authorize(gate.bearer(), "PUT", raw)

@@ -65,3 +65,17 @@ def test_says_the_place_and_never_the_text() -> None:
         SEALER.open("v1.looks-like-a-secret", place=PLACE)
 
     assert str(caught.value) == PLACE
+
+
+def test_keeps_the_keys_that_it_met() -> None:
+    there = [b"2" * 32]
+    sealer = Sealer(key=b"1" * 32, others=lambda: there)
+    sealed = Sealer(key=b"2" * 32).seal("text", place="a|b")
+    assert sealer.open(sealed, place="a|b") == "text"
+    there[:] = [b"3" * 32]
+
+    assert sealer.open(sealed, place="a|b") == "text"
+    newest = Sealer(key=b"3" * 32).seal("newest", place="a|b")
+    assert sealer.open(newest, place="a|b") == "newest"
+    with pytest.raises(CannotOpen):
+        sealer.open(newest, place="a|c")

@@ -124,7 +124,7 @@ def plainest(found: object) -> bool:
         ("a: " + "9" * 5000, "a.yml:1:1: not usable YAML: Exceeds the limit"),
         ("a: 1\nb: " + "[" * 20_000, "a.yml:2:104: brackets are nested too deeply"),
         ("{a: " * 5_000 + "1" + "}" * 5_000, "a.yml:1:401: brackets are nested too deeply"),
-        ("\n".join("  " * n + "a:" for n in range(1000)), "a.yml:1:1: not usable YAML: maximum"),
+        ("\n".join("  " * n + "a:" for n in range(1000)), "a.yml:100:199: is nested too deeply"),
     ],
 )
 def test_refuses_what_no_plugin_needs_and_says_where(source: str, wanted: str) -> None:

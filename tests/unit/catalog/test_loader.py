@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmonus_lite.catalog.document import dump
-from qmonus_lite.catalog.loader import MOST_BYTES, Loader
+from qmonus_lite.catalog.files import MOST_BYTES
+from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.errors import BadPlugins
 from tests.unit.catalog.stage import ROUTE, SHOP, Folder, handler
 
@@ -33,12 +34,13 @@ def test_takes_every_yaml_file_below_the_folder(folder: Folder) -> None:
     assert [one.name for one in folder.load().listed] == ["a", "b"]
 
 
-def test_follows_links_to_files(folder: Folder, tmp_path: Path) -> None:
+def test_follows_no_links(folder: Folder, tmp_path: Path) -> None:
     (tmp_path / "real.yml").write_text(handler("a"))
     (folder.path / "link.yml").symlink_to(tmp_path / "real.yml")
     (folder.path / "gone.yml").symlink_to(tmp_path / "nowhere.yml")
 
-    assert [one.name for one in folder.load().listed] == ["a"]
+    reason = "is a symbolic link; put the file itself here"
+    assert folder.faults() == [f"gone.yml:1:1: {reason}", f"link.yml:1:1: {reason}"]
 
 
 def test_handlers_of_an_event_stand_in_the_order_of_their_names(folder: Folder) -> None:
@@ -195,7 +197,8 @@ def test_the_fingerprint_tells_what_the_files_hold(folder: Folder) -> None:
 
 
 def test_the_stamp_tells_that_a_file_was_touched(folder: Folder) -> None:
-    stamps = {folder.loader.stamp()}
+    empty = folder.loader.stamp()
+    stamps = {empty}
     place = folder.put("a.yml", handler("a"))
     stamps.add(folder.loader.stamp())
     os.utime(place, (1, 1))
@@ -207,7 +210,7 @@ def test_the_stamp_tells_that_a_file_was_touched(folder: Folder) -> None:
 
     assert len(stamps) == 5
     (folder.path / "b.yml").unlink()
-    assert folder.loader.stamp() == ()
+    assert folder.loader.stamp() == empty
 
 
 def test_a_faulty_load_leaves_the_lines_of_the_running_set_alone(folder: Folder) -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from qmonus_lite.catalog.document import Env, Sealed
-from qmonus_lite.catalog.opening import MASK, Opener, masked
+from qmonus_lite.catalog.opening import Opener, masked
+from qmonus_lite.hushed import MASK
 from qmonus_lite.scripting.builtins.raising import Error
 from tests.unit.catalog.stage import SEALER, Folder
 

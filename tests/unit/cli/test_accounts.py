@@ -6,6 +6,7 @@ import jwt
 import pytest
 
 from qmonus_lite.auth import apikey
+from qmonus_lite.catalog.document import Document
 from qmonus_lite.datadir import DataDir
 from tests.unit.cli.conftest import Shell
 
@@ -35,7 +36,10 @@ def test_the_account_is_a_sound_plugin(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("account",), "account: expected 'add NAME --roles=ROLE[,ROLE]'"),
+        (
+            ("account",),
+            "account: expected 'add NAME --roles=ROLE[,ROLE]', 'rotate NAME' or 'retire NAME'",
+        ),
         (("account", "add"), "account: expected 'add NAME"),
         (("account", "add", "a", "b"), "account: expected 'add NAME"),
         (("account", "remove", "a"), "account: expected 'add NAME"),
@@ -88,3 +92,49 @@ def test_prints_a_token_for_an_account(shell: Shell) -> None:
 
 def test_prints_a_token_for_the_local_admin(shell: Shell) -> None:
     assert shell.run("token", "admin").out.count(".") == 2
+
+
+def digests(shell: Shell) -> tuple[str | None, str | None]:
+    """Of the key and of the one before, as a start would load them."""
+    [entry] = Document("kim.yml", (shell.plugins / "accounts/kim.yml").read_text()).value
+    return entry.get("api_key_hash"), entry.get("previous_api_key_hash")
+
+
+def key_of(said: str) -> str:
+    return str(re.findall(r"qml_[A-Za-z0-9_-]{43}", said)[0])
+
+
+def test_a_rotation_keeps_the_key_before_until_it_is_retired(shell: Shell) -> None:
+    first = key_of(shell.run("account", "add", "kim", "--roles=admin").out)
+    second = key_of(shell.run("account", "rotate", "kim").out)
+    assert digests(shell) == (apikey.digest(second), apikey.digest(first))
+
+    third = key_of(shell.run("account", "rotate", "kim").out)
+    assert digests(shell) == (apikey.digest(third), apikey.digest(second))
+
+    assert shell.run("account", "retire", "kim").status == 0
+    assert digests(shell) == (apikey.digest(third), None)
+    assert "has no previous key" in shell.refused("account", "retire", "kim")
+    assert shell.run("check").status == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "with_key"),
+    [
+        ("- {username: kim, role: admin}\n", "- {username: kim, api_key_hash: X, role: admin}\n"),
+        (
+            "# ours\n- username: a\n  role: admin\n\n-   username: kim # she\n    role: admin\n",
+            "# ours\n- username: a\n  role: admin\n\n"
+            "-   username: kim\n    api_key_hash: X # she\n    role: admin\n",
+        ),
+    ],
+)
+def test_a_rotation_changes_nothing_else(shell: Shell, text: str, with_key: str) -> None:
+    place = shell.put("accounts/kim.yml", text)
+    key = key_of(shell.run("account", "rotate", "kim").out)
+    assert place.read_text() == with_key.replace("X", apikey.digest(key))
+
+    shell.run("account", "rotate", "kim")
+    shell.run("account", "retire", "kim")
+    known = re.sub("sha256:[0-9a-f]+", "X", place.read_text())
+    assert known == with_key

@@ -90,7 +90,7 @@ def test_a_linked_file_stays_a_link(shell: Shell, file: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "config: expected 'seal FILE [KEY ...]' or 'show NAME'"),
+        ((), "config: expected 'seal FILE [KEY ...]', 'show NAME' or 'rotate'"),
         (("seal",), "config: expected 'seal FILE"),
         (("show",), "config: expected 'seal FILE"),
         (("open", "x"), "config: expected 'seal FILE"),
@@ -135,3 +135,57 @@ def test_a_file_that_was_renamed_is_refused_without_its_secret(shell: Shell, fil
 
     assert "login.password cannot be unsealed" in said
     assert "s3cret" not in said and str(sealed) not in said
+
+
+def keys(shell: Shell) -> list[str]:
+    return sorted(path.name for path in shell.state.glob("config.key*"))
+
+
+def test_a_rotation_seals_all_anew_and_changes_nothing_else(shell: Shell, file: Path) -> None:
+    shell.run("config", "seal", str(file), "login.password", "ports.1")
+    before, text = (shell.state / "config.key").read_bytes(), file.read_text()
+    other = shell.put("deeper/other.yml", "name: other\nvalues: {a: [1, x y]} # end\n")
+    shell.run("config", "seal", str(other), "a.1")
+    ended = shell.run("config", "rotate")
+
+    assert ended.out == "sealed 3 value(s) with a new key; the old key is gone\n"
+    assert (shell.state / "config.key").read_bytes() != before
+    assert keys(shell) == ["config.key"]
+    found = values(file)
+    assert opened(shell, found["login"]["password"], "outer.yml|login.password") == "s3cret"  # type: ignore[index]
+    assert opened(shell, values(other)["a"][1], "other.yml|a.1") == "x y"  # type: ignore[index]
+    changed = [n for n, line in enumerate(text.splitlines()) if line not in file.read_text()]
+    assert changed == [6, 7]
+    assert file.read_text().splitlines()[6].endswith(" # secret")
+    assert shell.run("check").status == 0
+
+
+def test_a_rotation_that_was_broken_off_goes_on(
+    shell: Shell, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = shell.put("zother.yml", "name: other\nvalues: {a: x}\n")
+    for one in (file, other):
+        shell.run("config", "seal", str(one))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for victim in ("promote_key",):
+        monkeypatch.setattr(DataDir, victim, killed)
+    assert shell.run("config", "rotate").status == 130
+    assert keys(shell) == ["config.key", "config.key.next"]
+    assert shell.run("check").status == 0
+    monkeypatch.undo()
+    monkeypatch.chdir(shell.folder)
+
+    assert shell.run("config", "rotate").out.startswith("sealed 0 value(s)")
+    assert keys(shell) == ["config.key"]
+    assert shell.run("check").status == 0
+
+
+def test_a_rotation_is_refused_when_a_value_cannot_be_opened(shell: Shell, file: Path) -> None:
+    shell.run("config", "seal", str(file))
+    file.rename(file.with_name("moved.yml"))
+
+    assert "cannot be unsealed" in shell.refused("config", "rotate")
+    assert (shell.state / "config.key").exists()

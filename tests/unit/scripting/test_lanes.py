@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from qmonus_lite.scripting.lanes import GRACE, Lane, Lanes
+from qmonus_lite.scripting import lanes as lanes_module
+from qmonus_lite.scripting.lanes import GRACE, Lane, Lanes, NoLane
 
 Script = Callable[[], Coroutine[Any, Any, Any]]
 here: contextvars.ContextVar[str] = contextvars.ContextVar("here", default="nowhere")
@@ -108,7 +109,7 @@ async def test_stops_waiting_for_a_script_that_blocks(lanes: Lanes) -> None:
 
 async def test_stops_waiting_for_a_script_that_ignores_its_cancellation(lanes: Lanes) -> None:
     async def script() -> None:
-        for _ in range(20):
+        for _ in range(8):
             try:
                 await asyncio.sleep(0.1)
             except asyncio.CancelledError:
@@ -130,7 +131,10 @@ async def test_a_time_out_of_the_script_itself_is_its_own(lanes: Lanes) -> None:
     assert await lanes.run(script, timeout=5) == "caught"
 
 
-async def test_a_caller_that_is_cancelled_cancels_its_script(lanes: Lanes) -> None:
+@pytest.mark.parametrize("timeout", [None, 30])
+async def test_a_caller_that_is_cancelled_cancels_its_script(
+    lanes: Lanes, timeout: float | None
+) -> None:
     ended = threading.Event()
 
     async def script() -> None:
@@ -139,13 +143,13 @@ async def test_a_caller_that_is_cancelled_cancels_its_script(lanes: Lanes) -> No
         finally:
             ended.set()
 
-    running = asyncio.create_task(lanes.run(script))
+    running = asyncio.create_task(lanes.run(script, timeout=timeout))
     await asyncio.sleep(0.05)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
 
-    assert await asyncio.to_thread(ended.wait, 5)
+    assert await asyncio.to_thread(ended.wait, 2)
     assert lanes.busy == 0
 
 
@@ -250,3 +254,53 @@ async def test_a_lane_alone_takes_one_thing_after_the_other() -> None:
 
     assert await asyncio.gather(*results) == ["test-alone"] * 3
     lane.stop()
+
+
+async def test_a_script_that_computes_for_ever_is_broken_into(lanes: Lanes) -> None:
+    ended = threading.Event()
+
+    async def script() -> None:
+        try:
+            while True:
+                pass
+        finally:
+            ended.set()
+
+    with pytest.raises(TimeoutError):
+        await lanes.run(script, timeout=0.05)
+
+    assert lanes.stuck == 1
+    assert await asyncio.to_thread(ended.wait, 5)
+    while lanes.busy:
+        await asyncio.sleep(0.01)
+    assert lanes.stuck == 0
+
+
+async def test_a_stuck_lane_is_replaced_by_another(lanes: Lanes) -> None:
+    free = threading.Event()
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await lanes.run(blocking(free), timeout=0.01)
+
+    assert lanes.stuck == 3
+    assert await lanes.run(answer) == "test-3"
+    free.set()
+    while lanes.busy:
+        await asyncio.sleep(0.01)
+    assert lanes.stuck == 0
+
+
+async def test_no_script_is_begun_when_too_many_are_stuck(
+    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes_module, "MOST_STUCK", 1)
+    free = threading.Event()
+    with pytest.raises(TimeoutError):
+        await lanes.run(blocking(free), timeout=0.01)
+
+    with pytest.raises(NoLane):
+        await lanes.run(answer)
+    free.set()
+    while lanes.busy:
+        await asyncio.sleep(0.01)
+    assert await lanes.run(answer) == "test-1"

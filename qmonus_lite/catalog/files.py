@@ -1,0 +1,101 @@
+"""Plugin files on disk: which ones count, who may have written them, and their text.
+
+A plugin runs as this process does. So a file is read only if nobody but this user and root can have
+written it: they own it and its folder, and neither is writable for group or others.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from qmonus_lite.catalog.document import BadDocument
+from qmonus_lite.errors import Fault
+
+#: Bytes of the largest plugin file that is read.
+MOST_BYTES = 256 << 10
+
+
+def files(folders: Sequence[Path]) -> Iterator[Path]:
+    """The plugin files below the folders, links to some among them, in a stable order."""
+    for folder in folders:
+        found = []
+        for place, names in _walk(folder):
+            found += [place / name for name in names if not name.startswith(".")]
+        for path in sorted(found):
+            if path.suffix in {".yml", ".yaml"} and (path.is_file() or path.is_symlink()):
+                yield path
+
+
+def stamp(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
+    """Differs when a plugin file changed, or who may write to a folder."""
+    found = []
+    for path in files(folders):
+        with suppress(OSError):
+            status = path.lstat()
+            # The change of the inode, for it moves with owner and mode as well.
+            found.append((str(path), status.st_ctime_ns, status.st_size))
+    for place in (place for folder in folders for place, _ in _walk(folder)):
+        with suppress(OSError):
+            status = place.stat()
+            found.append((str(place), status.st_mode, status.st_uid))
+    return tuple(found)
+
+
+def folder_faults(folders: Sequence[Path]) -> Iterator[Fault]:
+    """What is wrong with the folders themselves."""
+    for folder in folders:
+        if not folder.is_dir():
+            yield Fault(str(folder), 1, 1, "the plugin folder is gone")
+            continue
+        for place, _ in _walk(folder):
+            if reason := _distrusted(place.stat()):
+                yield Fault(str(place), 1, 1, reason)
+
+
+def read(path: Path) -> str:
+    """The text of a plugin file; raises BadDocument."""
+    try:
+        # Not blocking, should a pipe stand there by now.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        linked = path.is_symlink()
+        reason = "is a symbolic link; put the file itself here" if linked else error.strerror
+        raise _bad(path, reason if linked else f"cannot be read: {reason}") from None
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise _bad(path, "is no regular file")
+        if reason := _distrusted(status):
+            raise _bad(path, reason)
+        raw = file.read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        raise _bad(path, f"is larger than {MOST_BYTES >> 10} KiB; split it")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise BadDocument(Fault(str(path), line, 1, "is not UTF-8 text")) from None
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The folder and those below it, hidden ones left out, with the names in each."""
+    # Not rglob(): a folder that goes away while it is looked at must not end the look.
+    for place, below, names in os.walk(folder):
+        below[:] = [name for name in below if not name.startswith(".")]
+        yield Path(place), names
+
+
+def _distrusted(status: os.stat_result) -> str | None:
+    """Why others may have written there, or None."""
+    us = os.geteuid()
+    if status.st_uid not in {0, us}:
+        return f"is owned by user {status.st_uid}; only what user {us} or root owns is loaded"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"is writable for others (mode {stat.S_IMODE(status.st_mode):04o}); chmod go-w it"
+    return None
+
+
+def _bad(path: Path, reason: str | None) -> BadDocument:
+    return BadDocument(Fault(str(path), 1, 1, reason or "cannot be read"))

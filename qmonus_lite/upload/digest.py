@@ -1,0 +1,106 @@
+"""Digests: what the client says its file hashes to, and what it wants to hear (RFC 9530)."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+
+from qmonus_lite.errors import BadRequest, Unprocessable
+
+#: What is hashed, by the name in the fields; other algorithms of a field are passed over.
+ALGORITHMS = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
+#: Bytes of each digest.
+_BYTES = {"sha-256": 32, "sha-512": 64, "md5": 16}
+
+_KEY = r"[a-z*][a-z0-9_.*-]*"
+_PARAMETERS = rf"(?:; *{_KEY}(?:=[A-Za-z0-9_.*-]+)?)*"
+# Members of a dictionary of structured fields (RFC 9651) with values of one kind each.
+_DIGEST = re.compile(rf"({_KEY})=:([A-Za-z0-9+/]*={{0,2}}):{_PARAMETERS}")
+_WISH = re.compile(rf"({_KEY})=([0-9]{{1,2}}){_PARAMETERS}")
+_COMMA = re.compile(r"[ \t]*,[ \t]*")
+
+
+class Digests:
+    """The digests of one upload; no byte is hashed unless the client asked for one."""
+
+    def __init__(self, expected: Mapping[tuple[str, str], bytes], wish: str | None) -> None:
+        #: Digests by field and algorithm.
+        self._expected = dict(expected)
+        self._wish = wish
+        names = {name for _, name in expected} | ({wish} if wish else set())
+        self._hashes = {name: _start(name) for name in names}
+
+    @classmethod
+    def read(cls, headers: Mapping[str, str]) -> "Digests":
+        """What these headers ask for; raises BadRequest for a digest that is none."""
+        expected = {
+            (field, name): digest
+            for field in ("Repr-Digest", "Content-Digest")
+            if field in headers
+            for name, digest in _digests(field, headers[field]).items()
+        }
+        if "Content-MD5" in headers:
+            digest = _decoded("Content-MD5", "md5", headers["Content-MD5"])
+            expected["Content-MD5", "md5"] = digest
+        return cls(expected, _wish(headers.get("Want-Repr-Digest", "")))
+
+    def update(self, data: bytes | bytearray) -> None:
+        """More of the file; blocks for as long as hashing takes."""
+        for one in self._hashes.values():
+            one.update(data)
+
+    def check(self) -> None:
+        """The file is whole; raises Unprocessable when it is not what the client said."""
+        for (field, name), digest in self._expected.items():
+            if not hmac.compare_digest(self._hashes[name].digest(), digest):
+                raise Unprocessable(f"the body does not have the {name} digest of {field}")
+
+    @property
+    def field(self) -> str | None:
+        """The value of Repr-Digest in the answer, if the client wanted one."""
+        if self._wish is None:
+            return None
+        return f"{self._wish}=:{base64.b64encode(self._hashes[self._wish].digest()).decode()}:"
+
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 in hexadecimal digits, if the client wanted it."""
+        return self._hashes[self._wish].hexdigest() if self._wish == "sha-256" else None
+
+
+def _start(name: str) -> "hashlib._Hash":
+    if name == "md5":
+        # A check against accidents, as the field has it; nobody is trusted for it.
+        return hashlib.md5(usedforsecurity=False)
+    return ALGORITHMS[name]()
+
+
+def _digests(field: str, text: str) -> dict[str, bytes]:
+    found = {}
+    for member in _COMMA.split(text.strip(" ")):
+        parts = _DIGEST.fullmatch(member)
+        if parts is None:
+            raise BadRequest(f"{field} is not of the form sha-256=:BASE64:")
+        if parts[1] in ALGORITHMS:
+            found[parts[1]] = _decoded(field, parts[1], parts[2])
+    return found
+
+
+def _decoded(field: str, name: str, text: str) -> bytes:
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        digest = b""
+    if len(digest) != _BYTES[name]:
+        raise BadRequest(f"{field} has no {_BYTES[name]} bytes of {name} in base64")
+    return digest
+
+
+def _wish(text: str) -> str | None:
+    """The algorithm that the client likes best; a wish that cannot be read is none."""
+    wishes = [_WISH.fullmatch(member) for member in _COMMA.split(text.strip(" "))]
+    liked = {wish[1]: int(wish[2]) for wish in wishes if wish}
+    known = [name for name in ALGORITHMS if 0 < liked.get(name, 0) <= 10]
+    return max(known, key=lambda name: liked[name], default=None) if None not in wishes else None

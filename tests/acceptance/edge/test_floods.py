@@ -1,0 +1,191 @@
+"""Many clients that mean no good, and one that does."""
+
+import asyncio
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.edge.raw import Exchange, exchange, put, request
+from tests.acceptance.harness import UPLOADING, Installation
+from tests.acceptance.process import until
+from tests.acceptance.servers import Sampler
+
+MIB = 1 << 20
+#: Closes with a reset instead of a proper end.
+RESET = struct.pack("ii", 1, 0)
+#: Seconds of a flood by slowhttptest.
+FLOOD = 8
+#: Seconds within which a good client has its answer all the while.
+QUICK = 0.25
+
+
+@pytest.fixture
+def open_to_all(installation: Installation) -> Iterator[Installation]:
+    """An installation where a handler lets everybody in."""
+    installation.record(UPLOADING)
+    yield installation
+
+
+def apigw(installation: Installation, *flags: str) -> int:
+    """Start it; gives the process id of the APIGW."""
+    return installation.up(*flags).children["apigw"]
+
+
+def descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def connections(pid: int, port: int) -> int:
+    """Connections of clients that a process holds at its port."""
+    own = {os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()}
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    at_port = [row for row in rows if row[1].endswith(f":{port:04X}") and row[3] != "0A"]
+    return sum(f"socket:[{row[9]}]" in own for row in at_port)
+
+
+def files(pid: int, below: Path) -> list[str]:
+    """Files below a directory that a process holds open."""
+    own = [os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()]
+    return sorted(name for name in own if name.startswith(str(below)))
+
+
+def processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def send(installation: Installation, sent: bytes, *, to_end: bool = False) -> Exchange:
+    return exchange(installation.port, sent, answers=1, to_end=to_end, ends=False)
+
+
+async def _reset_in_the_body(port: int, number: int, gate: asyncio.Semaphore) -> None:
+    async with gate:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = request("PUT", f"/upload/reset-{number}", "Content-Length: 9000000")
+        # Some with nothing, some with bytes in memory, some with bytes on the disk.
+        writer.write(head + bytes([0, 70_000, MIB + 70_000][number % 3]))
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        writer.transport.abort()
+
+
+def test_a_thousand_resets_in_the_body_leave_nothing(open_to_all: Installation) -> None:
+    pid = apigw(open_to_all)
+    send(open_to_all, put("/upload/warm"))
+    stored, held = open_to_all.stored(), files(pid, open_to_all.base)
+
+    async def all_of_them() -> None:
+        gate = asyncio.Semaphore(50)
+        port = open_to_all.port
+        await asyncio.gather(*(_reset_in_the_body(port, number, gate) for number in range(1000)))
+
+    asyncio.run(all_of_them())
+
+    until(lambda: open_to_all.stored() == stored, report=open_to_all.stored)
+    until(lambda: connections(pid, open_to_all.port) == 0)
+    assert files(pid, open_to_all.base) == held
+    assert "request_failed" not in open_to_all.log
+    assert send(open_to_all, put("/upload/after")).statuses == (201,)
+
+
+def test_more_connections_than_allowed_are_told_to_come_back(installation: Installation) -> None:
+    installation.up("--max_connections=8")
+    ask = request("GET", "/-/live")
+    with ExitStack() as held:
+        for _ in range(8):
+            held.enter_context(socket.create_connection(("127.0.0.1", installation.port)))
+        until(lambda: send(installation, ask).statuses == (503,))
+
+        answer = send(installation, ask, to_end=True)
+
+        assert b"\r\nRetry-After: 1\r\n" in answer.raw
+        problem = json.loads(answer.raw.partition(b"\r\n\r\n")[2])
+        assert (problem["status"], problem["detail"]) == (503, "too many connections")
+    until(lambda: send(installation, ask).statuses == (200,))
+
+
+def test_more_uploads_than_allowed_are_told_to_come_back(open_to_all: Installation) -> None:
+    apigw(open_to_all, "--max_uploads=2")
+    with ExitStack() as held:
+        for number in range(2):
+            running = socket.create_connection(("127.0.0.1", open_to_all.port))
+            held.enter_context(running).sendall(put(f"/upload/{number}", body=b"12345")[:-1])
+            open_to_all.recorded(UPLOADING, f"/upload/{number}")
+
+        answer = send(open_to_all, put("/upload/more"))
+
+        assert answer.statuses == (503,)
+        assert b"\r\nRetry-After: 1\r\n" in answer.raw
+        assert send(open_to_all, request("GET", "/-/live")).statuses == (200,)
+    until(lambda: send(open_to_all, put("/upload/more")).statuses == (201,))
+
+
+def test_a_process_without_descriptors_waits_for_one(installation: Installation) -> None:
+    pid = apigw(installation, "--max_connections=500")
+    most = max(int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()) + 20
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
+    ask = request("GET", "/-/live")
+    with ExitStack() as held:
+        for _ in range(100):
+            held.enter_context(socket.create_connection(("127.0.0.1", installation.port)))
+        until(lambda: "cannot accept: Too many open files" in installation.log)
+        before, said = processor_seconds(pid), len(installation.log)
+
+        time.sleep(2)
+
+        assert processor_seconds(pid) - before < 0.5
+        assert len(installation.log) - said < 4096
+    assert send(installation, ask).statuses == (200,)
+
+
+def _slowhttptest(installation: Installation, *flags: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["slowhttptest", "-l", str(FLOOD), "-i", "1", "-p", "30", *flags],
+        env=installation.environ,
+        cwd=installation.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_slow_clients_keep_nobody_else_waiting(
+    open_to_all: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pid = apigw(open_to_all, "--max_uploads=300", "--body_stall_timeout=5")
+    heads = ("-H", "-c", "1000", "-r", "500", "-u", f"{open_to_all.url}/-/live")
+    slow = ("-B", "-c", "200", "-r", "100", "-t", "PUT", "-s", "8192", "-x", "20")
+    floods = [
+        _slowhttptest(open_to_all, *heads),
+        _slowhttptest(open_to_all, *slow, "-u", f"{open_to_all.url}/upload/slow"),
+    ]
+    try:
+        until(lambda: descriptors(pid) > 1200)
+        with Sampler(open_to_all.port, [pid]) as sampler:
+            for number in range(40):
+                assert send(open_to_all, put(f"/upload/good-{number}")).statuses == (201,)
+                time.sleep(0.05)
+        assert all(flood.poll() is None for flood in floods)
+        held = descriptors(pid)
+    finally:
+        for flood in floods:
+            flood.send_signal(signal.SIGKILL)
+            flood.wait()
+    with capsys.disabled():
+        print(f"\n{held} descriptors, {sampler.seen.samples} answers, slowest", end=" ")
+        print([f"{1000 * one.took:.0f} ms" for one in sampler.seen.slowest[:3]])
+    assert held > 1200
+    assert sampler.seen.slowest[0].took < QUICK, sampler.seen
+    until(lambda: not re.search("slow", " ".join(open_to_all.stored())))

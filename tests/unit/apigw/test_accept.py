@@ -1,0 +1,81 @@
+"""The accept loop where a process runs out of descriptors."""
+
+import asyncio
+import os
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+
+from qmonus_lite.apigw import accept
+
+
+@contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    """This process cannot open anything within."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    next_one = os.dup(0)
+    os.close(next_one)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_one, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_takes_those_who_waited_once_there_are_descriptors_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    taken: list[socket.socket] = []
+
+    def take(connection: socket.socket, _address: Any) -> None:
+        taken.append(connection)
+
+    with ExitStack() as held:
+        listening = socket.create_server(("127.0.0.1", 0))
+        listening.setblocking(False)
+        place = listening.getsockname()
+        for _ in range(3):
+            held.enter_context(socket.create_connection(place))
+        acceptor = accept.Acceptor(listening, take)
+        with no_more_descriptors():
+            began = time.process_time()
+            await asyncio.sleep(1)
+            assert time.process_time() - began < 0.3
+            assert taken == []
+        assert [record.message for record in caplog.records] == [
+            "cannot accept: Too many open files"
+        ]
+        await asyncio.sleep(2 * accept.REST)
+        acceptor.close()
+        assert len(taken) == 3
+        for connection in taken:
+            connection.close()
+
+
+async def test_can_be_closed_while_it_rests() -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setblocking(False)
+    with socket.create_connection(listening.getsockname()):
+        acceptor = accept.Acceptor(listening, lambda connection, _address: connection.close())
+        with no_more_descriptors():
+            await asyncio.sleep(0.1)
+            acceptor.close()
+
+    assert listening.fileno() == -1
+
+
+@pytest.mark.parametrize(
+    ("soft", "connections", "room"), [(600, 2000, 150), (4096, 2000, 2000), (2500, 2000, 1688)]
+)
+def test_takes_no_more_connections_than_it_has_descriptors_for(
+    soft: int, connections: int, room: int
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The hard limit stays for the other tests, so the room is asked of the sum alone.
+    assert accept.room_for(connections, 100, limit=soft) == room
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before

@@ -1,0 +1,87 @@
+"""`events list`, `events show`, `events replay`."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from qmonus_lite.events.outbox import Outbox, Promise
+from tests.unit.cli.conftest import Shell
+
+
+@pytest.fixture
+def outbox(shell: Shell) -> None:
+    """An outbox with a promise, an event that waits and two dead letters."""
+    shell.state.mkdir()
+    outbox = Outbox(shell.state / "outbox.sqlite3")
+    for name in ("promised", "waiting", "dead-1", "dead-2"):
+        outbox.prepare(
+            Promise(
+                id=name,
+                type="APIGW.OnFileUploaded",
+                path=f"/upload/{name}",
+                time=datetime.now(UTC),
+                data={"path": f"/upload/{name}", "headers": {"X-Auth-Token": "s3cret"}},
+                staged="s",
+                final="f",
+            )
+        )
+        if name != "promised":
+            outbox.ready(name)
+        if name.startswith("dead"):
+            outbox.dead(name, "422: never")
+    outbox.close()
+
+
+@pytest.mark.usefixtures("outbox")
+def test_lists_every_event_with_its_state(shell: Shell) -> None:
+    lines = shell.run("events", "list").out.splitlines()
+
+    assert len(lines) == 4
+    assert lines[0] == "promised prepared attempt=0 APIGW.OnFileUploaded /upload/promised"
+    assert lines[2].endswith("/upload/dead-1 (422: never)")
+
+
+@pytest.mark.usefixtures("outbox")
+def test_lists_the_events_of_one_state(shell: Shell) -> None:
+    lines = shell.run("events", "list", "--state=dead").out.splitlines()
+
+    assert [line.split()[0] for line in lines] == ["dead-1", "dead-2"]
+
+
+@pytest.mark.usefixtures("outbox")
+def test_shows_one_event_without_its_credentials(shell: Shell) -> None:
+    said = shell.run("events", "show", "dead-1").out
+
+    assert json.loads(said)["event"]["path"] == "/upload/dead-1"
+    assert "s3cret" not in said
+
+
+@pytest.mark.usefixtures("outbox")
+@pytest.mark.parametrize(("which", "left"), [("dead-1", ["dead-2"]), ("all", [])])
+def test_replays_dead_letters(shell: Shell, which: str, left: list[str]) -> None:
+    ended = shell.run("events", "replay", which)
+
+    assert ended.out.startswith(f"replayed {2 - len(left)} event(s)")
+    lines = shell.run("events", "list", "--state=dead").out.splitlines()
+    assert [line.split()[0] for line in lines] == left
+
+
+@pytest.mark.usefixtures("outbox")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "events: expected 'list [--state=dead]', 'show ID' or 'replay ID|all'"),
+        (("forget",), "events: expected 'list"),
+        (("list", "--state=odd"), "--state=odd: expected one of prepared, ready, dead"),
+        (("show", "missing"), "events show: no event 'missing' is in the outbox"),
+        (("replay", "waiting"), "events replay: no dead letter has the id 'waiting'"),
+    ],
+)
+def test_says_what_it_expected(shell: Shell, words: tuple[str, ...], message: str) -> None:
+    assert shell.refused("events", *words).startswith(message)
+
+
+def test_needs_an_outbox(shell: Shell) -> None:
+    assert "no outbox here" in shell.refused("events", "list")
+    assert not shell.state.exists()

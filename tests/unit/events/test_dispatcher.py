@@ -1,0 +1,293 @@
+"""The dispatcher: from the outbox to the workers, and not a letter lost."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from qmonus_lite.events import decision, dispatcher, roster
+from qmonus_lite.events.dispatcher import Delivery, Dispatcher
+from qmonus_lite.events.ledger import BUSY
+from qmonus_lite.events.outbox import Entry, Outbox, Promise, entry
+from qmonus_lite.events.roster import Roster
+from qmonus_lite.events.sender import Sender
+from tests.unit.events.stage import CLOCK, SIGNER, SOURCE, WorkerStage
+from tests.unit.events.test_roster import until
+
+
+class Post:
+    """An outbox, a dispatcher, and what arrived at the worker."""
+
+    def __init__(self, path: Path, worker: WorkerStage, sender: Sender) -> None:
+        self._file = path / "arrived"
+        self._worker = worker
+        self.roster = Roster([worker.endpoint], sender, SOURCE)
+        self.outbox = Outbox(path / "outbox.sqlite3")
+        self.max_age = 3600.0
+        self._following = asyncio.get_running_loop().create_task(self.roster.follow())
+        self._dispatcher: Dispatcher | None = None
+
+    @property
+    def arrived(self) -> list[str]:
+        return self._file.read_text().splitlines() if self._file.exists() else []
+
+    def handler(self, name: str, event: str, *lines: str) -> None:
+        note = f"with open({str(self._file)!r}, 'a') as f: f.write(event['name'] + '\\n')"
+        lines = (*lines, note)
+        self._worker.handler(name, event, "\n      ".join(lines))
+
+    def start(self) -> None:
+        self._dispatcher = Dispatcher(
+            Delivery(
+                outbox=self.outbox,
+                roster=self.roster,
+                signer=SIGNER,
+                clock=CLOCK,
+                source=SOURCE,
+                timeout=5,
+                max_age=self.max_age,
+            )
+        )
+        self.roster.on_ready(self._dispatcher.wake)
+        self._dispatcher.start()
+
+    def post(self, event_id: str, path: str = "/a", event: str = "E") -> None:
+        """Promise an event, let it go, and wake the dispatcher."""
+        now = datetime.now(UTC)
+        promise = Promise(
+            id=event_id,
+            type=event,
+            path=path,
+            time=now,
+            data={"name": event_id},
+            staged="s",
+            final="f",
+        )
+        self.outbox.prepare(promise).result(10)
+        self.outbox.ready(event_id)
+        if self._dispatcher is not None:
+            self._dispatcher.wake()
+
+    def entries(self) -> list[Entry]:
+        return [entry(row) for row in self.outbox.listing("", 1000).result(10)]
+
+    async def delivered(self) -> None:
+        await until(lambda: self.entries() == [], 10)
+
+    async def stop(self) -> None:
+        if self._dispatcher is not None:
+            await asyncio.to_thread(self._dispatcher.stop)
+            self._dispatcher = None
+
+    async def close(self) -> None:
+        await self.stop()
+        self._following.cancel()
+        await asyncio.gather(self._following, return_exceptions=True)
+        self.outbox.close()
+
+
+@pytest.fixture
+async def post(
+    worker: WorkerStage, tmp_path: Path, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Post]:
+    """A post office with a worker that is up; its waits are short."""
+    monkeypatch.setattr(dispatcher, "LOOK", 0.1)
+    monkeypatch.setattr(decision, "FIRST", 0.02)
+    monkeypatch.setattr(roster, "RETRY", 0.05)
+    await worker.start()
+    post = Post(tmp_path, worker, sender)
+    await until(lambda: post.roster.ready)
+    yield post
+    await post.close()
+
+
+async def test_delivers_an_event_and_forgets_it(post: Post, worker: WorkerStage) -> None:
+    post.handler("h", "E")
+    await worker.live.reload()
+    post.start()
+    post.post("e1")
+    await post.delivered()
+
+    assert post.arrived == ["e1"]
+
+
+async def test_delivers_what_was_there_before_it_began(post: Post, worker: WorkerStage) -> None:
+    post.handler("h", "E")
+    await worker.live.reload()
+    post.post("e1")
+    post.start()
+    await post.delivered()
+
+    assert post.arrived == ["e1"]
+
+
+async def test_an_event_that_nobody_handles_is_delivered(post: Post) -> None:
+    post.start()
+    post.post("e1")
+
+    await post.delivered()
+
+
+async def test_keeps_the_order_of_a_path(post: Post, worker: WorkerStage) -> None:
+    post.handler("h", "E", "import random", "await asyncio.sleep(random.random() / 100)")
+    post.handler("i", "F")
+    await worker.live.reload()
+    post.start()
+    for n in range(20):
+        post.post(f"a{n}", "/a", "E" if n % 2 else "F")
+        post.post(f"b{n}", "/b", "F")
+    await post.delivered()
+
+    for path in "ab":
+        names = [name for name in post.arrived if name.startswith(path)]
+        assert names == [f"{path}{n}" for n in range(20)]
+
+
+async def test_a_slow_path_holds_up_no_other(post: Post, worker: WorkerStage) -> None:
+    post.handler("h", "Slow", "await asyncio.sleep(0.5)")
+    post.handler("i", "E")
+    await worker.live.reload()
+    post.start()
+    post.post("s", "/slow", "Slow")
+    for n in range(10):
+        post.post(f"e{n}", f"/{n}")
+    await until(lambda: len(post.arrived) == 10, 0.4)
+
+    assert "s" not in post.arrived
+    await post.delivered()
+
+
+async def test_tries_again_until_it_goes_well(post: Post, worker: WorkerStage) -> None:
+    flag = worker.folder.path / "ready"
+    post.handler(
+        "h", "E", "import os", f"if not os.path.exists({str(flag)!r}): raise Error(503, 'not now')"
+    )
+    await worker.live.reload()
+    post.start()
+    post.post("e1")
+    await until(lambda: any(one.attempt > 2 for one in post.entries()))
+    [one] = post.entries()
+    assert one.reason == "503: not now"
+    flag.touch()
+
+    await post.delivered()
+    assert post.arrived == ["e1"]
+
+
+async def test_gives_up_what_will_never_go_well(post: Post, worker: WorkerStage) -> None:
+    post.handler("h", "E", "raise Error(422, 'never')")
+    await worker.live.reload()
+    post.start()
+    post.post("e1")
+    await until(lambda: [one.state for one in post.entries()] == ["dead"])
+
+    [one] = post.entries()
+    assert (one.attempt, one.reason) == (1, "422: never")
+
+
+async def test_gives_up_what_is_too_old(post: Post, worker: WorkerStage) -> None:
+    post.handler("h", "E", "raise Error(503)")
+    await worker.live.reload()
+    post.max_age = 0.05
+    post.start()
+    post.post("e1")
+    await until(lambda: [one.state for one in post.entries()] == ["dead"])
+
+    assert post.entries()[0].reason.startswith("older than 0.05 s")
+
+
+async def test_a_poisoned_event_lets_the_next_one_go(post: Post, worker: WorkerStage) -> None:
+    post.handler("h", "Poison", "raise Error(400)")
+    post.handler("i", "E")
+    await worker.live.reload()
+    post.start()
+    post.post("p", "/a", "Poison")
+    post.post("e", "/a", "E")
+
+    await until(lambda: [one.id for one in post.entries()] == ["p"])
+    assert post.arrived == ["e"]
+
+
+async def test_waits_for_a_worker_without_counting_attempts(
+    post: Post, worker: WorkerStage
+) -> None:
+    post.handler("h", "E")
+    await worker.stop()
+    await until(lambda: not post.roster.ready)
+    post.start()
+    post.post("e1")
+    await asyncio.sleep(0.3)
+    assert [(one.state, one.attempt) for one in post.entries()] == [("ready", 0)]
+
+    await worker.start()
+    await post.delivered()
+    assert post.arrived == ["e1"]
+
+
+async def test_delivers_again_under_the_same_id_after_a_stop(
+    post: Post, worker: WorkerStage
+) -> None:
+    post.handler("h", "E", "await asyncio.sleep(0.3)")
+    await worker.live.reload()
+    post.start()
+    post.post("e1")
+    await until(lambda: worker.worker.running)
+    await post.stop()
+    assert [one.state for one in post.entries()] == ["sending"]
+    post.outbox.release()
+    post.start()
+    await post.delivered()
+
+    # The worker knows the id: its handler ran once.
+    assert post.arrived == ["e1"]
+
+
+async def test_goes_on_after_the_outbox_failed(
+    post: Post,
+    worker: WorkerStage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Another process holds the database for longer than we wait."""
+    assert BUSY > 1
+    post.handler("h", "E")
+    await worker.live.reload()
+    post.outbox.close()
+    monkeypatch.setattr("qmonus_lite.events.ledger.BUSY", 0.05)
+    post.outbox = Outbox(tmp_path / "outbox.sqlite3")
+    post.post("e1")
+    # Asked last, answered last: the event is ready.
+    post.outbox.next_due(0).result(10)
+    blocker = sqlite3.connect(tmp_path / "outbox.sqlite3", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    post.start()
+    await until(lambda: "outbox_failed" in {vars(r).get("action") for r in caplog.records})
+    blocker.execute("COMMIT")
+    blocker.close()
+
+    await post.delivered()
+    assert post.arrived == ["e1"]
+
+
+async def test_waking_it_after_the_stop_harms_nobody(post: Post) -> None:
+    post.start()
+    running = post._dispatcher
+    assert running is not None
+    await post.stop()
+
+    running.wake()
+
+
+async def test_delivers_many_at_once(post: Post, worker: WorkerStage) -> None:
+    post.handler("h", "E")
+    await worker.live.reload()
+    for n in range(150):
+        post.post(f"e{n}", f"/{n}")
+    post.start()
+    await post.delivered()
+
+    assert sorted(post.arrived) == sorted(f"e{n}" for n in range(150))

@@ -1,0 +1,65 @@
+"""Secrets in whatever form they come."""
+
+import base64
+import json
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import jwt
+import pytest
+
+from qmonus_lite import hushed
+from qmonus_lite.auth.apikey import new_key
+from qmonus_lite.hushed import MASK, hush
+
+SECRET = 'pä"ss\\wö/rd +1'
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(hushed, "_hush", hushed._Hush())
+    yield
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        SECRET,
+        json.dumps(SECRET)[1:-1],
+        repr(SECRET)[1:-1],
+        quote(SECRET),
+        quote(SECRET, safe=""),
+        base64.b64encode(SECRET.encode()).decode(),
+        SECRET.encode().hex(),
+    ],
+)
+def test_masks_a_value_in_every_form_of_writing(form: str) -> None:
+    hush(SECRET)
+
+    assert hushed.hushed(f"before {form} after") == f"before {MASK} after"
+
+
+def test_masks_the_lines_of_a_long_value_alone() -> None:
+    hush("-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nshort\n")
+
+    assert "MIIEvQIBADANBgkq" not in hushed.hushed("line: MIIEvQIBADANBgkq")
+
+
+def test_masks_keys_and_tokens_that_nobody_registered() -> None:
+    token = jwt.encode({"sub": "kim"}, b"k" * 32, algorithm="HS256")
+
+    assert hushed.hushed(f"{new_key()} {token}.") == f"{MASK} {MASK}."
+
+
+def test_leaves_other_text_and_short_values_alone() -> None:
+    hush("abc")
+    hush("")
+
+    assert hushed.hushed("abc qml_x eyJhbGci a.b.c") == "abc qml_x eyJhbGci a.b.c"
+
+
+def test_the_longer_of_two_values_is_masked_whole() -> None:
+    hush("secret")
+    hush("secret-and-more")
+
+    assert hushed.hushed("secret-and-more secret") == f"{MASK} {MASK}"

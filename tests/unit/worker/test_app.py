@@ -1,0 +1,200 @@
+"""The worker's doors: only what an APIGW of ours signed is acted upon."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qmonus_lite.events.envelope import Envelope
+from qmonus_lite.events.outcome import Report
+from qmonus_lite.events.sender import ASK, DELIVER, HANDLES
+from qmonus_lite.events.signature import Signer
+from qmonus_lite.worker.app import Doors
+from qmonus_lite.worker.listener import Message, Reply
+from tests.unit.events.stage import SIGNER, SOURCE, STRANGER, WorkerStage
+
+
+@pytest.fixture
+async def worker(tmp_path: Path) -> AsyncIterator[WorkerStage]:
+    worker = WorkerStage(tmp_path)
+    worker.handler("a", "E", "event['n'] += 1")
+    await worker.start()
+    yield worker
+    await worker.close()
+
+
+def envelope(event: str = "E", event_id: str = "e1", attempt: int = 1, **data: Any) -> bytes:
+    return Envelope(
+        id=event_id,
+        type=event,
+        source=SOURCE,
+        subject="/a",
+        time=datetime.now(UTC),
+        attempt=attempt,
+        data={"n": 0} | data,
+    ).to_bytes()
+
+
+async def say(
+    worker: WorkerStage, path: str, body: bytes, *, signer: Signer = SIGNER, message_id: str = "m1"
+) -> Reply:
+    message = Message(path=path, headers=signer.sign(message_id, body), body=body)
+    return await Doors(worker.worker).answer(message)
+
+
+async def outcome(worker: WorkerStage, path: str, body: bytes) -> Any:
+    report = Report.from_bytes((await say(worker, path, body)).body)
+    assert report.outcome is not None
+    return report.outcome
+
+
+@pytest.mark.parametrize("path", [ASK, DELIVER])
+async def test_runs_the_handlers_of_an_event_and_signs_the_answer(
+    worker: WorkerStage, path: str
+) -> None:
+    reply = await say(worker, path, envelope())
+    report = Report.from_bytes(reply.body)
+
+    assert reply.status == 200
+    assert SIGNER.verify({k.lower(): v for k, v in reply.headers.items()}, reply.body) == "m1"
+    assert report.outcome is not None and report.outcome.event["n"] == 1
+    assert report.handles == {"E"}
+    assert worker.worker.running == 0
+
+
+@pytest.mark.parametrize("path", [ASK, DELIVER, HANDLES])
+async def test_acts_on_nothing_that_is_not_signed(worker: WorkerStage, path: str) -> None:
+    body = envelope()
+    stranger = await say(worker, path, body, signer=STRANGER)
+    unsigned = await Doors(worker.worker).answer(Message(path=path, headers={}, body=body))
+    changed = await Doors(worker.worker).answer(
+        Message(path=path, headers=SIGNER.sign("m1", body), body=body + b" ")
+    )
+
+    assert [stranger.status, unsigned.status, changed.status] == [401, 401, 401]
+    assert worker.passes.scheme("127.0.0.1:9099") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (ASK, b""),
+        (ASK, b"{}"),
+        (DELIVER, b"[]"),
+        (DELIVER, b'{"specversion": "1.0"}'),
+        (HANDLES, b"x"),
+        (HANDLES, b"{}"),
+        (HANDLES, b"[]"),
+        (HANDLES, b'{"source": "x", "known": "", "wait": "long"}'),
+    ],
+)
+async def test_refuses_what_it_cannot_read(worker: WorkerStage, path: str, body: bytes) -> None:
+    assert (await say(worker, path, body)).status == 422
+
+
+async def test_knows_no_other_path(worker: WorkerStage) -> None:
+    assert (await say(worker, "/events/other", envelope())).status == 404
+
+
+async def test_learns_from_an_event_where_our_gateway_is(worker: WorkerStage) -> None:
+    await say(worker, ASK, envelope())
+
+    assert worker.passes.scheme("127.0.0.1:9099") == "http"
+
+
+async def test_a_delivery_that_went_well_is_not_run_again(worker: WorkerStage) -> None:
+    first = await outcome(worker, DELIVER, envelope(attempt=1))
+    again = await outcome(worker, DELIVER, envelope(attempt=2))
+
+    assert (first.event, again.event) == ({"n": 1}, {})
+    assert again.handlers == ("a",)
+
+
+async def test_a_delivery_that_failed_is_run_again(worker: WorkerStage) -> None:
+    worker.handler("a", "E", "if event['n'] == 0: raise Error(503)")
+    await worker.live.reload()
+    assert (await outcome(worker, DELIVER, envelope(attempt=1, n=0))).code == 503
+
+    assert (await outcome(worker, DELIVER, envelope(attempt=2, n=1))).code == 200
+
+
+async def test_a_question_is_run_every_time(worker: WorkerStage) -> None:
+    outcomes = [await outcome(worker, ASK, envelope()) for _ in range(2)]
+
+    assert [one.event["n"] for one in outcomes] == [1, 1]
+
+
+async def test_a_repeat_waits_for_the_delivery_under_way(
+    worker: WorkerStage, tmp_path: Path
+) -> None:
+    place = tmp_path / "runs"
+    line = f"with open({str(place)!r}, 'a') as f: f.write('x'); await asyncio.sleep(0.1)"
+    worker.handler("a", "E", line)
+    await worker.live.reload()
+    outcomes = await asyncio.gather(
+        *(outcome(worker, DELIVER, envelope(attempt=n)) for n in (1, 2, 3))
+    )
+
+    assert place.read_text() == "x"
+    assert [one.code for one in outcomes] == [200, 200, 200]
+
+
+async def test_a_repeat_of_a_delivery_that_broke_off_is_tried_itself(worker: WorkerStage) -> None:
+    worker.handler("a", "E", "await asyncio.sleep(0.2)")
+    await worker.live.reload()
+    first = asyncio.create_task(outcome(worker, DELIVER, envelope(attempt=1)))
+    await asyncio.sleep(0.05)
+    repeat = asyncio.create_task(outcome(worker, DELIVER, envelope(attempt=2)))
+    await asyncio.sleep(0.05)
+    first.cancel()
+
+    assert (await asyncio.wait_for(repeat, 5)).code == 200
+
+
+def question(known: str, wait: float) -> bytes:
+    return json.dumps({"source": SOURCE, "known": known, "wait": wait}).encode()
+
+
+async def test_says_at_once_what_an_apigw_does_not_know(worker: WorkerStage) -> None:
+    report = Report.from_bytes((await say(worker, HANDLES, question("", 20))).body)
+
+    assert (report.handles, report.outcome) == (frozenset({"E"}), None)
+    assert report.generation == worker.live.catalog.fingerprint
+
+
+async def test_says_a_change_when_it_comes(worker: WorkerStage) -> None:
+    known = worker.live.catalog.fingerprint
+    asking = asyncio.create_task(say(worker, HANDLES, question(known, 20)))
+    await asyncio.sleep(0.05)
+    assert not asking.done()
+    worker.handler("b", "Other")
+    await worker.live.reload()
+
+    report = Report.from_bytes((await asyncio.wait_for(asking, 2)).body)
+    assert report.handles == {"E", "Other"}
+
+
+@pytest.mark.parametrize("wait", [0, -1, 0.05])
+async def test_says_nothing_new_after_a_while(worker: WorkerStage, wait: float) -> None:
+    known = worker.live.catalog.fingerprint
+    reply = await asyncio.wait_for(say(worker, HANDLES, question(known, wait)), 2)
+
+    assert Report.from_bytes(reply.body).generation == known
+
+
+async def test_an_event_ends_with_the_set_it_began_with(worker: WorkerStage) -> None:
+    worker.handler("a", "E", "await asyncio.sleep(0.2); event['by'] = 'old'")
+    worker.handler("b", "E", "event['b'] = 'old'")
+    await worker.live.reload()
+    running = asyncio.create_task(outcome(worker, ASK, envelope()))
+    await asyncio.sleep(0.05)
+    worker.handler("a", "E", "event['by'] = 'new'")
+    worker.handler("b", "E", "event['b'] = 'new'")
+    await worker.live.reload()
+
+    assert (await running).event == {"n": 0, "by": "old", "b": "old"}
+    assert (await outcome(worker, ASK, envelope())).event["b"] == "new"

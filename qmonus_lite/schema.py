@@ -5,7 +5,7 @@ out (docs/decisions/json-schema.md). Draft 2020-12 unless the schema names anoth
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jsonschema_rs
@@ -88,34 +88,34 @@ class Schema:
             return False
 
     def with_defaults(self, value: object) -> object:
-        """A copy of `value` with the `default` of every absent property filled in.
+        """`value` with the `default` of every absent property filled in; `value` stays as it is.
 
         Reaches through `properties` and `items`; `$ref` and combinators are left alone.
         """
-        return _fill(self.document, copy.deepcopy(value))
+        return _filled(self.document, value)
 
 
-def _fill(schema: object, value: object) -> object:
-    if not isinstance(schema, Mapping):
-        return value
-    if isinstance(value, dict):
-        _fill_properties(schema.get("properties"), value)
-    elif isinstance(value, list):
-        _fill_items(schema.get("items"), value)
+def _filled(schema: object, value: object) -> object:
+    # What has nothing to fill in is handed back, not copied: a body may have 500,000 values.
+    if isinstance(schema, Mapping) and isinstance(value, dict):
+        return _filled_properties(schema.get("properties"), value)
+    if isinstance(schema, Mapping) and isinstance(value, list):
+        items = schema.get("items")
+        return [_filled(items, entry) for entry in value] if _has_parts(items) else value
     return value
 
 
-def _fill_properties(properties: object, value: dict[str, object]) -> None:
+def _filled_properties(properties: object, value: dict[str, object]) -> dict[str, object]:
     if not isinstance(properties, Mapping):
-        return
+        return value
+    filled = dict(value)
     for name, part in properties.items():
-        if name in value:
-            value[name] = _fill(part, value[name])
+        if name in filled:
+            filled[name] = _filled(part, filled[name])
         elif isinstance(part, Mapping) and "default" in part:
-            value[name] = copy.deepcopy(part["default"])
+            filled[name] = copy.deepcopy(part["default"])
+    return filled
 
 
-def _fill_items(schema: object, values: list[object]) -> None:
-    entries: Iterable[tuple[int, object]] = enumerate(values)
-    for index, entry in list(entries):
-        values[index] = _fill(schema, entry)
+def _has_parts(schema: object) -> bool:
+    return isinstance(schema, Mapping) and ("properties" in schema or "items" in schema)

@@ -10,7 +10,7 @@ from tests.chaos.trial import Trial, seed_by_chance
 SECONDS, LEAST = 60, {"kills": 30, "acknowledged": 2000}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 def test_nothing_acknowledged_is_lost_while_processes_are_killed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

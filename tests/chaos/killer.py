@@ -12,6 +12,8 @@ from tests.chaos.record import Record
 
 #: Seconds of serving before a kill, at most, and those of a life that is killed while it starts.
 LONGEST_LIFE, LONGEST_START = 3.5, 1.0
+#: Where a start takes long, a life may be so many times as long as that.
+LIFE_TO_START = 2.0
 #: Part of the lives that are killed while they start.
 YOUNG = 0.1
 
@@ -81,7 +83,9 @@ class Killer(threading.Thread):
         """Let it live for a while; whether we were stopped meanwhile."""
         if self._dice.random() < YOUNG:
             return self._stop_asked.wait(self._dice.uniform(0, LONGEST_START))
+        began = time.monotonic()
         while not self._victim.serves() and not running.ended:
             if self._stop_asked.wait(0.02):
                 return True
-        return self._stop_asked.wait(self._dice.uniform(0, LONGEST_LIFE))
+        longest = max(LONGEST_LIFE, LIFE_TO_START * (time.monotonic() - began))
+        return self._stop_asked.wait(self._dice.uniform(0, longest))

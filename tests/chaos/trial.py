@@ -26,7 +26,7 @@ CLIENTS = 8
 #: Seconds that events have to be delivered in when all is quiet; a back-off may be long by then.
 QUIET = 120.0
 #: How many times longer than asked for a trial may go on.
-PATIENCE = 2
+PATIENCE = 3
 FLAGS = ("--log_format=json", "--token_ttl=24h", "--lambda_sync_timeout=2")
 
 

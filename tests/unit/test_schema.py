@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmonus_lite.schema import BadSchema, Mismatch, Schema
+from qmonus_lite.schema import BadPattern, BadSchema, Mismatch, Pattern, Schema
 
 IMAGE = {
     "type": "object",
@@ -132,3 +132,44 @@ def test_compiles_any_document_or_refuses_it(document: dict[str, object]) -> Non
         Schema(document).mismatches({"a": [1]})
     except BadSchema as error:
         assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "matches"),
+    [
+        ("/upload", "/upload/a", True),
+        ("^/upload/.*$", "/upload/a", True),
+        ("/a$", "/a\n", False),
+        ("/a|/b", "/bc", True),
+        ("b", "/b", False),
+        (r"/\d+\.txt", "/12.txt", True),
+        ("/名", "/名前", True),
+        ("(?i)/UP", "/up", True),
+    ],
+)
+def test_a_pattern_matches_from_the_start(text: str, path: str, matches: bool) -> None:
+    assert Pattern(text).match(path) is matches
+
+
+@pytest.mark.parametrize("text", ["(", "a)|(b", "(?=a)b", r"(a)\1", "(a{1000}){1000}", "(?x) a #"])
+def test_refuses_a_pattern_that_the_engine_does_not_take(text: str) -> None:
+    with pytest.raises(BadPattern, match="not a regular expression"):
+        Pattern(text)
+
+
+def test_no_text_stalls_a_pattern() -> None:
+    began = time.monotonic()
+
+    assert not Pattern("(a+)+$").match("a" * 100_000 + "!")
+    assert not Pattern(".*").match("\ud800")
+    assert time.monotonic() - began < 1
+
+
+def test_a_large_value_without_defaults_is_not_copied() -> None:
+    value = {"more": [1] * 500_000}
+    began = time.monotonic()
+
+    filled = Schema(IMAGE).with_defaults(value)
+    assert filled == {"more": [1] * 500_000, "size": 1}
+    assert value == {"more": [1] * 500_000}
+    assert time.monotonic() - began < 2

@@ -304,3 +304,43 @@ async def test_no_script_is_begun_when_too_many_are_stuck(
     while lanes.busy:
         await asyncio.sleep(0.01)
     assert await lanes.run(answer) == "test-1"
+
+
+async def compute() -> None:
+    while True:
+        pass
+
+
+async def test_a_script_that_computes_on_is_broken_into_and_its_lane_goes() -> None:
+    lanes = Lanes("test", most=1)
+    with pytest.raises(TimeoutError):
+        await lanes.run(compute, timeout=0.05)
+    assert lanes.stuck == 1
+
+    async with asyncio.timeout(10):
+        while lanes.stuck:
+            await asyncio.sleep(0.01)
+    assert lanes.busy == 0
+    assert await lanes.run(answer) == "test-1"
+    await lanes.close(within=1)
+
+
+async def test_stuck_lanes_leave_all_others_free_until_there_are_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("qmonus_lite.scripting.lanes.MOST_STUCK", 3)
+    lanes, free = Lanes("test", most=1), threading.Event()
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await lanes.run(blocking(free), timeout=0.01)
+        if lanes.stuck < 3:
+            assert (await lanes.run(answer)).startswith("test-")
+    with pytest.raises(NoLane):
+        await lanes.run(answer)
+
+    free.set()
+    async with asyncio.timeout(10):
+        while lanes.stuck:
+            await asyncio.sleep(0.01)
+    assert (await lanes.run(answer)).startswith("test-")
+    assert await lanes.close(within=1)

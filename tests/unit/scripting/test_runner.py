@@ -187,3 +187,13 @@ async def test_scripts_that_block_do_not_stop_the_callers_loop(runner: Runner) -
     assert await running == 1
     assert ticks > 10
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("own", [None, 30.0])
+async def test_no_plugin_may_take_longer_than_the_runner_lets_it(
+    runner: Runner, own: float | None
+) -> None:
+    bounded = Runner(lanes=runner.lanes, limit=0.1)
+
+    with pytest.raises(ScriptOverran, match=r"was not done within 0\.1 s"):
+        await run(bounded, "await asyncio.sleep(30)", timeout=own)

@@ -136,7 +136,8 @@ def _parameters(signature: inspect.Signature) -> str:
 def callout() -> str:
     """The call of callout."""
     given = _parameters(inspect.signature(Callout.__call__)).split(", ")
-    lines = "".join(f"    {one},\n" for one in given)
+    # In the quotes of the formatter, which reads the page too.
+    lines = "".join(f"    {one},\n" for one in given).replace("'", '"')
     return f"```python\nawait callout(\n{lines})\n```"
 
 

@@ -131,7 +131,8 @@ def test_the_route_to_s3_sends_nothing_but_uploads(path: str, samples: Installat
     samples.up()
 
     body = f'{{"path": "{path}"}}'
-    refused = samples.curl("/v1/to-s3", "-d", body, token=samples.token)
+    kind = "Content-Type: application/json"
+    refused = samples.curl("/v1/to-s3", "-H", kind, "-d", body, token=samples.token)
 
     assert refused.status == 403
 

@@ -1,7 +1,7 @@
 """Plugin files on disk: which ones count, who may have written them, and their text.
 
 A plugin runs as this process does. So a file is read only if nobody but this user and root can have
-written it: they own it and its folder, and neither is writable for group or others.
+written it: they own it and its folder, and neither is writable for others or for a shared group.
 """
 
 import os
@@ -92,7 +92,9 @@ def _distrusted(status: os.stat_result) -> str | None:
     us = os.geteuid()
     if status.st_uid not in {0, us}:
         return f"is owned by user {status.st_uid}; only what user {us} or root owns is loaded"
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    # A group of the owner's own number is the owner alone: what a umask of 002 is made for.
+    private = status.st_gid == status.st_uid
+    if status.st_mode & (stat.S_IWOTH | (0 if private else stat.S_IWGRP)):
         return f"is writable for others (mode {stat.S_IMODE(status.st_mode):04o}); chmod go-w it"
     return None
 

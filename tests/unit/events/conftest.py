@@ -1,10 +1,11 @@
 """Fixtures of the room."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from qmonus_lite.events import ledger
 from qmonus_lite.events.sender import Sender
 from tests.unit.events.stage import SIGNER, Stranger, WorkerStage
 
@@ -29,3 +30,11 @@ async def sender() -> AsyncIterator[Sender]:
     sender = Sender(SIGNER)
     yield sender
     await sender.close()
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[None]:
+    """Lazy changes of a ledger wait for no company: these tests wait for each of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "PATIENCE", 0.0)
+        yield

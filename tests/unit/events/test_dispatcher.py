@@ -18,6 +18,9 @@ from tests.unit.events.stage import CLOCK, SIGNER, SOURCE, WorkerStage
 from tests.unit.events.test_roster import until
 
 
+pytestmark = pytest.mark.usefixtures("hasty")
+
+
 class Post:
     """An outbox, a dispatcher, and what arrived at the worker."""
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from qmonus_lite.events.ledger import LedgerFailed
 from qmonus_lite.events.outbox import Due, Outbox, Promise, detail, due_events, entry
 
+pytestmark = pytest.mark.usefixtures("hasty")
+
 MOMENT = datetime(2026, 11, 22, 10, tzinfo=UTC)
 NOW, LEASE = 1000.0, 2000.0
 

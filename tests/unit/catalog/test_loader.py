@@ -252,7 +252,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     st.dictionaries(KEYS, VALUES, max_size=6) | st.lists(st.dictionaries(KEYS, VALUES), max_size=3)
 )

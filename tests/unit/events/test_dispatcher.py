@@ -17,7 +17,6 @@ from qmonus_lite.events.sender import Sender
 from tests.unit.events.stage import CLOCK, SIGNER, SOURCE, WorkerStage
 from tests.unit.events.test_roster import until
 
-
 pytestmark = pytest.mark.usefixtures("hasty")
 
 

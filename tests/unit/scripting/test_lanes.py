@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from qmonus_lite.scripting import lanes as lanes_module
 from qmonus_lite.scripting.lanes import GRACE, Lane, Lanes, NoLane
 
 Script = Callable[[], Coroutine[Any, Any, Any]]
@@ -254,56 +253,6 @@ async def test_a_lane_alone_takes_one_thing_after_the_other() -> None:
 
     assert await asyncio.gather(*results) == ["test-alone"] * 3
     lane.stop()
-
-
-async def test_a_script_that_computes_for_ever_is_broken_into(lanes: Lanes) -> None:
-    ended = threading.Event()
-
-    async def script() -> None:
-        try:
-            while True:
-                pass
-        finally:
-            ended.set()
-
-    with pytest.raises(TimeoutError):
-        await lanes.run(script, timeout=0.05)
-
-    assert lanes.stuck == 1
-    assert await asyncio.to_thread(ended.wait, 5)
-    while lanes.busy:
-        await asyncio.sleep(0.01)
-    assert lanes.stuck == 0
-
-
-async def test_a_stuck_lane_is_replaced_by_another(lanes: Lanes) -> None:
-    free = threading.Event()
-    for _ in range(3):
-        with pytest.raises(TimeoutError):
-            await lanes.run(blocking(free), timeout=0.01)
-
-    assert lanes.stuck == 3
-    assert await lanes.run(answer) == "test-3"
-    free.set()
-    while lanes.busy:
-        await asyncio.sleep(0.01)
-    assert lanes.stuck == 0
-
-
-async def test_no_script_is_begun_when_too_many_are_stuck(
-    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lanes_module, "MOST_STUCK", 1)
-    free = threading.Event()
-    with pytest.raises(TimeoutError):
-        await lanes.run(blocking(free), timeout=0.01)
-
-    with pytest.raises(NoLane):
-        await lanes.run(answer)
-    free.set()
-    while lanes.busy:
-        await asyncio.sleep(0.01)
-    assert await lanes.run(answer) == "test-1"
 
 
 async def compute() -> None:

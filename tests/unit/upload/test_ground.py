@@ -156,7 +156,7 @@ def test_a_directory_swapped_for_a_link_leads_nowhere(root: Path) -> None:
     swapping.start()
     ended = set()
     try:
-        for n in range(400):
+        for n in range(200):
             try:
                 with ground(root).parent(("a", "file")) as walk:
                     os.close(os.open(f"f{n}", os.O_CREAT | os.O_WRONLY, dir_fd=walk.here))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.certificate import make_certificate
 from tests.acceptance.harness import UPLOADED, Installation
 from tests.acceptance.process import listens, processes_with, runs, until
+from tests.certificate import make_certificate
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])

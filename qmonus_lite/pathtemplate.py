@@ -62,7 +62,8 @@ class _Segment:
         start, end = len(first), len(text) - len(last)
         values: list[str] = []
         for literal in reversed(self.literals[1:-1]):
-            at = text.rfind(literal, start + 1, end - 1)
+            # A character for this variable, and one for those before it.
+            at = text.rfind(literal, start + 1, end - 1) if end - start > 1 else -1
             if at < 0:
                 return None
             values.append(text[at + len(literal) : end])

@@ -81,6 +81,10 @@ def test_refuses_what_cannot_be_decoded(raw: str, reason: str) -> None:
         ("/v1/a.b", "/v1/aXb", None),
         ("/v1/(x)", "/v1/(x)", {}),
         ("/v1/x", "/v1/x\n", None),
+        ("/{a}{b}v1/", "/v1/", None),
+        ("/a{x}a", "/a", None),
+        ("/{a}-{b}", "/x-y-z", {"a": "x-y", "b": "z"}),
+        ("/{a}{b}{c}", "/xyz", {"a": "x", "b": "y", "c": "z"}),
     ],
 )
 def test_matches_whole_paths_only(template: str, path: str, values: dict[str, str] | None) -> None:
@@ -89,11 +93,12 @@ def test_matches_whole_paths_only(template: str, path: str, values: dict[str, st
 
 @given(
     st.lists(st.sampled_from(["", "-", "a", "-a", "/"]), min_size=1, max_size=6),
+    st.sampled_from(["", "-", "a", "-a-", "/", "/a"]),
     st.text(st.sampled_from("-a/"), max_size=14),
 )
-def test_finds_what_a_regular_expression_would(literals: list[str], path: str) -> None:
+def test_finds_what_a_regular_expression_would(literals: list[str], end: str, path: str) -> None:
     numbered = [f"{literal}{{v{number}}}" for number, literal in enumerate(literals)]
-    text = "/" + "".join(numbered).replace("//", "/").removeprefix("/")
+    text = "/" + "".join([*numbered, end]).replace("//", "/").removeprefix("/")
     pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(text))
     found = re.fullmatch(pattern, f"/{path}")
 

@@ -21,6 +21,7 @@ DRAWERS = {"utils", "util", "helpers", "helper", "common", "manager", "managers"
 #: it or hands it to somebody. Who cleans up and raises it again is no door.
 BROAD_DOORS = {
     "apigw/door.py": "a body that a door could not take; logged, and the client hears 500",
+    "catalog/document.py": "whatever the YAML library stumbles over; becomes a fault of its file",
     "scripting/compiler.py": "what a script does as it is loaded; becomes a fault of its file",
     "worker/listener.py": "a message that the worker could not answer; logged, and answered 500",
     "scripting/runner.py": "whatever a script raises; logged, and becomes its refusal",

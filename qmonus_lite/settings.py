@@ -130,8 +130,8 @@ class Settings:
     )
     min_body_rate: int = flag(
         1024,
-        "bytes per second that a body has to come with, on the average, after its first minute; 0"
-        " for any",
+        "bytes per second that a body has to come with, on the average, once it took twice as long"
+        " as --body_stall_timeout; 0 for any",
         example="--min_body_rate=64KiB",
         reader=read.size,
     )

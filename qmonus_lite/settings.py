@@ -124,7 +124,8 @@ class Settings:
     )
     body_stall_timeout: float = flag(
         30.0,
-        "seconds that a body may be silent, 408 after",
+        "seconds that a body may be silent, 408 after, and that a client may take nothing of its"
+        " answer, cut off after",
         example="--body_stall_timeout=10",
         reader=read.seconds,
     )

@@ -8,22 +8,57 @@ import pytest
 
 from tests.acceptance.edge.raw import request
 from tests.acceptance.harness import UPLOADING, Installation
-from tests.acceptance.process import until
+from tests.acceptance.process import connections, until
+from tests.acceptance.servers import Rclone, serve_webdav
 
 #: Seconds that a client may be silent, and bytes a second that it has to send.
 STALL, RATE = 1.0, 8 << 10
 
 
+#: Bytes of a large answer: more than all buffers on its way hold.
+LARGE = 32 << 20
+ROUTES = """\
+- authorities: ["{place}"]
+  proxy: {{path: "/files/{{name}}", authorization: {{auth_mode: none}}}}
+  target: {{path: "/{{name}}"}}
+- authorities: [localhost]
+  proxy: {{path: /large, authorization: {{auth_mode: none}}}}
+  request_forbidden_process: |-
+    return "x" * {large}
+"""
+
+
 @pytest.fixture(scope="module")
-def watched(shared: Installation) -> Iterator[Installation]:
-    """An installation of little patience, where a handler lets everybody in."""
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rclone]:
+    """A server that has a large file."""
+    server = serve_webdav(tmp_path_factory.mktemp("backend") / "webdav")
+    (server.files / "large").write_bytes(bytes(LARGE))
+    yield server
+    server.end()
+
+
+@pytest.fixture(scope="module")
+def apigw(shared: Installation, backend: Rclone) -> int:
+    """The process id of an APIGW of little patience, where a handler lets everybody in."""
     shared.record(UPLOADING)
-    shared.up(f"--body_stall_timeout={STALL:g}", f"--min_body_rate={RATE}")
-    yield shared
+    shared.plugin("routes.yml", ROUTES.format(place=backend.place, large=LARGE))
+    up = shared.up(f"--body_stall_timeout={STALL:g}", f"--min_body_rate={RATE}")
+    return up.children["apigw"]
 
 
-def connect(watched: Installation, sent: bytes) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", watched.port), timeout=30)
+@pytest.fixture
+def watched(shared: Installation, apigw: int) -> Installation:
+    """Its installation, while nobody is connected."""
+    until(lambda: connections(apigw, shared.port) == 0)
+    return shared
+
+
+def connect(watched: Installation, sent: bytes, *, keeps: int = 4 << 10) -> socket.socket:
+    """A connection that says this; its kernel keeps so much of what comes back."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, keeps)
+    connection.settimeout(30)
+    connection.connect(("127.0.0.1", watched.port))
     connection.sendall(sent)
     return connection
 
@@ -68,3 +103,36 @@ def test_a_body_that_comes_fast_enough_is_taken_however_long_it_takes(
         connection.sendall(b"0\r\n\r\n")
 
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 201 ")
+
+
+@pytest.mark.parametrize("path", ["/files/large", "/large"])
+def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(
+    watched: Installation, apigw: int, path: str
+) -> None:
+    with connect(watched, request("GET", path)) as connection:
+        began = time.monotonic()
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+        assert connections(apigw, watched.port) == 1
+
+        until(lambda: connections(apigw, watched.port) == 0)
+
+        assert time.monotonic() - began > STALL
+    until(lambda: "a client takes nothing of its answer" in watched.log)
+    assert "request_failed" not in watched.log
+
+
+@pytest.mark.parametrize("path", ["/files/large", "/large"])
+def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(
+    watched: Installation, path: str
+) -> None:
+    sent = request("GET", path, "Connection: close")
+    with connect(watched, sent, keeps=64 << 10) as connection:
+        began, came = time.monotonic(), 0
+        while data := connection.recv(1 << 20):
+            came += len(data)
+            # Slowly for a while, so that the answer outlasts the patience.
+            if time.monotonic() - began < 3 * STALL:
+                time.sleep(STALL / 4)
+
+        assert came > LARGE
+        assert time.monotonic() - began > 3 * STALL

@@ -110,6 +110,13 @@ token("B105", "the operators' door", lambda ring: ring.token, 405, path="/-/plug
 
 for _name in ("api_key", "X-API-Key", "x"):
     in_query("B106", _name)
+bad(
+    "B106",
+    "key, beside the right token",
+    lambda ring: put(f"{PATH}?key={ring.key}", f"X-Auth-Token: {ring.token}"),
+    400,
+)
+bad("B106", "token alone", lambda ring: put(f"{PATH}?X-Auth-Token={ring.token}"), 400)
 bad("B106", "beside the right key", lambda ring: log_on(ring.key, query="?x=1"), 400)
 
 for _what, _change in {

@@ -221,6 +221,16 @@ _.bad("B90", "a socket", put("/upload/socket"), 409)
 for _name in ("a;b=c", "a+b", "a:b", "~", "-rf", "*", "a=b&c", "$(x)"):
     _.good("B92", _name, put(f"/upload/{_name}"), f"upload/{_name}")
 
+for _query in (
+    f"token=qml_{'A' * 43}",
+    f"a=1&b=see%20qml%5F{'A' * 43}.",
+    f"qml_{'A' * 43}",
+    "X-Auth-Token=x",
+    "x-api-key=",
+):
+    _.bad("B106", f"upload, {_query[:20]}", put(f"/upload/x?{_query}"), 400)
+_.good("B106", "only nearly", put(f"/upload/b106?a=qml_{'A' * 42}&token=eyJ"), "upload/b106")
+
 CONDITIONS = Table()
 _ = CONDITIONS
 _.bad("B110", "If-None-Match: * on a file", put("/upload/file", "If-None-Match: *"), 412)

@@ -55,7 +55,7 @@ class Edge:
         self._ran = installation.folder / "ran"
         for event in (UPLOADING, UPLOADED):
             installation.record(event)
-        installation.plugin("things.yml", documents.ROUTE)
+        installation.plugin("things.yml", documents.ROUTE + documents.FILES)
         text = WORKER.format(event=messages.EVENT, file=str(self._ran))
         installation.plugin("edge-message.yml", text)
         _furnish(installation.base / "upload", installation.folder)

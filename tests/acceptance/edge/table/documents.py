@@ -23,6 +23,11 @@ ROUTE = """\
               slow: {type: string, pattern: "^(a+)+$"}
               any: {}
 """
+#: A route with a variable.
+FILES = """\
+- authorities: ["127.0.0.1:1"]
+  proxy: {path: "/files/{a}"}
+"""
 JSON = "application/json"
 KIB, MIB = 1 << 10, 1 << 20
 

@@ -1,6 +1,6 @@
 """Plugin files that must not be taken over, and some that only look so."""
 
-from tests.acceptance.edge.table.documents import ROUTE
+from tests.acceptance.edge.table.documents import FILES, ROUTE
 from tests.acceptance.edge.table.row import Command, PluginFile
 
 HANDLER = "name: bad\nevent: E\nscript: |-\n  {0}\n"
@@ -63,6 +63,7 @@ bad(
     1,
 )
 bad("B135", "duplicate route", ROUTE, 2, 11)
+bad("B135", "duplicate route, other names", FILES.replace("{a}", "{b}"), 2, 11)
 bad("B135", "role that is missing", ACCOUNT, 1, None)
 
 

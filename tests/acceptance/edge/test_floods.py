@@ -18,7 +18,7 @@ import pytest
 
 from tests.acceptance.edge.raw import Exchange, exchange, put, request
 from tests.acceptance.harness import UPLOADING, Installation
-from tests.acceptance.process import connections, until
+from tests.acceptance.process import connections, processes_with, until
 from tests.acceptance.servers import Sampler
 
 MIB = 1 << 20
@@ -30,16 +30,32 @@ FLOOD = 8
 QUICK = 0.25
 
 
-@pytest.fixture
-def open_to_all(installation: Installation) -> Iterator[Installation]:
-    """An installation where a handler lets everybody in."""
+@pytest.fixture(scope="module")
+def open_to_all(shared: Installation) -> Installation:
+    """An installation where a handler lets everybody in, for as many as come."""
+    shared.record(UPLOADING)
+    shared.up("--max_uploads=300", "--body_stall_timeout=5")
+    return shared
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """The same for few."""
+    installation = Installation(tmp_path_factory.mktemp("narrow") / "installation")
     installation.record(UPLOADING)
+    installation.up("--max_uploads=2", "--max_connections=8")
     yield installation
+    installation.end()
 
 
-def apigw(installation: Installation, *flags: str) -> int:
-    """Start it; gives the process id of the APIGW."""
-    return installation.up(*flags).children["apigw"]
+def apigw(installation: Installation) -> int:
+    """The process id of the APIGW that listens for this installation."""
+    [pid] = [
+        pid
+        for pid in processes_with(f"--port={installation.port}")
+        if "apigw" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    ]
+    return pid
 
 
 def descriptors(pid: int) -> int:
@@ -89,43 +105,42 @@ def test_a_thousand_resets_in_the_body_leave_nothing(open_to_all: Installation) 
     until(lambda: connections(pid, open_to_all.port) == 0)
     assert files(pid, open_to_all.base) == held
     assert "request_failed" not in open_to_all.log
-    assert send(open_to_all, put("/upload/after")).statuses == (201,)
+    # Questions whose clients are gone count as uploads until they are answered.
+    until(lambda: send(open_to_all, put("/upload/after")).statuses == (201,))
 
 
-def test_more_connections_than_allowed_are_told_to_come_back(installation: Installation) -> None:
-    installation.up("--max_connections=8")
+def test_more_connections_than_allowed_are_told_to_come_back(narrow: Installation) -> None:
     ask = request("GET", "/-/live")
     with ExitStack() as held:
         for _ in range(8):
-            held.enter_context(socket.create_connection(("127.0.0.1", installation.port)))
-        until(lambda: send(installation, ask).statuses == (503,))
+            held.enter_context(socket.create_connection(("127.0.0.1", narrow.port)))
+        until(lambda: send(narrow, ask).statuses == (503,))
 
-        answer = send(installation, ask, to_end=True)
+        answer = send(narrow, ask, to_end=True)
 
         assert b"\r\nRetry-After: 1\r\n" in answer.raw
         problem = json.loads(answer.raw.partition(b"\r\n\r\n")[2])
         assert (problem["status"], problem["detail"]) == (503, "too many connections")
-    until(lambda: send(installation, ask).statuses == (200,))
+    until(lambda: send(narrow, ask).statuses == (200,))
 
 
-def test_more_uploads_than_allowed_are_told_to_come_back(open_to_all: Installation) -> None:
-    apigw(open_to_all, "--max_uploads=2")
+def test_more_uploads_than_allowed_are_told_to_come_back(narrow: Installation) -> None:
     with ExitStack() as held:
         for number in range(2):
-            running = socket.create_connection(("127.0.0.1", open_to_all.port))
+            running = socket.create_connection(("127.0.0.1", narrow.port))
             held.enter_context(running).sendall(put(f"/upload/{number}", body=b"12345")[:-1])
-            open_to_all.recorded(UPLOADING, f"/upload/{number}")
+            narrow.recorded(UPLOADING, f"/upload/{number}")
 
-        answer = send(open_to_all, put("/upload/more"))
+        answer = send(narrow, put("/upload/more"))
 
         assert answer.statuses == (503,)
         assert b"\r\nRetry-After: 1\r\n" in answer.raw
-        assert send(open_to_all, request("GET", "/-/live")).statuses == (200,)
-    until(lambda: send(open_to_all, put("/upload/more")).statuses == (201,))
+        assert send(narrow, request("GET", "/-/live")).statuses == (200,)
+    until(lambda: send(narrow, put("/upload/more")).statuses == (201,))
 
 
 def test_a_process_without_descriptors_waits_for_one(installation: Installation) -> None:
-    pid = apigw(installation, "--max_connections=500")
+    pid = installation.up("--max_connections=500").children["apigw"]
     most = max(int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()) + 20
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
     ask = request("GET", "/-/live")
@@ -156,7 +171,7 @@ def _slowhttptest(installation: Installation, *flags: str) -> subprocess.Popen[b
 def test_slow_clients_keep_nobody_else_waiting(
     open_to_all: Installation, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pid = apigw(open_to_all, "--max_uploads=300", "--body_stall_timeout=5")
+    pid = apigw(open_to_all)
     heads = ("-H", "-c", "1000", "-r", "500", "-u", f"{open_to_all.url}/-/live")
     slow = ("-B", "-c", "200", "-r", "100", "-t", "PUT", "-s", "8192", "-x", "20")
     floods = [

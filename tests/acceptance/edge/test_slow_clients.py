@@ -12,7 +12,7 @@ from tests.acceptance.process import connections, until
 from tests.acceptance.servers import Rclone, serve_webdav
 
 #: Seconds that a client may be silent, and bytes a second that it has to send.
-STALL, RATE = 1.0, 8 << 10
+STALL, RATE = 0.6, 8 << 10
 
 
 #: Bytes of a large answer: more than all buffers on its way hold.

@@ -29,12 +29,8 @@ class WriteWatch:
         self._looking = PeriodicCallback(self._look, 1000 * patience / LOOKS)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to look; a stop of the server waits for answers under way, so this goes on."""
         self._looking.start()
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._looking.stop()
 
     def add(self, stream: IOStream) -> None:
         """Watch a connection."""

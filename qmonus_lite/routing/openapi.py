@@ -24,7 +24,7 @@ def describe(routes: Iterable[Route], upload: UploadDescription | None, version:
     """The document, plain JSON."""
     paths: Node = doors.paths(upload)
     shelf = Shelf()
-    for route in _serving(routes):
+    for route in routes:
         paths[route.template.text] = {
             method.lower(): _operation(route, spec, shelf)
             for method, spec in _methods(route).items()
@@ -37,14 +37,6 @@ def describe(routes: Iterable[Route], upload: UploadDescription | None, version:
         "paths": paths,
         "components": {**components, "schemas": {**components["schemas"], **shelf.schemas}},
     }
-
-
-def _serving(routes: Iterable[Route]) -> Iterable[Route]:
-    """Of routes that differ at most in the names of their variables, the first one."""
-    first: dict[str, Route] = {}
-    for route in routes:
-        first.setdefault(route.template.shape, route)
-    return first.values()
 
 
 def _methods(route: Route) -> Mapping[str, MethodSpec]:

@@ -44,7 +44,6 @@ ROUTES = [
             spec("GET"),
         ],
     ),
-    RouteOf(path="/v1/{a}/{b}", specs=[spec("DELETE")]),
     RouteOf(path="/v1/tree", specs=[spec("PUT", body=TREE), spec("GET", params=TREE)]),
     RouteOf(path="/v1/open"),
 ]

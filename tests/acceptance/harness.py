@@ -82,6 +82,11 @@ class Installation:
         assert not running.ended, running.stderr
         return running
 
+    def pids(self, command: str) -> list[int]:
+        """Process ids of what runs this command for `up`."""
+        found = [running.children.get(command) for running in self._processes]
+        return [pid for pid in found if pid is not None]
+
     def run(self, *words: str, within: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         """Run a command to its end beside the launch directory; `within` is what runs it."""
         return subprocess.run(

@@ -18,7 +18,7 @@ import pytest
 
 from tests.acceptance.edge.raw import Exchange, exchange, put, request
 from tests.acceptance.harness import UPLOADING, Installation
-from tests.acceptance.process import connections, processes_with, until
+from tests.acceptance.process import connections, until
 from tests.acceptance.servers import Sampler
 
 MIB = 1 << 20
@@ -49,12 +49,8 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 
 
 def apigw(installation: Installation) -> int:
-    """The process id of the APIGW that listens for this installation."""
-    [pid] = [
-        pid
-        for pid in processes_with(f"--port={installation.port}")
-        if "apigw" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-    ]
+    """The process id of its APIGW."""
+    [pid] = installation.pids("apigw")
     return pid
 
 

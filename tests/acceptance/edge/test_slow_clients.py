@@ -1,8 +1,10 @@
 """Clients that send, or read, so slowly that nobody has to wait for them."""
 
 import socket
+import ssl
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -121,18 +123,45 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(
     assert "request_failed" not in watched.log
 
 
+def read_slowly(connection: socket.socket) -> int:
+    """Read to the end, slowly for a while, so that the answer outlasts the patience; the bytes."""
+    began, came = time.monotonic(), 0
+    while data := connection.recv(256 << 10):
+        came += len(data)
+        if time.monotonic() - began < 3 * STALL:
+            time.sleep(STALL / 20)
+    assert time.monotonic() - began > 3 * STALL
+    return came
+
+
 @pytest.mark.parametrize("path", ["/files/large", "/large"])
 def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(
     watched: Installation, path: str
 ) -> None:
     sent = request("GET", path, "Connection: close")
     with connect(watched, sent, keeps=64 << 10) as connection:
-        began, came = time.monotonic(), 0
-        while data := connection.recv(1 << 20):
-            came += len(data)
-            # Slowly for a while, so that the answer outlasts the patience.
-            if time.monotonic() - began < 3 * STALL:
-                time.sleep(STALL / 4)
+        assert read_slowly(connection) > LARGE
 
-        assert came > LARGE
-        assert time.monotonic() - began > 3 * STALL
+
+@pytest.fixture
+def behind_tls(installation: Installation, tls_files: tuple[Path, Path]) -> Installation:
+    """An installation of little patience whose answers are encrypted."""
+    installation.url = installation.url.replace("http:", "https:")
+    installation.plugin("routes.yml", ROUTES.format(place="127.0.0.1:1", large=LARGE))
+    cert, key = tls_files
+    installation.up(f"--body_stall_timeout={STALL:g}", f"--certfile={cert}", f"--keyfile={key}")
+    return installation
+
+
+def test_the_same_holds_under_tls(behind_tls: Installation) -> None:
+    [pid] = behind_tls.pids("apigw")
+    sent = request("GET", "/large", "Connection: close")
+    context = ssl._create_unverified_context()
+    with context.wrap_socket(connect(behind_tls, b"", keeps=64 << 10)) as slow:
+        slow.sendall(sent)
+        assert read_slowly(slow) > LARGE
+    with context.wrap_socket(connect(behind_tls, b"")) as still:
+        still.sendall(sent)
+        until(lambda: connections(pid, behind_tls.port) == 1)
+
+        until(lambda: connections(pid, behind_tls.port) == 0)

@@ -291,7 +291,7 @@ def test_an_event_that_comes_again_is_answered_from_memory_by_a_later_worker_too
 ) -> None:
     plugin = SLOW.format(file=str(delivery.file), seconds=0.3)
     delivery.installation.plugin("slow.yml", plugin)
-    apigw, worker = delivery.start()
+    apigw, worker = delivery.start("--log_level=debug")
     delivery.upload("/upload/f")
     until(lambda: delivery.lines() == ["began"])
 

@@ -60,7 +60,7 @@ from qmonus_lite.worker.server import WorkerServer
 MOST_LANES = 32
 #: Seconds that a script of a route may take, unless the route says otherwise.
 ROUTE_TIMEOUT = 60.0
-#: Threads for the disk; most of them wait for the group commit of the outbox.
+#: Threads for the disk, most of which wait for it.
 DISK_THREADS = 32
 #: The environment's place for the secret that APIGW and workers share.
 SECRET_VARIABLE = "QMONUS_LITE_EVENT_SECRET"
@@ -255,10 +255,10 @@ class _Apigw:
     def _uploads(self) -> Uploads:
         settings = self._shared.settings
         committer = Committer(
-            ground=self._ground,
-            outbox=self._outbox,
+            self._ground,
+            self._outbox,
+            self._dispatcher,
             threads=self._threads,
-            wake=self._dispatcher.wake,
             mode=0o666 & ~_umask(),
         )
         return Uploads(

@@ -7,7 +7,6 @@ read out for a bounded while (`linger`).
 
 import asyncio
 import functools
-import json
 import logging
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
+from qmonus_lite import strictjson
 from qmonus_lite.apigw import framing
 from qmonus_lite.apigw.answers import PROBLEM, as_given, problem, reason
 from qmonus_lite.apigw.framing import RequestHead
@@ -258,7 +258,7 @@ class Door(RequestHandler):
         """Answer with JSON."""
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps(value, ensure_ascii=False) + "\n")
+        self.finish(strictjson.write(value) + "\n")
 
     def write_error(self, status_code: int, **details: Any) -> None:
         """An error of Tornado in our form; the reason of an unknown one stays in the log."""

@@ -113,6 +113,8 @@ class UploadDoor(Door):
 
 def query(text: str) -> dict[str, list[str]]:
     """Query arguments, name -> list of values; raises BadRequest."""
+    if not text:
+        return {}
     try:
         return parse_qs(
             text, keep_blank_values=True, max_num_fields=MOST_ARGUMENTS, errors="strict"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qmonus_lite import strictjson
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import (
@@ -106,13 +107,13 @@ class Uploads:
         parts = _parts(target.path)
         outcome = await self._authorize(head, asked)
         if outcome.event.get("path") == target.path:
-            directory = self._place(head, parts)
+            place = self._place(head, parts)
         else:
-            parts, directory = self._place_chosen(head, outcome)
-        reservation = self.admission.reserve(directory, head.length)
+            place = self._place_chosen(head, outcome)
+        reservation = self.admission.reserve(place.staging, head.length)
         upload_id = new_id()
-        staged = StagedFile(path=directory / upload_id, disk=self.disk, digests=digests)
-        accepted = Accepted(upload_id, outcome.event, parts)
+        staged = StagedFile(path=place.staging / upload_id, disk=self.disk, digests=digests)
+        accepted = Accepted(upload_id, outcome.event, place)
         return Session(self, head, accepted, staged, reservation)
 
     async def _authorize(self, head: Head, asked: dict[str, Any]) -> Outcome:
@@ -127,26 +128,41 @@ class Uploads:
         self.gatekeeper.authorize(head.headers, "PUT", head.raw_path)
         return Outcome(code=200, output=None, event=asked)
 
-    def _place_chosen(self, head: Head, outcome: Outcome) -> tuple[tuple[str, ...], Path]:
-        """Parts and staging directory of a path that a plugin chose, which answers for it."""
+    def _place_chosen(self, head: Head, outcome: Outcome) -> "Place":
+        """The place that a plugin chose, which answers for it."""
         path = outcome.event.get("path")
         try:
             if not isinstance(path, str):
                 raise BadName("the path is no text")
-            parts = parts_of(path)
-            return parts, self._place(head, parts)
+            return self._place(head, parts_of(path))
         except (BadName, Forbidden, Conflict) as error:
             names = ", ".join(outcome.handlers)
             extra = {"action": "path_refused", "handlers": names}
             logger.error("%s gave the path %r: %s", names, path, error, extra=extra)
             raise BadGateway("a plugin gave a path that cannot be stored") from None
 
-    def _place(self, head: Head, parts: tuple[str, ...]) -> Path:
-        """Where to stage; raises Problem for a place that cannot be had."""
-        self.ground.path_of(parts)
+    def _place(self, head: Head, parts: tuple[str, ...]) -> "Place":
+        """Raises Problem for a place that cannot be had."""
+        final = self.ground.path_of(parts)
         nearest, there = self.ground.nearest(parts)
         head.check_conditions(there)
-        return self.staging.directory(nearest)
+        return Place(parts, final, self.staging.directory(nearest))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a file goes, and where it grows until then."""
+
+    parts: tuple[str, ...]
+    #: Absolute path.
+    final: str
+    #: Directory of staged files on the same file system.
+    staging: Path
+
+    @property
+    def path(self) -> str:
+        """The stored path, from the launch directory."""
+        return "/" + "/".join(self.parts)
 
 
 @dataclass(frozen=True)
@@ -156,7 +172,7 @@ class Accepted:
     upload_id: str
     #: The event as its handlers left it.
     event: dict[str, Any]
-    parts: tuple[str, ...]
+    place: Place
 
 
 class State(enum.Enum):
@@ -214,7 +230,7 @@ class Session:
         upload = Upload(
             staged=self._staged,
             rest=self._gathered,
-            parts=accepted.parts,
+            parts=accepted.place.parts,
             promise=self._promise(),
             create_only=self._head.create_only,
         )
@@ -227,8 +243,8 @@ class Session:
         self._reservation.release()
         return Receipt(
             upload_id=accepted.upload_id,
-            path="/" + "/".join(accepted.parts),
-            filename=accepted.parts[-1],
+            path=accepted.place.path,
+            filename=accepted.place.parts[-1],
             bytes=self._reservation.received,
             mime=self._head.mime,
             event_id=accepted.upload_id,
@@ -255,12 +271,12 @@ class Session:
 
     def _promise(self) -> Promise:
         accepted, uploads = self._accepted, self._uploads
-        path = "/" + "/".join(accepted.parts)
+        path, final = accepted.place.path, accepted.place.final
         data = accepted.event | {
             "path": path,
             "address": uploads.address,
             "port": uploads.port,
-            "filepath": str(uploads.ground.path_of(accepted.parts)),
+            "filepath": final,
             "mime": self._head.mime,
             "bytes": self._reservation.received,
         }
@@ -269,9 +285,9 @@ class Session:
             type=UPLOADED,
             path=path,
             time=uploads.clock.moment(),
-            data=data,
+            data=strictjson.write(data),
             staged=str(self._staged.path),
-            final=str(uploads.ground.path_of(accepted.parts)),
+            final=final,
         )
 
 

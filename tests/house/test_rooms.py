@@ -22,6 +22,7 @@ DRAWERS = {"utils", "util", "helpers", "helper", "common", "manager", "managers"
 BROAD_DOORS = {
     "apigw/door.py": "a body that a door could not take; logged, and the client hears 500",
     "scripting/compiler.py": "what a script does as it is loaded; becomes a fault of its file",
+    "upload/commit.py": "how one upload of several ended; raised to its own session",
     "worker/listener.py": "a message that the worker could not answer; logged, and answered 500",
     "scripting/runner.py": "whatever a script raises; logged, and becomes its refusal",
 }

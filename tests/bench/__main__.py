@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         description=textwrap.dedent(__doc__ or "") + listed,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("row", nargs="*", choices=[[], *rows.ROWS], metavar="ROW", help="(all)")
+    parser.add_argument("row", nargs="*", type=_row, metavar="ROW", help="(all)")
     parser.add_argument("--rounds", type=int, default=rows.ENOUGH, help="counted rounds (7)")
     parser.add_argument("--size", type=_size, default=2 << 30, help="of the large file (2GiB)")
     parser.add_argument("--seconds", type=int, default=6, help="of a round of small files (6)")
@@ -65,6 +65,12 @@ def _command(wanted: argparse.Namespace) -> str:
     """What to type to measure the same elsewhere, so without places of this machine."""
     words = ["scripts/bench", *wanted.row, f"--rounds={wanted.rounds}"]
     return " ".join([*words, f"--size={wanted.size >> 20}MiB", f"--seconds={wanted.seconds}"])
+
+
+def _row(text: str) -> str:
+    if text not in rows.ROWS:
+        raise argparse.ArgumentTypeError(f"there is no row {text}; see --help")
+    return text
 
 
 def _size(text: str) -> int:

@@ -51,6 +51,7 @@ from qmonus_lite.upload.admission import Admission
 from qmonus_lite.upload.commit import Committer, recover
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
+from qmonus_lite.upload.intake import Intake
 from qmonus_lite.upload.session import Uploads
 from qmonus_lite.upload.staging import Staging
 from qmonus_lite.worker.app import Worker
@@ -274,6 +275,7 @@ class _Apigw:
             committer=committer,
             staging=self._staging,
             disk=self._ground.disk,
+            intake=Intake(self._threads),
             threads=self._threads,
             clock=self._shared.clock,
             address=settings.advertised_host,

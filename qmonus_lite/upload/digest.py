@@ -50,7 +50,7 @@ class Digests:
             expected["Content-MD5", "md5"] = digest
         return cls(expected, _wish(headers.get("Want-Repr-Digest", "")))
 
-    def update(self, data: bytes | bytearray) -> None:
+    def update(self, data: bytes | bytearray | memoryview) -> None:
         """More of the file; blocks for as long as hashing takes."""
         for one in self._hashes.values():
             one.update(data)

@@ -32,6 +32,7 @@ from qmonus_lite.upload.commit import Committer, Upload
 from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
+from qmonus_lite.upload.intake import Intake
 from qmonus_lite.upload.names import BadName, parts_of
 from qmonus_lite.upload.receipt import Receipt
 from qmonus_lite.upload.staging import StagedFile, Staging
@@ -39,8 +40,9 @@ from qmonus_lite.upload.target import read_target
 
 logger = logging.getLogger(__name__)
 
-#: Bytes gathered before they go to a disk thread, one write at a time.
-BATCH = 1 << 20
+#: Bytes gathered before they go to a disk thread, one write at a time; also what an upload that
+#: stalls may hold in memory.
+BATCH = 256 << 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,7 @@ class Uploads:
     committer: Committer
     staging: Staging
     disk: Disk
+    intake: Intake
     #: Threads that the disk is used on.
     threads: Executor
     clock: Clock
@@ -221,6 +224,16 @@ class Session:
         if len(self._gathered) >= BATCH:
             await self._flush()
 
+    async def draw(self, descriptor: int, most: int) -> int:
+        """Take what a socket has of the body, at most `most` bytes; how many. Raises Problem."""
+        await self._flush()
+        async with self._writing:
+            if self.state is not State.RECEIVING:
+                return 0
+            count = await self._uploads.intake.burst(descriptor, self._staged, most)
+        self._reservation.take(count)
+        return count
+
     async def commit(self) -> Receipt:
         """Store what came; raises Problem, and then nothing was stored (unless it says so)."""
         if self.state is State.DROPPED:
@@ -263,6 +276,8 @@ class Session:
             await _on(self._uploads.threads, self._staged.discard)
 
     async def _flush(self) -> None:
+        if not self._gathered:
+            return
         batch, self._gathered = self._gathered, bytearray()
         async with self._writing:
             # Dropped meanwhile: a write would make the file anew, for nobody to remove.

@@ -17,6 +17,8 @@ from qmonus_lite.upload.ground import Ground, Walk
 
 logger = logging.getLogger(__name__)
 
+Bytes = bytes | bytearray | memoryview
+
 #: Directory for staged files at the top of another mount, below the launch directory.
 MOUNT_STAGING = ".qmonus-lite-staging"
 
@@ -35,7 +37,7 @@ class StagedFile:
     digests: Digests = field(default_factory=lambda: Digests({}, None))
     _descriptor: int = field(default=-1)
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, data: Bytes) -> None:
         """Append all of `data`; the first write makes the file."""
         view = memoryview(data)
         with self.disk.answering("writing"):

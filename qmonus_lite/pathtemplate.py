@@ -35,6 +35,46 @@ def decode(raw: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Segment:
+    """One part of a template: literals, and the variables between them."""
+
+    literals: tuple[str, ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> "_Segment":
+        """Read one segment of a template."""
+        pieces = _VARIABLE.split(text)
+        return cls(literals=tuple(pieces[::2]), names=tuple(pieces[1::2]))
+
+    def match(self, text: str) -> dict[str, str] | None:
+        """The values in one segment of a path, or None.
+
+        From the right, each variable takes as little as it can, so that the first one gets most: as
+        a regular expression would have it, but for time that grows with the text alone. One of
+        those takes minutes over `-----…` for `{year}-{month}-{day}.log`.
+        """
+        first, last = self.literals[0], self.literals[-1]
+        if not self.names:
+            return {} if text == first else None
+        if not text.startswith(first) or not text.endswith(last):
+            return None
+        start, end = len(first), len(text) - len(last)
+        values: list[str] = []
+        for literal in reversed(self.literals[1:-1]):
+            # A character for this variable, and one for those before it.
+            at = text.rfind(literal, start + 1, end - 1) if end - start > 1 else -1
+            if at < 0:
+                return None
+            values.append(text[at + len(literal) : end])
+            end = at
+        if end <= start:
+            return None
+        values.append(text[start:end])
+        return dict(zip(self.names, reversed(values), strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
 class PathTemplate:
     """A parsed template."""
 
@@ -44,33 +84,44 @@ class PathTemplate:
     names: tuple[str, ...]
     #: The variable that takes slashes too, if any.
     rest: str | None
-    _pattern: re.Pattern[str]
+    _segments: tuple[_Segment, ...]
 
     @classmethod
     def parse(cls, text: str, *, rest: str | None = None) -> "PathTemplate":
         """Read a template; raises BadTemplate."""
         names = tuple(_VARIABLE.findall(text))
         _check(text, names)
-        pieces = _VARIABLE.split(text)
-        pattern = "".join(
-            re.escape(piece) if index % 2 == 0 else _group(piece, rest)
-            for index, piece in enumerate(pieces)
-        )
         used = rest if rest in names else None
-        return cls(text=text, names=names, rest=used, _pattern=re.compile(pattern))
+        if used and not text.endswith(f"/{{{used}}}"):
+            raise BadTemplate(
+                f"{{{used}}} takes the rest of the path, so it has to be the last segment"
+            )
+        segments = tuple(map(_Segment.parse, text.split("/")))
+        return cls(text=text, names=names, rest=used, _segments=segments)
+
+    @property
+    def shape(self) -> str:
+        """The same for templates that differ in nothing but the names of their variables."""
+        return _VARIABLE.sub("{}", self.text)
 
     def match(self, raw_path: str) -> dict[str, str] | None:
         """The raw (still encoded) values by variable name, or None when the path is another."""
-        found = self._pattern.fullmatch(raw_path)
-        return found.groupdict() if found else None
+        # The rest, if a variable takes it, stays in one piece.
+        most = len(self._segments) - 1 if self.rest else -1
+        parts = raw_path.split("/", most)
+        if len(parts) != len(self._segments):
+            return None
+        values: dict[str, str] = {}
+        for segment, part in zip(self._segments, parts, strict=True):
+            found = segment.match(part)
+            if found is None:
+                return None
+            values |= found
+        return values
 
     def fill(self, values: Mapping[str, str]) -> str:
         """The template with raw values in place of its variables; raises KeyError."""
         return _VARIABLE.sub(lambda found: values[found[1]], self.text)
-
-
-def _group(name: str, rest: str | None) -> str:
-    return f"(?P<{name}>.+)" if name == rest else f"(?P<{name}>[^/]+)"
 
 
 def _check(text: str, names: tuple[str, ...]) -> None:

@@ -122,8 +122,6 @@ def upload_template(value: str) -> str:
     segments = value[1:].split("/")
     if not segments[-1]:
         raise ValueError("ends with a slash, and no file name ends so; drop the last slash")
-    if "{filepath}" in value and not value.endswith("/{filepath}"):
-        raise ValueError("{filepath} takes the rest of the path, so it has to be the last segment")
     reaches_ours = segments[0] == "-" or (segments[0].startswith("{") and value != "/{filename}")
     if reaches_ours:
         raise ValueError("would take paths under /-/, which are APIGW's own; begin it with a word")

@@ -124,14 +124,15 @@ class Settings:
     )
     body_stall_timeout: float = flag(
         30.0,
-        "seconds that a body may be silent, 408 after",
+        "seconds that a body may be silent, 408 after, and that a client may take nothing of its"
+        " answer, cut off after",
         example="--body_stall_timeout=10",
         reader=read.seconds,
     )
     min_body_rate: int = flag(
         1024,
-        "bytes per second that a body has to come with, on the average, after its first minute; 0"
-        " for any",
+        "bytes per second that a body has to come with, on the average, once it took twice as long"
+        " as --body_stall_timeout; 0 for any",
         example="--min_body_rate=64KiB",
         reader=read.size,
     )

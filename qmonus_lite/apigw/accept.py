@@ -16,6 +16,7 @@ from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, StreamClosedError
 
 from qmonus_lite.apigw.linger import linger
+from qmonus_lite.apigw.stalls import WriteWatch
 from qmonus_lite.ids import new_id
 from qmonus_lite.serving import CHUNK
 
@@ -105,6 +106,8 @@ class GuardedServer(HTTPServer):
         super().initialize(*given, **more)
         #: Connections served at once.
         self.most_connections = 0
+        #: Closes connections whose clients read nothing; None while nobody watches.
+        self.watch: WriteWatch | None = None
         self._open = 0
         self._told: set[asyncio.Task[None]] = set()
         self._acceptors: list[Acceptor] = []
@@ -113,6 +116,8 @@ class GuardedServer(HTTPServer):
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """Begin to accept."""
         self._acceptors += [Acceptor(one, self._handle_connection) for one in sockets]
+        if self.watch is not None:
+            self.watch.start()
 
     def stop(self) -> None:
         """Accept no more; what is open goes on."""
@@ -124,6 +129,8 @@ class GuardedServer(HTTPServer):
         """Serve a new connection, or turn it away."""
         if self._open < self.most_connections:
             self._open += 1
+            if self.watch is not None:
+                self.watch.add(stream)
             super().handle_stream(stream, address)
             return
         self._rarely.warn("more connections than --max_connections", "connection_refused")
@@ -134,9 +141,11 @@ class GuardedServer(HTTPServer):
         self._told.add(task)
         task.add_done_callback(self._told.discard)
 
-    def on_close(self, server_conn: object) -> None:
+    def on_close(self, server_conn: Any) -> None:
         """A connection that was served has ended."""
         self._open -= 1
+        if self.watch is not None:
+            self.watch.discard(server_conn.stream)
         super().on_close(server_conn)
 
 
@@ -187,9 +196,9 @@ def descriptors_for(connections: int, uploads: int) -> int:
 
 
 def make_server(
-    application: Any, *, tls: ssl.SSLContext | None, most_connections: int
+    application: Any, *, tls: ssl.SSLContext | None, most_connections: int, patience: float
 ) -> GuardedServer:
-    """The server of APIGW."""
+    """The server of APIGW; a client that takes nothing for `patience` seconds is cut off."""
     server = GuardedServer(
         application,
         ssl_options=tls,
@@ -201,4 +210,5 @@ def make_server(
         max_header_size=64 << 10,
     )
     server.most_connections = most_connections
+    server.watch = WriteWatch(patience)
     return server

@@ -60,7 +60,9 @@ class ApigwServer:
         stories = self.stories(background)
         application = make_app(stories, Limits.of(settings))
         most = descriptors_for(settings.max_connections, settings.max_uploads)
-        server = make_server(application, tls=tls, most_connections=most)
+        server = make_server(
+            application, tls=tls, most_connections=most, patience=settings.body_stall_timeout
+        )
         self._begin(background, stories)
         server.add_sockets(sockets)
         self._announce(len(stories.live.catalog.listed))

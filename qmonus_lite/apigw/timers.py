@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: Seconds of waiting in which a body may come as slowly as it likes.
-GRACE = 60.0
+#: In this many times the longest silence, a body may come as slowly as it likes.
+GRACE = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Pace:
         """Seconds from now until a body that stays silent is late."""
         if not self.rate:
             return self.stall
-        return min(self.stall, max(GRACE, came / self.rate) - waited)
+        return min(self.stall, max(GRACE * self.stall, came / self.rate) - waited)
 
 
 class BodyWatch:

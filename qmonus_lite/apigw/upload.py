@@ -11,6 +11,7 @@ from tornado.routing import Matcher
 
 from qmonus_lite.apigw.door import Door
 from qmonus_lite.apigw.lending import lendable, lent
+from qmonus_lite.auth import apikey
 from qmonus_lite.errors import BadRequest, MethodNotAllowed, Problem, Unavailable
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.serving import CHUNK
@@ -159,8 +160,12 @@ def query(text: str) -> dict[str, list[str]]:
     if not text:
         return {}
     try:
-        return parse_qs(
+        found = parse_qs(
             text, keep_blank_values=True, max_num_fields=MOST_ARGUMENTS, errors="strict"
         )
     except ValueError:
         raise BadRequest("the query has too many arguments or is not UTF-8") from None
+    if apikey.shown_in(found):
+        # It is in logs and histories already, and would go into events and to backends.
+        raise BadRequest("the query has a credential; give it in a header, and get a new one")
+    return found

@@ -5,12 +5,17 @@ A fast hash is right for a secret of 256 random bits; slow ones are for words th
 
 import hashlib
 import hmac
+import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from qmonus_lite.auth.account import Account
 
 PREFIX = "qml_"
+#: The form of every key of ours.
+_FORM = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
+#: Headers that carry credentials, and mean nothing in the query of an address.
+_HEADERS = frozenset({"x-api-key", "x-auth-token"})
 
 
 def new_key() -> str:
@@ -21,6 +26,14 @@ def new_key() -> str:
 def digest(key: str) -> str:
     """What an account plugin keeps of a key: `sha256:` and 64 hexadecimal digits."""
     return "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def shown_in(query: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the arguments of an address show a credential of ours: addresses are written down."""
+    return any(
+        name.lower() in _HEADERS or any(map(_FORM.search, (name, *values)))
+        for name, values in query.items()
+    )
 
 
 def owner(key: str, accounts: Iterable[Account]) -> Account | None:

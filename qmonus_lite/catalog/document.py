@@ -16,8 +16,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 from ruamel.yaml.composer import Composer, ComposerError, MaxDepthExceededError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import AliasEvent, ScalarEvent
 from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.scalarbool import ScalarBoolean
 from ruamel.yaml.scalarstring import LiteralScalarString
@@ -154,6 +154,9 @@ class _Composer(Composer):
         mark = self.parser.peek_event().start_mark
         if self.parser.check_event(AliasEvent):
             raise _Refusal(None, None, "an alias (*name); write the value out instead", mark)
+        # A key is composed without an index, as the root is.
+        if parent is not None and index is None and not self.parser.check_event(ScalarEvent):
+            raise _Refusal(None, None, "a list or a mapping in the place of a key", mark)
         if self._values > MOST_VALUES:
             raise _Refusal(None, None, f"more than {MOST_VALUES} values; split it", mark)
         return super().compose_node(parent, index)
@@ -194,7 +197,8 @@ def _load(file: str, source: str) -> Any:
         line, column = _spot_at(source, error.position)
         reason = "a control character, or another that YAML does not take"
         raise BadDocument(Fault(file, line, column, f"not usable YAML: {reason}")) from None
-    except (YAMLError, ValueError, RecursionError) as error:
+    except Exception as error:
+        # Of the library's own errors not all are YAMLError: it stumbles over some files.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadDocument(Fault(file, 1, 1, f"not usable YAML: {reason}")) from None
 

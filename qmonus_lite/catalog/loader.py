@@ -46,6 +46,11 @@ class Found:
             return self.plugin.username
         return self.plugin.template.text if isinstance(self.plugin, Route) else self.plugin.name
 
+    @property
+    def identity(self) -> str:
+        """What no other of its kind may have; a route needs more than other names of variables."""
+        return self.plugin.template.shape if isinstance(self.plugin, Route) else self.name
+
 
 class Loader:
     """Loads one set of folders."""
@@ -126,15 +131,18 @@ def _no_kind(value: object) -> str:
 
 
 def _clashes(found: Sequence[Found]) -> Iterator[Fault]:
-    """A fault for every plugin whose kind and name another one has already."""
+    """A fault for every plugin that another one of its kind is already."""
     first: dict[tuple[str, str], Found] = {}
     for one in found:
         if isinstance(one.plugin, Unsupported):
             continue
-        other = first.setdefault((one.kind, one.name), one)
+        other = first.setdefault((one.kind, one.identity), one)
         if other is not one:
             line = other.document.place(other.pointer)[0]
-            message = f"{one.kind} {one.name!r} exists already, at {other.document.file}:{line}"
+            same = "" if other.name == one.name else f" as {other.name!r}"
+            message = (
+                f"{one.kind} {one.name!r} exists already{same}, at {other.document.file}:{line}"
+            )
             name: Pointer = _NAMED_BY.get(one.kind, ("name",))
             yield one.document.fault((*one.pointer, *name), message)
 

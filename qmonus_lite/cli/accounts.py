@@ -18,6 +18,7 @@ from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import PLACES, Command
 from qmonus_lite.cli.rewriting import replace
+from qmonus_lite.cli.serve import make_default_folder
 from qmonus_lite.clock import Clock
 from qmonus_lite.compose import make_loader
 from qmonus_lite.datadir import DataDir, sync
@@ -47,6 +48,8 @@ def add(arguments: Arguments, name: str) -> int:
     settings = arguments.settings(os.environ, own=("roles",))
     if not _NAME.fullmatch(name):
         raise BadSetting(f"account add: {name!r}: expected letters, digits, and . _ @ - between")
+    # So that the first account can be there before the first start.
+    make_default_folder(settings)
     roles = [role.strip() for role in arguments.flags.get("roles", "").split(",") if role.strip()]
     catalog = _catalog(settings)
     _check_roles(roles, catalog)

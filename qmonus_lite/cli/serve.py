@@ -27,7 +27,8 @@ def make_default_folder(settings: Settings) -> None:
     """Make the plugin folder that nobody named; a named one has to be there."""
     usable = settings.root.is_dir() and os.access(settings.root, os.W_OK)
     if settings.plugins_base_dirs == ("plugins",) and usable:
-        settings.plugin_dirs[0].mkdir(exist_ok=True)
+        # Others must not be able to write where plugins are loaded from, whatever the umask.
+        settings.plugin_dirs[0].mkdir(mode=0o755, exist_ok=True)
 
 
 def up(arguments: Arguments) -> int:

@@ -1,6 +1,5 @@
 """The OpenAPI 3.1 description of what one APIGW serves: routes, the upload API, our own doors."""
 
-import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -44,7 +43,7 @@ def _serving(routes: Iterable[Route]) -> Iterable[Route]:
     """Of routes that differ at most in the names of their variables, the first one."""
     first: dict[str, Route] = {}
     for route in routes:
-        first.setdefault(re.sub(r"\{\w+\}", "{}", route.template.text), route)
+        first.setdefault(route.template.shape, route)
     return first.values()
 
 

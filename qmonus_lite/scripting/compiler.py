@@ -7,6 +7,7 @@ is bare code that becomes the body of an async function; the names it is given a
 import ast
 import builtins
 import dis
+import functools
 import importlib
 import inspect
 import traceback
@@ -16,6 +17,7 @@ from types import CodeType
 from typing import Any
 
 from qmonus_lite.errors import Fault
+from qmonus_lite.scripting.loading import StillLoading, in_time
 from qmonus_lite.scripting.misspelt import misspelt
 from qmonus_lite.scripting.origin import Origin
 
@@ -174,7 +176,7 @@ def _check_imports(tree: ast.Module, origin: Origin) -> None:
     for node in tree.body:
         for name in _imported(node):
             try:
-                importlib.import_module(name)
+                in_time(functools.partial(importlib.import_module, name))
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
@@ -196,12 +198,18 @@ def _execute(code: CodeType, names: Mapping[str, object], origin: Origin) -> dic
     """Run the module level of a script; whatever it raises is a fault of the plugin."""
     space: dict[str, Any] = {**names, "__name__": origin.label, "__file__": origin.file}
     try:
-        exec(code, space)
+        in_time(lambda: exec(code, space))
     except KeyboardInterrupt:
         raise
+    except StillLoading as error:
+        ours = [line for file, line in error.lines if file == origin.file]
+        message = f"{error}; what takes long has to stand inside of a function"
+        raise BadScript(
+            [_fault(origin, (ours or [origin.line])[0], origin.indent + 1, message)]
+        ) from None
     except BaseException as error:
         frames = traceback.extract_tb(error.__traceback__)
-        ours = [frame.lineno for frame in frames if frame.filename == origin.file]
+        ours = [frame.lineno or 0 for frame in frames if frame.filename == origin.file]
         line = (ours and ours[-1]) or origin.line
         message = f"raised {type(error).__name__} while loading: {error}"
         raise BadScript([_fault(origin, line, origin.indent + 1, message)]) from None

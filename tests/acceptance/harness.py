@@ -110,8 +110,13 @@ class Installation:
     @property
     def log(self) -> str:
         """What all processes wrote to standard error, but for the questions of `until`."""
-        said = "".join(running.stderr for running in self._processes)
-        return "".join(line for line in said.splitlines(keepends=True) if "GET /-/" not in line)
+        said = self.everything.splitlines(keepends=True)
+        return "".join(line for line in said if "GET /-/" not in line)
+
+    @property
+    def everything(self) -> str:
+        """All of it."""
+        return "".join(running.stderr for running in self._processes)
 
     # Requests
 

@@ -20,6 +20,7 @@ from qmonus_lite.cli.main import COMMANDS
 from qmonus_lite.events import decision
 from qmonus_lite.events.envelope import UPLOADED, UPLOADING
 from qmonus_lite.lambdas import chain
+from qmonus_lite.scripting import loading
 from qmonus_lite.scripting.builtins.callout import Callout
 from qmonus_lite.scripting.builtins.names import NAMES
 from qmonus_lite.upload.receipt import Receipt
@@ -143,6 +144,7 @@ def test_both_events_of_an_upload_are_documented() -> None:
         ("explanation/events.md", f"at most {decision.LONGEST:g} s"),
         ("reference/events.md", f"At most {chain.MOST_DEEP} events"),
         ("explanation/trust.md", f"Up to {compose.MOST_LANES} scripts"),
+        ("explanation/trust.md", f"longer than {loading.LONGEST:g} seconds"),
         ("reference/callout.md", f"good for {callout_pass.TTL} seconds"),
         ("reference/flags.md", f"at least {compose.LEAST_SECRET} characters"),
     ],

@@ -1,5 +1,7 @@
 """Path templates, on raw request paths."""
 
+import re
+import time
 from urllib.parse import quote
 
 import pytest
@@ -79,10 +81,52 @@ def test_refuses_what_cannot_be_decoded(raw: str, reason: str) -> None:
         ("/v1/a.b", "/v1/aXb", None),
         ("/v1/(x)", "/v1/(x)", {}),
         ("/v1/x", "/v1/x\n", None),
+        ("/{a}{b}v1/", "/v1/", None),
+        ("/a{x}a", "/a", None),
+        ("/{a}-{b}", "/x-y-z", {"a": "x-y", "b": "z"}),
+        ("/{a}{b}{c}", "/xyz", {"a": "x", "b": "y", "c": "z"}),
     ],
 )
 def test_matches_whole_paths_only(template: str, path: str, values: dict[str, str] | None) -> None:
     assert PathTemplate.parse(template, rest="filepath").match(path) == values
+
+
+@given(
+    st.lists(st.sampled_from(["", "-", "a", "-a", "/"]), min_size=1, max_size=6),
+    st.sampled_from(["", "-", "a", "-a-", "/", "/a"]),
+    st.text(st.sampled_from("-a/"), max_size=14),
+)
+def test_finds_what_a_regular_expression_would(literals: list[str], end: str, path: str) -> None:
+    numbered = [f"{literal}{{v{number}}}" for number, literal in enumerate(literals)]
+    text = "/" + "".join([*numbered, end]).replace("//", "/").removeprefix("/")
+    pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(text))
+    found = re.fullmatch(pattern, f"/{path}")
+
+    wanted = found.groupdict() if found else None
+    assert PathTemplate.parse(text).match(f"/{path}") == wanted
+
+
+@pytest.mark.parametrize("text", ["/v1/{year}-{month}-{day}.log", "/v1/{a}-{b}/{c}-{d}/x"])
+def test_takes_no_longer_for_a_path_that_nearly_fits(text: str) -> None:
+    template = PathTemplate.parse(text)
+    began = time.perf_counter()
+
+    assert template.match("/v1/" + "-" * 8000) is None
+    assert template.match("/v1/" + "-" * 4000 + "/" + "-" * 4000) is None
+    assert time.perf_counter() - began < 0.1
+
+
+def test_the_rest_stands_last() -> None:
+    for text in ("/{filepath}/x", "/x-{filepath}"):
+        with pytest.raises(BadTemplate, match="the last segment"):
+            PathTemplate.parse(text, rest="filepath")
+    assert PathTemplate.parse("/{filepath}/x").match("/a/x") == {"filepath": "a"}
+
+
+def test_templates_of_one_shape_differ_in_names_alone() -> None:
+    shapes = [PathTemplate.parse(text).shape for text in ("/v1/{a}", "/v1/{b}", "/v1/{a}x")]
+
+    assert shapes[0] == shapes[1] != shapes[2]
 
 
 def test_an_encoded_slash_separates_nothing() -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from tests.acceptance.edge.raw import Exchange, exchange, put, request
 from tests.acceptance.harness import UPLOADING, Installation
-from tests.acceptance.process import until
+from tests.acceptance.process import connections, until
 from tests.acceptance.servers import Sampler
 
 MIB = 1 << 20
@@ -44,14 +44,6 @@ def apigw(installation: Installation, *flags: str) -> int:
 
 def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
-
-def connections(pid: int, port: int) -> int:
-    """Connections of clients that a process holds at its port."""
-    own = {os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()}
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    at_port = [row for row in rows if row[1].endswith(f":{port:04X}") and row[3] != "0A"]
-    return sum(f"socket:[{row[9]}]" in own for row in at_port)
 
 
 def files(pid: int, below: Path) -> list[str]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qmonus_lite.auth.account import Account
-from qmonus_lite.auth.apikey import digest, new_key, owner
+from qmonus_lite.auth.apikey import digest, new_key, owner, shown_in
 
 
 def account(name: str, key: str | None) -> Account:
@@ -51,3 +51,21 @@ def test_the_digest_is_no_key() -> None:
 @given(st.text(st.characters(exclude_categories=[])))
 def test_any_text_may_be_tried(key: str) -> None:
     assert owner(key, [account("a", "qml_right"), account("b", None)]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("x", new_key(), True),
+        ("x", f"Bearer {new_key()}", True),
+        (new_key(), "", True),
+        ("X-API-KEY", "", True),
+        ("x-auth-token", "anything", True),
+        ("x", new_key()[:-1], False),
+        ("x", new_key()[1:], False),
+        ("token", "eyJhbGciOiJIUzI1NiJ9.e30.x", False),
+        ("folder", "pets", False),
+    ],
+)
+def test_knows_a_credential_in_an_address(name: str, value: str, shown: bool) -> None:
+    assert shown_in({"a": ["b"], name: ["c", value]}) is shown

@@ -150,6 +150,14 @@ def test_refuses_a_second_plugin_of_one_name(folder: Folder, text: str, again: s
     assert folder.faults() == [again.format(path=folder.path)]
 
 
+def test_routes_that_differ_in_the_names_of_variables_are_one(folder: Folder) -> None:
+    folder.put("a.yml", ROUTE.replace("/v1/x", "/v1/{a}") + ROUTE)
+    folder.put("b.yml", ROUTE.replace("/v1/x", "/v1/{b}"))
+
+    again = f"Routing '/v1/{{b}}' exists already as '/v1/{{a}}', at {folder.path}/a.yml:1"
+    assert folder.faults() == [f"b.yml:3:5: {again}"]
+
+
 def test_one_name_may_stand_in_several_kinds(folder: Folder) -> None:
     folder.put("a.yml", handler("same"))
     folder.put("b.yml", "name: same\nvalues: {}\n")

@@ -59,6 +59,20 @@ def test_says_what_it_expected(shell: Shell, words: tuple[str, ...], message: st
     assert list(shell.plugins.iterdir()) == []
 
 
+def test_adds_the_first_account_before_the_first_start(shell: Shell) -> None:
+    shell.plugins.rmdir()
+
+    assert shell.run("account", "add", "kim", "--roles=admin").status == 0
+    assert shell.plugins.stat().st_mode & 0o777 == 0o755
+    assert "Account kim" in shell.run("check").out
+
+
+def test_makes_no_plugin_folder_that_was_named(shell: Shell) -> None:
+    said = shell.refused("account", "add", "kim", "--roles=admin", "--plugins_base_dirs=more")
+
+    assert said.startswith("--plugins_base_dirs: more: no folder at ")
+
+
 def test_adds_no_account_twice(shell: Shell) -> None:
     shell.run("account", "add", "kim", "--roles=admin")
     before = (shell.plugins / "accounts" / "kim.yml").read_text()

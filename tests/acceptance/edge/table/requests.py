@@ -1,68 +1,14 @@
-"""The table of bad inputs (and of good ones that look bad): id, bytes, what has to come back.
-
-Ids are those of the list that this table came from; docs/decisions/edge.md says where an answer is
-another than the list's.
-"""
+"""Requests byte for byte: framing, heads, names, conditions, and bodies that a door keeps."""
 
 import base64
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 from tests.acceptance.edge.raw import chunked, put, request
+from tests.acceptance.edge.table.row import Table
 
 MIB = 1 << 20
 #: --max_upload_bytes of the installation that the table is driven against.
 MOST_UPLOAD = 4 * MIB
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One input."""
-
-    id: str
-    what: str
-    sent: bytes
-    #: Statuses that come back, in order; none when the connection just ends.
-    expected: tuple[int, ...]
-    #: Whether the server has to end the connection.
-    closes: bool = False
-    #: Whether the client says that it sends no more.
-    ends: bool = False
-    #: Path that the input stores, below the launch directory.
-    stores: str | None = None
-
-    @property
-    def refused(self) -> bool:
-        return self.stores is None
-
-
-class Table:
-    """Rows as they are written down."""
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-
-    def __iter__(self) -> Iterator[Row]:
-        return iter(self.rows)
-
-    def bad(self, id: str, what: str, sent: bytes, *expected: int, ends: bool = False) -> None:
-        """An input that is refused."""
-        row = Row(id=id, what=what, sent=sent, expected=expected, ends=ends, closes=not expected)
-        self.rows.append(row)
-
-    def shut(self, id: str, what: str, sent: bytes, *expected: int, ends: bool = False) -> None:
-        """An input that is refused, and whose connection ends."""
-        row = Row(id=id, what=what, sent=sent, expected=expected, ends=ends, closes=True)
-        self.rows.append(row)
-
-    def good(
-        self, id: str, what: str, sent: bytes, stores: str, *expected: int, closes: bool = False
-    ) -> None:
-        """An input that stores a file, and is answered 201 unless it says otherwise."""
-        statuses = expected or (201,)
-        row = Row(id=id, what=what, sent=sent, expected=statuses, stores=stores, closes=closes)
-        self.rows.append(row)
 
 
 def length(value: str, *fields: str) -> bytes:
@@ -224,6 +170,12 @@ _.good("B60", "Upgrade", put("/upload/b60", "Upgrade: h2c"), "upload/b60")
 _.good("B61", "no gzip at all", put("/upload/b61", "Content-Encoding: gzip"), "upload/b61")
 _.shut("B62", "10,000 arguments", put("/upload/x?" + "&".join(["a"] * 10_000)), 400)
 _.shut("B62", "1,001 arguments", put("/upload/x?" + "&".join(["a"] * 1001)), 400)
+for _field in (
+    "X-Forwarded-For: 203.0.113.9, 127.0.0.1",
+    "X-Real-Ip: 127.0.0.1",
+    "Forwarded: for=127.0.0.1",
+):
+    _.bad("B63", _field, request("GET", "/-/plugins", _field), 401)
 for _method in ("DELETE", "GET", "POST", "PATCH"):
     _.shut(
         "B64", f"{_method} with a body", request(_method, "/upload/x", _FIVE, body=b"hello"), 405
@@ -268,6 +220,16 @@ _.bad("B90", "a pipe", put("/upload/pipe"), 409)
 _.bad("B90", "a socket", put("/upload/socket"), 409)
 for _name in ("a;b=c", "a+b", "a:b", "~", "-rf", "*", "a=b&c", "$(x)"):
     _.good("B92", _name, put(f"/upload/{_name}"), f"upload/{_name}")
+
+for _query in (
+    f"token=qml_{'A' * 43}",
+    f"a=1&b=see%20qml%5F{'A' * 43}.",
+    f"qml_{'A' * 43}",
+    "X-Auth-Token=x",
+    "x-api-key=",
+):
+    _.bad("B106", f"upload, {_query[:20]}", put(f"/upload/x?{_query}"), 400)
+_.good("B106", "only nearly", put(f"/upload/b106?a=qml_{'A' * 42}&token=eyJ"), "upload/b106")
 
 CONDITIONS = Table()
 _ = CONDITIONS
@@ -318,26 +280,6 @@ for _number, _field in enumerate(
         f"upload/b112-{_number}",
     )
 _.good("B110", "on nothing", put("/upload/b110", "If-None-Match: *"), "upload/b110")
-
-CREDENTIALS = Table()
-_ = CREDENTIALS
-for _what, _field in {
-    "none": "A: b",
-    "empty": "Authorization:",
-    "Bearer and nothing": "Authorization: Bearer",
-    "another scheme": "Authorization: Basic YTpi",
-    "10 KB": f"Authorization: Bearer {'a' * 10_000}",
-    "empty token": "X-Auth-Token:",
-}.items():
-    _.bad("B100" if _what == "none" else "B101", _what, put("/upload/x", _field), 401)
-_.bad("B100", "waits", request("PUT", "/upload/x", _FIVE, "Expect: 100-continue"), 401)
-_.bad("B102", "not ASCII", put("/upload/x", "X-Auth-Token: caf\xe9"), 401)
-_.bad("B102", "not ASCII, Bearer", put("/upload/x", "Authorization: Bearer caf\xe9"), 401)
-_NONE = ".".join(
-    base64.urlsafe_b64encode(part).rstrip(b"=").decode()
-    for part in (b'{"alg":"none","typ":"JWT"}', b'{"sub":"admin","exp":9999999999}', b"")
-)
-_.bad("B113", "alg none", put("/upload/x", f"X-Auth-Token: {_NONE}"), 401)
 
 #: Doors that keep a body in memory.
 BODIES = Table()

@@ -1,0 +1,151 @@
+"""What is fuzzed: each target reads any bytes, and raises only when something is wrong.
+
+Refusals of ours are swallowed; every other exception is a finding, and so is an assertion that does
+not hold of what was let through.
+"""
+
+import tempfile
+import unicodedata
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from tornado.httputil import HTTPHeaders, HTTPInputError, parse_request_start_line
+
+from qmonus_lite.apigw import framing
+from qmonus_lite.apigw.framing import RequestHead
+from qmonus_lite.apigw.limits import Limits
+from qmonus_lite.apigw.timers import Pace
+from qmonus_lite.auth.sealing import Sealer
+from qmonus_lite.catalog.builders import Workshop
+from qmonus_lite.catalog.document import BadDocument, Document
+from qmonus_lite.catalog.loader import Loader
+from qmonus_lite.errors import BadPlugins, BadRequest, NotFound, Problem
+from qmonus_lite.headers import Headers
+from qmonus_lite.pathtemplate import BadTemplate, PathTemplate, decode
+from qmonus_lite.upload.names import MOST_PART, MOST_PARTS, MOST_PATH, BadName, parts_of
+from qmonus_lite.upload.target import read_target
+
+UPLOADS = PathTemplate.parse("/upload/{filepath}", rest="filepath")
+IMAGES = PathTemplate.parse("/v1/{tenant_id}/images/{filename}/file")
+LIMITS = Limits(most_uploads=1, pace=Pace(stall=1, rate=0), trusted=())
+
+
+def names(data: bytes) -> None:
+    """A path that a handler left: any text at all, lone surrogates included."""
+    try:
+        parts = parts_of(data.decode(errors="surrogateescape"))
+    except BadName:
+        return
+    assert 1 <= len(parts) <= MOST_PARTS
+    assert len("/".join(parts).encode()) <= MOST_PATH
+    for part in parts:
+        assert part not in {"", ".", ".."} and "/" not in part and "\0" not in part
+        assert len(part.encode()) <= MOST_PART
+        assert unicodedata.is_normalized("NFC", part)
+    assert parts_of("/" + "/".join(parts)) == parts
+
+
+def template(data: bytes) -> None:
+    """A template, and behind the first line break a path for it."""
+    text, _, path = data.decode("latin-1").partition("\n")
+    for rest in (None, "filepath"):
+        try:
+            read = PathTemplate.parse(text, rest=rest)
+        except BadTemplate:
+            continue
+        values = read.match(path)
+        if values is None:
+            continue
+        assert tuple(values) == read.names and all(values.values())
+        assert read.fill(values) == path
+        for value in values.values():
+            with suppress(BadRequest):
+                assert "%" in value or decode(value) == value
+
+
+def target(data: bytes) -> None:
+    """The raw path of an upload, as far as the rules for heads let it come."""
+    path = data.decode("latin-1")
+    for upload in (UPLOADS, IMAGES):
+        try:
+            found = read_target(upload, path)
+            parts = parts_of(found.path)
+        except (NotFound, BadRequest, BadName):
+            continue
+        assert parts[0] == "upload" and len(parts) > 1
+        assert set(found.resources) == set(upload.names)
+
+
+def head(data: bytes) -> None:
+    """A head as Tornado reads it, and what is made of its fields."""
+    line, _, block = data.decode("latin-1").partition("\r\n")
+    try:
+        start = parse_request_start_line(line)
+        fields = HTTPHeaders.parse(block)
+    except HTTPInputError:
+        return
+    given = RequestHead(
+        method=start.method,
+        target=framing.origin_form(start.path, fields.get("Host", "")),
+        version=start.version,
+        fields=tuple(fields.get_all()),
+    )
+    # Asked of refused heads too, to see whether bytes stand behind them.
+    _ = given.body_follows, given.waits, given.last_of_connection
+    client = LIMITS.client("127.0.0.1", fields.get_list("X-Forwarded-For"))
+    assert client == "127.0.0.1"
+    combined = Headers.combined(given.fields)
+    try:
+        framing.judge(given)
+    except Problem:
+        return
+    assert given.target.startswith("/") and given.target.isascii()
+    assert given.length is None or not given.chunked
+    assert given.length is None or given.length >= 0
+    assert not given.chunked or combined["transfer-encoding"].lower() == "chunked"
+
+
+#: Nothing that a script could do harm with while it is loaded.
+SHOP = Workshop(
+    names={"__builtins__": {}}, sealer=Sealer(key=bytes(32)), reserved=lambda _public: None
+)
+
+
+def document(data: bytes) -> None:
+    """A YAML file, and the place of everything in it."""
+    try:
+        read = Document("x.yml", data.decode(errors="replace"))
+    except BadDocument as error:
+        assert error.fault.line >= 1 and error.fault.column >= 1
+        return
+    _walk(read, read.value, ())
+
+
+def _walk(read: Document, value: object, pointer: tuple[str | int, ...]) -> None:
+    line, column = read.place(pointer)
+    assert line >= 1 and column >= 1
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            _walk(read, part, (*pointer, key))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            _walk(read, part, (*pointer, index))
+
+
+def plugins(data: bytes) -> None:
+    """A plugin file in a folder."""
+    with tempfile.TemporaryDirectory(prefix="qmonus-lite-fuzz-") as folder:
+        (Path(folder) / "x.yml").write_bytes(data)
+        try:
+            catalog = Loader([Path(folder)], SHOP).load()
+        except BadPlugins as error:
+            assert error.faults
+            assert all(fault.line >= 1 and fault.column >= 1 for fault in error.faults)
+            return
+        assert len(catalog.listed) >= 0
+
+
+TARGETS: Mapping[str, Callable[[bytes], None]] = {
+    one.__name__: one for one in (names, template, target, head, document, plugins)
+}

@@ -262,7 +262,7 @@ class Dispatcher:
             logger.warning("%s again in %.1f s", due.type, decision.delay, extra=extra)
         else:
             reason = decision.reason
-            await self._write(lambda: outbox.dead(due.id, reason))
+            await self._write(lambda: outbox.dead(due.id, due.attempt, reason))
             self._turns.end(due.path, due.id, straight=due.straight)
             extra |= {"action": "event_dead", "reason": decision.reason}
             logger.error("%s is a dead letter", due.type, extra=extra)

@@ -139,9 +139,10 @@ class Outbox:
         row = {"id": event_id, "attempt": attempt, "next_at": next_at, "reason": reason}
         return self._ledger.change("retry", row, lazy=True)
 
-    def dead(self, event_id: str, reason: str) -> "Future[int]":
-        """Not delivered, and not to be tried again: keep it as a dead letter."""
-        return self._ledger.change("dead", {"id": event_id, "reason": reason}, lazy=True)
+    def dead(self, event_id: str, attempt: int, reason: str) -> "Future[int]":
+        """Not delivered in `attempt` deliveries, and not to be tried again: a dead letter."""
+        row = {"id": event_id, "attempt": attempt, "reason": reason}
+        return self._ledger.change("dead", row, lazy=True)
 
     def replay(self, event_id: str, now: float) -> "Future[int]":
         """Deliver a dead letter after all; gives 0 when there is none of that id."""

@@ -85,7 +85,7 @@ SET state = 'ready', attempt = :attempt, next_at = :next_at, reason = :reason, l
 WHERE id = :id AND state <> 'dead';
 
 -- name: dead
-UPDATE event SET state = 'dead', reason = :reason, leased = 0
+UPDATE event SET state = 'dead', attempt = :attempt, reason = :reason, leased = 0
 WHERE id = :id AND state <> 'dead';
 
 -- Deliver a dead letter after all; its age counts anew, its attempts go on counting.

@@ -5,7 +5,7 @@ import enum
 import logging
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,8 @@ class Uploads:
     #: `address` and `port` of events.
     address: str
     port: int
+    #: Those that are neither stored nor dropped.
+    under_way: set["Session"] = field(default_factory=set)
 
     async def open(self, head: Head) -> "Session":
         """A session that takes the body; raises Problem or Terminated for a refused upload."""
@@ -211,6 +213,7 @@ class Session:
         # The disk thread works on one thing of this upload at a time, also when it is dropped.
         self._writing = asyncio.Lock()
         self.state = State.RECEIVING
+        uploads.under_way.add(self)
 
     @property
     def digest(self) -> str | None:
@@ -253,6 +256,7 @@ class Session:
             self.state = State.RECEIVING
             raise
         self.state = State.STORED
+        self._uploads.under_way.discard(self)
         self._reservation.release()
         return Receipt(
             upload_id=accepted.upload_id,
@@ -274,6 +278,7 @@ class Session:
         self._reservation.release()
         async with self._writing:
             await _on(self._uploads.threads, self._staged.discard)
+        self._uploads.under_way.discard(self)
 
     async def _flush(self) -> None:
         if not self._gathered:

@@ -32,7 +32,7 @@ def outbox(shell: Shell) -> None:
         if name != "promised":
             outbox.ready(name)
         if name.startswith("dead"):
-            outbox.dead(name, "422: never")
+            outbox.dead(name, 1, "422: never")
     outbox.close()
 
 

@@ -129,7 +129,7 @@ def test_a_delivery_that_reached_nobody_does_not_count(outbox: Outbox) -> None:
 def test_a_dead_letter_is_kept_and_can_be_replayed(outbox: Outbox) -> None:
     put(outbox, "e1")
     claim(outbox)
-    outbox.dead("e1", "404").result(10)
+    outbox.dead("e1", 1, "404").result(10)
     assert states(outbox) == {"e1": "dead"}
     assert claimed(outbox, NOW + 10 * LEASE) == []
 
@@ -183,7 +183,7 @@ def test_a_dead_letter_blocks_nobody(outbox: Outbox) -> None:
     put(outbox, "e1")
     put(outbox, "e2")
     claim(outbox)
-    outbox.dead("e1", "404").result(10)
+    outbox.dead("e1", 1, "404").result(10)
 
     assert claimed(outbox) == ["e2"]
 
@@ -204,7 +204,7 @@ def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
     put(before, "d", "/upload/d")
     claim(before)
     before.retry("r", 1, NOW, "x").result(10)
-    before.dead("d", "x").result(10)
+    before.dead("d", 1, "x").result(10)
     before.close()
     after = Outbox(tmp_path / "outbox.sqlite3")
 
@@ -232,7 +232,7 @@ def test_lists_and_counts_by_state(outbox: Outbox) -> None:
     for n in range(3):
         put(outbox, f"e{n}", f"/upload/{n}")
     claim(outbox)
-    outbox.dead("e1", "404: gone").result(10)
+    outbox.dead("e1", 1, "404: gone").result(10)
 
     [row] = outbox.listing("dead", 100).result(10)
     assert (entry(row).id, entry(row).reason) == ("e1", "404: gone")
@@ -281,5 +281,5 @@ def test_a_path_never_has_two_events_under_way_and_none_out_of_order(
             if step == "retry":
                 outbox.retry(due.id, due.attempt, NOW, "x").result(10)
             else:
-                (outbox.done(due.id) if step == "done" else outbox.dead(due.id, "x")).result(10)
+                (outbox.done(due.id) if step == "done" else outbox.dead(due.id, 1, "x")).result(10)
     outbox.close()

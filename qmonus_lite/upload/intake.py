@@ -14,8 +14,9 @@ from qmonus_lite.upload.staging import StagedFile
 
 #: Bytes of a buffer: larger ones fall out of the processor's cache, smaller ones cost more calls.
 BUFFER = 512 << 10
-#: Bursts at once; each has a thread and a buffer.
-MOST_BURSTS = 8
+#: Bursts at once; each has a thread and a buffer. More of them than processors only keep the loop
+#: from its turn.
+MOST_BURSTS = max(2, min(8, len(os.sched_getaffinity(0))))
 #: Seconds that a burst may last while others wait, and that it waits for bytes before it ends.
 BURST, PATIENCE = 0.05, 0.002
 

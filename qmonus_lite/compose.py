@@ -51,6 +51,7 @@ from qmonus_lite.upload.admission import Admission
 from qmonus_lite.upload.commit import Committer, recover
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
+from qmonus_lite.upload.intake import Intake
 from qmonus_lite.upload.session import Uploads
 from qmonus_lite.upload.staging import Staging
 from qmonus_lite.worker.app import Worker
@@ -60,7 +61,7 @@ from qmonus_lite.worker.server import WorkerServer
 MOST_LANES = 32
 #: Seconds that a script of a route may take, unless the route says otherwise.
 ROUTE_TIMEOUT = 60.0
-#: Threads for the disk; most of them wait for the group commit of the outbox.
+#: Threads for the disk, most of which wait for it.
 DISK_THREADS = 32
 #: The environment's place for the secret that APIGW and workers share.
 SECRET_VARIABLE = "QMONUS_LITE_EVENT_SECRET"
@@ -255,10 +256,10 @@ class _Apigw:
     def _uploads(self) -> Uploads:
         settings = self._shared.settings
         committer = Committer(
-            ground=self._ground,
-            outbox=self._outbox,
+            self._ground,
+            self._outbox,
+            self._dispatcher,
             threads=self._threads,
-            wake=self._dispatcher.wake,
             mode=0o666 & ~_umask(),
         )
         return Uploads(
@@ -274,6 +275,7 @@ class _Apigw:
             committer=committer,
             staging=self._staging,
             disk=self._ground.disk,
+            intake=Intake(self._threads),
             threads=self._threads,
             clock=self._shared.clock,
             address=settings.advertised_host,

@@ -51,7 +51,7 @@ def hushed(text: str) -> str:
     for form in _hush.forms:
         if form in text:
             text = text.replace(form, MASK)
-    return _KEYS.sub(MASK, text)
+    return _KEYS.sub(MASK, text) if "qml_" in text or "eyJ" in text else text
 
 
 def _forms(value: str) -> set[str]:

@@ -5,7 +5,6 @@ Layout: RFC 9562, section 5.7 (48 bits of Unix milliseconds, then random bits).
 
 import os
 import time
-import uuid
 
 
 def new_id() -> str:
@@ -14,4 +13,5 @@ def new_id() -> str:
     value = (millis & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10))
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(uuid.UUID(int=value))
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,19 +1,18 @@
 """Log records: standard logging, each of ours with a stable `action`, shown for people or as JSON.
 
 Our modules call `logging.getLogger(...)` and pass `extra={"action": ..., ...}`; context that was
-bound with `bound(request_id=...)` joins every record made inside it. structlog only renders. What
-`hushed` knows as secret is masked, and no text of a record can pass for another record.
+bound with `bound(request_id=...)` joins every record made inside it. What `hushed` knows as secret
+is masked, and no text of a record can pass for another record.
 """
 
+import json
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
+from types import MappingProxyType
 from typing import Any
-
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
 
 from qmonus_lite.clock import Clock
 from qmonus_lite.hushed import hushed
@@ -22,34 +21,38 @@ from qmonus_lite.hushed import hushed
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 #: Before each further line of a text: no line that a stranger wrote begins like a record.
 _FURTHER = "\n    "
+#: A text that people can tell from what stands around it.
+_WORD = re.compile(r"[^\s\"'=\[\]]+")
+
+#: What every record of the standard library has; anything else came by `extra`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+_DIM, _BOLD, _END = "\x1b[2m", "\x1b[1m", "\x1b[0m"
+_COLOURS = {"debug": "\x1b[36m", "info": "\x1b[32m", "warning": "\x1b[33m"}
+_RED = "\x1b[31m"
+
+_context: ContextVar[Mapping[str, str]] = ContextVar("log_context", default=MappingProxyType({}))
 
 
-@contextmanager
-def bound(**context: str) -> Iterator[None]:
+class bound:
     """Add these names to every record made inside the block, also by scripts that it starts."""
-    with structlog.contextvars.bound_contextvars(**context):
-        yield
+
+    __slots__ = ("_names", "_token")
+
+    def __init__(self, **names: str) -> None:
+        self._names = names
+
+    def __enter__(self) -> None:
+        self._token: Token[Mapping[str, str]] = _context.set({**_context.get(), **self._names})
+
+    def __exit__(self, *_error: object) -> None:
+        _context.reset(self._token)
 
 
 def configure(*, style: str, level: str, clock: Clock) -> None:
     """Send the records of this process to standard error; `style` is console or json."""
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
-        _moment(clock),
-    ]
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            *_ending(style),
-        ],
-    )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    handler.setFormatter(_Json(clock) if style == "json" else _Console(clock))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -60,50 +63,95 @@ def configure(*, style: str, level: str, clock: Clock) -> None:
     logging.getLogger("asyncio").setLevel("WARNING")
 
 
-def _moment(clock: Clock) -> Processor:
-    def add(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-        event["timestamp"] = clock.moment().isoformat(timespec="milliseconds")
-        return event
+class _Form(logging.Formatter):
+    """What both forms share: the parts of a record, secrets masked."""
 
-    return add
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
 
+    def _time(self, record: logging.LogRecord) -> str:
+        return self._clock.at(record.created).isoformat(timespec="milliseconds")
 
-def _ending(style: str) -> list[Processor]:
-    if style == "json":
-        return [_each(hushed), structlog.processors.JSONRenderer(ensure_ascii=False), _as_json]
-    console = structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(),
-        exception_formatter=structlog.dev.plain_traceback,
-        pad_event_to=0,
-    )
-    return [_each(lambda text: _in_lines(hushed(text))), console]
+    def _text(self, text: str) -> str:
+        """A text as it may stand in this form."""
+        return hushed(text)
 
+    def _rest(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Names and values beside the message: the context, what came by `extra`, a traceback."""
+        given = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        rest = {**_context.get(), **given}
+        if record.exc_info and record.exc_info[0]:
+            rest["exception"] = self.formatException(record.exc_info)
+        return {self._text(str(name)): self._value(value) for name, value in rest.items()}
 
-def _each(change: Any) -> Processor:
-    """Change every text of a record, however deep it lies."""
-
-    def walk(value: Any) -> Any:
+    def _value(self, value: Any) -> Any:
+        """A value whose texts may stand in this form, however deep they lie."""
         if isinstance(value, str):
-            return change(value)
+            return self._text(value)
+        if value is None or isinstance(value, (int, float)):
+            return value
         if isinstance(value, Mapping):
-            return {walk(key): walk(part) for key, part in value.items()}
+            return {self._key(key): self._value(part) for key, part in value.items()}
         if isinstance(value, (list, tuple, set, frozenset)):
-            return [walk(part) for part in value]
-        return value if isinstance(value, (int, float, type(None))) else change(repr(value))
+            return [self._value(part) for part in value]
+        return self._text(repr(value))
 
-    def changed(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-        return {str(name): walk(value) for name, value in event.items()}
-
-    return changed
+    def _key(self, key: object) -> str:
+        return self._text(key if isinstance(key, str) else repr(key))
 
 
-def _in_lines(text: str) -> str:
-    return _CONTROL.sub(_escape, text).replace("\n", _FURTHER)
+class _Json(_Form):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        fields = {
+            "timestamp": self._time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": self._text(record.getMessage()),
+            **self._rest(record),
+        }
+        line = json.dumps(fields, ensure_ascii=False)
+        # JSON leaves those above ASCII as they are.
+        return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
-def _as_json(_logger: WrappedLogger, _name: str, rendered: Any) -> str:
-    # JSON leaves those above ASCII as they are.
-    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", str(rendered))
+class _Console(_Form):
+    """One line for people, a traceback below it."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self._coloured = sys.stderr.isatty()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record, and the lines of its traceback."""
+        level = record.levelname.lower()
+        rest = self._rest(record)
+        exception = rest.pop("exception", None)
+        words = [
+            self._in(_DIM, self._time(record)),
+            f"[{self._in(_COLOURS.get(level, _RED), f'{level:<9}')}]",
+            self._in(_BOLD, self._text(record.getMessage())),
+            self._in(_DIM, f"[{record.name}]"),
+            *(f"{self._in(_DIM, name)}={_shown(rest[name])}" for name in sorted(rest)),
+        ]
+        line = " ".join(words)
+        return f"{line}\n    {exception}" if exception else line
+
+    def _text(self, text: str) -> str:
+        text = hushed(text)
+        if text.isprintable():
+            return text
+        return _CONTROL.sub(_escape, text).replace("\n", _FURTHER)
+
+    def _in(self, colour: str, text: str) -> str:
+        return f"{colour}{text}{_END}" if self._coloured else text
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else repr(value)
 
 
 def _escape(found: re.Match[str]) -> str:

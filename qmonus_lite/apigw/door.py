@@ -7,14 +7,15 @@ read out for a bounded while (`linger`).
 
 import asyncio
 import functools
-import json
 import logging
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
+from qmonus_lite import strictjson
 from qmonus_lite.apigw import framing
 from qmonus_lite.apigw.answers import PROBLEM, as_given, problem, reason
 from qmonus_lite.apigw.framing import RequestHead
@@ -48,6 +49,8 @@ class Door(RequestHandler):
     needing_body: tuple[str, ...] = ()
     #: Bytes that a body may have; None where the door itself counts them.
     most_body: int | None = MOST_BODY
+    #: Bytes of the body that were taken.
+    came = 0
     #: Set when the request was answered before its body came.
     refused = False
     #: Set when the request goes on to its end, whatever the client does.
@@ -58,7 +61,7 @@ class Door(RequestHandler):
         if not hasattr(self, "request_id"):
             self.request_id = new_id()
             self._body = bytearray()
-            self._came = self._drained = 0
+            self._drained = 0
             self._watch: BodyWatch | None = None
         self.set_header("X-Request-Id", self.request_id)
         self.set_header("Server", "qmonus-lite")
@@ -78,6 +81,10 @@ class Door(RequestHandler):
                 await self._turn_away(error)
             else:
                 self._await_body()
+                await self.receive()
+
+    async def receive(self) -> None:
+        """Take the body, or the most of it, ahead of Tornado."""
 
     async def judge(self) -> None:
         """Decide over the head; raises Problem or Terminated."""
@@ -108,11 +115,16 @@ class Door(RequestHandler):
             if self._drained > MOST_DRAINED:
                 self._cut()
             return
+        await self.keep_taking(lambda: self.take(chunk))
+
+    async def keep_taking(self, take: Callable[[], Awaitable[int]]) -> int:
+        """Take bytes of the body; how many. What goes wrong becomes a refusal."""
+        count = 0
         if self._watch is not None:
-            self._watch.took(len(chunk))
+            self._watch.stop()
         with bound(request_id=self.request_id):
             try:
-                await self.take(chunk)
+                count = await take()
             except (Problem, Terminated) as error:
                 await self.refuse(error)
             except Exception as error:
@@ -120,20 +132,22 @@ class Door(RequestHandler):
                 # (https://github.com/tornadoweb/tornado/issues/1223).
                 logger.exception("body not taken", extra={"action": "body_failed"})
                 await self.refuse(_internal(error))
-        self._came += len(chunk)
-        if self._watch is not None and self._came != self.asked.length and not self.refused:
-            self._watch.wait()
+        self.came += count
+        if self._watch is not None and self.came != self.asked.length and not self.refused:
+            self._watch.wait(self.came)
+        return count
 
     def body_came(self) -> None:
         """The body is whole, so the client is no longer waited for."""
         if self._watch is not None:
             self._watch.stop()
 
-    async def take(self, chunk: bytes) -> None:
-        """Keep bytes of the body; raises Problem."""
+    async def take(self, chunk: bytes) -> int:
+        """Keep bytes of the body; how many. Raises Problem."""
         self._body += chunk
         if len(self._body) > MOST_BODY:
             raise TooLarge(f"a body may have at most {MOST_BODY} bytes here")
+        return len(chunk)
 
     @property
     def body(self) -> bytes:
@@ -230,7 +244,7 @@ class Door(RequestHandler):
         """The head is good: the body has to come now, and not too slowly."""
         if self.asked.body_follows and not self._finished:
             self._watch = BodyWatch(self.limits.pace, self._late)
-            self._watch.wait()
+            self._watch.wait(0)
 
     def _late(self) -> None:
         background: Any = self.application.settings["background"]
@@ -258,7 +272,7 @@ class Door(RequestHandler):
         """Answer with JSON."""
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps(value, ensure_ascii=False) + "\n")
+        self.finish(strictjson.write(value) + "\n")
 
     def write_error(self, status_code: int, **details: Any) -> None:
         """An error of Tornado in our form; the reason of an unknown one stays in the log."""

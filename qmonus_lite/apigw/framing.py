@@ -4,6 +4,7 @@ Tornado parses a head generously, and judges the length of a body only after the
 asked. So every request passes this table of rules first; one that fails can have asked nobody.
 """
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,7 +41,14 @@ class RequestHead:
 
     def values(self, name: str) -> list[str]:
         """The values of all fields of this name, in any case."""
-        return [value for known, value in self.fields if known.lower() == name]
+        return self._by_name.get(name, [])
+
+    @functools.cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        by_name: dict[str, list[str]] = {}
+        for name, value in self.fields:
+            by_name.setdefault(name.lower(), []).append(value)
+        return by_name
 
     @property
     def chunked(self) -> bool:

@@ -22,8 +22,12 @@ from qmonus_lite.routing.backend import Backends
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.lanes import Lanes
 from qmonus_lite.settings import Settings
+from qmonus_lite.upload.session import Uploads
 
 logger = logging.getLogger(__name__)
+
+#: Seconds for uploads that were cut to take their files away; the next start does it otherwise.
+CLEANING = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +73,7 @@ class ApigwServer:
         serving.put_requests_first()
         lifeline.announce_listening()
         await stop.wait()
-        clean = await self._drain(server, application)
+        clean = await self._drain(server, application, stories.uploads)
         await background.close()
         clean &= await self._close()
         logger.info("stopped", extra={"action": "stopped", "clean": clean})
@@ -100,13 +104,14 @@ class ApigwServer:
         line = bootstrap.curl_line(self.settings, data_dir)
         self.say(f"ready; try:\n  {line}")
 
-    async def _drain(self, server: HTTPServer, application: Application) -> bool:
-        """Take no more, let what is under way end, cut the rest."""
+    async def _drain(self, server: HTTPServer, application: Application, uploads: Uploads) -> bool:
+        """Take no more, let what is under way end, cut the rest and let it clean up."""
         server.stop()
         application.settings["draining"] = True
         active = application.settings["active"]
         clean = await serving.until_idle(lambda: active, self.settings.drain_timeout)
         await server.close_all_connections()
+        await serving.until_idle(lambda: uploads.under_way, CLEANING)
         return clean
 
     async def _close(self) -> bool:

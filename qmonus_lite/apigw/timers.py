@@ -37,25 +37,18 @@ class BodyWatch:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._since = 0.0
-        self._came = 0
         self._waited = 0.0
 
-    def wait(self) -> None:
-        """The next bytes are the client's to send."""
+    def wait(self, came: int) -> None:
+        """`came` bytes are there, and the next are the client's to send."""
         self._since = self._loop.time()
         self._timer = self._loop.call_later(
-            max(0.0, self._pace.patience(self._came, self._waited)), self._late
+            max(0.0, self._pace.patience(came, self._waited)), self._late
         )
 
-    def took(self, count: int) -> None:
-        """So many bytes came; nobody is waited for until `wait`."""
+    def stop(self) -> None:
+        """Bytes came, or nobody wants them; nobody is waited for until `wait`."""
         if self._timer is not None:
             self._waited += self._loop.time() - self._since
-        self._came += count
-        self.stop()
-
-    def stop(self) -> None:
-        """The body came, or nobody wants it; may be called again."""
-        if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,20 +1,26 @@
 """The upload door: Tornado's side of one PUT; the story itself stands in `upload.session`."""
 
+import functools
 import logging
 from typing import Any
 from urllib.parse import parse_qs
 
 from tornado.httputil import HTTPServerRequest
+from tornado.iostream import SSLIOStream, StreamClosedError
 from tornado.routing import Matcher
 
 from qmonus_lite.apigw.door import Door
+from qmonus_lite.apigw.lending import lendable, lent
 from qmonus_lite.auth import apikey
 from qmonus_lite.errors import BadRequest, MethodNotAllowed, Problem, Unavailable
 from qmonus_lite.pathtemplate import PathTemplate
+from qmonus_lite.serving import CHUNK
 from qmonus_lite.upload.session import Head, Session, Uploads
 
 logger = logging.getLogger(__name__)
 
+#: Bytes of a body that is worth a thread.
+LONG = 256 << 10
 #: Query arguments that are read.
 MOST_ARGUMENTS = 1000
 
@@ -63,12 +69,48 @@ class UploadDoor(Door):
         )
         self.session = await self.uploads.open(head)
 
+    async def receive(self) -> None:
+        """A long body of known length: the most of it goes from the socket to the disk."""
+        length = self.asked.length
+        if length is None or length < LONG or isinstance(self.stream, SSLIOStream):
+            return
+        try:
+            await self._invite()
+            left = length
+            while left:
+                chunk = await self.stream.read_bytes(min(CHUNK, left), partial=True)
+                left -= len(chunk)
+                await self.data_received(chunk)
+                # A client that fills a chunk has more: it comes faster than the loop can read.
+                if left and len(chunk) == CHUNK and not self.refused and lendable(self.stream):
+                    left -= await self.keep_taking(functools.partial(self._draw, left))
+        except StreamClosedError:
+            # Tornado finds out by itself, and tells us as of any other request.
+            return
+        # To Tornado this was the body.
+        self.request.headers["Content-Length"] = "0"
+
+    async def _invite(self) -> None:
+        """Tell a client that waits that its body may come."""
+        if self.request.headers.pop("Expect", None):
+            await self.stream.write(b"HTTP/1.1 100 (Continue)\r\n\r\n")
+
+    async def _draw(self, left: int) -> int:
+        """Let bytes go to the disk past the loop, `left` at the most; how many."""
+        assert self.session is not None
+        try:
+            with lent(self.stream) as descriptor:
+                return await self.session.draw(descriptor, left)
+        except BaseException:
+            await self.session.drop()
+            raise
+
     def leave(self) -> None:
         """Another upload may come."""
         super().leave()
         self.application.settings["uploading"].discard(self)
 
-    async def take(self, chunk: bytes) -> None:
+    async def take(self, chunk: bytes) -> int:
         """Bytes go to the disk as they come."""
         assert self.session is not None
         try:
@@ -76,6 +118,7 @@ class UploadDoor(Door):
         except BaseException:
             await self.session.drop()
             raise
+        return len(chunk)
 
     async def put(self) -> None:
         """The body is whole: commit and hand out the receipt."""
@@ -114,6 +157,8 @@ class UploadDoor(Door):
 
 def query(text: str) -> dict[str, list[str]]:
     """Query arguments, name -> list of values; raises BadRequest."""
+    if not text:
+        return {}
     try:
         found = parse_qs(
             text, keep_blank_values=True, max_num_fields=MOST_ARGUMENTS, errors="strict"

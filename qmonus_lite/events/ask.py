@@ -45,7 +45,7 @@ class Question:
         Another worker is tried only when nothing had been sent to the one before.
         """
         parcel = self._parcel(event, data, subject)
-        for endpoint in self.roster.in_turn():
+        for endpoint in self.roster.in_turn(ASK):
             if not self._breakers[endpoint].admits(_now()):
                 continue
             try:

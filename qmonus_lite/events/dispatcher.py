@@ -1,7 +1,8 @@
-"""The dispatcher: takes due events from the outbox to the workers, on a loop of its own.
+"""The dispatcher: takes events to the workers, on a loop of its own.
 
-Its own thread, so that a busy APIGW does not starve it. Nothing is tried while no worker answers:
-an attempt is a delivery that reached somebody.
+Most come straight from their commit; those that have to wait are claimed from the outbox when they
+are due. Its own thread, so that a busy APIGW does not starve it. Nothing is tried while no worker
+answers: an attempt is a delivery that reached somebody.
 """
 
 import asyncio
@@ -15,9 +16,9 @@ from dataclasses import dataclass
 
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.decision import Attempt, Decision, Done, Retry, decide
-from qmonus_lite.events.envelope import CONTENT_TYPE, Envelope
+from qmonus_lite.events.envelope import CONTENT_TYPE, Attributes
 from qmonus_lite.events.ledger import LedgerFailed
-from qmonus_lite.events.outbox import Due, Outbox, due_events
+from qmonus_lite.events.outbox import Due, Outbox, Promise, due_events, straight
 from qmonus_lite.events.roster import Roster
 from qmonus_lite.events.sender import (
     DELIVER,
@@ -26,6 +27,7 @@ from qmonus_lite.events.sender import (
     WorkerBusy,
 )
 from qmonus_lite.events.signature import Signer
+from qmonus_lite.events.turns import MOST_KNOWN, Turns
 from qmonus_lite.events.wire import WorkerAway, WorkerBroke, WorkerGarbled
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,8 @@ logger = logging.getLogger(__name__)
 MOST_AT_ONCE, BATCH = 64, 256
 #: Seconds between two looks at the outbox when nobody woke us.
 LOOK = 1.0
+#: Seconds after which an event on its straight way is shown as being sent.
+SHOWN = 1.0
 #: Seconds on top of a delivery's own time before its lease ends.
 LEASE_GRACE = 60.0
 #: Status that stands for a delivery without a usable answer.
@@ -65,14 +69,34 @@ class Dispatcher:
         self._sender = Sender(delivery.signer)
         self._wake = asyncio.Event()
         self._stopping = False
-        #: Leased from the outbox, not yet under way.
+        #: Ours to deliver, not yet under way.
         self._leased: deque[Due] = deque()
+        self._turns = Turns()
+        self._came: deque[Due] = deque()
+        self._called = False
         self._running: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._live, name="dispatcher", daemon=True)
 
     def start(self) -> None:
         """Begin to deliver."""
+        self._turns.load(*self._with.outbox.waiting(MOST_KNOWN))
         self._thread.start()
+
+    def take(self, seq: int, promise: Promise) -> bool:
+        """Deliver a promise straight from its commit; False if it has to wait in the outbox.
+
+        Called by the threads that commit, in the order of the commits of a path.
+        """
+        ready = self._with.roster.ready and not self._stopping
+        if not self._turns.go(promise.path, promise.id, straight=ready):
+            return False
+        self._came.append(straight(seq, promise))
+        if not self._called:
+            self._called = True
+            # After the stop the next start finds it.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._accept)
+        return True
 
     @property
     def alive(self) -> bool:
@@ -123,6 +147,13 @@ class Dispatcher:
         claimed = self._with.outbox.claim(now, lease=lease, limit=BATCH)
         self._leased += due_events(await asyncio.wrap_future(claimed))
 
+    def _accept(self) -> None:
+        self._called = False
+        while self._came:
+            self._leased.append(self._came.popleft())
+        if not self._stopping:
+            self._start()
+
     def _start(self) -> None:
         while self._leased and len(self._running) < MOST_AT_ONCE:
             task = self._loop.create_task(self._deliver(self._leased.popleft()))
@@ -151,19 +182,31 @@ class Dispatcher:
             pass
 
     async def _deliver(self, due: Due) -> None:
-        attempt = await self._attempt(due)
+        shown = self._loop.call_later(SHOWN, self._show, due) if due.straight else None
+        try:
+            attempt = await self._attempt(due)
+        finally:
+            if shown is not None:
+                shown.cancel()
         if attempt is None:
             # Nobody was reached: give the lease back without counting an attempt.
             soon = self._with.clock.now() + LOOK / 4
-            outbox, number = self._with.outbox, due.attempt - 1
-            await self._write(lambda: outbox.retry(due.id, number, soon, "no worker answers"))
+            await self._put_back(due, due.attempt - 1, soon, "no worker answers")
         else:
             await self._settle(due, decide(attempt))
 
+    def _show(self, due: Due) -> None:
+        lease = self._with.clock.now() + self._with.timeout + LEASE_GRACE
+        self._with.outbox.lease(due.id, lease)
+
     async def _attempt(self, due: Due) -> Attempt | None:
         """Send once; None when nobody was reached, which is no attempt."""
+        endpoints = self._with.roster.in_turn(DELIVER)
+        if endpoints and not self._with.roster.handles(due.type):
+            # Every worker would say no more than that.
+            return self._tried(due, 200, "")
         parcel = self._parcel(due)
-        for endpoint in self._with.roster.in_turn():
+        for endpoint in endpoints:
             try:
                 report = await self._sender.send(endpoint, parcel)
             except WorkerAway:
@@ -189,20 +232,19 @@ class Dispatcher:
         )
 
     def _parcel(self, due: Due) -> Parcel:
-        envelope = Envelope(
+        attributes = Attributes(
             id=due.id,
             type=due.type,
             source=self._with.source,
             subject=due.path,
             time=due.time,
             attempt=due.attempt,
-            data=due.data,
             seq=due.seq,
         )
         return Parcel(
             id=due.id,
             path=DELIVER,
-            body=envelope.to_bytes(),
+            body=attributes.around(due.data),
             content_type=CONTENT_TYPE,
             timeout=self._with.timeout,
         )
@@ -211,19 +253,40 @@ class Dispatcher:
         outbox = self._with.outbox
         extra = {"event_id": due.id, "path": due.path, "attempt": due.attempt}
         if isinstance(decision, Done):
-            await self._write(lambda: outbox.done(due.id))
+            self._forget(due)
             logger.info("delivered %s", due.type, extra={"action": "event_delivered", **extra})
         elif isinstance(decision, Retry):
             next_at = self._with.clock.now() + decision.delay
-            reason = decision.reason
-            await self._write(lambda: outbox.retry(due.id, due.attempt, next_at, reason))
+            await self._put_back(due, due.attempt, next_at, decision.reason)
             extra |= {"action": "event_retry", "reason": decision.reason}
             logger.warning("%s again in %.1f s", due.type, decision.delay, extra=extra)
         else:
             reason = decision.reason
-            await self._write(lambda: outbox.dead(due.id, reason))
+            await self._write(lambda: outbox.dead(due.id, due.attempt, reason))
+            self._turns.end(due.path, due.id, straight=due.straight)
             extra |= {"action": "event_dead", "reason": decision.reason}
             logger.error("%s is a dead letter", due.type, extra=extra)
+
+    def _forget(self, due: Due) -> None:
+        """It is delivered: its path is free, its row goes; not waited for."""
+        self._turns.end(due.path, due.id, straight=due.straight)
+        forgotten = self._with.outbox.done(due.id)
+        forgotten.add_done_callback(lambda done: self._forgotten(due, done))
+
+    def _forgotten(self, due: Due, done: "Future[int]") -> None:
+        if done.exception() is not None:
+            # After the stop the next start delivers it again, under the same id.
+            write = self._write(lambda: self._with.outbox.done(due.id))
+            try:
+                asyncio.run_coroutine_threadsafe(write, self._loop)
+            except RuntimeError:
+                write.close()
+
+    async def _put_back(self, due: Due, attempt: int, next_at: float, reason: str) -> None:
+        """Let it wait in the outbox; whatever comes later at its path waits behind it."""
+        if due.straight:
+            self._turns.queue(due.path, due.id)
+        await self._write(lambda: self._with.outbox.retry(due.id, attempt, next_at, reason))
 
     async def _write(self, change: "Callable[[], Future[int]]") -> None:
         """Write down what happened, however long the outbox cannot take it."""

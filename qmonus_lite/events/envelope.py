@@ -4,18 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cloudevents.core.base import BaseCloudEvent
-from cloudevents.core.exceptions import CloudEventValidationError
-from cloudevents.core.formats.json import JSONFormat
-from cloudevents.core.v1.event import CloudEvent
+from qmonus_lite import strictjson
 
 #: The synchronous question before the first byte, and the message after the file is safe.
 UPLOADING = "APIGW.OnFileUploading"
 UPLOADED = "APIGW.OnFileUploaded"
 
-CONTENT_TYPE = JSONFormat.CONTENT_TYPE
+CONTENT_TYPE = "application/cloudevents+json"
 
-_FORMAT = JSONFormat()
+_VERSION, _DATA = "1.0", "application/json"
 
 
 class BadEnvelope(Exception):
@@ -23,8 +20,8 @@ class BadEnvelope(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Envelope:
-    """One event on the wire."""
+class Attributes:
+    """What stands on an envelope, beside the data inside."""
 
     #: Stays the same over all attempts.
     id: str
@@ -37,61 +34,88 @@ class Envelope:
     time: datetime
     #: 1 for the first delivery.
     attempt: int
-    #: What handlers see as `event`.
-    data: dict[str, Any]
     #: Place in the order of all commits of that APIGW; None for a question.
     seq: int | None = None
 
-    def to_bytes(self) -> bytes:
-        """The JSON form; raises TypeError for data that JSON cannot hold."""
+    def around(self, data: str) -> bytes:
+        """The JSON form, around data that is JSON already."""
         attributes: dict[str, Any] = {
+            "specversion": _VERSION,
             "id": self.id,
             "source": self.source,
             "type": self.type,
-            "specversion": "1.0",
-            "time": self.time,
-            "datacontenttype": "application/json",
+            "time": self.time.isoformat(),
+            "datacontenttype": _DATA,
             "attempt": self.attempt,
         }
         if self.subject:
             attributes["subject"] = self.subject
         if self.seq is not None:
             attributes["seq"] = self.seq
-        return _FORMAT.write(CloudEvent(attributes, self.data))
+        return f'{strictjson.write(attributes)[:-1]},"data":{data}}}'.encode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope(Attributes):
+    """One event on the wire."""
+
+    #: What handlers see as `event`.
+    data: dict[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """The JSON form; raises TypeError or ValueError for data that JSON cannot hold."""
+        return self.around(strictjson.write(self.data))
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> "Envelope":
         """Read the JSON form; raises BadEnvelope."""
         try:
-            event = _FORMAT.read(CloudEvent, raw)
-        except (
-            CloudEventValidationError,
-            ValueError,
-            TypeError,
-            AttributeError,
-            RecursionError,
-        ) as error:
-            raise BadEnvelope(f"not a CloudEvents 1.0 message: {error}") from None
-        data, attempt, seq = event.get_data(), *map(event.get_extension, ("attempt", "seq"))
-        # type() rather than isinstance(): True is an int to Python, and no number of anything.
-        if not isinstance(data, dict) or type(attempt) is not int or attempt < 1:
-            raise BadEnvelope("expected an object as data and a whole number from 1 as attempt")
-        if seq is not None and type(seq) is not int:
-            raise BadEnvelope("expected a whole number as seq")
+            given = strictjson.read(raw)
+        except (ValueError, RecursionError) as error:
+            raise BadEnvelope(f"not JSON: {error}") from None
+        if not isinstance(given, dict) or given.get("specversion") != _VERSION:
+            raise BadEnvelope("not a CloudEvents 1.0 message")
+        if given.get("datacontenttype", _DATA) != _DATA:
+            raise BadEnvelope(f"expected {_DATA} as datacontenttype")
         return cls(
-            id=event.get_id(),
-            type=event.get_type(),
-            source=event.get_source(),
-            subject=event.get_subject(),
-            time=_time(event),
-            attempt=attempt,
-            data=data,
-            seq=seq,
+            id=_text(given, "id"),
+            type=_text(given, "type"),
+            source=_text(given, "source"),
+            subject=_text(given, "subject") if given.get("subject") is not None else None,
+            time=_time(given),
+            attempt=_number(given, "attempt"),
+            seq=_number(given, "seq") if given.get("seq") is not None else None,
+            data=_data(given),
         )
 
 
-def _time(event: BaseCloudEvent) -> datetime:
-    moment = event.get_time()
-    if moment is None:
-        raise BadEnvelope("the time is missing")
+def _text(given: dict[str, Any], name: str) -> str:
+    value = given.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadEnvelope(f"expected a text as {name}")
+    return value
+
+
+def _number(given: dict[str, Any], name: str) -> int:
+    value = given.get(name)
+    # type() rather than isinstance(): True is an int to Python, and no number of anything.
+    if type(value) is not int or value < 1:
+        raise BadEnvelope(f"expected a whole number from 1 as {name}")
+    return value
+
+
+def _time(given: dict[str, Any]) -> datetime:
+    try:
+        moment = datetime.fromisoformat(_text(given, "time"))
+    except ValueError:
+        raise BadEnvelope("time is no moment as RFC 3339 writes one") from None
+    if moment.tzinfo is None:
+        raise BadEnvelope("time lacks its offset from UTC")
     return moment
+
+
+def _data(given: dict[str, Any]) -> dict[str, Any]:
+    data = given.get("data")
+    if not isinstance(data, dict):
+        raise BadEnvelope("expected an object as data")
+    return data

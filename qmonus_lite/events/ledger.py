@@ -1,8 +1,9 @@
-"""A ledger: one SQLite database, one thread that owns it, many changes in one commit.
+"""A ledger: one SQLite database, and many changes in one commit.
 
 What is asked while a commit runs goes into the next one together (group commit), so a hundred
-changes at once cost one sync of the disk. Every call gives a concurrent future, which is done when
-its change is committed; any event loop can wait for it.
+changes at once cost one sync of the disk. Event loops ask the ledger's own thread and get a future,
+which is done when the change is committed. A thread that may block adds rows itself, at once: the
+first to come commits for all who wait with it.
 """
 
 import queue
@@ -10,7 +11,8 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib.resources import files
@@ -30,6 +32,10 @@ PATIENCE = 0.02
 BUSY = 10.0
 
 
+#: Faults of one row alone (text that is no UTF-8, for one), while the others go on.
+_OWN_FAULTS = (sqlite3.IntegrityError, ValueError, OverflowError)
+
+
 class LedgerFailed(QmonusLiteError):
     """The database could not take a change, or did and could not say so."""
 
@@ -42,6 +48,16 @@ class _Job:
     result: "Future[Any]"
     #: Nobody waits for it: it may be committed a little later.
     lazy: bool
+
+
+@dataclass(eq=False)
+class _Addition:
+    """A row that a thread waits for."""
+
+    sql: str
+    row: Mapping[str, Any]
+    #: Its number once it is committed, or why it is not.
+    ended: int | LedgerFailed | None = None
 
 
 def statements(file: str) -> dict[str, str]:
@@ -60,18 +76,18 @@ class Ledger:
         self._sql = sql
         self._synchronous = synchronous
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        opened: Future[None] = Future()
-        self._thread = threading.Thread(
-            target=self._live, args=(opened,), name=path.stem, daemon=True
-        )
-        self._thread.start()
+        self._additions: deque[_Addition] = deque()
+        #: Held for one transaction.
+        self._turn = threading.Lock()
         try:
-            opened.result()
+            self._database = self._open()
         except (sqlite3.Error, OSError) as error:
             raise BadPlace(
                 f"{path}: not a usable database: {error};"
                 " move it aside to begin with an empty one, its events are then lost"
             ) from None
+        self._thread = threading.Thread(target=self._live, name=path.stem, daemon=True)
+        self._thread.start()
 
     def change(
         self, statement: str, row: Mapping[str, Any], *, lazy: bool = False
@@ -85,6 +101,17 @@ class Ledger:
         """The rows that a statement gives, in the order of all that was asked before."""
         return self._ask(lambda db: db.execute(self._sql[statement], row).fetchall(), lazy)
 
+    def add(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> list[int | LedgerFailed]:
+        """Insert rows now, on the thread that asks; the number of each, or why it is not there."""
+        mine = [_Addition(self._sql[statement], row) for row in rows]
+        self._additions.extend(mine)
+        with self._turn:
+            # Whoever had the turn before may have taken ours along.
+            if mine[-1].ended is None:
+                together = [self._additions.popleft() for _ in range(len(self._additions))]
+                _add(self._database, together)
+        return [one.ended or LedgerFailed("not reached") for one in mine]
+
     def close(self) -> None:
         """Finish what was asked and close the database."""
         self._jobs.put(None)
@@ -95,22 +122,19 @@ class Ledger:
         self._jobs.put(job)
         return job.result
 
-    def _live(self, opened: "Future[None]") -> None:
-        try:
-            database = self._open()
-        except (sqlite3.Error, OSError) as error:
-            opened.set_exception(error)
-            return
-        opened.set_result(None)
+    def _live(self) -> None:
         going = True
         while going:
             jobs, going = self._gather()
-            _commit(database, jobs)
-        database.close()
+            with self._turn:
+                _commit(self._database, jobs)
+        self._database.close()
 
     def _open(self) -> sqlite3.Connection:
         self._path.touch(mode=0o600)
-        database = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY)
+        database = sqlite3.connect(
+            self._path, isolation_level=None, timeout=BUSY, check_same_thread=False
+        )
         database.execute("PRAGMA journal_mode = WAL")
         database.execute(f"PRAGMA synchronous = {self._synchronous}")
         database.executescript(self._sql["schema"])
@@ -150,9 +174,7 @@ def _commit(database: sqlite3.Connection, jobs: list[_Job]) -> None:
             ended.append(_do(database, job))
         database.execute("COMMIT")
     except sqlite3.Error as error:
-        # The disk is full or broken: nothing of this transaction happened.
-        if database.in_transaction:
-            database.execute("ROLLBACK")
+        _roll_back(database)
         ended = [(job, None, error) for job in jobs]
     for job, value, failure in ended:
         if failure is None:
@@ -161,9 +183,32 @@ def _commit(database: sqlite3.Connection, jobs: list[_Job]) -> None:
             job.result.set_exception(LedgerFailed(str(failure)))
 
 
+def _add(database: sqlite3.Connection, additions: list[_Addition]) -> None:
+    """Insert in one transaction, and write down how each ended."""
+    ended: list[int | LedgerFailed] = []
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        for one in additions:
+            try:
+                ended.append(database.execute(one.sql, one.row).lastrowid or 0)
+            except _OWN_FAULTS as error:
+                ended.append(LedgerFailed(str(error)))
+        database.execute("COMMIT")
+    except sqlite3.Error as error:
+        _roll_back(database)
+        ended = [LedgerFailed(str(error)) for _ in additions]
+    for one, end in zip(additions, ended, strict=True):
+        one.ended = end
+
+
 def _do(database: sqlite3.Connection, job: _Job) -> tuple[_Job, Any, Exception | None]:
     try:
         return job, job.work(database), None
-    except (sqlite3.IntegrityError, ValueError, OverflowError) as error:
-        # The fault of this job alone (text that is no UTF-8, for one); the others go on.
+    except _OWN_FAULTS as error:
         return job, None, error
+
+
+def _roll_back(database: sqlite3.Connection) -> None:
+    """The disk is full or broken: nothing of this transaction happened."""
+    if database.in_transaction:
+        database.execute("ROLLBACK")

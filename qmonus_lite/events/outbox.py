@@ -1,18 +1,19 @@
 """The outbox: promised events, written down before the client gets its answer.
 
-States of a row: `prepared` (the file may or may not be in place), `ready` (to be delivered), `dead`
-(given up, kept); a delivered event has no row. The statements stand in `outbox.sql`.
+States of a row: `prepared` (the file may or may not be in place, or its event went straight from
+its commit to a worker), `ready` (to be delivered), `dead` (given up, kept); a delivered event has
+no row. The statements stand in `outbox.sql`.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qmonus_lite.events.ledger import Ledger, Synchronous, statements
+from qmonus_lite import strictjson
+from qmonus_lite.events.ledger import Ledger, LedgerFailed, Synchronous, statements
 from qmonus_lite.events.showing import shown
 
 
@@ -25,7 +26,8 @@ class Promise:
     #: Stored path; events of one path keep their order.
     path: str
     time: datetime
-    data: Mapping[str, Any]
+    #: JSON of what handlers see.
+    data: str
     #: Where the file is staged, and where it goes.
     staged: str
     final: str
@@ -50,11 +52,14 @@ class Due:
     type: str
     path: str
     time: datetime
-    data: dict[str, Any]
+    #: JSON of what handlers see.
+    data: str
     #: Number of this delivery, from 1.
     attempt: int
     #: Seconds since the epoch from which its age counts.
     since: float
+    #: Whether it came straight from its commit, without being claimed.
+    straight: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,23 +87,16 @@ class Outbox:
         """Open or make the database; raises BadPlace."""
         self._ledger = Ledger(path, statements("outbox.sql"), synchronous)
 
-    def prepare(self, promise: Promise) -> "Future[int]":
-        """Write the promise down; when the future is done, it is."""
-        row = {
-            "id": promise.id,
-            "type": promise.type,
-            "path": promise.path,
-            "time": promise.time.isoformat(),
-            "data": json.dumps(promise.data, ensure_ascii=False),
-            "staged": promise.staged,
-            "final": promise.final,
-            "since": promise.time.timestamp(),
-        }
-        return self._ledger.change("prepare", row)
+    def prepare(self, promises: Sequence[Promise]) -> list[int | LedgerFailed]:
+        """Write promises down; blocks until they are. The seq of each, or why it is not there."""
+        return self._ledger.add("prepare", [_row(promise) for promise in promises])
 
-    def ready(self, event_id: str) -> "Future[int]":
-        """The file is in place: let the event go. Lazy: a restart finds the same out by itself."""
-        return self._ledger.change("ready", {"id": event_id}, lazy=True)
+    def ready(self, event_id: str, *, attempt: int = 0) -> "Future[int]":
+        """The file is in place: let the event go, with `attempt` deliveries that it may have had.
+
+        Lazy: a restart finds the same out by itself.
+        """
+        return self._ledger.change("ready", {"id": event_id, "attempt": attempt}, lazy=True)
 
     def withdraw(self, event_id: str) -> "Future[int]":
         """The file did not come into place: forget the event."""
@@ -109,6 +107,12 @@ class Outbox:
         rows = self._ledger.rows("prepared", {}).result()
         return [Undecided(id=row[0], staged=Path(row[1]), final=Path(row[2])) for row in rows]
 
+    def waiting(self, most: int) -> tuple[list[tuple[str, str]], int]:
+        """Path and id of the first `most` events that are to be delivered, and how many more."""
+        rows = self._ledger.rows("waiting", {"limit": most}).result()
+        [(count,)] = self._ledger.rows("count_waiting", {}).result()
+        return [(path, id_) for path, id_ in rows], count - len(rows)
+
     def release(self) -> None:
         """Take back the leases of an APIGW that is no more."""
         self._ledger.change("release", {}).result()
@@ -116,11 +120,15 @@ class Outbox:
     def claim(self, now: float, *, lease: float, limit: int) -> "Future[list[tuple[Any, ...]]]":
         """Lease due events until `lease`, at most one a path; `due_events` reads the rows."""
         row = {"now": now, "lease": lease, "limit": limit}
-        return self._ledger.rows("claim", row, lazy=True)
+        return self._ledger.rows("claim", row)
+
+    def lease(self, event_id: str, lease: float) -> "Future[int]":
+        """An event that went straight to a worker is still there: show it as any other."""
+        return self._ledger.change("lease", {"id": event_id, "lease": lease}, lazy=True)
 
     def next_due(self, now: float) -> "Future[list[tuple[Any, ...]]]":
         """One row: seconds since the epoch at which the next event falls due, or None."""
-        return self._ledger.rows("next_due", {"now": now}, lazy=True)
+        return self._ledger.rows("next_due", {"now": now})
 
     def done(self, event_id: str) -> "Future[int]":
         """Delivered. Lazy: forgotten in a crash, it is delivered again under the same id."""
@@ -131,9 +139,10 @@ class Outbox:
         row = {"id": event_id, "attempt": attempt, "next_at": next_at, "reason": reason}
         return self._ledger.change("retry", row, lazy=True)
 
-    def dead(self, event_id: str, reason: str) -> "Future[int]":
-        """Not delivered, and not to be tried again: keep it as a dead letter."""
-        return self._ledger.change("dead", {"id": event_id, "reason": reason}, lazy=True)
+    def dead(self, event_id: str, attempt: int, reason: str) -> "Future[int]":
+        """Not delivered in `attempt` deliveries, and not to be tried again: a dead letter."""
+        row = {"id": event_id, "attempt": attempt, "reason": reason}
+        return self._ledger.change("dead", row, lazy=True)
 
     def replay(self, event_id: str, now: float) -> "Future[int]":
         """Deliver a dead letter after all; gives 0 when there is none of that id."""
@@ -156,6 +165,21 @@ class Outbox:
         self._ledger.close()
 
 
+def straight(seq: int, promise: Promise) -> Due:
+    """A promise that is kept without a way through the database."""
+    return Due(
+        seq=seq,
+        id=promise.id,
+        type=promise.type,
+        path=promise.path,
+        time=promise.time,
+        data=promise.data,
+        attempt=1,
+        since=promise.time.timestamp(),
+        straight=True,
+    )
+
+
 def due_events(rows: list[tuple[Any, ...]]) -> list[Due]:
     """Claimed rows as values, in the order of their promises."""
     return [
@@ -165,7 +189,7 @@ def due_events(rows: list[tuple[Any, ...]]) -> list[Due]:
             type=type_,
             path=path,
             time=datetime.fromisoformat(time),
-            data=json.loads(data),
+            data=data,
             attempt=attempt,
             since=since,
         )
@@ -175,7 +199,7 @@ def due_events(rows: list[tuple[Any, ...]]) -> list[Due]:
 
 def detail(row: tuple[Any, ...]) -> dict[str, Any]:
     """A row of `one` with the event as people may see it."""
-    return {**asdict(entry(row)), "event": shown(json.loads(row[10]))}
+    return {**asdict(entry(row)), "event": shown(strictjson.read(row[10].encode()))}
 
 
 def entry(row: tuple[Any, ...]) -> Entry:
@@ -192,3 +216,16 @@ def entry(row: tuple[Any, ...]) -> Entry:
         next_at=next_at,
         reason=reason,
     )
+
+
+def _row(promise: Promise) -> dict[str, Any]:
+    return {
+        "id": promise.id,
+        "type": promise.type,
+        "path": promise.path,
+        "time": promise.time.isoformat(),
+        "data": promise.data,
+        "staged": promise.staged,
+        "final": promise.final,
+        "since": promise.time.timestamp(),
+    }

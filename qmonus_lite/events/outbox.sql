@@ -10,7 +10,8 @@ CREATE TABLE IF NOT EXISTS event (
     -- ISO 8601 moment of the event, and JSON of what handlers see.
     time       TEXT NOT NULL,
     data       TEXT NOT NULL,
-    -- prepared: the file may or may not be in place; ready: to be delivered; dead: given up.
+    -- prepared: the file may or may not be in place, or the event is on its straight way;
+    -- ready: to be delivered; dead: given up.
     state      TEXT NOT NULL DEFAULT 'prepared' CHECK (state IN ('prepared', 'ready', 'dead')),
     -- Where the file was staged and where it goes: what a restart looks at.
     staged     TEXT NOT NULL,
@@ -33,13 +34,24 @@ INSERT INTO event (id, type, path, time, data, staged, final, since)
 VALUES (:id, :type, :path, :time, :data, :staged, :final, :since);
 
 -- name: ready
-UPDATE event SET state = 'ready' WHERE id = :id AND state = 'prepared';
+UPDATE event SET state = 'ready', attempt = :attempt WHERE id = :id AND state = 'prepared';
 
 -- name: withdraw
 DELETE FROM event WHERE id = :id AND state = 'prepared';
 
 -- name: prepared
 SELECT id, staged, final FROM event WHERE state = 'prepared' ORDER BY seq;
+
+-- name: waiting
+SELECT path, id FROM event WHERE state = 'ready' ORDER BY seq LIMIT :limit;
+
+-- name: count_waiting
+SELECT count(*) FROM event WHERE state = 'ready';
+
+-- An event on its straight way, as if it had been claimed.
+-- name: lease
+UPDATE event SET state = 'ready', leased = 1, attempt = 1, next_at = :lease
+WHERE id = :id AND state = 'prepared';
 
 -- Leases of an APIGW that is no more.
 -- name: release
@@ -65,15 +77,16 @@ RETURNING seq, id, type, path, time, data, attempt, since;
 SELECT min(next_at) FROM event WHERE state = 'ready' AND next_at > :now;
 
 -- name: done
-DELETE FROM event WHERE id = :id AND state = 'ready';
+DELETE FROM event WHERE id = :id AND state <> 'dead';
 
 -- name: retry
-UPDATE event SET attempt = :attempt, next_at = :next_at, reason = :reason, leased = 0
-WHERE id = :id AND state = 'ready';
+UPDATE event
+SET state = 'ready', attempt = :attempt, next_at = :next_at, reason = :reason, leased = 0
+WHERE id = :id AND state <> 'dead';
 
 -- name: dead
-UPDATE event SET state = 'dead', reason = :reason, leased = 0
-WHERE id = :id AND state = 'ready';
+UPDATE event SET state = 'dead', attempt = :attempt, reason = :reason, leased = 0
+WHERE id = :id AND state <> 'dead';
 
 -- Deliver a dead letter after all; its age counts anew, its attempts go on counting.
 -- name: replay

@@ -1,8 +1,9 @@
 """What became of one event: the answer of a worker, as both sides read it."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
+
+from qmonus_lite import strictjson
 
 
 class BadOutcome(Exception):
@@ -69,13 +70,13 @@ class Report:
             "generation": self.generation,
             "outcome": self.outcome.to_json() if self.outcome else None,
         }
-        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        return strictjson.write(value).encode()
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> "Report":
         """Read the JSON form; raises BadOutcome."""
         try:
-            value = json.loads(raw)
+            value = strictjson.read(raw)
             handles, generation = value["handles"], value["generation"]
             outcome = value["outcome"]
         except (ValueError, KeyError, TypeError, RecursionError):

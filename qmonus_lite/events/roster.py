@@ -7,6 +7,7 @@ plugins change or after `WAIT` seconds, and a broken connection says at once tha
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,7 @@ class Roster:
         self._peers = [Peer(endpoint=endpoint) for endpoint in endpoints]
         self._sender = sender
         self._source = source
-        self._turn = 0
+        self._turns: Counter[str] = Counter()
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -62,11 +63,11 @@ class Roster:
         """Whether any worker has a handler, by the last word of each."""
         return any(peer.report and event in peer.report.handles for peer in self._peers)
 
-    def in_turn(self) -> list[str]:
-        """Endpoints of the workers that answer, each call beginning with the next one."""
+    def in_turn(self, path: str) -> list[str]:
+        """Endpoints of the workers that answer; each call for a path begins with the next one."""
         healthy = [peer.endpoint for peer in self._peers if peer.healthy]
-        self._turn += 1
-        start = self._turn % len(healthy) if healthy else 0
+        self._turns[path] += 1
+        start = self._turns[path] % len(healthy) if healthy else 0
         return healthy[start:] + healthy[:start]
 
     def on_ready(self, listener: Callable[[], None]) -> None:

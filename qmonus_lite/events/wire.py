@@ -151,7 +151,7 @@ class Wire:
             raise
         if connection.usable:
             connection.idle_since = asyncio.get_running_loop().time()
-            self._idle.setdefault(endpoint, []).append(connection)
+            self._keep(endpoint, connection)
         return reply
 
     async def close(self) -> None:
@@ -162,6 +162,13 @@ class Wire:
         self._idle.clear()
         # Let the transports run their closing callbacks.
         await asyncio.sleep(0)
+
+    def _keep(self, endpoint: str, connection: _Connection) -> None:
+        idle = self._idle.setdefault(endpoint, [])
+        idle.append(connection)
+        # The last come are used first, so what a burst needed grows old at the front.
+        while connection.idle_since - idle[0].idle_since > IDLE:
+            idle.pop(0).close()
 
     def _kept(self, endpoint: str) -> _Connection | None:
         now = asyncio.get_running_loop().time()

@@ -1,10 +1,10 @@
 """The chain: all handlers of one event, then the events that follow from how they ended."""
 
-import json
 import logging
 from dataclasses import dataclass
 from typing import Any
 
+from qmonus_lite import strictjson
 from qmonus_lite.catalog.opening import Opener
 from qmonus_lite.catalog.plugins import Catalog, LambdaPlugin
 from qmonus_lite.events.outcome import Outcome
@@ -34,10 +34,13 @@ class Chain:
             reason = f"more than {MOST_DEEP} events follow one another; the last is {name}"
             logger.error("%s", reason, extra={"action": "chain_too_deep", "event_name": name})
             return Outcome(code=500, output=reason, event=data)
+        plugins = self.catalog.lambdas.get(name, ())
+        if not plugins:
+            return Outcome(code=200, output=None, event=data)
         event = Event(data)
         ran: list[str] = []
         end: Termination | None = None
-        for plugin in self.catalog.lambdas.get(name, ()):
+        for plugin in plugins:
             ran.append(plugin.name)
             # Anew for each: one before may have put a plain dict in the place of the headers.
             event = Event(event)
@@ -110,4 +113,4 @@ class Chain:
 
 def _as_json(value: object) -> Any:
     """The value as it arrives; raises TypeError, ValueError or RuntimeError if it cannot travel."""
-    return json.loads(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
+    return value if value is None else strictjson.read(strictjson.write(value).encode())

@@ -13,7 +13,7 @@ import itertools
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -47,10 +47,7 @@ class Lane:
 
     def submit(self, start: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
         """Start a coroutine on this lane, with the caller's context variables."""
-        result: Future[T] = Future()
-        context = contextvars.copy_context()
-        self.loop.call_soon_threadsafe(self._start, start, result, context=context)
-        return result
+        return asyncio.run_coroutine_threadsafe(start(), self.loop)
 
     def shake(self) -> None:
         """Break into the thread if a script holds it: one that computes in Python ends there.
@@ -89,25 +86,72 @@ class Lane:
         self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         self.loop.close()
 
-    def _start(self, start: Callable[[], Coroutine[Any, Any, T]], result: "Future[T]") -> None:
-        task = self.loop.create_task(start())
-        result.add_done_callback(lambda done: self._cancelled(done, task))
-        task.add_done_callback(lambda done: _hand_over(done, result))
 
-    def _cancelled(self, result: "Future[Any]", task: "asyncio.Task[Any]") -> None:
-        if result.cancelled():
-            self.loop.call_soon_threadsafe(task.cancel)
+class _Run:
+    """One script on its way through a lane: begun and ended there, awaited by its caller."""
 
+    def __init__(
+        self,
+        start: Callable[[], Coroutine[Any, Any, Any]],
+        lane: Lane,
+        give_back: Callable[[Lane], None],
+    ) -> None:
+        self.lane = lane
+        self._start = start
+        self._give_back = give_back
+        self._caller = asyncio.get_running_loop()
+        #: Belongs to the loop of the caller.
+        self.answer: asyncio.Future[Any] = self._caller.create_future()
+        self._task: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._overran = self._unwanted = False
 
-def _hand_over(task: "asyncio.Task[T]", result: "Future[T]") -> None:
-    if task.cancelled():
-        result.cancel()
-    elif not result.set_running_or_notify_cancel():
-        task.exception()
-    elif error := task.exception():
-        result.set_exception(error)
-    else:
-        result.set_result(task.result())
+    def begin(self, timeout: float | None) -> None:
+        """Hand the script to the lane, with the caller's context variables."""
+        context = contextvars.copy_context()
+        self.lane.loop.call_soon_threadsafe(self._begin, timeout, context=context)
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more."""
+        self.lane.loop.call_soon_threadsafe(self._cancel)
+
+    def _begin(self, timeout: float | None) -> None:
+        self._task = self.lane.loop.create_task(self._start())
+        self._task.add_done_callback(self._ended)
+        if self._unwanted:
+            self._task.cancel()
+        elif timeout is not None:
+            self._timer = self.lane.loop.call_later(timeout, self._overrun)
+
+    def _overrun(self) -> None:
+        self._overran = True
+        self._cancel()
+
+    def _cancel(self) -> None:
+        self._unwanted = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._give_back(self.lane)
+        # The loop of a caller that is gone takes no answers.
+        with contextlib.suppress(RuntimeError):
+            self._caller.call_soon_threadsafe(self._settle, task)
+
+    def _settle(self, task: "asyncio.Task[Any]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if self.answer.done():
+            return
+        if task.cancelled() and self._overran:
+            self.answer.set_exception(TimeoutError())
+        elif task.cancelled():
+            self.answer.cancel()
+        elif error is not None:
+            self.answer.set_exception(error)
+        else:
+            self.answer.set_result(task.result())
 
 
 class Lanes:
@@ -139,31 +183,21 @@ class Lanes:
         A script that ignores its cancellation keeps its lane; the caller goes on all the same.
         Raises NoLane when too many do.
         """
-        lane = self._take()
-
-        async def timed() -> T:
-            try:
-                async with asyncio.timeout(timeout):
-                    return await start()
-            finally:
-                self._give_back(lane)
-
-        result = lane.submit(timed)
-        waiting = asyncio.wrap_future(result)
-        if timeout is None:
-            return await waiting
-        # Not wait_for(): it could not tell a script that ended in time by a TimeoutError.
+        run = _Run(start, self._take(), self._give_back)
+        run.begin(timeout)
+        patience = None
+        if timeout is not None:
+            loop = asyncio.get_running_loop()
+            patience = loop.call_later(timeout + GRACE, self._give_up, run)
         try:
-            await asyncio.wait([waiting], timeout=timeout + GRACE)
+            return cast(T, await run.answer)
         except asyncio.CancelledError:
-            # Nobody waits for the script any more.
-            waiting.cancel()
+            # Nobody waits for the script any more, unless it was the one that ended so.
+            run.cancel()
             raise
-        if waiting.done():
-            return waiting.result()
-        waiting.cancel()
-        self._put_aside(lane)
-        raise TimeoutError
+        finally:
+            if patience is not None:
+                patience.cancel()
 
     async def close(self, *, within: float) -> bool:
         """Wait for running scripts, then stop the lanes; False when some had to be left."""
@@ -182,6 +216,12 @@ class Lanes:
                 # It came to its end after all.
                 self._stuck.remove(lane)
                 lane.stop()
+
+    def _give_up(self, run: _Run) -> None:
+        """The script ignores the end of its time: its caller goes on, its lane gets no more."""
+        if not run.answer.done():
+            run.answer.set_exception(TimeoutError())
+            self._put_aside(run.lane)
 
     def _put_aside(self, lane: Lane) -> None:
         """Give the lane no more scripts, and shake it."""

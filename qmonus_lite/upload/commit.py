@@ -1,6 +1,6 @@
 """The commit: the order in which a staged file becomes a stored one, and its event a promise.
 
-    sync(staged) -> outbox row PREPARED -> rename -> sync(directory) -> row READY -> answer
+    sync(staged) -> outbox row PREPARED -> rename -> sync(directory) -> answer, event goes
 
 What a crash leaves is decided at the next start by this table, and nothing else:
 
@@ -10,22 +10,37 @@ What a crash leaves is decided at the next start by this table, and nothing else
     there            yes (its old name was not yet gone)     happened             made READY
     gone             -                                       happened             made READY
     there, no row    -                                       was never promised   (file swept)
+
+Uploads that are whole at the same time take each step together (`upload.crew` says how many): one
+row after the other in one commit of the outbox, and one sync for all names in a directory.
 """
 
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from qmonus_lite.errors import Unavailable
 from qmonus_lite.events.ledger import LedgerFailed
 from qmonus_lite.events.outbox import Outbox, Promise, Undecided
+from qmonus_lite.upload.crew import Crew
 from qmonus_lite.upload.ground import Ground
-from qmonus_lite.upload.staging import StagedFile, Staging
+from qmonus_lite.upload.staging import Names, Placed, StagedFile, Staging
 
 logger = logging.getLogger(__name__)
+
+
+class Post(Protocol):
+    """Who takes events away (`events.dispatcher`)."""
+
+    def take(self, seq: int, promise: Promise) -> bool:
+        """Deliver straight from the commit; False for an event that has to wait in the outbox."""
+
+    def wake(self) -> None:
+        """There is something in the outbox."""
 
 
 @dataclass(kw_only=True)
@@ -36,7 +51,7 @@ class _Turn:
     waiting: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(eq=False, kw_only=True)
 class Upload:
     """A received upload that is to be stored."""
 
@@ -47,91 +62,125 @@ class Upload:
     promise: Promise
     #: Refuse to take the place of another file.
     create_only: bool = False
+    #: Place of its event among all; 0 until it is promised.
+    seq: int = 0
+    placed: Placed | None = None
+    #: Why it goes no further.
+    error: BaseException | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
 class Committer:
     """Commits uploads of one APIGW."""
 
-    ground: Ground
-    outbox: Outbox
-    threads: Executor
-    #: Called when an event may go out.
-    wake: Callable[[], None]
-    #: Mode of stored files.
-    mode: int
-    _turns: dict[tuple[str, ...], _Turn] = field(default_factory=dict)
-    #: Files whose rows the outbox could not forget, by event id.
-    _owed: dict[str, StagedFile] = field(default_factory=dict)
-    #: Events of files in place that the outbox could not let go.
-    _unreleased: set[str] = field(default_factory=set)
-    _settling: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(
+        self, ground: Ground, outbox: Outbox, post: Post, *, threads: Executor, mode: int
+    ) -> None:
+        self._ground = ground
+        self._outbox = outbox
+        self._post = post
+        #: Mode of stored files.
+        self._mode = mode
+        self._crew = Crew(self._commit, threads)
+        self._turns: dict[tuple[str, ...], _Turn] = {}
+        #: Files whose rows the outbox could not forget, by event id.
+        self._owed: dict[str, StagedFile] = {}
+        #: Events of files in place that the outbox could not let go.
+        self._unreleased: set[str] = set()
+        self._settling = threading.Lock()
 
     async def commit(self, upload: Upload) -> bool:
         """Store the file and promise its event; whether it replaced another. Raises Problem.
 
-        One path at a time, so that the events of a path stand in the order of its contents. All of
-        it is one piece of work for a disk thread: for a small file, hops cost more than the disk.
+        One path at a time, so that the events of a path stand in the order of its contents.
         """
-        loop = asyncio.get_running_loop()
         turn = self._turns.setdefault(upload.parts, _Turn())
         turn.waiting += 1
         try:
             async with turn.lock:
-                return await loop.run_in_executor(self.threads, self._commit, upload)
+                await self._crew.do(upload)
         finally:
             turn.waiting -= 1
             if not turn.waiting:
                 del self._turns[upload.parts]
+        if upload.error is not None:
+            raise upload.error
+        return upload.placed is not None and upload.placed.replaced
 
-    def _commit(self, upload: Upload) -> bool:
-        staged, event_id = upload.staged, upload.promise.id
+    def _commit(self, uploads: Sequence[Upload]) -> None:
+        """All steps, for uploads to different paths; how each ended stands in it."""
+        disk = self._ground.disk
+        self._each(uploads, self._stage)
+        staged = Names(disk)
+        self._each(uploads, lambda one: one.staged.keep_name(staged))
+        self._each(uploads, lambda _one: self._settle())
+        self._promise([one for one in uploads if one.error is None])
+        self._each(uploads, self._place)
+        final = Names(disk)
+        self._each(uploads, lambda one: _keep(one, final))
+        for one in uploads:
+            # Also when only the last sync failed: the file is there to be seen.
+            if one.placed is not None:
+                self._release(one)
+
+    def _each(self, uploads: Sequence[Upload], step: Callable[[Upload], object]) -> None:
+        """Take a step with those that came so far; one that fails holds up no other."""
+        for one in uploads:
+            if one.error is None:
+                try:
+                    step(one)
+                except BaseException as error:
+                    one.error = error
+
+    def _stage(self, upload: Upload) -> None:
+        staged = upload.staged
         if upload.rest:
             staged.write(upload.rest)
         staged.digests.check()
-        staged.finish(self.mode)
-        self._settle()
-        self._prepare(upload)
-        try:
-            replaced = staged.place(self.ground, upload.parts, create_only=upload.create_only)
-        except BaseException:
-            if staged.placed:
-                # Only the last sync failed: the file is there to be seen, so its event goes out.
-                self._release(event_id)
-            else:
-                self._withdraw(staged, event_id)
-            raise
-        self._release(event_id)
-        return replaced
+        staged.finish(self._mode)
 
-    def _prepare(self, upload: Upload) -> None:
-        try:
-            self.outbox.prepare(upload.promise).result()
-        except LedgerFailed as error:
+    def _promise(self, uploads: Sequence[Upload]) -> None:
+        if not uploads:
+            return
+        ends = self._outbox.prepare([one.promise for one in uploads])
+        for one, end in zip(uploads, ends, strict=True):
+            if isinstance(end, int):
+                one.seq = end
+                continue
             # The row may be there after all: the file stays until the outbox has forgotten it.
-            self._withdraw(upload.staged, upload.promise.id)
-            extra = {"action": "promise_failed", "event_id": upload.promise.id}
-            logger.error("the outbox failed: %s", error, extra=extra)
-            raise Unavailable("the event of this upload cannot be promised now") from error
+            self._withdraw(one)
+            extra = {"action": "promise_failed", "event_id": one.promise.id}
+            logger.error("the outbox failed: %s", end, extra=extra)
+            one.error = Unavailable("the event of this upload cannot be promised now")
 
-    def _release(self, event_id: str) -> None:
+    def _place(self, upload: Upload) -> None:
+        try:
+            upload.placed = upload.staged.place(
+                self._ground, upload.parts, create_only=upload.create_only
+            )
+        except BaseException:
+            self._withdraw(upload)
+            raise
+
+    def _release(self, upload: Upload) -> None:
         """Let the event go; not waited for, since a restart would find the same out."""
-        released = self.outbox.ready(event_id)
-        released.add_done_callback(lambda done: self._released(event_id, done))
+        promise = upload.promise
+        if not self._post.take(upload.seq, promise):
+            released = self._outbox.ready(promise.id)
+            released.add_done_callback(lambda done: self._released(promise.id, done))
 
     def _released(self, event_id: str, done: "Future[int]") -> None:
         if done.exception() is None:
-            self.wake()
+            self._post.wake()
         else:
             self._unreleased.add(event_id)
 
-    def _withdraw(self, staged: StagedFile, event_id: str) -> None:
+    def _withdraw(self, upload: Upload) -> None:
         """Take the promise back; while that fails, the staged file says that nothing happened."""
         try:
-            self.outbox.withdraw(event_id).result()
+            self._outbox.withdraw(upload.promise.id).result()
         except LedgerFailed:
-            staged.owed = True
-            self._owed[event_id] = staged
+            upload.staged.owed = True
+            self._owed[upload.promise.id] = upload.staged
 
     def _settle(self) -> None:
         """Do what the outbox refused before; raises Unavailable if it still refuses."""
@@ -140,16 +189,21 @@ class Committer:
         with self._settling:
             try:
                 for event_id, staged in list(self._owed.items()):
-                    self.outbox.withdraw(event_id).result()
+                    self._outbox.withdraw(event_id).result()
                     del self._owed[event_id]
                     staged.owed = False
                     staged.discard()
                 for event_id in list(self._unreleased):
-                    self.outbox.ready(event_id).result()
+                    self._outbox.ready(event_id).result()
                     self._unreleased.discard(event_id)
-                    self.wake()
+                    self._post.wake()
             except LedgerFailed as error:
                 raise Unavailable("the outbox takes no events now") from error
+
+
+def _keep(upload: Upload, names: Names) -> None:
+    if upload.placed is not None:
+        upload.placed.keep(names)
 
 
 def recover(outbox: Outbox, staging: Staging) -> None:
@@ -157,7 +211,8 @@ def recover(outbox: Outbox, staging: Staging) -> None:
     outbox.release()
     for promise in outbox.prepared():
         if _happened(promise):
-            outbox.ready(promise.id).result()
+            # Whether a delivery had begun nobody knows, so the next one counts as a repeat.
+            outbox.ready(promise.id, attempt=1).result()
         else:
             outbox.withdraw(promise.id).result()
     if swept := staging.sweep():

@@ -11,6 +11,8 @@ from qmonus_lite.errors import BadRequest, Unprocessable
 
 #: What is hashed, by the name in the fields; other algorithms of a field are passed over.
 ALGORITHMS = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
+#: Fields that are read.
+FIELDS = {"Repr-Digest", "Content-Digest", "Content-MD5", "Want-Repr-Digest"}
 #: Bytes of each digest.
 _BYTES = {"sha-256": 32, "sha-512": 64, "md5": 16}
 
@@ -35,6 +37,8 @@ class Digests:
     @classmethod
     def read(cls, headers: Mapping[str, str]) -> "Digests":
         """What these headers ask for; raises BadRequest for a digest that is none."""
+        if not FIELDS & headers.keys():
+            return cls({}, None)
         expected = {
             (field, name): digest
             for field in ("Repr-Digest", "Content-Digest")
@@ -46,7 +50,7 @@ class Digests:
             expected["Content-MD5", "md5"] = digest
         return cls(expected, _wish(headers.get("Want-Repr-Digest", "")))
 
-    def update(self, data: bytes | bytearray) -> None:
+    def update(self, data: bytes | bytearray | memoryview) -> None:
         """More of the file; blocks for as long as hashing takes."""
         for one in self._hashes.values():
             one.update(data)

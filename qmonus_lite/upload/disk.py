@@ -109,6 +109,11 @@ class Disk:
         if self.sync_names:
             os.fsync(descriptor)
 
+    def identity(self, descriptor: int) -> tuple[int, int]:
+        """What tells an open directory from every other: file system and inode."""
+        status = os.fstat(descriptor)
+        return status.st_dev, status.st_ino
+
     def rename(self, path: Path, name: str, parent: int) -> None:
         """Let a file appear under another name, in place of what was there."""
         os.rename(path, name, dst_dir_fd=parent)

@@ -6,9 +6,10 @@ what is checked is what is used, whatever happens to the names meanwhile.
 
 import contextlib
 import errno
+import functools
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,47 +39,51 @@ class Ground:
                     " keep data and plugins in folders of their own"
                 )
 
-    def path_of(self, parts: Sequence[str]) -> Path:
+    def path_of(self, parts: Sequence[str]) -> str:
         """The absolute path of a stored file; raises Forbidden for a protected place."""
-        path = os.path.join(self.root, *parts)
-        for folder in self.protected:
+        path = f"{self._prefix}{'/'.join(parts)}/"
+        for folder in self._folders:
             # Both ways: a file in a protected folder, or one where such a folder stands.
-            if f"{path}/".startswith(f"{folder}/") or f"{folder}/".startswith(f"{path}/"):
+            if path.startswith(folder) or folder.startswith(path):
                 raise Forbidden("nothing may be stored at this path")
-        return Path(path)
+        return path[:-1]
+
+    @functools.cached_property
+    def _prefix(self) -> str:
+        return os.path.join(self.root, "")
+
+    @functools.cached_property
+    def _folders(self) -> tuple[str, ...]:
+        return tuple(f"{folder}/" for folder in self.protected)
 
     def nearest(self, parts: Sequence[str]) -> tuple[Path, bool]:
         """The deepest directory of the path that exists, and whether the file does; makes nothing.
 
         Raises Conflict for a directory or another thing in the way, Forbidden for a link.
         """
-        here = self.root
-        with self.disk.answering("looking at a path"), self._root() as walk:
-            for part in parts[:-1]:
+        with self.disk.answering("looking at a path"), contextlib.closing(self._root()) as walk:
+            for count, part in enumerate(parts[:-1]):
                 if not walk.step(part):
-                    return here, False
-                here /= part
-            return here, walk.has_file(parts[-1])
+                    return self.root.joinpath(*parts[:count]), False
+            return self.root.joinpath(*parts[:-1]), walk.has_file(parts[-1])
 
-    @contextlib.contextmanager
-    def parent(self, parts: Sequence[str]) -> Iterator["Walk"]:
-        """A walk that stands in the directory of the file, made where it was missing.
+    def parent(self, parts: Sequence[str]) -> "Walk":
+        """A walk that stands in the directory of the file, made where it was missing; close it.
 
         New directories are as durable as the disk makes names. Raises as `nearest`.
         """
-        with self._root() as walk:
+        walk = self._root()
+        try:
             for part in parts[:-1]:
                 if not walk.step(part):
                     walk.make(part)
-            yield walk
+        except BaseException:
+            walk.close()
+            raise
+        return walk
 
-    @contextlib.contextmanager
-    def _root(self) -> Iterator["Walk"]:
-        walk = Walk(self.disk, self.disk.open_root(self.root))
-        try:
-            yield walk
-        finally:
-            self.disk.close(walk.here)
+    def _root(self) -> "Walk":
+        return Walk(self.disk, self.disk.open_root(self.root))
 
 
 class Walk:
@@ -88,6 +93,10 @@ class Walk:
         self._disk = disk
         #: Descriptor of the directory.
         self.here = here
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self._disk.close(self.here)
 
     def step(self, name: str) -> bool:
         """Go into a directory; False when nothing is there. Raises Forbidden or Conflict."""

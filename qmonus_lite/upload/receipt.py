@@ -1,6 +1,6 @@
 """The receipt: what a client gets for a stored file."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from urllib.parse import quote
 
 
@@ -35,4 +35,4 @@ class Receipt:
 
     def to_json(self) -> dict[str, object]:
         """The body of the answer."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in vars(self).items() if value is not None}

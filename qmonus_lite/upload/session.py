@@ -5,10 +5,11 @@ import enum
 import logging
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qmonus_lite import strictjson
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import (
@@ -31,6 +32,7 @@ from qmonus_lite.upload.commit import Committer, Upload
 from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
+from qmonus_lite.upload.intake import Intake
 from qmonus_lite.upload.names import BadName, parts_of
 from qmonus_lite.upload.receipt import Receipt
 from qmonus_lite.upload.staging import StagedFile, Staging
@@ -38,8 +40,9 @@ from qmonus_lite.upload.target import read_target
 
 logger = logging.getLogger(__name__)
 
-#: Bytes gathered before they go to a disk thread, one write at a time.
-BATCH = 1 << 20
+#: Bytes gathered before they go to a disk thread, one write at a time; also what an upload that
+#: stalls may hold in memory.
+BATCH = 256 << 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +88,15 @@ class Uploads:
     committer: Committer
     staging: Staging
     disk: Disk
+    intake: Intake
     #: Threads that the disk is used on.
     threads: Executor
     clock: Clock
     #: `address` and `port` of events.
     address: str
     port: int
+    #: Those that are neither stored nor dropped.
+    under_way: set["Session"] = field(default_factory=set)
 
     async def open(self, head: Head) -> "Session":
         """A session that takes the body; raises Problem or Terminated for a refused upload."""
@@ -106,13 +112,13 @@ class Uploads:
         parts = _parts(target.path)
         outcome = await self._authorize(head, asked)
         if outcome.event.get("path") == target.path:
-            directory = self._place(head, parts)
+            place = self._place(head, parts)
         else:
-            parts, directory = self._place_chosen(head, outcome)
-        reservation = self.admission.reserve(directory, head.length)
+            place = self._place_chosen(head, outcome)
+        reservation = self.admission.reserve(place.staging, head.length)
         upload_id = new_id()
-        staged = StagedFile(path=directory / upload_id, disk=self.disk, digests=digests)
-        accepted = Accepted(upload_id, outcome.event, parts)
+        staged = StagedFile(path=place.staging / upload_id, disk=self.disk, digests=digests)
+        accepted = Accepted(upload_id, outcome.event, place)
         return Session(self, head, accepted, staged, reservation)
 
     async def _authorize(self, head: Head, asked: dict[str, Any]) -> Outcome:
@@ -127,26 +133,41 @@ class Uploads:
         self.gatekeeper.authorize(head.headers, "PUT", head.raw_path)
         return Outcome(code=200, output=None, event=asked)
 
-    def _place_chosen(self, head: Head, outcome: Outcome) -> tuple[tuple[str, ...], Path]:
-        """Parts and staging directory of a path that a plugin chose, which answers for it."""
+    def _place_chosen(self, head: Head, outcome: Outcome) -> "Place":
+        """The place that a plugin chose, which answers for it."""
         path = outcome.event.get("path")
         try:
             if not isinstance(path, str):
                 raise BadName("the path is no text")
-            parts = parts_of(path)
-            return parts, self._place(head, parts)
+            return self._place(head, parts_of(path))
         except (BadName, Forbidden, Conflict) as error:
             names = ", ".join(outcome.handlers)
             extra = {"action": "path_refused", "handlers": names}
             logger.error("%s gave the path %r: %s", names, path, error, extra=extra)
             raise BadGateway("a plugin gave a path that cannot be stored") from None
 
-    def _place(self, head: Head, parts: tuple[str, ...]) -> Path:
-        """Where to stage; raises Problem for a place that cannot be had."""
-        self.ground.path_of(parts)
+    def _place(self, head: Head, parts: tuple[str, ...]) -> "Place":
+        """Raises Problem for a place that cannot be had."""
+        final = self.ground.path_of(parts)
         nearest, there = self.ground.nearest(parts)
         head.check_conditions(there)
-        return self.staging.directory(nearest)
+        return Place(parts, final, self.staging.directory(nearest))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a file goes, and where it grows until then."""
+
+    parts: tuple[str, ...]
+    #: Absolute path.
+    final: str
+    #: Directory of staged files on the same file system.
+    staging: Path
+
+    @property
+    def path(self) -> str:
+        """The stored path, from the launch directory."""
+        return "/" + "/".join(self.parts)
 
 
 @dataclass(frozen=True)
@@ -156,7 +177,7 @@ class Accepted:
     upload_id: str
     #: The event as its handlers left it.
     event: dict[str, Any]
-    parts: tuple[str, ...]
+    place: Place
 
 
 class State(enum.Enum):
@@ -192,6 +213,7 @@ class Session:
         # The disk thread works on one thing of this upload at a time, also when it is dropped.
         self._writing = asyncio.Lock()
         self.state = State.RECEIVING
+        uploads.under_way.add(self)
 
     @property
     def digest(self) -> str | None:
@@ -205,6 +227,16 @@ class Session:
         if len(self._gathered) >= BATCH:
             await self._flush()
 
+    async def draw(self, descriptor: int, most: int) -> int:
+        """Take what a socket has of the body, at most `most` bytes; how many. Raises Problem."""
+        await self._flush()
+        async with self._writing:
+            if self.state is not State.RECEIVING:
+                return 0
+            count = await self._uploads.intake.burst(descriptor, self._staged, most)
+        self._reservation.take(count)
+        return count
+
     async def commit(self) -> Receipt:
         """Store what came; raises Problem, and then nothing was stored (unless it says so)."""
         if self.state is State.DROPPED:
@@ -214,7 +246,7 @@ class Session:
         upload = Upload(
             staged=self._staged,
             rest=self._gathered,
-            parts=accepted.parts,
+            parts=accepted.place.parts,
             promise=self._promise(),
             create_only=self._head.create_only,
         )
@@ -224,11 +256,12 @@ class Session:
             self.state = State.RECEIVING
             raise
         self.state = State.STORED
+        self._uploads.under_way.discard(self)
         self._reservation.release()
         return Receipt(
             upload_id=accepted.upload_id,
-            path="/" + "/".join(accepted.parts),
-            filename=accepted.parts[-1],
+            path=accepted.place.path,
+            filename=accepted.place.parts[-1],
             bytes=self._reservation.received,
             mime=self._head.mime,
             event_id=accepted.upload_id,
@@ -245,8 +278,11 @@ class Session:
         self._reservation.release()
         async with self._writing:
             await _on(self._uploads.threads, self._staged.discard)
+        self._uploads.under_way.discard(self)
 
     async def _flush(self) -> None:
+        if not self._gathered:
+            return
         batch, self._gathered = self._gathered, bytearray()
         async with self._writing:
             # Dropped meanwhile: a write would make the file anew, for nobody to remove.
@@ -255,12 +291,12 @@ class Session:
 
     def _promise(self) -> Promise:
         accepted, uploads = self._accepted, self._uploads
-        path = "/" + "/".join(accepted.parts)
+        path, final = accepted.place.path, accepted.place.final
         data = accepted.event | {
             "path": path,
             "address": uploads.address,
             "port": uploads.port,
-            "filepath": str(uploads.ground.path_of(accepted.parts)),
+            "filepath": final,
             "mime": self._head.mime,
             "bytes": self._reservation.received,
         }
@@ -269,9 +305,9 @@ class Session:
             type=UPLOADED,
             path=path,
             time=uploads.clock.moment(),
-            data=data,
+            data=strictjson.write(data),
             staged=str(self._staged.path),
-            final=str(uploads.ground.path_of(accepted.parts)),
+            final=final,
         )
 
 

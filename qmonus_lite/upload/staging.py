@@ -4,17 +4,20 @@ A rename stays within one file system, so files for another mount are staged the
 of its own that no upload can name. The methods block; one at a time for one file.
 """
 
+import contextlib
 import errno
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qmonus_lite.errors import PreconditionFailed
+from qmonus_lite.errors import PreconditionFailed, Problem
 from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
-from qmonus_lite.upload.ground import Ground
+from qmonus_lite.upload.ground import Ground, Walk
 
 logger = logging.getLogger(__name__)
+
+Bytes = bytes | bytearray | memoryview
 
 #: Directory for staged files at the top of another mount, below the launch directory.
 MOUNT_STAGING = ".qmonus-lite-staging"
@@ -34,7 +37,7 @@ class StagedFile:
     digests: Digests = field(default_factory=lambda: Digests({}, None))
     _descriptor: int = field(default=-1)
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, data: Bytes) -> None:
         """Append all of `data`; the first write makes the file."""
         view = memoryview(data)
         with self.disk.answering("writing"):
@@ -45,37 +48,42 @@ class StagedFile:
         self.digests.update(data)
 
     def finish(self, mode: int) -> None:
-        """Put bytes and name on stable storage; a failed sync is never tried again.
+        """Put the bytes on stable storage; a failed sync is never tried again.
 
         Linux reports a write-back error once and then forgets the pages
-        (https://wiki.postgresql.org/wiki/Fsync_Errors), so the file is given up. The name too: a
-        row in the outbox whose staged file is gone has to mean that the rename happened.
+        (https://wiki.postgresql.org/wiki/Fsync_Errors), so the file is given up.
         """
         with self.disk.answering("putting a file on stable storage"):
             self._open()
             self.disk.set_mode(self._descriptor, mode)
             self.disk.sync_file(self._descriptor)
             self._close()
-            directory = self.disk.open_root(self.path.parent)
-            try:
-                self.disk.sync_directory(directory)
-            finally:
-                self.disk.close(directory)
 
-    def place(self, ground: Ground, parts: tuple[str, ...], *, create_only: bool = False) -> bool:
-        """Let the file appear at its path; whether it took the place of another."""
-        with self.disk.answering("putting a file in place"), ground.parent(parts) as walk:
-            replaced = walk.has_file(parts[-1])
-            if replaced and create_only:
-                raise _too_late()
-            linked = create_only and self._link(parts[-1], walk.here)
-            if not linked:
-                self.disk.rename(self.path, parts[-1], walk.here)
-            self.placed = True
-            self.disk.sync_directory(walk.here)
-            if linked:
-                self.disk.remove(self.path)
-            return replaced
+    def keep_name(self, names: "Names") -> None:
+        """Put the name on stable storage too, once the file is finished.
+
+        A row in the outbox whose staged file is gone has to mean that the rename happened.
+        """
+        names.keep_path(self.path.parent)
+
+    def place(
+        self, ground: Ground, parts: tuple[str, ...], *, create_only: bool = False
+    ) -> "Placed":
+        """Let the file appear at its path; it stays there when its directory was `kept`."""
+        with self.disk.answering("putting a file in place"):
+            walk = ground.parent(parts)
+            try:
+                replaced = walk.has_file(parts[-1])
+                if replaced and create_only:
+                    raise _too_late()
+                linked = create_only and self._link(parts[-1], walk.here)
+                if not linked:
+                    self.disk.rename(self.path, parts[-1], walk.here)
+            except BaseException:
+                walk.close()
+                raise
+        self.placed = True
+        return Placed(file=self, walk=walk, replaced=replaced, linked=linked)
 
     def discard(self) -> None:
         """Forget the file; does nothing when it is gone, in place, or still owed."""
@@ -104,6 +112,67 @@ class StagedFile:
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             self.disk.close(descriptor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """A file that appeared at its path; `keep` it."""
+
+    file: StagedFile
+    #: Stands in the directory of the file.
+    walk: Walk
+    #: Whether it took the place of another.
+    replaced: bool
+    #: Whether it appeared by a link, so that its old name is still there.
+    linked: bool
+
+    def keep(self, names: "Names") -> None:
+        """Put the new name on stable storage."""
+        disk = self.file.disk
+        with contextlib.closing(self.walk), disk.answering("putting a file in place"):
+            names.keep(self.walk.here)
+            if self.linked:
+                disk.remove(self.file.path)
+
+
+class Names:
+    """Puts the names in directories on stable storage, each directory once.
+
+    Made after the names of several files, so that those in one directory share one sync; where it
+    fails, it has failed for all of them, and is not tried again.
+    """
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._ended: dict[tuple[int, int] | Path, Problem | None] = {}
+
+    def keep(self, descriptor: int) -> None:
+        """The names in an open directory; raises Problem."""
+        key = self._disk.identity(descriptor)
+        if key not in self._ended:
+            self._ended[key] = self._sync(descriptor)
+        if error := self._ended[key]:
+            raise error
+
+    def keep_path(self, directory: Path) -> None:
+        """The names in a directory given by its path; raises Problem."""
+        if directory not in self._ended:
+            with self._disk.answering("putting a file on stable storage"):
+                descriptor = self._disk.open_root(directory)
+                try:
+                    self._ended[directory] = self._sync(descriptor)
+                finally:
+                    self._disk.close(descriptor)
+        if error := self._ended[directory]:
+            raise error
+
+    def _sync(self, descriptor: int) -> Problem | None:
+        try:
+            with self._disk.answering("putting a name on stable storage"):
+                self._disk.sync_directory(descriptor)
+        except Problem as error:
+            return error
+        return None
 
 
 def _too_late() -> PreconditionFailed:

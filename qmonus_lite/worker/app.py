@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.catalog.live import Live
@@ -120,13 +120,15 @@ class Doors:
         """Verify, act, and report under the same id."""
         started = time.monotonic()
         reply = await self._answer(message)
-        level = logging.DEBUG if message.path == HANDLES else logging.INFO
-        extra = {
-            "action": "message",
-            "ms": round((time.monotonic() - started) * 1000, 1),
-            "event_id": message.headers.get(ID, ""),
-        }
-        logger.log(level, "%s %d", message.path, reply.status, extra=extra)
+        # APIGW logs what became of an event; here only what it cannot know is worth a line.
+        level = logging.DEBUG if reply.status == 200 else logging.INFO
+        if logger.isEnabledFor(level):
+            extra = {
+                "action": "message",
+                "ms": round((time.monotonic() - started) * 1000, 1),
+                "event_id": message.headers.get(ID, ""),
+            }
+            logger.log(level, "%s %d", message.path, reply.status, extra=extra)
         return reply
 
     async def _answer(self, message: Message) -> Reply:
@@ -150,8 +152,8 @@ class Doors:
         return await self._worker.run(self._envelope(body), self._worker.asked)
 
     async def _deliver(self, body: bytes) -> Outcome | None:
-        """A delivery from an outbox."""
-        return await self._worker.deliver(self._envelope(body))
+        """A delivery from an outbox, whose sender has no use for the event that is left."""
+        return replace(await self._worker.deliver(self._envelope(body)), event={})
 
     async def _handles(self, body: bytes) -> Outcome | None:
         """Which events are handled; held open until that changes."""

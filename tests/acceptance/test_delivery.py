@@ -77,12 +77,12 @@ class Delivery:
         self.file = installation.folder / "lines"
         self.file.touch()
 
-    def start(self, *flags: str) -> tuple[Running, Running]:
+    def start(self, *flags: str, worker: tuple[str, ...] = ()) -> tuple[Running, Running]:
         """Start an APIGW and a worker; no upload waits for a handler."""
         apigw = self.installation.start("apigw", *flags)
-        worker = self.installation.start("lambda")
+        running = self.installation.start("lambda", *worker)
         until(lambda: self.installation.ready, report=lambda: self.installation.log)
-        return apigw, worker
+        return apigw, running
 
     def lines(self) -> list[str]:
         return self.file.read_text().splitlines()
@@ -291,7 +291,7 @@ def test_an_event_that_comes_again_is_answered_from_memory_by_a_later_worker_too
 ) -> None:
     plugin = SLOW.format(file=str(delivery.file), seconds=0.3)
     delivery.installation.plugin("slow.yml", plugin)
-    apigw, worker = delivery.start()
+    apigw, worker = delivery.start(worker=("--log_level=debug",))
     delivery.upload("/upload/f")
     until(lambda: delivery.lines() == ["began"])
 

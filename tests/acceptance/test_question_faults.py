@@ -314,10 +314,12 @@ class Pair:
     @contextmanager
     def other(self, output: Path) -> Iterator[Running]:
         """A worker in the other place, as soon as APIGW knows it."""
-        flags = (f"--base_dir={self.installation.base}", f"--lambda_port={self.port}")
+        base = self.installation.base
+        # Only there does a worker say of every message how it answered.
+        flags = (f"--base_dir={base}", f"--lambda_port={self.port}", "--log_level=debug")
         other = Running(
             [*QMONUS_LITE, "lambda", *flags],
-            cwd=self.installation.base,
+            cwd=base,
             environ=self.installation.environ,
             output=output,
         )

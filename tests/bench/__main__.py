@@ -1,87 +1,125 @@
-"""The command behind `scripts/bench`: runs benches in a folder of its own and prints tables."""
+"""Measure what an upload costs, beside other servers in the same run, and print a table.
+
+Rows to choose from:
+"""
 
 import argparse
-import json
-import platform
+import signal
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import large, peers, small
-from tests.bench.small import Row
+from tests.acceptance.process import TOP
+from tests.bench import report, rows
+from tests.bench.machine import commit, disk, machine, versions
+from tests.bench.place import Place
+from tests.bench.report import Origin, Report
+
+STORED = TOP / "docs" / "benchmarks.json"
+PAGE = TOP / "docs" / "benchmarks.md"
+_WIDEST = max(map(len, rows.ROWS))
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run what was asked for."""
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["all", "small", "large"], default="all")
-    parser.add_argument("--rounds", type=int, default=7, help="counted rounds of each bench (7)")
-    parser.add_argument("--seconds", type=float, default=6, help="seconds of a small round (6)")
-    parser.add_argument("--size", type=int, default=2 << 30, help="bytes of the large file (2 GiB)")
-    parser.add_argument("--disk", type=Path, help="folder on a disk (a temporary one)")
-    parser.add_argument("--memory", type=Path, default=Path("/dev/shm"), help="folder on a tmpfs")
-    parser.add_argument("--json", type=Path, help="file that takes the figures as JSON")
-    wanted = parser.parse_args(argv)
-    figures: dict[str, object] = {"machine": machine(), "versions": peers.versions()}
-    with (
-        tempfile.TemporaryDirectory(dir=wanted.disk) as disk,
-        tempfile.TemporaryDirectory(dir=wanted.memory) as memory,
-    ):
-        if wanted.what != "large":
-            figures["small"] = list(_small(Path(disk), Path(memory), wanted))
-        if wanted.what != "small":
-            figures["large"] = list(_large(Path(disk), Path(memory), wanted))
-    if wanted.json:
-        wanted.json.write_text(json.dumps(figures, indent=2) + "\n")
-    return 0
+    """Run what was asked for; the status is 1 when a row could not be measured."""
+    # Ends by an exception, so that what runs is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    wanted = _parser().parse_args(argv)
+    if wanted.page:
+        _write(None)
+        return 0
+    keys = [key for key in rows.ROWS if not wanted.row or key in wanted.row]
+    with _place(wanted) as place:
+        return _run(keys, place, wanted)
 
 
-def _small(disk: Path, memory: Path, wanted: argparse.Namespace) -> Iterator[dict[str, object]]:
-    for number, work in enumerate(small.works()):
-        folder = (memory if work.in_memory else disk) / f"small-{number}"
-        for row in small.measure(folder, work, rounds=wanted.rounds, seconds=wanted.seconds):
-            print(line(row), flush=True)
-            yield asdict(row)
-
-
-def _large(disk: Path, memory: Path, wanted: argparse.Namespace) -> Iterator[dict[str, object]]:
-    for folder, durable in ((memory, False), (disk, True)):
-        file = large.make_file(folder / "source.bin", wanted.size)
-        for number, work in enumerate(large.works(durable)):
-            found = large.measure(folder / f"large-{number}", work, file, wanted.rounds)
-            print(
-                f"{wanted.size >> 20} MiB, {found.work}: {found.wall:.2f} s,"
-                f" {found.wall_ratio:.2f} x {found.peer}; processor {found.cpu:.2f} s,"
-                f" {found.cpu_ratio:.2f} x ({found.pairs} pairs)",
-                flush=True,
-            )
-            yield asdict(found)
-        file.unlink()
-
-
-def line(row: Row) -> str:
-    """One row, for people."""
-    return (
-        f"{row.server}, {row.work}, {row.connections} connection(s): {row.rate:.0f}/s,"
-        f" p50 {row.p50:.1f} ms, p99 {row.p99:.1f} ms,"
-        f" {row.cpu_ms:.2f} ms of processor each, {row.failed} failed"
+def _parser() -> argparse.ArgumentParser:
+    listed = "\n".join(f"  {key:{_WIDEST}}  {rows.summary(key)}" for key in rows.ROWS)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description=textwrap.dedent(__doc__ or "") + listed,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("row", nargs="*", type=_row, metavar="ROW", help="(all)")
+    parser.add_argument("--rounds", type=int, default=rows.ENOUGH, help="counted rounds (7)")
+    parser.add_argument("--size", type=_size, default=2 << 30, help="of the large file (2GiB)")
+    parser.add_argument("--seconds", type=int, default=6, help="of a round of small files (6)")
+    parser.add_argument("--disk", type=Path, help="folder on a disk (a temporary one)")
+    parser.add_argument("--tmpfs", type=Path, default=Path("/dev/shm"), help="(/dev/shm)")
+    parser.add_argument("--json", type=Path, help="file that takes the figures")
+    parser.add_argument(
+        "--write", action="store_true", help="put them into docs/benchmarks.json and .md"
+    )
+    parser.add_argument(
+        "--page", action="store_true", help="only make docs/benchmarks.md from the stored figures"
+    )
+    return parser
 
 
-def machine() -> dict[str, str]:
-    """What the figures were measured on."""
-    cpus = [
-        text.partition(":")[2].strip()
-        for text in Path("/proc/cpuinfo").read_text().splitlines()
-        if text.startswith("model name")
-    ]
-    return {
-        "cpu": f"{len(cpus)} x {cpus[0] if cpus else platform.machine()}",
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-    }
+def _command(wanted: argparse.Namespace) -> str:
+    """What to type to measure the same elsewhere, so without places of this machine."""
+    words = ["scripts/bench", *wanted.row, f"--rounds={wanted.rounds}"]
+    return " ".join([*words, f"--size={wanted.size >> 20}MiB", f"--seconds={wanted.seconds}"])
+
+
+def _row(text: str) -> str:
+    if text not in rows.ROWS:
+        raise argparse.ArgumentTypeError(f"there is no row {text}; see --help")
+    return text
+
+
+def _size(text: str) -> int:
+    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20)):
+        if text.endswith(unit):
+            return int(float(text.removesuffix(unit)) * factor)
+    return int(text)
+
+
+@contextmanager
+def _place(wanted: argparse.Namespace) -> Iterator[Place]:
+    """Folders of our own, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=wanted.disk) as on_disk:
+        given = {"size": wanted.size, "rounds": wanted.rounds, "seconds": wanted.seconds}
+        if not wanted.tmpfs.is_dir():
+            yield Place(on_disk=Path(on_disk), in_memory=None, **given)
+            return
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=wanted.tmpfs) as in_memory:
+            yield Place(on_disk=Path(on_disk), in_memory=Path(in_memory), **given)
+
+
+def _run(keys: Sequence[str], place: Place, wanted: argparse.Namespace) -> int:
+    found = Report(machine=machine(), versions=versions())
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    origin = Origin(date=today, commit=commit(), command=_command(wanted), disk=disk(place))
+    for key in keys:
+        row = rows.measured(key, place)
+        print("\n".join(report.lines(row)), flush=True)
+        found = replace(
+            found, rows={**found.rows, key: row}, origins={**found.origins, key: origin}
+        )
+        # Row by row, so that a run that is broken off leaves what it found.
+        if wanted.json:
+            report.store(found, wanted.json)
+        if wanted.write:
+            _write(found)
+    if len(keys) > 1:
+        print("\n".join(report.verdicts(found)))
+    return int(any(row.missing for row in found.rows.values()))
+
+
+def _write(found: Report | None) -> None:
+    """Put what was found beside what is stored, and make the page from both."""
+    stored = report.read(STORED)
+    if found is not None:
+        stored = found.after(stored)
+        report.store(stored, STORED)
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(report.page(text, stored, [*rows.ROWS]), encoding="utf-8")
 
 
 if __name__ == "__main__":

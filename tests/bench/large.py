@@ -1,120 +1,245 @@
-"""One large upload: wall time and processor time beside nginx, pair by pair in one run."""
+"""One large upload: wall time and processor time beside other servers, in turn in one run."""
 
+import hashlib
 import os
-import statistics
+import resource
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench import load, peers
+from tests.bench.figures import Figure, Row, Target, Unavailable, compared, middle
+from tests.bench.peers import Starting
+from tests.bench.place import Place, gib
 from tests.bench.server import Server, qmonus_lite
 
-Starting = Callable[[Path], AbstractContextManager[Server]]
-#: Bytes that the file is made of, again and again.
-_PIECE = 1 << 20
+#: Asks us for a SHA-256 of what was stored.
+DIGEST = "Want-Repr-Digest: sha-256=10"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
-    """What is compared."""
+class Side:
+    """One server, and what an upload to it means."""
 
-    name: str
-    ours: Starting
-    theirs: Starting
-    #: Headers that we are asked with.
+    start: Starting
+    #: Headers that it is asked with.
     headers: tuple[str, ...] = ()
-    #: A command on the stored file that the peer's time includes.
+    #: Commands on the stored file that belong to the work; its time includes them.
     then: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pairs:
-    """Medians of one comparison; ratios are ours to theirs, pair by pair."""
+class Cost:
+    """What one upload took, in seconds; the processor time of curl is not in it."""
 
-    work: str
-    peer: str
-    wall: float
-    wall_ratio: float
-    cpu: float
-    cpu_ratio: float
-    pairs: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Cost:
     wall: float
     cpu: float
+    #: Wall time of each command after it.
+    then: tuple[float, ...]
 
 
-def works(durable: bool) -> Iterator[Work]:
-    """The comparisons; the durable ones belong on a real disk."""
-    if not durable:
-        yield Work(name="page cache only", ours=_ours("none"), theirs=peers.nginx)
-        yield Work(name="page cache only", ours=_ours("none"), theirs=peers.rclone)
-        return
-    yield Work(name="durable", ours=_ours("full"), theirs=peers.nginx, then=("sync",))
-    yield Work(
-        name="durable, SHA-256 asked for",
-        ours=_ours("full"),
-        theirs=peers.nginx,
-        headers=("Want-Repr-Digest: sha-256=1",),
-        then=("sha256sum",),
-    )
+def ours(*flags: str) -> Starting:
+    """Our own server with flags."""
 
-
-def _ours(durability: str) -> Starting:
     def start(folder: Path) -> AbstractContextManager[Server]:
-        return qmonus_lite(folder, f"--upload_durability={durability}", "--min_free_bytes=0")
+        return qmonus_lite(folder, "--min_free_bytes=0", *flags)
 
     return start
 
 
-def make_file(place: Path, size: int) -> Path:
-    """A file of `size` bytes that does not compress."""
-    piece = os.urandom(_PIECE)
-    with place.open("wb") as out:
-        for _ in range(size // _PIECE):
-            out.write(piece)
-    return place
-
-
-def measure(folder: Path, work: Work, file: Path, rounds: int) -> Pairs:
-    """Upload the file to both in turn, A B A B, after one uncounted round."""
-    with work.ours(_made(folder / "ours")) as ours, work.theirs(_made(folder / "theirs")) as theirs:
-        pairs = []
-        for number in range(rounds + 1):
-            a = _cost(ours, file, work.headers, folder / "ours")
-            b = _cost(theirs, file, (), folder / "theirs", work.then)
-            if number:
-                pairs.append((a, b))
-    return Pairs(
-        work=work.name,
-        peer=" + ".join([theirs.name, *work.then]),
-        wall=statistics.median(a.wall for a, _b in pairs),
-        wall_ratio=statistics.median(a.wall / b.wall for a, b in pairs),
-        cpu=statistics.median(a.cpu for a, _b in pairs),
-        cpu_ratio=statistics.median(a.cpu / max(b.cpu, 0.01) for a, b in pairs),
-        pairs=len(pairs),
+def on_tmpfs(place: Place) -> Row:
+    """One upload on a tmpfs, nothing made durable, beside nginx."""
+    us = Side(start=ours("--upload_durability=none"))
+    costs = measure(place, place.tmpfs("large"), {"ours": us, "nginx": Side(start=peers.nginx)})
+    return Row(
+        key="tmpfs",
+        title=f"one {gib(place.size)} upload, tmpfs, `none` durability, no digest",
+        rounds=place.rounds,
+        figures=(
+            *_wall(costs, "nginx", Target(limit=1.10)),
+            *_cpu(costs, "nginx", Target(limit=1.25)),
+            *_absolute(costs),
+        ),
     )
 
 
-def _made(folder: Path) -> Path:
+def on_disk(place: Place) -> Row:
+    """One upload made durable, beside nginx and `sync`."""
+    us = Side(start=ours("--upload_durability=full"))
+    costs = measure(
+        place,
+        place.disk("large"),
+        {"ours": us, "nginx + sync": Side(start=peers.nginx, then=("sync",))},
+    )
+    return Row(
+        key="disk",
+        title=f"one {gib(place.size)} upload, disk, `full` durability",
+        rounds=place.rounds,
+        figures=(
+            *_wall(costs, "nginx + sync", Target(limit=1.15)),
+            *_cpu(costs, "nginx + sync", None),
+            *_absolute(costs),
+        ),
+    )
+
+
+def with_digest(place: Place) -> Row:
+    """One upload made durable and summed up, beside nginx, `sync` and `sha256sum`."""
+    us = Side(start=ours("--upload_durability=full"), headers=(DIGEST,))
+    them = Side(start=peers.nginx, then=("sync", "sha256sum"))
+    peer = "nginx + sync + sha256sum"
+    costs = measure(place, place.disk("large"), {"ours": us, peer: them})
+    unsynced = [cost.wall - cost.then[0] for cost in costs[peer]]
+    return Row(
+        key="digest",
+        title=f"one {gib(place.size)} upload, disk, `full` durability, SHA-256 asked for",
+        rounds=place.rounds,
+        figures=(
+            *_wall(costs, peer, Target(limit=1.0)),
+            *_cpu(costs, peer, None),
+            *_absolute(costs),
+            middle("wall, nginx + sha256sum alone", unsynced, "s"),
+        ),
+        notes=("The last figure leaves the sync out, which ours includes.",),
+    )
+
+
+def beside_others(place: Place) -> Row:
+    """One upload on a tmpfs, beside the upload servers that could be taken in our stead."""
+    them = {
+        "wsgidav": peers.wsgidav,
+        "copyparty, no checksum": peers.copyparty,
+        "copyparty, SHA-512": peers.copyparty_sha512,
+        "rclone serve webdav": peers.rclone,
+        "tus (Node)": peers.tus,
+    }
+    sides = {"ours": Side(start=ours("--upload_durability=none"))}
+    sides |= {name: Side(start=start) for name, start in them.items()}
+    notes: list[str] = []
+    costs = measure(place, place.tmpfs("large"), sides, notes)
+    figures = [
+        figure
+        for name in them
+        if name in costs
+        for figure in _wall(costs, name, Target(limit=1.0))[:1] + _cpu(costs, name, None)[:1]
+    ]
+    return Row(
+        key="peers",
+        title=f"one {gib(place.size)} upload, tmpfs, `none` durability, beside upload servers",
+        rounds=place.rounds,
+        figures=(*figures, *_absolute(costs)),
+        notes=tuple(notes),
+    )
+
+
+def measure(
+    place: Place, folder: Path, sides: dict[str, Side], notes: list[str] | None = None
+) -> dict[str, list[Cost]]:
+    """Upload the file to all of them in turn, A B A B, after one uncounted round that is checked.
+
+    A peer that is not here raises, or is named in `notes` and left out where these are given.
+    """
+    file = place.source(place.size)
+    costs: dict[str, list[Cost]] = {}
+    with ExitStack() as stack:
+        servers = {}
+        for number, (name, side) in enumerate(sides.items()):
+            try:
+                server = _started(stack, side, folder / str(number))
+                _check(server, file, side)
+            except Unavailable as error:
+                if notes is None or name == "ours":
+                    raise
+                notes.append(f"{name} is not measured: {error}")
+                continue
+            servers[name] = server
+            costs[name] = []
+        for _ in range(place.rounds):
+            for name, server in servers.items():
+                costs[name].append(_cost(server, file, sides[name]))
+    return costs
+
+
+def _started(stack: ExitStack, side: Side, folder: Path) -> Server:
     folder.mkdir(parents=True)
-    return folder
+    return stack.enter_context(side.start(folder))
 
 
-def _cost(
-    server: Server, file: Path, headers: tuple[str, ...], folder: Path, then: tuple[str, ...] = ()
-) -> _Cost:
-    token = (f"X-Auth-Token: {server.token}",) if server.token else ()
-    before, started = server.cpu, time.monotonic()
-    load.one(server.url + "big.bin", file, *token, *headers)
-    stored = next(path for path in folder.rglob("big.bin") if path.is_file())
-    if then:
-        subprocess.run([*then, stored], check=True, capture_output=True)
-    wall, cpu = time.monotonic() - started, server.cpu - before
+def _check(server: Server, file: Path, side: Side) -> None:
+    """One upload that is not counted: what is stored has to be what was sent."""
+    answer = load.one(server, "big.bin", file, *side.headers)
+    stored = _stored(server, file.stat().st_size)
+    if _sha256(stored) != _sha256(file):
+        raise Unavailable(f"{server.name} stored other bytes than it was sent")
+    if DIGEST in side.headers and "repr-digest: sha-256=:" not in answer.lower():
+        raise Unavailable(f"{server.name} was asked for a digest and gave none")
     stored.unlink()
-    return _Cost(wall=wall, cpu=cpu)
+
+
+def _cost(server: Server, file: Path, side: Side) -> Cost:
+    # What the one before left to be written back is not this one's work.
+    os.sync()
+    before, used, started = server.cpu, _used_by_commands(), time.monotonic()
+    load.one(server, "big.bin", file, *side.headers)
+    by_curl = _used_by_commands() - used
+    stored = _stored(server, file.stat().st_size)
+    then = tuple(_run(command, stored) for command in side.then)
+    wall = time.monotonic() - started
+    cpu = server.cpu - before + _used_by_commands() - used - by_curl
+    stored.unlink()
+    return Cost(wall=wall, cpu=cpu, then=then)
+
+
+def _run(command: str, stored: Path) -> float:
+    started = time.monotonic()
+    subprocess.run([command, stored], check=True, capture_output=True)
+    return time.monotonic() - started
+
+
+def _used_by_commands() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _stored(server: Server, size: int) -> Path:
+    for path in server.files.rglob("*"):
+        if path.is_file() and path.stat().st_size == size:
+            return path
+    raise Unavailable(f"{server.name} stored no file of {size} bytes")
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _wall(costs: dict[str, list[Cost]], peer: str, target: Target | None) -> list[Figure]:
+    return _both("wall", lambda cost: cost.wall, costs, peer, target)
+
+
+def _cpu(costs: dict[str, list[Cost]], peer: str, target: Target | None) -> list[Figure]:
+    return _both("processor", lambda cost: max(cost.cpu, 0.01), costs, peer, target)
+
+
+def _both(
+    name: str,
+    of: Callable[[Cost], float],
+    costs: dict[str, list[Cost]],
+    peer: str,
+    target: Target | None,
+) -> list[Figure]:
+    return compared(name, peer, [*map(of, costs["ours"])], [*map(of, costs[peer])], target)
+
+
+def _absolute(costs: dict[str, list[Cost]]) -> list[Figure]:
+    return [
+        middle(f"{what}, {name}", values, "s")
+        for name, found in costs.items()
+        for what, values in (
+            ("wall", [cost.wall for cost in found]),
+            ("processor", [cost.cpu for cost in found]),
+        )
+    ]

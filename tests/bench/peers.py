@@ -1,141 +1,156 @@
-"""Other servers that take a PUT, each set up as plainly as its own documentation has it."""
+"""Other servers that take uploads, each set up plainly, and not slower than it has to be."""
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
-from tests.acceptance.process import free_port
-from tests.bench.server import Server, running
+from tests.acceptance.process import TOP, free_port
+from tests.bench.figures import Unavailable
+from tests.bench.server import Server, is_up, running
 
+Starting = Callable[[Path], AbstractContextManager[Server]]
+#: Where scripts/bench installs what comes from npm.
+NODE = TOP / ".venv" / "bench-node"
+_TUS = Path(__file__).with_name("tus.mjs")
+
+#: Bodies wait on the file system of the files, so that a rename stores them. Of the buffers from
+#: 16 KiB (the default, a third slower) to 1 MiB, 128 KiB was the fastest where we tried.
 _NGINX = """\
 daemon off;
-worker_processes 1;
+worker_processes auto;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
 http {{
   access_log off;
   client_body_temp_path {folder}/body;
+  client_body_buffer_size 128k;
   client_max_body_size 0;
   proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   server {{
     listen 127.0.0.1:{port};
+    location = /-/live {{ return 200; }}
     location / {{ root {folder}/files; dav_methods PUT DELETE; create_full_put_path on; }}
   }}
 }}
 """
 
 
-def answers(url: str) -> bool:
-    """Whether somebody answers there, whatever it says."""
-    try:
-        with urlopen(url, timeout=5):
-            return True
-    except HTTPError:
-        return True
-    except OSError:
-        return False
+def program(name: str) -> str:
+    """A command of the system; nginx may stand where only root looks."""
+    found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
+    if found is None:
+        raise Unavailable(f"{name} is not installed")
+    return found
 
 
-def children(pid: int) -> tuple[int, ...]:
-    """The process and what it started."""
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return (pid, *map(int, found))
+def of_python(name: str) -> Path:
+    """A command that a package of the extra `bench` brings."""
+    found = Path(sys.executable).with_name(name)
+    if not found.exists():
+        raise Unavailable(f"{name} is not installed: scripts/setup bench")
+    return found
 
 
 @contextmanager
 def _served(
     name: str, folder: Path, argv: Callable[[int], Sequence[str | Path]], path: str = ""
 ) -> Iterator[Server]:
+    (folder / "files").mkdir(parents=True, exist_ok=True)
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
-    with running(argv(port), folder, lambda: answers(url), dict(os.environ)) as process:
-        yield Server(name=name, url=url + path, pids=children(process.pid))
+    # What a peer remembers for its next start belongs into the folder too.
+    environ = os.environ | {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    with running(argv(port), folder, lambda: is_up(url), environ) as process:
+        yield Server(
+            name=name,
+            url=url + path,
+            pid=process.pid,
+            files=folder / "files",
+        )
 
 
 @contextmanager
 def nginx(folder: Path) -> Iterator[Server]:
     """nginx with its dav module."""
-    binary = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
-    if binary is None:
-        raise RuntimeError("nginx is not installed")
+    binary = program("nginx")
     (folder / "files" / "up").mkdir(parents=True)
-    # Its worker is another user when root starts it.
-    for place in (folder, folder / "files", folder / "files" / "up"):
-        place.chmod(0o777)
 
     def argv(port: int) -> list[str]:
         conf = folder / "nginx.conf"
         conf.write_text(_NGINX.format(folder=folder, port=port))
+        # Its workers are another user when root starts it, who may not enter the folder.
         user = ["-g", "user root;"] if os.geteuid() == 0 else []
-        return [str(binary), "-p", str(folder), "-c", str(conf), *user]
+        return [binary, "-p", str(folder), "-c", str(conf), *user]
 
-    with _served("nginx dav", folder, argv, "up/") as server:
+    with _served("nginx", folder, argv, "up/") as server:
         yield server
 
 
 @contextmanager
 def wsgidav(folder: Path) -> Iterator[Server]:
     """WsgiDAV on cheroot, as its command line starts it."""
-    (folder / "files").mkdir(parents=True)
-    command = Path(sys.executable).with_name("wsgidav")
-    with _served(
-        "wsgidav",
-        folder,
-        lambda port: [
-            *(command, "--host=127.0.0.1", f"--port={port}", f"--root={folder / 'files'}"),
-            *("--auth=anonymous", "-q"),
-        ],
-    ) as server:
+    command = of_python("wsgidav")
+
+    def argv(port: int) -> list[str | Path]:
+        where = ("--host=127.0.0.1", f"--port={port}", f"--root={folder / 'files'}")
+        return [command, *where, "--auth=anonymous", "--no-config", "-q"]
+
+    with _served("wsgidav", folder, argv) as server:
         yield server
 
 
+def copyparty(folder: Path) -> AbstractContextManager[Server]:
+    """copyparty with one writable volume, without its checksum of what comes by PUT."""
+    return _copyparty(folder, "--put-ck", "no")
+
+
+def copyparty_sha512(folder: Path) -> AbstractContextManager[Server]:
+    """copyparty with one writable volume, with the checksum that it makes by default."""
+    return _copyparty(folder)
+
+
 @contextmanager
-def copyparty(folder: Path) -> Iterator[Server]:
-    """copyparty with one writable volume."""
-    (folder / "files").mkdir(parents=True)
-    volume = f"{folder / 'files'}::rw"
-    with _served(
-        "copyparty",
-        folder,
-        lambda port: [
-            *(sys.executable, "-m", "copyparty", "-i", "127.0.0.1", "-p", str(port)),
-            *("-q", "-v", volume, "--hist", str(folder / "hist")),
-        ],
-    ) as server:
+def _copyparty(folder: Path, *flags: str) -> Iterator[Server]:
+    command = of_python("copyparty")
+
+    def argv(port: int) -> list[str | Path]:
+        where = ("-i", "127.0.0.1", "-p", str(port), "-v", f"{folder / 'files'}::rw")
+        # It refuses every upload to a tmpfs unless told `--wram`.
+        return [command, "-q", *where, "--hist", folder / "hist", "--wram", *flags]
+
+    with _served("copyparty", folder, argv) as server:
         yield server
 
 
 @contextmanager
 def rclone(folder: Path) -> Iterator[Server]:
     """`rclone serve webdav`."""
-    (folder / "files").mkdir(parents=True)
-    command = Path(sys.executable).with_name("rclone")
-    with _served(
-        "rclone serve webdav",
-        folder,
-        lambda port: [command, "serve", "webdav", "--addr", f"127.0.0.1:{port}", folder / "files"],
-    ) as server:
+    command = of_python("rclone")
+
+    def argv(port: int) -> list[str | Path]:
+        return [command, "serve", "webdav", "--addr", f"127.0.0.1:{port}", folder / "files"]
+
+    with _served("rclone serve webdav", folder, argv) as server:
         yield server
 
 
-def versions() -> dict[str, str]:
-    """What is measured against, by the programs' own word."""
-    found = {}
-    binary = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
-    commands = {
-        "nginx": [str(binary), "-v"],
-        "curl": ["curl", "--version"],
-        "rclone": [str(Path(sys.executable).with_name("rclone")), "version"],
-    }
-    for name, command in commands.items():
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        found[name] = (done.stdout + done.stderr).splitlines()[0].strip()
-    return found
+@contextmanager
+def tus(folder: Path) -> Iterator[Server]:
+    """The tus server of Node with its file store."""
+    node = program("node")
+    if not (NODE / "node_modules" / "@tus" / "server").is_dir():
+        tried = (NODE / "npm.log").exists()
+        why = "npm failed, see .venv/bench-node/npm.log" if tried else "there is no npm"
+        raise Unavailable(f"@tus/server is not installed: {why}")
+    # Node looks for packages beside the script.
+    script = shutil.copy(_TUS, NODE / _TUS.name)
+    with _served(
+        "tus (Node)", folder, lambda port: [node, script, str(port), folder / "files"], "files/"
+    ) as server:
+        yield replace(server, is_tus=True)

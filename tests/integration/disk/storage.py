@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,16 @@ from qmonus_lite.upload.staging import StagedFile, Staging
 
 EVENT_ID = "01890000-0000-7000-8000-000000000001"
 OLD, NEW = b"old content", b"new content, longer"
+
+
+class NoPost:
+    """Takes no event away: they all stay in the outbox."""
+
+    def take(self, _seq: int, _promise: Promise) -> bool:
+        return False
+
+    def wake(self) -> None:
+        pass
 
 
 @dataclass(kw_only=True)
@@ -45,7 +56,7 @@ class Storage:
             type="APIGW.OnFileUploaded",
             path=path,
             time=datetime.now(UTC),
-            data={"path": path},
+            data=json.dumps({"path": path}),
             staged=str(staged.path),
             final=str(self.root.joinpath(*parts)),
         )
@@ -58,13 +69,7 @@ class Storage:
 
     @functools.cached_property
     def committer(self) -> Committer:
-        return Committer(
-            ground=self.ground(),
-            outbox=self.outbox,
-            threads=self.threads,
-            wake=lambda: None,
-            mode=0o644,
-        )
+        return Committer(self.ground(), self.outbox, NoPost(), threads=self.threads, mode=0o644)
 
     def states(self) -> dict[str, str]:
         """Events in the outbox: id -> state."""

@@ -9,15 +9,16 @@ file system loses a file by dropping only the new name.) A committed row is ther
 """
 
 import itertools
+import json
 import os
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from qmonus_lite.events.ledger import LedgerFailed
 from qmonus_lite.events.outbox import Outbox, Promise
 from qmonus_lite.upload.disk import Disk
 from tests.integration.disk.storage import EVENT_ID, NEW, OLD, restart, storage
@@ -90,11 +91,10 @@ class RecordingOutbox(Outbox):
 
     ops: list[Op]
 
-    def prepare(self, promise: Promise) -> "Future[int]":
-        future = super().prepare(promise)
-        future.result()
-        self.ops.append(Op("prepared", promise.id))
-        return future
+    def prepare(self, promises: Sequence[Promise]) -> list[int | LedgerFailed]:
+        ends = super().prepare(promises)
+        self.ops += [Op("prepared", promise.id) for promise in promises]
+        return ends
 
 
 def record(disk: RecordingDisk, parts: tuple[str, ...]) -> list[Op]:
@@ -181,11 +181,11 @@ def promised(root: Path, crash: Crash, parts: tuple[str, ...]) -> None:
                 type="APIGW.OnFileUploaded",
                 path=path,
                 time=datetime.now(UTC),
-                data={"path": path},
+                data=json.dumps({"path": path}),
                 staged=str(root / ".qmonus-lite" / "staging" / EVENT_ID),
                 final=str(root.joinpath(*parts)),
             )
-            store.outbox.prepare(promise).result()
+            store.outbox.prepare([promise])
 
 
 def violations(folder: Path, disk: RecordingDisk, parts: tuple[str, ...]) -> tuple[int, list[str]]:

@@ -6,7 +6,7 @@ The calls of one commit are counted, then it is done again with call after call 
 import errno
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,14 +178,19 @@ class FailingOutbox(Outbox):
         future.set_exception(LedgerFailed(str(sqlite3.OperationalError("disk I/O error"))))
         return future
 
-    def prepare(self, promise: Promise) -> "Future[int]":
-        return self._failed("prepare", lambda: super(FailingOutbox, self).prepare(promise))
+    def prepare(self, promises: Sequence[Promise]) -> list[int | LedgerFailed]:
+        if "prepare" not in self.failing:
+            return super().prepare(promises)
+        if self.made_all_the_same:
+            super().prepare(promises)
+        return [LedgerFailed("disk I/O error") for _ in promises]
 
     def withdraw(self, event_id: str) -> "Future[int]":
         return self._failed("withdraw", lambda: super(FailingOutbox, self).withdraw(event_id))
 
-    def ready(self, event_id: str) -> "Future[int]":
-        return self._failed("ready", lambda: super(FailingOutbox, self).ready(event_id))
+    def ready(self, event_id: str, *, attempt: int = 0) -> "Future[int]":
+        real = super().ready
+        return self._failed("ready", lambda: real(event_id, attempt=attempt))
 
 
 @pytest.mark.parametrize("made", [False, True], ids=["not made", "made all the same"])

@@ -15,21 +15,24 @@ def outbox(shell: Shell) -> None:
     shell.state.mkdir()
     outbox = Outbox(shell.state / "outbox.sqlite3")
     for name in ("promised", "waiting", "dead-1", "dead-2"):
+        data = {"path": f"/upload/{name}", "headers": {"X-Auth-Token": "s3cret"}}
         outbox.prepare(
-            Promise(
-                id=name,
-                type="APIGW.OnFileUploaded",
-                path=f"/upload/{name}",
-                time=datetime.now(UTC),
-                data={"path": f"/upload/{name}", "headers": {"X-Auth-Token": "s3cret"}},
-                staged="s",
-                final="f",
-            )
+            [
+                Promise(
+                    id=name,
+                    type="APIGW.OnFileUploaded",
+                    path=f"/upload/{name}",
+                    time=datetime.now(UTC),
+                    data=json.dumps(data),
+                    staged="s",
+                    final="f",
+                )
+            ]
         )
         if name != "promised":
             outbox.ready(name)
         if name.startswith("dead"):
-            outbox.dead(name, "422: never")
+            outbox.dead(name, 1, "422: never")
     outbox.close()
 
 

@@ -14,7 +14,7 @@ from qmonus_lite.events.ask import Question
 from qmonus_lite.events.breaker import FAILURES
 from qmonus_lite.events.outcome import Outcome, Report
 from qmonus_lite.events.roster import Roster
-from qmonus_lite.events.sender import HANDLES, Sender
+from qmonus_lite.events.sender import ASK, HANDLES, Sender
 from tests.unit.events.stage import (
     CLOCK,
     SIGNER,
@@ -45,7 +45,7 @@ async def asking(sender: Sender) -> AsyncIterator[Asking]:
     async def make(*endpoints: str, timeout: float = 2, workers: int = 1) -> Question:
         roster = Roster(endpoints, sender, SOURCE)
         tasks.append(asyncio.get_running_loop().create_task(roster.follow()))
-        await until(lambda: len(roster.in_turn()) >= workers)
+        await until(lambda: len(roster.in_turn(ASK)) >= workers)
         return Question(roster=roster, sender=sender, clock=CLOCK, source=SOURCE, timeout=timeout)
 
     yield make

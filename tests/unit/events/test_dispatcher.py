@@ -1,6 +1,7 @@
 """The dispatcher: from the outbox to the workers, and not a letter lost."""
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -41,6 +42,11 @@ class Post:
         lines = (*lines, note)
         self._worker.handler(name, event, "\n      ".join(lines))
 
+    async def reload(self) -> None:
+        """Have the worker load its plugins, and say so."""
+        await self._worker.live.reload()
+        await until(lambda: self.roster.handles("E"))
+
     def start(self) -> None:
         self._dispatcher = Dispatcher(
             Delivery(
@@ -58,20 +64,37 @@ class Post:
 
     def post(self, event_id: str, path: str = "/a", event: str = "E") -> None:
         """Promise an event, let it go, and wake the dispatcher."""
-        now = datetime.now(UTC)
+        self._promise(event_id, path, event)
+        self.outbox.ready(event_id)
+        if self._dispatcher is not None:
+            self._dispatcher.wake()
+
+    def commit(self, event_id: str, path: str = "/a") -> bool:
+        """What the commit of an upload does; whether the event went straight to the worker."""
+        assert self._dispatcher is not None
+        seq, promise = self._promise(event_id, path, "E")
+        if self._dispatcher.take(seq, promise):
+            return True
+        self.outbox.ready(event_id).add_done_callback(lambda _: self.wake())
+        return False
+
+    def wake(self) -> None:
+        if self._dispatcher is not None:
+            self._dispatcher.wake()
+
+    def _promise(self, event_id: str, path: str, event: str) -> tuple[int, Promise]:
         promise = Promise(
             id=event_id,
             type=event,
             path=path,
-            time=now,
-            data={"name": event_id},
+            time=datetime.now(UTC),
+            data=json.dumps({"name": event_id}),
             staged="s",
             final="f",
         )
-        self.outbox.prepare(promise).result(10)
-        self.outbox.ready(event_id)
-        if self._dispatcher is not None:
-            self._dispatcher.wake()
+        [seq] = self.outbox.prepare([promise])
+        assert isinstance(seq, int)
+        return seq, promise
 
     def entries(self) -> list[Entry]:
         return [entry(row) for row in self.outbox.listing("", 1000).result(10)]
@@ -108,7 +131,7 @@ async def post(
 
 async def test_delivers_an_event_and_forgets_it(post: Post, worker: WorkerStage) -> None:
     post.handler("h", "E")
-    await worker.live.reload()
+    await post.reload()
     post.start()
     post.post("e1")
     await post.delivered()
@@ -118,7 +141,7 @@ async def test_delivers_an_event_and_forgets_it(post: Post, worker: WorkerStage)
 
 async def test_delivers_what_was_there_before_it_began(post: Post, worker: WorkerStage) -> None:
     post.handler("h", "E")
-    await worker.live.reload()
+    await post.reload()
     post.post("e1")
     post.start()
     await post.delivered()
@@ -136,7 +159,7 @@ async def test_an_event_that_nobody_handles_is_delivered(post: Post) -> None:
 async def test_keeps_the_order_of_a_path(post: Post, worker: WorkerStage) -> None:
     post.handler("h", "E", "import random", "await asyncio.sleep(random.random() / 100)")
     post.handler("i", "F")
-    await worker.live.reload()
+    await post.reload()
     post.start()
     for n in range(20):
         post.post(f"a{n}", "/a", "E" if n % 2 else "F")
@@ -151,7 +174,7 @@ async def test_keeps_the_order_of_a_path(post: Post, worker: WorkerStage) -> Non
 async def test_a_slow_path_holds_up_no_other(post: Post, worker: WorkerStage) -> None:
     post.handler("h", "Slow", "await asyncio.sleep(0.5)")
     post.handler("i", "E")
-    await worker.live.reload()
+    await post.reload()
     post.start()
     post.post("s", "/slow", "Slow")
     for n in range(10):
@@ -167,7 +190,7 @@ async def test_tries_again_until_it_goes_well(post: Post, worker: WorkerStage) -
     post.handler(
         "h", "E", "import os", f"if not os.path.exists({str(flag)!r}): raise Error(503, 'not now')"
     )
-    await worker.live.reload()
+    await post.reload()
     post.start()
     post.post("e1")
     await until(lambda: any(one.attempt > 2 for one in post.entries()))
@@ -181,7 +204,7 @@ async def test_tries_again_until_it_goes_well(post: Post, worker: WorkerStage) -
 
 async def test_gives_up_what_will_never_go_well(post: Post, worker: WorkerStage) -> None:
     post.handler("h", "E", "raise Error(422, 'never')")
-    await worker.live.reload()
+    await post.reload()
     post.start()
     post.post("e1")
     await until(lambda: [one.state for one in post.entries()] == ["dead"])
@@ -192,7 +215,7 @@ async def test_gives_up_what_will_never_go_well(post: Post, worker: WorkerStage)
 
 async def test_gives_up_what_is_too_old(post: Post, worker: WorkerStage) -> None:
     post.handler("h", "E", "raise Error(503)")
-    await worker.live.reload()
+    await post.reload()
     post.max_age = 0.05
     post.start()
     post.post("e1")
@@ -204,7 +227,7 @@ async def test_gives_up_what_is_too_old(post: Post, worker: WorkerStage) -> None
 async def test_a_poisoned_event_lets_the_next_one_go(post: Post, worker: WorkerStage) -> None:
     post.handler("h", "Poison", "raise Error(400)")
     post.handler("i", "E")
-    await worker.live.reload()
+    await post.reload()
     post.start()
     post.post("p", "/a", "Poison")
     post.post("e", "/a", "E")
@@ -233,7 +256,7 @@ async def test_delivers_again_under_the_same_id_after_a_stop(
     post: Post, worker: WorkerStage
 ) -> None:
     post.handler("h", "E", "await asyncio.sleep(0.3)")
-    await worker.live.reload()
+    await post.reload()
     post.start()
     post.post("e1")
     await until(lambda: worker.worker.running)
@@ -257,16 +280,15 @@ async def test_goes_on_after_the_outbox_failed(
     """Another process holds the database for longer than we wait."""
     assert BUSY > 1
     post.handler("h", "E")
-    await worker.live.reload()
+    await post.reload()
     post.outbox.close()
     monkeypatch.setattr("qmonus_lite.events.ledger.BUSY", 0.05)
     post.outbox = Outbox(tmp_path / "outbox.sqlite3")
     post.post("e1")
-    # Asked last, answered last: the event is ready.
-    post.outbox.next_due(0).result(10)
+    post.outbox.retry("e1", 0, CLOCK.now() + 0.3, "later").result(10)
+    post.start()
     blocker = sqlite3.connect(tmp_path / "outbox.sqlite3", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
-    post.start()
     await until(lambda: "outbox_failed" in {vars(r).get("action") for r in caplog.records})
     blocker.execute("COMMIT")
     blocker.close()
@@ -286,10 +308,120 @@ async def test_waking_it_after_the_stop_harms_nobody(post: Post) -> None:
 
 async def test_delivers_many_at_once(post: Post, worker: WorkerStage) -> None:
     post.handler("h", "E")
-    await worker.live.reload()
+    await post.reload()
     for n in range(150):
         post.post(f"e{n}", f"/{n}")
     post.start()
     await post.delivered()
 
     assert sorted(post.arrived) == sorted(f"e{n}" for n in range(150))
+
+
+# Straight from the commit.
+
+
+async def test_an_event_goes_straight_from_its_commit(post: Post) -> None:
+    post.handler("h", "E")
+    await post.reload()
+    post.start()
+
+    assert post.commit("e1")
+    await post.delivered()
+    assert post.arrived == ["e1"]
+
+
+async def test_what_comes_behind_waits_and_keeps_the_order(post: Post) -> None:
+    post.handler("h", "E", "await asyncio.sleep(0.05)")
+    await post.reload()
+    post.start()
+
+    assert [post.commit(f"e{n}") for n in range(5)] == [True, False, False, False, False]
+    assert post.commit("other", "/b")
+    await post.delivered()
+    assert [name for name in post.arrived if name != "other"] == [f"e{n}" for n in range(5)]
+
+
+async def test_while_no_worker_answers_events_wait_in_the_outbox(
+    post: Post, worker: WorkerStage
+) -> None:
+    post.handler("h", "E")
+    await post.reload()
+    post.start()
+    await worker.stop()
+    await until(lambda: not post.roster.ready)
+
+    assert not post.commit("e1")
+    assert [one.attempt for one in post.entries()] == [0]
+    await worker.start()
+    await post.delivered()
+    assert post.arrived == ["e1"]
+
+
+async def test_a_straight_event_that_failed_is_tried_again_before_later_ones(
+    post: Post, tmp_path: Path
+) -> None:
+    fail = f"import pathlib; p = pathlib.Path({str(tmp_path / 'tried')!r})"
+    once = "if event['name'] == 'e1' and not p.exists(): p.touch(); raise Error(503, 'not yet')"
+    post.handler("h", "E", fail, once)
+    await post.reload()
+    post.start()
+
+    assert post.commit("e1")
+    await until((tmp_path / "tried").exists)
+    post.commit("e2")
+    await post.delivered()
+    assert post.arrived == ["e1", "e2"]
+
+
+async def test_a_straight_event_that_takes_long_is_shown_as_being_sent(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "SHOWN", 0.05)
+    post.handler("h", "E", "await asyncio.sleep(0.5)")
+    await post.reload()
+    post.start()
+    assert post.commit("e1")
+
+    await until(lambda: [(one.state, one.attempt) for one in post.entries()] == [("sending", 1)])
+    await post.delivered()
+
+
+async def test_a_dead_straight_event_is_kept_and_blocks_nobody(post: Post) -> None:
+    post.handler("h", "E", "if event['name'] == 'e1': raise Error(404, 'never')")
+    await post.reload()
+    post.start()
+    assert post.commit("e1")
+    await until(lambda: [one.state for one in post.entries()] == ["dead"])
+
+    assert post.commit("e2")
+    await until(lambda: post.arrived == ["e2"])
+
+
+async def test_what_waited_at_the_start_goes_before_what_comes(post: Post) -> None:
+    post.handler("h", "E", "await asyncio.sleep(0.05)")
+    await post.reload()
+    post.post("e1")
+    post.outbox.next_due(0).result(10)
+    post.start()
+
+    assert not post.commit("e2")
+    await post.delivered()
+    assert post.arrived == ["e1", "e2"]
+
+
+async def test_a_stop_leaves_a_straight_event_to_the_next_start(
+    post: Post, worker: WorkerStage
+) -> None:
+    post.handler("h", "E", "await asyncio.sleep(0.3)")
+    await post.reload()
+    post.start()
+    assert post.commit("e1")
+    await until(lambda: worker.worker.running)
+    await post.stop()
+    # As the recovery of a start does it.
+    assert [one.id for one in post.outbox.prepared()] == ["e1"]
+    post.outbox.ready("e1", attempt=1).result(10)
+    post.start()
+    await post.delivered()
+
+    assert post.arrived == ["e1"]

@@ -112,6 +112,45 @@ def test_many_threads_ask_at_once(ledger: Ledger) -> None:
     assert len(words(ledger)) == 400
 
 
+def test_threads_that_add_share_commits(ledger: Ledger) -> None:
+    ended: list[int | LedgerFailed] = []
+
+    def add(thread: int) -> None:
+        for n in range(20):
+            ended.extend(ledger.add("add", [{"name": f"{thread}-{n}", "n": n}]))
+
+    threads = [threading.Thread(target=add, args=(n,)) for n in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+
+    assert sorted(one for one in ended if isinstance(one, int)) == list(range(1, 161))
+    assert len(words(ledger)) == 160
+
+
+def test_a_row_at_fault_fails_alone(ledger: Ledger) -> None:
+    rows = [{"name": name, "n": 1} for name in ("a", "a", "\ud800", "b")]
+    first, again, bad, last = ledger.add("add", rows)
+
+    assert (first, last) == (1, 2)
+    assert isinstance(again, LedgerFailed) and isinstance(bad, LedgerFailed)
+    assert words(ledger) == ["a", "b"]
+
+
+def test_rows_that_could_not_be_committed_say_so(ledger: Ledger, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "words.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    ledger._database.execute("PRAGMA busy_timeout = 50")
+    ended = ledger.add("add", [{"name": "a", "n": 1}, {"name": "b", "n": 1}])
+    other.execute("ROLLBACK")
+    other.close()
+
+    assert all(isinstance(one, LedgerFailed) for one in ended)
+    assert words(ledger) == []
+    assert ledger.add("add", [{"name": "a", "n": 1}]) == [1]
+
+
 def test_lazy_changes_are_done_without_company(ledger: Ledger) -> None:
     assert ledger.change("add", {"name": "a", "n": 1}, lazy=True).result(10) == 1
 

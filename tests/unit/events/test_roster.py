@@ -9,7 +9,7 @@ import pytest
 
 from qmonus_lite.events import roster as roster_module
 from qmonus_lite.events.roster import Roster
-from qmonus_lite.events.sender import Sender
+from qmonus_lite.events.sender import ASK, Sender
 from tests.unit.catalog.stage import handler
 from tests.unit.events.stage import SOURCE, Stranger, WorkerStage, answer
 
@@ -38,7 +38,7 @@ async def test_knows_nothing_before_the_first_word(sender: Sender) -> None:
 
     assert not roster.heard and not roster.ready
     assert not roster.handles("E")
-    assert roster.in_turn() == []
+    assert roster.in_turn(ASK) == []
 
 
 async def test_hears_what_a_worker_handles(
@@ -51,7 +51,7 @@ async def test_hears_what_a_worker_handles(
     await until(lambda: roster.ready)
 
     assert roster.heard and roster.handles("E") and not roster.handles("Other")
-    assert roster.in_turn() == [worker.endpoint]
+    assert roster.in_turn(ASK) == [worker.endpoint]
 
 
 async def test_hears_of_a_change_at_once(
@@ -82,7 +82,7 @@ async def test_keeps_the_last_word_of_a_worker_that_went_away(
     await until(lambda: not roster.ready)
 
     assert roster.heard and roster.handles("E")
-    assert roster.in_turn() == []
+    assert roster.in_turn(ASK) == []
 
 
 async def test_a_worker_that_came_back_is_asked_anew(
@@ -128,8 +128,8 @@ async def test_workers_take_turns(
     await other.start()
     roster = Roster([worker.endpoint, "http://127.0.0.1:1", other.endpoint], sender, SOURCE)
     follow(roster)
-    await until(lambda: len(roster.in_turn()) == 2)
-    turns = [tuple(roster.in_turn()) for _ in range(4)]
+    await until(lambda: len(roster.in_turn(ASK)) == 2)
+    turns = [tuple(roster.in_turn(ASK)) for _ in range(4)]
 
     assert set(turns) == {
         (worker.endpoint, other.endpoint),

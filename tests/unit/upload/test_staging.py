@@ -18,7 +18,7 @@ from qmonus_lite.errors import (
 )
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
-from qmonus_lite.upload.staging import MOUNT_STAGING, StagedFile, Staging
+from qmonus_lite.upload.staging import MOUNT_STAGING, Names, StagedFile, Staging
 
 
 @pytest.fixture
@@ -35,6 +35,13 @@ def ground(root: Path) -> Ground:
     return Ground(root=root, protected=(root / ".data",), disk=Disk())
 
 
+def put(file: StagedFile, ground: Ground, *parts: str, create_only: bool = False) -> bool:
+    """Let a finished file appear and stay; whether it replaced another."""
+    placed = file.place(ground, parts, create_only=create_only)
+    placed.keep(Names(file.disk))
+    return placed.replaced
+
+
 def left(root: Path) -> list[str]:
     return os.listdir(root / ".data" / "staging")
 
@@ -46,7 +53,7 @@ def test_a_file_appears_at_its_path_whole(root: Path) -> None:
     assert not (root / "a").exists()
     file.finish(0o640)
 
-    assert not file.place(ground(root), ("a", "b"))
+    assert not put(file, ground(root), "a", "b")
     assert (root / "a" / "b").read_bytes() == b"one two"
     assert (root / "a" / "b").stat().st_mode & 0o777 == 0o640
     assert left(root) == []
@@ -58,7 +65,7 @@ def test_says_that_it_took_the_place_of_another(root: Path) -> None:
     file.write(b"new")
     file.finish(0o644)
 
-    assert file.place(ground(root), ("a",))
+    assert put(file, ground(root), "a")
     assert (root / "a").read_text() == "new"
 
 
@@ -68,7 +75,7 @@ def test_takes_nobodys_place_when_told_so(root: Path) -> None:
     file.finish(0o644)
 
     with pytest.raises(PreconditionFailed):
-        file.place(ground(root), ("a",), create_only=True)
+        put(file, ground(root), "a", create_only=True)
     assert (root / "a").read_text() == "old"
     file.discard()
     assert left(root) == []
@@ -77,7 +84,7 @@ def test_takes_nobodys_place_when_told_so(root: Path) -> None:
 def test_an_upload_of_nothing_is_an_empty_file(root: Path) -> None:
     file = staged(root)
     file.finish(0o644)
-    file.place(ground(root), ("a",))
+    put(file, ground(root), "a")
 
     assert (root / "a").read_bytes() == b""
 
@@ -105,7 +112,7 @@ def test_forgets_no_file_that_is_in_place_or_owed(root: Path) -> None:
     file.discard()
     assert left(root) == ["u1"]
 
-    file.place(ground(root), ("a",))
+    put(file, ground(root), "a")
     file.discard()
     assert (root / "a").exists()
 
@@ -116,7 +123,7 @@ def test_a_directory_in_the_way_leaves_the_staged_file(root: Path) -> None:
     file.finish(0o644)
 
     with pytest.raises(Conflict):
-        file.place(ground(root), ("a",))
+        put(file, ground(root), "a")
     assert not file.placed
     assert left(root) == ["u1"]
 
@@ -231,7 +238,7 @@ def test_a_data_directory_on_another_file_system_is_no_obstacle(root: Path) -> N
         file = StagedFile(path=staging.directory(other) / "u1", disk=Disk())
         file.write(b"x")
         file.finish(0o644)
-        file.place(Ground(root=other, protected=(), disk=Disk()), ("a",))
+        put(file, Ground(root=other, protected=(), disk=Disk()), "a")
 
         assert (other / "a").read_bytes() == b"x"
         assert os.listdir(other / MOUNT_STAGING) == []

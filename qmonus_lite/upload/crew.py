@@ -1,0 +1,86 @@
+"""The crew: threads that commit uploads, as many uploads at a time as the disk makes worth while.
+
+Where a sync takes a tenth of a millisecond, a change of threads costs more than the disk: then one
+member takes several uploads, which share commits and syncs. Where it takes ten, every upload gets a
+member of its own, and the file system puts their syncs together. What it takes is measured.
+"""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Generic, TypeVar
+
+#: Members at once, and uploads that one takes at once.
+MOST_MEMBERS, MOST_TOGETHER = 32, 16
+#: Seconds that a member may take over its uploads.
+BUDGET = 0.004
+#: Weight of the last measurement.
+WEIGHT = 0.2
+
+
+W = TypeVar("W")
+
+
+class Crew(Generic[W]):
+    """Does pieces of work on threads, several at a time."""
+
+    def __init__(self, doing: Callable[[Sequence[W]], None], threads: Executor) -> None:
+        #: Does some pieces; says in each how it ended, and does not raise.
+        self._doing = doing
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[W, asyncio.Future[None]]] = deque()
+        self._members = 0
+        #: Seconds that one piece takes, as measured.
+        self._price = BUDGET
+
+    async def do(self, work: W) -> None:
+        """Return when the piece is done, however it ended."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self._lock:
+            self._waiting.append((work, done))
+            wanted = not self._members or len(self._waiting) >= self._together
+            join = wanted and self._members < MOST_MEMBERS
+            self._members += join
+        if join:
+            self._threads.submit(self._work)
+        await done
+
+    @property
+    def _together(self) -> int:
+        return max(1, min(MOST_TOGETHER, int(BUDGET / self._price)))
+
+    def _work(self) -> None:
+        while taken := self._take():
+            began = time.perf_counter()
+            try:
+                self._doing([work for work, _ in taken])
+            finally:
+                self._end([done for _, done in taken])
+            price = (time.perf_counter() - began) / len(taken)
+            self._price += WEIGHT * (max(price, 1e-6) - self._price)
+
+    def _take(self) -> list[tuple[W, "asyncio.Future[None]"]]:
+        with self._lock:
+            taken = [
+                self._waiting.popleft() for _ in range(min(self._together, len(self._waiting)))
+            ]
+            if not taken:
+                self._members -= 1
+            return taken
+
+    def _end(self, done: Sequence["asyncio.Future[None]"]) -> None:
+        loop = done[0].get_loop()
+        # A loop that is gone waits for nothing.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_set, done)
+
+
+def _set(futures: Sequence["asyncio.Future[None]"]) -> None:
+    for one in futures:
+        if not one.done():
+            one.set_result(None)

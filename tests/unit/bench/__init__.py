@@ -1,0 +1,1 @@
+"""Tests of what the bench makes of its figures."""

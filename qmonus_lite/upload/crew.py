@@ -2,7 +2,9 @@
 
 Where a sync takes a tenth of a millisecond, a change of threads costs more than the disk: then one
 member takes several uploads, which share commits and syncs. Where it takes ten, every upload gets a
-member of its own, and the file system puts their syncs together. What it takes is measured.
+member of its own, and the file system puts their syncs together. What it takes is measured: the
+shortest of late, since all longer ones tell of the processor as well, and more threads would only
+make it worse.
 """
 
 import asyncio
@@ -18,8 +20,8 @@ from typing import Generic, TypeVar
 MOST_MEMBERS, MOST_TOGETHER = 32, 16
 #: Seconds that a member may take over its uploads.
 BUDGET = 0.004
-#: Weight of the last measurement.
-WEIGHT = 0.2
+#: Measurements that count.
+LATE = 32
 
 
 W = TypeVar("W")
@@ -35,8 +37,8 @@ class Crew(Generic[W]):
         self._lock = threading.Lock()
         self._waiting: deque[tuple[W, asyncio.Future[None]]] = deque()
         self._members = 0
-        #: Seconds that one piece takes, as measured.
-        self._price = BUDGET
+        #: Seconds that one piece took, of late.
+        self._prices = deque([BUDGET], maxlen=LATE)
 
     async def do(self, work: W) -> None:
         """Return when the piece is done, however it ended."""
@@ -52,7 +54,7 @@ class Crew(Generic[W]):
 
     @property
     def _together(self) -> int:
-        return max(1, min(MOST_TOGETHER, int(BUDGET / self._price)))
+        return max(1, min(MOST_TOGETHER, int(BUDGET / min(self._prices))))
 
     def _work(self) -> None:
         while taken := self._take():
@@ -61,8 +63,7 @@ class Crew(Generic[W]):
                 self._doing([work for work, _ in taken])
             finally:
                 self._end([done for _, done in taken])
-            price = (time.perf_counter() - began) / len(taken)
-            self._price += WEIGHT * (max(price, 1e-6) - self._price)
+            self._prices.append((time.perf_counter() - began) / len(taken) + 1e-6)
 
     def _take(self) -> list[tuple[W, "asyncio.Future[None]"]]:
         with self._lock:

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import hmac
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -260,7 +259,6 @@ class _Apigw:
             self._outbox,
             self._dispatcher,
             threads=self._threads,
-            mode=0o666 & ~_umask(),
         )
         return Uploads(
             template=upload_template(settings),
@@ -341,10 +339,3 @@ def _reserved(public: PathTemplate, upload: PathTemplate) -> str | None:
     if upload.match(public.text):
         return f"is taken by --file_upload_api_path={upload.text}"
     return None
-
-
-def _umask() -> int:
-    """The umask of this process, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

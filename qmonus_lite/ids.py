@@ -3,14 +3,17 @@
 Layout: RFC 9562, section 5.7 (48 bits of Unix milliseconds, then random bits).
 """
 
-import os
+import random
 import time
+
+#: Seeded by the system. An id is to be unlike all others, not a secret.
+_random = random.Random()
 
 
 def new_id() -> str:
     """A fresh UUIDv7 in its usual text form, 36 characters."""
     millis = time.time_ns() // 1_000_000
-    value = (millis & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10))
+    value = (millis & (1 << 48) - 1) << 80 | _random.getrandbits(80)
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     text = f"{value:032x}"

@@ -24,6 +24,9 @@ CHUNK = 64 << 10
 #: Seconds for which the thread of a busy script may keep the interpreter to itself. The loop pays
 #: them at every turn: with Python's 5 ms, a script that computes made requests wait for 0.2 s.
 SWITCH = 0.0005
+#: New objects after which the garbage collector looks at them; a request makes some hundreds, and
+#: with Python's 700 it looked after each.
+YOUNG = 20_000
 
 
 def bind(address: str, port: int, *, flag: str) -> list[socket.socket]:
@@ -60,6 +63,7 @@ def put_requests_first() -> None:
     sys.setswitchinterval(SWITCH)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG, 20, 20)
 
 
 class Stop:

@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 MOST_AT_ONCE, BATCH = 64, 256
 #: Seconds between two looks at the outbox when nobody woke us.
 LOOK = 1.0
+#: Seconds that rows of delivered events wait to go together.
+COMPANY = 0.02
 #: Seconds after which an event on its straight way is shown as being sent.
 SHOWN = 1.0
 #: Seconds on top of a delivery's own time before its lease ends.
@@ -74,6 +76,8 @@ class Dispatcher:
         self._turns = Turns()
         self._came: deque[Due] = deque()
         self._called = False
+        #: Ids of delivered events whose rows are still there.
+        self._delivered: list[str] = []
         self._running: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._live, name="dispatcher", daemon=True)
 
@@ -131,6 +135,7 @@ class Dispatcher:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        self._flush()
         await self._sender.close()
 
     async def _after_failure(self, error: LedgerFailed) -> None:
@@ -270,13 +275,27 @@ class Dispatcher:
     def _forget(self, due: Due) -> None:
         """It is delivered: its path is free, its row goes; not waited for."""
         self._turns.end(due.path, due.id, straight=due.straight)
-        forgotten = self._with.outbox.done(due.id)
-        forgotten.add_done_callback(lambda done: self._forgotten(due, done))
+        if not due.straight:
+            self._finish([due.id])
+            return
+        # Nobody looks at its row but a start after a crash.
+        if not self._delivered:
+            self._loop.call_later(COMPANY, self._flush)
+        self._delivered.append(due.id)
 
-    def _forgotten(self, due: Due, done: "Future[int]") -> None:
+    def _flush(self) -> None:
+        delivered, self._delivered = self._delivered, []
+        if delivered:
+            self._finish(delivered)
+
+    def _finish(self, delivered: list[str]) -> None:
+        forgotten = self._with.outbox.done(delivered)
+        forgotten.add_done_callback(lambda done: self._finished(delivered, done))
+
+    def _finished(self, delivered: list[str], done: "Future[int]") -> None:
         if done.exception() is not None:
-            # After the stop the next start delivers it again, under the same id.
-            write = self._write(lambda: self._with.outbox.done(due.id))
+            # After the stop the next start delivers them again, under the same ids.
+            write = self._write(lambda: self._with.outbox.done(delivered))
             try:
                 asyncio.run_coroutine_threadsafe(write, self._loop)
             except RuntimeError:

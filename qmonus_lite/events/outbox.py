@@ -130,9 +130,9 @@ class Outbox:
         """One row: seconds since the epoch at which the next event falls due, or None."""
         return self._ledger.rows("next_due", {"now": now})
 
-    def done(self, event_id: str) -> "Future[int]":
-        """Delivered. Lazy: forgotten in a crash, it is delivered again under the same id."""
-        return self._ledger.change("done", {"id": event_id}, lazy=True)
+    def done(self, event_ids: Sequence[str]) -> "Future[int]":
+        """Delivered. Lazy: forgotten in a crash, they are delivered again under the same ids."""
+        return self._ledger.change("done", {"ids": strictjson.write(event_ids)}, lazy=True)
 
     def retry(self, event_id: str, attempt: int, next_at: float, reason: str) -> "Future[int]":
         """Not delivered: try again at `next_at`; `attempt` deliveries count so far."""

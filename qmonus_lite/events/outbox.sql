@@ -77,7 +77,7 @@ RETURNING seq, id, type, path, time, data, attempt, since;
 SELECT min(next_at) FROM event WHERE state = 'ready' AND next_at > :now;
 
 -- name: done
-DELETE FROM event WHERE id = :id AND state <> 'dead';
+DELETE FROM event WHERE id IN (SELECT value FROM json_each(:ids)) AND state <> 'dead';
 
 -- name: retry
 UPDATE event

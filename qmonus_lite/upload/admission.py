@@ -17,21 +17,23 @@ class Admission:
         #: Bytes that running uploads still may send, by file system.
         self.promised: Counter[int] = Counter()
 
-    def reserve(self, directory: Path, declared: int | None) -> "Reservation":
-        """Room for `declared` bytes, None if unknown; raises TooLarge or InsufficientStorage."""
+    def reserve(self, directory: Path, device: int, declared: int | None) -> "Reservation":
+        """Room for `declared` bytes, None if unknown; raises TooLarge or InsufficientStorage.
+
+        `device` is the number of the file system that the directory is on.
+        """
         self.check_size(declared or 0)
-        self.check_room(directory, declared or 0)
-        return Reservation(self, directory, self._disk.device(directory), declared)
+        self.check_room(directory, device, declared or 0)
+        return Reservation(self, directory, device, declared)
 
     def check_size(self, size: int) -> None:
         """Raises TooLarge for more than one upload may have."""
         if self._most and size > self._most:
             raise TooLarge(f"an upload may have at most {self._most} bytes")
 
-    def check_room(self, directory: Path, wanted: int) -> None:
+    def check_room(self, directory: Path, device: int, wanted: int) -> None:
         """Raises InsufficientStorage when `wanted` bytes more do not fit."""
-        promised = self.promised[self._disk.device(directory)]
-        if self._disk.free(directory) - promised - wanted < self._keep_free:
+        if self._disk.free(directory) - self.promised[device] - wanted < self._keep_free:
             raise InsufficientStorage("the disk has no room for this upload")
 
 
@@ -55,7 +57,7 @@ class Reservation:
         self.received += count
         self._admission.check_size(self.received)
         if self._declared is None:
-            self._admission.check_room(self._directory, count)
+            self._admission.check_room(self._directory, self._device, count)
         self._hold(-min(count, self._open))
 
     def release(self) -> None:

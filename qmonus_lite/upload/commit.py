@@ -16,6 +16,7 @@ row after the other in one commit of the outbox, and one sync for all names in a
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ from qmonus_lite.errors import Unavailable
 from qmonus_lite.events.ledger import LedgerFailed
 from qmonus_lite.events.outbox import Outbox, Promise, Undecided
 from qmonus_lite.upload.crew import Crew
-from qmonus_lite.upload.ground import Ground
+from qmonus_lite.upload.ground import Ground, Parents
 from qmonus_lite.upload.staging import Names, Placed, StagedFile, Staging
 
 logger = logging.getLogger(__name__)
@@ -72,14 +73,10 @@ class Upload:
 class Committer:
     """Commits uploads of one APIGW."""
 
-    def __init__(
-        self, ground: Ground, outbox: Outbox, post: Post, *, threads: Executor, mode: int
-    ) -> None:
+    def __init__(self, ground: Ground, outbox: Outbox, post: Post, *, threads: Executor) -> None:
         self._ground = ground
         self._outbox = outbox
         self._post = post
-        #: Mode of stored files.
-        self._mode = mode
         self._crew = Crew(self._commit, threads)
         self._turns: dict[tuple[str, ...], _Turn] = {}
         #: Files whose rows the outbox could not forget, by event id.
@@ -114,9 +111,10 @@ class Committer:
         self._each(uploads, lambda one: one.staged.keep_name(staged))
         self._each(uploads, lambda _one: self._settle())
         self._promise([one for one in uploads if one.error is None])
-        self._each(uploads, self._place)
-        final = Names(disk)
-        self._each(uploads, lambda one: _keep(one, final))
+        with contextlib.closing(Parents(self._ground)) as parents:
+            self._each(uploads, lambda one: self._place(one, parents))
+            final = Names(disk)
+            self._each(uploads, lambda one: _keep(one, final))
         for one in uploads:
             # Also when only the last sync failed: the file is there to be seen.
             if one.placed is not None:
@@ -136,7 +134,7 @@ class Committer:
         if upload.rest:
             staged.write(upload.rest)
         staged.digests.check()
-        staged.finish(self._mode)
+        staged.finish()
 
     def _promise(self, uploads: Sequence[Upload]) -> None:
         if not uploads:
@@ -152,11 +150,11 @@ class Committer:
             logger.error("the outbox failed: %s", end, extra=extra)
             one.error = Unavailable("the event of this upload cannot be promised now")
 
-    def _place(self, upload: Upload) -> None:
+    def _place(self, upload: Upload, parents: Parents) -> None:
         try:
-            upload.placed = upload.staged.place(
-                self._ground, upload.parts, create_only=upload.create_only
-            )
+            walk = parents.of(upload.parts)
+            name = upload.parts[-1]
+            upload.placed = upload.staged.place(walk, name, create_only=upload.create_only)
         except BaseException:
             self._withdraw(upload)
             raise

@@ -87,17 +87,13 @@ class Disk:
         """What stands at a name, links not followed; FileNotFoundError for nothing."""
         return os.stat(name, dir_fd=parent, follow_symlinks=False)
 
-    def create(self, path: Path) -> int:
-        """A descriptor of a new file."""
-        return os.open(path, _NEW_FILE, 0o600)
+    def create(self, path: Path, mode: int) -> int:
+        """A descriptor of a new file with these permissions, less the umask."""
+        return os.open(path, _NEW_FILE, mode)
 
     def write(self, descriptor: int, data: memoryview) -> int:
         """Write some of the bytes; how many."""
         return os.write(descriptor, data)
-
-    def set_mode(self, descriptor: int, mode: int) -> None:
-        """Permissions of a file."""
-        os.fchmod(descriptor, mode)
 
     def sync_file(self, descriptor: int) -> None:
         """Put the bytes of a file on stable storage, if that is promised."""
@@ -109,10 +105,9 @@ class Disk:
         if self.sync_names:
             os.fsync(descriptor)
 
-    def identity(self, descriptor: int) -> tuple[int, int]:
-        """What tells an open directory from every other: file system and inode."""
-        status = os.fstat(descriptor)
-        return status.st_dev, status.st_ino
+    def look(self, path: str) -> os.stat_result:
+        """What stands at a path, a link at its end not followed; FileNotFoundError for nothing."""
+        return os.lstat(path)
 
     def rename(self, path: Path, name: str, parent: int) -> None:
         """Let a file appear under another name, in place of what was there."""
@@ -135,6 +130,6 @@ class Disk:
         status = os.statvfs(directory)
         return status.f_bavail * status.f_frsize
 
-    def device(self, directory: Path) -> int:
-        """Number of the file system that the directory is on."""
+    def device(self, directory: Path | int) -> int:
+        """Number of the file system that a directory is on, given by its path or open."""
         return os.stat(directory).st_dev

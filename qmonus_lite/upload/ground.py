@@ -9,12 +9,27 @@ import errno
 import functools
 import os
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qmonus_lite.errors import BadPlace, Conflict, Forbidden
 from qmonus_lite.upload.disk import Disk
+
+#: Seconds that what was seen of a directory is believed, and directories that are remembered.
+BELIEVED, MOST_SEEN = 1.0, 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What stands at a path."""
+
+    #: The deepest directory of the path that exists, and the number of its file system.
+    directory: Path
+    device: int
+    #: Whether a file stands at the path.
+    there: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +40,8 @@ class Ground:
     #: Folders below (or beside) it that nothing is stored in.
     protected: tuple[Path, ...]
     disk: Disk
+    #: Directories that were walked to, by their parts, and until when that is believed.
+    _seen: dict[tuple[str, ...], tuple[Look, float]] = field(default_factory=dict)
 
     def check(self) -> None:
         """Refuse a ground that cannot be used; raises BadPlace."""
@@ -56,21 +73,39 @@ class Ground:
     def _folders(self) -> tuple[str, ...]:
         return tuple(f"{folder}/" for folder in self.protected)
 
-    def nearest(self, parts: Sequence[str]) -> tuple[Path, bool]:
-        """The deepest directory of the path that exists, and whether the file does; makes nothing.
+    def look(self, parts: Sequence[str]) -> "Look":
+        """What stands at a path now; makes nothing.
 
-        Raises Conflict for a directory or another thing in the way, Forbidden for a link.
+        Raises Conflict for a directory or another thing in the way, Forbidden for a link. What was
+        seen of directories is believed for a second: whether a file may be put there is decided
+        when it is put there.
         """
-        with self.disk.answering("looking at a path"), contextlib.closing(self._root()) as walk:
+        with self.disk.answering("looking at a path"):
+            known = self._seen.get(tuple(parts[:-1]))
+            if known is not None and known[1] > time.monotonic():
+                with contextlib.suppress(NotADirectoryError):
+                    there = _is_file(self.disk.look, self.path_of(parts))
+                    return replace(known[0], there=there)
+            return self._walk(parts)
+
+    def _walk(self, parts: Sequence[str]) -> "Look":
+        with contextlib.closing(self._root()) as walk:
             for count, part in enumerate(parts[:-1]):
                 if not walk.step(part):
-                    return self.root.joinpath(*parts[:count]), False
-            return self.root.joinpath(*parts[:-1]), walk.has_file(parts[-1])
+                    directory = self.root.joinpath(*parts[:count])
+                    return Look(directory=directory, device=walk.device, there=False)
+            directory = self.root.joinpath(*parts[:-1])
+            there = walk.has_file(parts[-1])
+            look = Look(directory=directory, device=walk.device, there=there)
+        if len(self._seen) >= MOST_SEEN:
+            self._seen.clear()
+        self._seen[tuple(parts[:-1])] = look, time.monotonic() + BELIEVED
+        return look
 
     def parent(self, parts: Sequence[str]) -> "Walk":
         """A walk that stands in the directory of the file, made where it was missing; close it.
 
-        New directories are as durable as the disk makes names. Raises as `nearest`.
+        New directories are as durable as the disk makes names. Raises as `look`.
         """
         walk = self._root()
         try:
@@ -84,6 +119,27 @@ class Ground:
 
     def _root(self) -> "Walk":
         return Walk(self.disk, self.disk.open_root(self.root))
+
+
+class Parents:
+    """Directories that files are put into, each walked to once; close it."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._walks: dict[tuple[str, ...], Walk] = {}
+
+    def of(self, parts: Sequence[str]) -> "Walk":
+        """A walk that stands in the directory of a file; raises as `Ground.parent`."""
+        above = tuple(parts[:-1])
+        if above not in self._walks:
+            with self._ground.disk.answering("putting a file in place"):
+                self._walks[above] = self._ground.parent(parts)
+        return self._walks[above]
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for walk in self._walks.values():
+            walk.close()
 
 
 class Walk:
@@ -120,21 +176,31 @@ class Walk:
         if not self.step(name):
             raise Conflict("a directory of the path went away during the upload")
 
+    @property
+    def device(self) -> int:
+        """Number of the file system that we stand on."""
+        return self._disk.device(self.here)
+
     def has_file(self, name: str) -> bool:
         """Whether a file stands here; raises Forbidden or Conflict for anything else."""
-        try:
-            mode = self._disk.status(name, self.here).st_mode
-        except FileNotFoundError:
-            return False
-        if stat.S_ISLNK(mode):
-            raise Forbidden("a symbolic link stands at this path")
-        if stat.S_ISDIR(mode):
-            raise Conflict("a directory stands at this path")
-        if not stat.S_ISREG(mode):
-            raise Conflict("something that is no file stands at this path")
-        return True
+        return _is_file(lambda name: self._disk.status(name, self.here), name)
 
     def _in_the_way(self, name: str) -> Forbidden | Conflict:
         if stat.S_ISLNK(self._disk.status(name, self.here).st_mode):
             return Forbidden("the path leads through a symbolic link")
         return Conflict("a file stands where the path needs a directory")
+
+
+def _is_file(status: Callable[[str], os.stat_result], name: str) -> bool:
+    """Whether a file stands there; raises Forbidden or Conflict for anything else."""
+    try:
+        mode = status(name).st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISLNK(mode):
+        raise Forbidden("a symbolic link stands at this path")
+    if stat.S_ISDIR(mode):
+        raise Conflict("a directory stands at this path")
+    if not stat.S_ISREG(mode):
+        raise Conflict("something that is no file stands at this path")
+    return True

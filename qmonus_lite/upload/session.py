@@ -115,7 +115,7 @@ class Uploads:
             place = self._place(head, parts)
         else:
             place = self._place_chosen(head, outcome)
-        reservation = self.admission.reserve(place.staging, head.length)
+        reservation = self.admission.reserve(place.staging, place.device, head.length)
         upload_id = new_id()
         staged = StagedFile(path=place.staging / upload_id, disk=self.disk, digests=digests)
         accepted = Accepted(upload_id, outcome.event, place)
@@ -149,9 +149,10 @@ class Uploads:
     def _place(self, head: Head, parts: tuple[str, ...]) -> "Place":
         """Raises Problem for a place that cannot be had."""
         final = self.ground.path_of(parts)
-        nearest, there = self.ground.nearest(parts)
-        head.check_conditions(there)
-        return Place(parts, final, self.staging.directory(nearest))
+        look = self.ground.look(parts)
+        head.check_conditions(look.there)
+        staging = self.staging.directory(look.directory, look.device)
+        return Place(parts, final, staging, look.device)
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,9 @@ class Place:
     parts: tuple[str, ...]
     #: Absolute path.
     final: str
-    #: Directory of staged files on the same file system.
+    #: Directory of staged files on the same file system, and the number of that.
     staging: Path
+    device: int
 
     @property
     def path(self) -> str:

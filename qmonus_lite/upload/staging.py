@@ -4,7 +4,6 @@ A rename stays within one file system, so files for another mount are staged the
 of its own that no upload can name. The methods block; one at a time for one file.
 """
 
-import contextlib
 import errno
 import logging
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from pathlib import Path
 from qmonus_lite.errors import PreconditionFailed, Problem
 from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
-from qmonus_lite.upload.ground import Ground, Walk
+from qmonus_lite.upload.ground import Walk
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ class StagedFile:
                 view = view[self.disk.write(self._descriptor, view) :]
         self.digests.update(data)
 
-    def finish(self, mode: int) -> None:
+    def finish(self) -> None:
         """Put the bytes on stable storage; a failed sync is never tried again.
 
         Linux reports a write-back error once and then forgets the pages
@@ -55,7 +54,6 @@ class StagedFile:
         """
         with self.disk.answering("putting a file on stable storage"):
             self._open()
-            self.disk.set_mode(self._descriptor, mode)
             self.disk.sync_file(self._descriptor)
             self._close()
 
@@ -66,22 +64,15 @@ class StagedFile:
         """
         names.keep_path(self.path.parent)
 
-    def place(
-        self, ground: Ground, parts: tuple[str, ...], *, create_only: bool = False
-    ) -> "Placed":
-        """Let the file appear at its path; it stays there when its directory was `kept`."""
+    def place(self, walk: Walk, name: str, *, create_only: bool = False) -> "Placed":
+        """Let the file appear in a directory; it stays there when the name was `kept`."""
         with self.disk.answering("putting a file in place"):
-            walk = ground.parent(parts)
-            try:
-                replaced = walk.has_file(parts[-1])
-                if replaced and create_only:
-                    raise _too_late()
-                linked = create_only and self._link(parts[-1], walk.here)
-                if not linked:
-                    self.disk.rename(self.path, parts[-1], walk.here)
-            except BaseException:
-                walk.close()
-                raise
+            replaced = walk.has_file(name)
+            if replaced and create_only:
+                raise _too_late()
+            linked = create_only and self._link(name, walk.here)
+            if not linked:
+                self.disk.rename(self.path, name, walk.here)
         self.placed = True
         return Placed(file=self, walk=walk, replaced=replaced, linked=linked)
 
@@ -106,7 +97,8 @@ class StagedFile:
 
     def _open(self) -> None:
         if self._descriptor < 0:
-            self._descriptor = self.disk.create(self.path)
+            # With the permissions that it will have: its directory is ours alone until then.
+            self._descriptor = self.disk.create(self.path, 0o666)
 
     def _close(self) -> None:
         if self._descriptor >= 0:
@@ -128,30 +120,28 @@ class Placed:
 
     def keep(self, names: "Names") -> None:
         """Put the new name on stable storage."""
-        disk = self.file.disk
-        with contextlib.closing(self.walk), disk.answering("putting a file in place"):
-            names.keep(self.walk.here)
-            if self.linked:
-                disk.remove(self.file.path)
+        names.keep_walk(self.walk)
+        if self.linked:
+            with self.file.disk.answering("putting a file in place"):
+                self.file.disk.remove(self.file.path)
 
 
 class Names:
     """Puts the names in directories on stable storage, each directory once.
 
-    Made after the names of several files, so that those in one directory share one sync; where it
-    fails, it has failed for all of them, and is not tried again.
+    Asked after the names of several files were made, so that those in one directory share one sync;
+    where it fails, it has failed for all of them, and is not tried again.
     """
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
-        self._ended: dict[tuple[int, int] | Path, Problem | None] = {}
+        self._ended: dict[Walk | Path, Problem | None] = {}
 
-    def keep(self, descriptor: int) -> None:
-        """The names in an open directory; raises Problem."""
-        key = self._disk.identity(descriptor)
-        if key not in self._ended:
-            self._ended[key] = self._sync(descriptor)
-        if error := self._ended[key]:
+    def keep_walk(self, walk: Walk) -> None:
+        """The names where this walk stands; raises Problem."""
+        if walk not in self._ended:
+            self._ended[walk] = self._sync(walk.here)
+        if error := self._ended[walk]:
             raise error
 
     def keep_path(self, directory: Path) -> None:
@@ -191,9 +181,8 @@ class Staging:
         self._known = data_dir / "staging.mounts"
         self._by_device = {disk.device(self._home): self._home}
 
-    def directory(self, near: Path) -> Path:
-        """The staging directory on the file system of `near`, an existing directory."""
-        device = self._disk.device(near)
+    def directory(self, near: Path, device: int) -> Path:
+        """The staging directory on a file system, which `near`, an existing directory, is on."""
         if device not in self._by_device:
             self._by_device[device] = self._make(near, device)
         return self._by_device[device]

@@ -69,7 +69,7 @@ class Storage:
 
     @functools.cached_property
     def committer(self) -> Committer:
-        return Committer(self.ground(), self.outbox, NoPost(), threads=self.threads, mode=0o644)
+        return Committer(self.ground(), self.outbox, NoPost(), threads=self.threads)
 
     def states(self) -> dict[str, str]:
         """Events in the outbox: id -> state."""

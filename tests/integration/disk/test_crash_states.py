@@ -60,8 +60,8 @@ class RecordingDisk(Disk):
         super().make_directory(name, parent)
         self._note("mkdir", self._paths[parent] / name)
 
-    def create(self, path: Path) -> int:
-        descriptor = super().create(path)
+    def create(self, path: Path, mode: int) -> int:
+        descriptor = super().create(path, mode)
         self._paths[descriptor] = path
         self._note("create", path)
         return descriptor

@@ -63,14 +63,11 @@ class FailingDisk(Disk):
         assert isinstance(status, os.stat_result)
         return status
 
-    def create(self, path: Path) -> int:
-        return int(self._call("create", path))
+    def create(self, path: Path, mode: int) -> int:
+        return int(self._call("create", path, mode))
 
     def write(self, descriptor: int, data: memoryview) -> int:
         return int(self._call("write", descriptor, data))
-
-    def set_mode(self, descriptor: int, mode: int) -> None:
-        self._call("set_mode", descriptor, mode)
 
     def sync_file(self, descriptor: int) -> None:
         self._call("sync_file", descriptor)

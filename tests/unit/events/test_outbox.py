@@ -93,7 +93,7 @@ def test_what_is_being_sent_is_not_due_again_before_its_lease_ends(outbox: Outbo
 def test_a_delivered_event_is_gone(outbox: Outbox) -> None:
     put(outbox, "e1")
     claim(outbox)
-    assert outbox.done("e1").result(10) == 1
+    assert outbox.done(["e1"]).result(10) == 1
 
     assert states(outbox) == {}
 
@@ -155,7 +155,7 @@ def test_one_event_of_a_path_at_a_time_in_order(outbox: Outbox) -> None:
     for n in (1, 2, 3):
         assert claimed(outbox) == [f"e{n}"]
         assert claimed(outbox) == []
-        outbox.done(f"e{n}").result(10)
+        outbox.done([f"e{n}"]).result(10)
     assert claimed(outbox) == []
 
 
@@ -165,7 +165,7 @@ def test_no_path_waits_for_another(outbox: Outbox) -> None:
         put(outbox, f"{path}2", f"/upload/{path}")
     assert claimed(outbox) == ["a1", "b1", "c1"]
     outbox.retry("a1", 1, NOW + 100, "503").result(10)
-    outbox.done("b1").result(10)
+    outbox.done(["b1"]).result(10)
 
     assert claimed(outbox) == ["b2"]
 
@@ -281,5 +281,7 @@ def test_a_path_never_has_two_events_under_way_and_none_out_of_order(
             if step == "retry":
                 outbox.retry(due.id, due.attempt, NOW, "x").result(10)
             else:
-                (outbox.done(due.id) if step == "done" else outbox.dead(due.id, 1, "x")).result(10)
+                (outbox.done([due.id]) if step == "done" else outbox.dead(due.id, 1, "x")).result(
+                    10
+                )
     outbox.close()

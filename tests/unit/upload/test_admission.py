@@ -23,7 +23,8 @@ class SmallDisk(Disk):
     def free(self, directory: Path) -> int:
         return self.room[directory.name or "root"]
 
-    def device(self, directory: Path) -> int:
+    def device(self, directory: Path | int) -> int:
+        assert isinstance(directory, Path)
         return list(self.room).index(directory.name or "root")
 
 
@@ -37,23 +38,23 @@ def held(room: Admission) -> int:
 
 def test_promises_what_there_is() -> None:
     room = admission(100, keep_free=40)
-    room.reserve(HERE, 60)
+    room.reserve(HERE, 1, 60)
 
     with pytest.raises(InsufficientStorage):
-        room.reserve(HERE, 1)
+        room.reserve(HERE, 1, 1)
     assert held(room) == 60
 
 
 def test_keeps_the_room_that_is_to_stay_free() -> None:
     with pytest.raises(InsufficientStorage):
-        admission(100, keep_free=41).reserve(HERE, 60)
+        admission(100, keep_free=41).reserve(HERE, 1, 60)
     with pytest.raises(InsufficientStorage):
-        admission(100, keep_free=101).reserve(HERE, None)
+        admission(100, keep_free=101).reserve(HERE, 1, None)
 
 
 def test_gives_back_what_was_received_and_what_was_not() -> None:
     room = admission(100)
-    reservation = room.reserve(HERE, 60)
+    reservation = room.reserve(HERE, 1, 60)
     reservation.take(20)
     assert held(room) == 40
 
@@ -65,7 +66,7 @@ def test_gives_back_what_was_received_and_what_was_not() -> None:
 
 def test_an_unknown_length_is_checked_as_it_comes() -> None:
     disk = SmallDisk(root=100)
-    reservation = Admission(disk, most=0, keep_free=50).reserve(HERE, None)
+    reservation = Admission(disk, most=0, keep_free=50).reserve(HERE, 1, None)
     reservation.take(50)
     disk.room["root"] = 50
 
@@ -75,36 +76,36 @@ def test_an_unknown_length_is_checked_as_it_comes() -> None:
 
 def test_an_unknown_length_takes_no_room_that_was_promised() -> None:
     room = admission(100)
-    room.reserve(HERE, 80)
+    room.reserve(HERE, 1, 80)
 
     with pytest.raises(InsufficientStorage):
-        room.reserve(HERE, None).take(21)
+        room.reserve(HERE, 1, None).take(21)
 
 
 def test_file_systems_have_their_own_room() -> None:
     room = admission(100)
-    room.reserve(HERE, 100)
-    room.reserve(Path("/other"), 100)
+    room.reserve(HERE, 1, 100)
+    room.reserve(Path("/other"), 2, 100)
 
     with pytest.raises(InsufficientStorage):
-        room.reserve(Path("/other"), 1)
+        room.reserve(Path("/other"), 2, 1)
 
 
 @pytest.mark.parametrize("declared", [11, None])
 def test_refuses_an_upload_above_the_limit(declared: int | None) -> None:
     room = admission(100, most=10)
     with pytest.raises(TooLarge, match="at most 10 bytes"):
-        room.reserve(HERE, declared).take(11)
-    room.reserve(HERE, 10).take(10)
+        room.reserve(HERE, 1, declared).take(11)
+    room.reserve(HERE, 1, 10).take(10)
 
 
 def test_no_limit_means_none() -> None:
-    admission(10**15).reserve(HERE, 10**14)
+    admission(10**15).reserve(HERE, 1, 10**14)
 
 
 def test_a_client_that_sends_more_than_it_said_takes_no_more_room() -> None:
     room = admission(100)
-    reservation = room.reserve(HERE, 10)
+    reservation = room.reserve(HERE, 1, 10)
     reservation.take(25)
 
     assert held(room) == 0
@@ -116,7 +117,7 @@ Chunks = st.lists(st.integers(0, 50), max_size=8)
 @given(st.lists(st.tuples(st.none() | st.integers(0, 100), Chunks), max_size=6))
 def test_nothing_is_held_when_all_have_ended(uploads: list[tuple[int | None, list[int]]]) -> None:
     room = admission(10_000)
-    reservations = [room.reserve(HERE, declared) for declared, _ in uploads]
+    reservations = [room.reserve(HERE, 1, declared) for declared, _ in uploads]
     for reservation, (_, chunks) in zip(reservations, uploads, strict=True):
         for chunk in chunks:
             reservation.take(chunk)
@@ -129,7 +130,7 @@ def test_nothing_is_held_when_all_have_ended(uploads: list[tuple[int | None, lis
 
 def test_asks_the_real_disk(tmp_path: Path) -> None:
     room = Admission(Disk(), most=0, keep_free=0)
-    room.reserve(tmp_path, 1)
+    room.reserve(tmp_path, 1, 1)
 
     with pytest.raises(InsufficientStorage):
-        room.reserve(tmp_path, 1 << 62)
+        room.reserve(tmp_path, 1, 1 << 62)

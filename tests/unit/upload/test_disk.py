@@ -89,14 +89,14 @@ def test_a_full_disk_is_no_broken_one() -> None:
 
 def test_makes_files_for_nobody_else_and_over_nothing(tmp_path: Path) -> None:
     disk = Disk()
-    disk.close(disk.create(tmp_path / "a"))
+    disk.close(disk.create(tmp_path / "a", 0o600))
 
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
     with pytest.raises(FileExistsError):
-        disk.create(tmp_path / "a")
+        disk.create(tmp_path / "a", 0o600)
     (tmp_path / "link").symlink_to("elsewhere")
     with pytest.raises(FileExistsError):
-        disk.create(tmp_path / "link")
+        disk.create(tmp_path / "link", 0o600)
 
 
 def test_tells_file_systems_apart() -> None:

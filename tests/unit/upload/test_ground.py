@@ -33,10 +33,13 @@ def test_looks_and_makes_nothing(root: Path) -> None:
     (root / "a").mkdir()
     (root / "a" / "file").touch()
 
-    assert ground(root).nearest(("a", "file")) == (root / "a", True)
-    assert ground(root).nearest(("a", "other")) == (root / "a", False)
-    assert ground(root).nearest(("a", "b", "c")) == (root / "a", False)
-    assert ground(root).nearest(("file",)) == (root, False)
+    seen = ground(root)
+    # The second round is from memory.
+    for _ in range(2):
+        assert looked(seen, "a", "file") == (root / "a", True)
+        assert looked(seen, "a", "other") == (root / "a", False)
+        assert looked(seen, "a", "b", "c") == (root / "a", False)
+        assert looked(seen, "file") == (root, False)
     assert os.listdir(root) == ["a"] and os.listdir(root / "a") == ["file"]
 
 
@@ -61,6 +64,40 @@ def listening(place: Path) -> None:
         os.chdir(here)
 
 
+def looked(ground: Ground, *parts: str) -> tuple[Path, bool]:
+    look = ground.look(parts)
+    assert look.device == look.directory.stat().st_dev
+    return look.directory, look.there
+
+
+def test_what_stands_at_a_path_is_seen_anew_each_time(root: Path) -> None:
+    (root / "a").mkdir()
+    seen = ground(root)
+    assert looked(seen, "a", "f") == (root / "a", False)
+    (root / "a" / "f").touch()
+    assert looked(seen, "a", "f") == (root / "a", True)
+    (root / "a" / "f").unlink()
+    (root / "a" / "f").mkdir()
+    with pytest.raises(Conflict):
+        seen.look(("a", "f"))
+    (root / "a" / "f").rmdir()
+    (root / "a" / "f").symlink_to("/")
+    with pytest.raises(Forbidden):
+        seen.look(("a", "f"))
+
+
+def test_a_directory_that_was_seen_may_go_away(root: Path) -> None:
+    (root / "a").mkdir()
+    seen = ground(root)
+    assert looked(seen, "a", "f") == (root / "a", False)
+    (root / "a").rmdir()
+
+    assert not seen.look(("a", "f")).there
+    (root / "a").touch()
+    with pytest.raises(Conflict):
+        seen.look(("a", "f"))
+
+
 Making = Callable[[Path], object]
 
 
@@ -82,7 +119,7 @@ def test_walks_through_directories_only(root: Path, make: Making, problem: type[
     make(root / "a")
     before = descriptors()
     with pytest.raises(problem):
-        ground(root).nearest(("a", "b", "file"))
+        ground(root).look(("a", "b", "file"))
     with pytest.raises(problem):
         ground(root).parent(("a", "b", "file"))
 
@@ -105,7 +142,7 @@ def test_only_a_file_may_be_replaced(root: Path, make: Making, problem: type[Pro
     make(root / "a")
 
     with pytest.raises(problem):
-        ground(root).nearest(("a",))
+        ground(root).look(("a",))
 
 
 @pytest.mark.parametrize("parts", [("data",), ("data", "x"), ("data", "x", "y"), ("a",)])

@@ -45,7 +45,7 @@ async def test_takes_what_is_there_and_waits_for_no_more(
     client.sendall(b"two, and the next request")
     assert await intake.burst(ours.fileno(), staged, 3) == 3
 
-    staged.finish(0o600)
+    staged.finish()
     assert staged.path.read_bytes() == b"one two"
     assert ours.recv(100) == b", and the next request"
 
@@ -62,7 +62,7 @@ async def test_takes_more_than_a_buffer(
         came += await intake.burst(ours.fileno(), staged, len(content) - came)
     await sending
 
-    staged.finish(0o600)
+    staged.finish()
     assert staged.path.read_bytes() == content
 
 
@@ -87,7 +87,7 @@ async def test_leaves_a_client_that_went_to_the_next_reader(
 class FullDisk(Disk):
     """A disk whose new files are all full."""
 
-    def create(self, path: Path) -> int:
+    def create(self, path: Path, mode: int) -> int:
         return os.open("/dev/full", os.O_WRONLY | os.O_CLOEXEC)
 
 

@@ -1,5 +1,6 @@
 """Staging: whole files, or none, also on a disk that runs full."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -17,7 +18,7 @@ from qmonus_lite.errors import (
     TooLarge,
 )
 from qmonus_lite.upload.disk import Disk
-from qmonus_lite.upload.ground import Ground
+from qmonus_lite.upload.ground import Ground, Parents
 from qmonus_lite.upload.staging import MOUNT_STAGING, Names, StagedFile, Staging
 
 
@@ -37,25 +38,40 @@ def ground(root: Path) -> Ground:
 
 def put(file: StagedFile, ground: Ground, *parts: str, create_only: bool = False) -> bool:
     """Let a finished file appear and stay; whether it replaced another."""
-    placed = file.place(ground, parts, create_only=create_only)
-    placed.keep(Names(file.disk))
+    with contextlib.closing(Parents(ground)) as parents:
+        placed = file.place(parents.of(parts), parts[-1], create_only=create_only)
+        placed.keep(Names(file.disk))
     return placed.replaced
+
+
+def directory(staging: Staging, near: Path, disk: Disk | None = None) -> Path:
+    """Where a file for a place near to that one is staged."""
+    return staging.directory(near, (disk or Disk()).device(near))
 
 
 def left(root: Path) -> list[str]:
     return os.listdir(root / ".data" / "staging")
 
 
+@pytest.fixture
+def umask() -> Iterator[None]:
+    """The usual umask, whatever the one of whoever runs the tests is."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask")
 def test_a_file_appears_at_its_path_whole(root: Path) -> None:
     file = staged(root)
     file.write(b"one ")
     file.write(bytearray(b"two"))
     assert not (root / "a").exists()
-    file.finish(0o640)
+    file.finish()
 
     assert not put(file, ground(root), "a", "b")
     assert (root / "a" / "b").read_bytes() == b"one two"
-    assert (root / "a" / "b").stat().st_mode & 0o777 == 0o640
+    assert (root / "a" / "b").stat().st_mode & 0o777 == 0o644
     assert left(root) == []
 
 
@@ -63,7 +79,7 @@ def test_says_that_it_took_the_place_of_another(root: Path) -> None:
     (root / "a").write_text("old")
     file = staged(root)
     file.write(b"new")
-    file.finish(0o644)
+    file.finish()
 
     assert put(file, ground(root), "a")
     assert (root / "a").read_text() == "new"
@@ -72,7 +88,7 @@ def test_says_that_it_took_the_place_of_another(root: Path) -> None:
 def test_takes_nobodys_place_when_told_so(root: Path) -> None:
     (root / "a").write_text("old")
     file = staged(root)
-    file.finish(0o644)
+    file.finish()
 
     with pytest.raises(PreconditionFailed):
         put(file, ground(root), "a", create_only=True)
@@ -83,7 +99,7 @@ def test_takes_nobodys_place_when_told_so(root: Path) -> None:
 
 def test_an_upload_of_nothing_is_an_empty_file(root: Path) -> None:
     file = staged(root)
-    file.finish(0o644)
+    file.finish()
     put(file, ground(root), "a")
 
     assert (root / "a").read_bytes() == b""
@@ -107,7 +123,7 @@ def test_forgets_a_file_and_may_be_told_twice(root: Path) -> None:
 
 def test_forgets_no_file_that_is_in_place_or_owed(root: Path) -> None:
     file = staged(root)
-    file.finish(0o644)
+    file.finish()
     file.owed = True
     file.discard()
     assert left(root) == ["u1"]
@@ -120,7 +136,7 @@ def test_forgets_no_file_that_is_in_place_or_owed(root: Path) -> None:
 def test_a_directory_in_the_way_leaves_the_staged_file(root: Path) -> None:
     (root / "a").mkdir()
     file = staged(root)
-    file.finish(0o644)
+    file.finish()
 
     with pytest.raises(Conflict):
         put(file, ground(root), "a")
@@ -139,7 +155,7 @@ class HaltingDisk(Disk):
 def test_short_writes_lose_nothing(root: Path) -> None:
     file = staged(root, HaltingDisk())
     file.write(bytes(range(256)))
-    file.finish(0o644)
+    file.finish()
 
     assert file.path.read_bytes() == bytes(range(256))
 
@@ -147,7 +163,7 @@ def test_short_writes_lose_nothing(root: Path) -> None:
 class FullDisk(Disk):
     """A disk whose new files are all full."""
 
-    def create(self, path: Path) -> int:
+    def create(self, path: Path, mode: int) -> int:
         return os.open("/dev/full", os.O_WRONLY | os.O_CLOEXEC)
 
 
@@ -198,7 +214,7 @@ def test_stages_beside_the_data_on_one_file_system(root: Path) -> None:
     (root / "a").mkdir()
     staging = Staging(Disk(), root / ".data", root)
 
-    assert staging.directory(root / "a") == root / ".data" / "staging"
+    assert directory(staging, root / "a") == root / ".data" / "staging"
     assert os.listdir(root / "a") == []
 
 
@@ -206,27 +222,28 @@ def test_stages_beside_the_data_on_one_file_system(root: Path) -> None:
 class Mounted(Disk):
     """A disk with another one mounted at `mnt`."""
 
-    def device(self, directory: Path) -> int:
+    def device(self, directory: Path | int) -> int:
+        assert isinstance(directory, Path)
         return super().device(directory) + ("mnt" in directory.parts)
 
 
 def test_stages_at_the_top_of_another_mount(root: Path) -> None:
     (root / "mnt" / "deep").mkdir(parents=True)
     staging = Staging(Mounted(), root / ".data", root)
-    directory = staging.directory(root / "mnt" / "deep")
+    place = directory(staging, root / "mnt" / "deep", Mounted())
 
-    assert directory == root / "mnt" / MOUNT_STAGING
-    assert directory.stat().st_mode & 0o777 == 0o700
-    assert staging.directory(root / "mnt") == directory
+    assert place == root / "mnt" / MOUNT_STAGING
+    assert place.stat().st_mode & 0o777 == 0o700
+    assert directory(staging, root / "mnt", Mounted()) == place
 
 
 def test_sweeps_other_mounts_after_a_restart(root: Path) -> None:
     (root / "mnt").mkdir()
-    directory = Staging(Mounted(), root / ".data", root).directory(root / "mnt")
-    (directory / "u1").write_text("x")
+    place = directory(Staging(Mounted(), root / ".data", root), root / "mnt", Mounted())
+    (place / "u1").write_text("x")
 
     assert Staging(Mounted(), root / ".data", root).sweep() == 1
-    assert os.listdir(directory) == []
+    assert os.listdir(place) == []
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no second file system here")
@@ -235,9 +252,9 @@ def test_a_data_directory_on_another_file_system_is_no_obstacle(root: Path) -> N
     other.mkdir()
     try:
         staging = Staging(Disk(), root / ".data", other)
-        file = StagedFile(path=staging.directory(other) / "u1", disk=Disk())
+        file = StagedFile(path=directory(staging, other) / "u1", disk=Disk())
         file.write(b"x")
-        file.finish(0o644)
+        file.finish()
         put(file, Ground(root=other, protected=(), disk=Disk()), "a")
 
         assert (other / "a").read_bytes() == b"x"

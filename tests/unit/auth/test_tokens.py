@@ -2,13 +2,14 @@
 
 import base64
 import json
+import time
 
 import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmonus_lite.auth.tokens import BadToken, Minter
+from qmonus_lite.auth.tokens import MOST_GOOD, BadToken, Minter
 from qmonus_lite.clock import Clock
 
 KEY = b"k" * 32
@@ -45,6 +46,35 @@ def test_reads_what_it_minted() -> None:
 def test_refuses_a_token_whose_time_is_over(seconds: float) -> None:
     with pytest.raises(BadToken):
         MINTER.read(minted(seconds), audience="door")
+
+
+def test_a_token_that_was_good_is_good_for_no_other_purpose() -> None:
+    minter = Minter(key=KEY, clock=Clock("UTC"))
+    token = minted()
+    assert minter.read(token, audience="door") == minter.read(token, audience="door")
+
+    with pytest.raises(BadToken):
+        minter.read(token, audience="another door")
+    with pytest.raises(BadToken):
+        minter.read(token + "x", audience="door")
+
+
+def test_a_token_that_was_good_ends_with_its_time() -> None:
+    minter = Minter(key=KEY, clock=Clock("UTC"))
+    token = minter.mint("user", audience="door", ttl=2)
+    assert minter.read(token, audience="door")["sub"] == "user"
+    time.sleep(2.01)
+
+    with pytest.raises(BadToken):
+        minter.read(token, audience="door")
+
+
+def test_many_tokens_are_not_all_remembered() -> None:
+    minter = Minter(key=KEY, clock=Clock("UTC"))
+    for number in range(MOST_GOOD + 5):
+        minter.read(minted(n=str(number)), audience="door")
+
+    assert len(minter._good) <= MOST_GOOD
 
 
 def test_refuses_a_token_from_the_future() -> None:

@@ -4,6 +4,8 @@ import asyncio
 import os
 import sys
 
+import uvloop
+
 from qmonus_lite import log
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command, no_words
@@ -55,13 +57,13 @@ def _child(name: str, command: str, arguments: Arguments, *more: str) -> Child:
 def apigw(arguments: Arguments) -> int:
     """One APIGW."""
     server = compose_apigw(_begin(arguments), os.environ, _say)
-    return 0 if asyncio.run(server.serve()) else 1
+    return 0 if uvloop.run(server.serve()) else 1
 
 
 def worker(arguments: Arguments) -> int:
     """One Lambda worker."""
     server = compose_worker(_begin(arguments), os.environ)
-    return 0 if asyncio.run(server.serve()) else 1
+    return 0 if uvloop.run(server.serve()) else 1
 
 
 def _say(line: str) -> None:

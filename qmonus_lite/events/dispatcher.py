@@ -14,6 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+import uvloop
+
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.decision import Attempt, Decision, Done, Retry, decide
 from qmonus_lite.events.envelope import CONTENT_TYPE, Attributes
@@ -67,7 +69,7 @@ class Dispatcher:
 
     def __init__(self, delivery: Delivery) -> None:
         self._with = delivery
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._sender = Sender(delivery.signer)
         self._wake = asyncio.Event()
         self._stopping = False

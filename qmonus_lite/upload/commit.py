@@ -24,7 +24,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from qmonus_lite.errors import Unavailable
+from qmonus_lite.errors import InternalFault, Unavailable
 from qmonus_lite.events.ledger import LedgerFailed
 from qmonus_lite.events.outbox import Outbox, Promise, Undecided
 from qmonus_lite.upload.crew import Crew
@@ -66,6 +66,8 @@ class Upload:
     #: Place of its event among all; 0 until it is promised.
     seq: int = 0
     placed: Placed | None = None
+    #: Whether its name is on stable storage, as far as that is promised.
+    kept: bool = False
     #: Why it goes no further.
     error: BaseException | None = None
 
@@ -101,7 +103,10 @@ class Committer:
                 del self._turns[upload.parts]
         if upload.error is not None:
             raise upload.error
-        return upload.placed is not None and upload.placed.replaced
+        if upload.placed is None or not upload.kept:
+            # Only what went all the way is acknowledged, whatever broke off the way.
+            raise InternalFault("the upload was not stored; the log of the server says why")
+        return upload.placed.replaced
 
     def _commit(self, uploads: Sequence[Upload]) -> None:
         """All steps, for uploads to different paths; how each ended stands in it."""
@@ -202,6 +207,7 @@ class Committer:
 def _keep(upload: Upload, names: Names) -> None:
     if upload.placed is not None:
         upload.placed.keep(names)
+        upload.kept = True
 
 
 def recover(outbox: Outbox, staging: Staging) -> None:

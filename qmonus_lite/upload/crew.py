@@ -9,6 +9,7 @@ make it worse.
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections import deque
@@ -24,6 +25,8 @@ BUDGET = 0.004
 LATE = 32
 
 
+logger = logging.getLogger(__name__)
+
 W = TypeVar("W")
 
 
@@ -31,7 +34,7 @@ class Crew(Generic[W]):
     """Does pieces of work on threads, several at a time."""
 
     def __init__(self, doing: Callable[[Sequence[W]], None], threads: Executor) -> None:
-        #: Does some pieces; says in each how it ended, and does not raise.
+        #: Does some pieces; says in each how it ended.
         self._doing = doing
         self._threads = threads
         self._lock = threading.Lock()
@@ -61,8 +64,10 @@ class Crew(Generic[W]):
             began = time.perf_counter()
             try:
                 self._doing([work for work, _ in taken])
-            finally:
-                self._end([done for _, done in taken])
+            except Exception:
+                # Their callers see that nothing came of it.
+                logger.exception("a piece of work broke off", extra={"action": "crew_failed"})
+            self._end([done for _, done in taken])
             self._prices.append((time.perf_counter() - began) / len(taken) + 1e-6)
 
     def _take(self) -> list[tuple[W, "asyncio.Future[None]"]]:

@@ -25,6 +25,7 @@ BROAD_DOORS = {
     "scripting/compiler.py": "what a script does as it is loaded; becomes a fault of its file",
     "upload/commit.py": "how one upload of several ended; raised to its own session",
     "scripting/loading.py": "what a script does on the thread that loads it; handed to who waits",
+    "upload/crew.py": "work that broke off unseen; logged, and its callers find nothing done",
     "worker/listener.py": "a message that the worker could not answer; logged, and answered 500",
     "scripting/runner.py": "whatever a script raises; logged, and becomes its refusal",
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.errors import PreconditionFailed
+from qmonus_lite.errors import InternalFault, PreconditionFailed
 from qmonus_lite.events.outbox import Promise, due_events
 from qmonus_lite.upload.commit import Upload, recover
 from qmonus_lite.upload.disk import Disk
@@ -62,6 +62,19 @@ async def test_paths_do_not_wait_for_each_other(store: Storage) -> None:
     await asyncio.gather(*(store.committer.commit(one) for one in uploads))
 
     assert len(store.states()) == 20
+
+
+async def test_acknowledges_nothing_that_broke_off_on_its_way(
+    store: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("nobody expected this")
+
+    monkeypatch.setattr(store.committer, "_promise", broken)
+    with pytest.raises(InternalFault):
+        await store.committer.commit(upload(store, "e1", b"one", "a"))
+
+    assert not (store.root / "a").exists()
 
 
 async def test_of_many_that_must_be_first_one_is(store: Storage) -> None:

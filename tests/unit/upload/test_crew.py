@@ -67,6 +67,24 @@ async def test_what_takes_long_is_done_side_by_side(threads: ThreadPoolExecutor)
     assert shop.most_members == 32
 
 
+async def test_work_that_breaks_off_leaves_the_crew_at_work(
+    threads: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[int] = []
+
+    def do(pieces: Sequence[int]) -> None:
+        if pieces[0] == 0:
+            raise RuntimeError("broke off")
+        done.extend(pieces)
+
+    crew = Crew(do, threads)
+    for n in range(3):
+        await crew.do(n)
+
+    assert done == [1, 2]
+    assert "broke off" in caplog.text
+
+
 async def test_a_piece_nobody_waits_for_any_more_harms_nobody(threads: ThreadPoolExecutor) -> None:
     shop = Shop(0.05)
     crew = Crew(shop.do, threads)

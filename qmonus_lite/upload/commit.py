@@ -18,7 +18,9 @@ row after the other in one commit of the outbox, and one sync for all names in a
 import asyncio
 import contextlib
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
@@ -68,6 +70,8 @@ class Upload:
     placed: Placed | None = None
     #: Whether its name is on stable storage, as far as that is promised.
     kept: bool = False
+    #: Seconds that its sync took.
+    waited: float = math.inf
     #: Why it goes no further.
     error: BaseException | None = None
 
@@ -108,10 +112,15 @@ class Committer:
             raise InternalFault("the upload was not stored; the log of the server says why")
         return upload.placed.replaced
 
-    def _commit(self, uploads: Sequence[Upload]) -> None:
-        """All steps, for uploads to different paths; how each ended stands in it."""
+    def _commit(self, uploads: Sequence[Upload]) -> float:
+        """All steps, for uploads to different paths; how each ended stands in it.
+
+        Gives the seconds of the shortest sync.
+        """
         disk = self._ground.disk
-        self._each(uploads, self._stage)
+        # All bytes before the first sync, which puts much of the others on its way too.
+        self._each(uploads, self._write)
+        self._each(uploads, self._sync)
         staged = Names(disk)
         self._each(uploads, lambda one: one.staged.keep_name(staged))
         self._each(uploads, lambda _one: self._settle())
@@ -124,6 +133,7 @@ class Committer:
             # Also when only the last sync failed: the file is there to be seen.
             if one.placed is not None:
                 self._release(one)
+        return min(one.waited for one in uploads)
 
     def _each(self, uploads: Sequence[Upload], step: Callable[[Upload], object]) -> None:
         """Take a step with those that came so far; one that fails holds up no other."""
@@ -134,12 +144,15 @@ class Committer:
                 except BaseException as error:
                     one.error = error
 
-    def _stage(self, upload: Upload) -> None:
-        staged = upload.staged
+    def _write(self, upload: Upload) -> None:
         if upload.rest:
-            staged.write(upload.rest)
-        staged.digests.check()
-        staged.finish()
+            upload.staged.write(upload.rest)
+        upload.staged.digests.check()
+
+    def _sync(self, upload: Upload) -> None:
+        began = time.perf_counter()
+        upload.staged.finish()
+        upload.waited = time.perf_counter() - began
 
     def _promise(self, uploads: Sequence[Upload]) -> None:
         if not uploads:

@@ -1,27 +1,28 @@
 """The crew: threads that commit uploads, as many uploads at a time as the disk makes worth while.
 
 Where a sync takes a tenth of a millisecond, a change of threads costs more than the disk: then one
-member takes several uploads, which share commits and syncs. Where it takes ten, every upload gets a
-member of its own, and the file system puts their syncs together. What it takes is measured: the
-shortest of late, since all longer ones tell of the processor as well, and more threads would only
-make it worse.
+member takes all that came, and they share commits and syncs. Where it takes ten, every upload gets
+a member of its own, and the file system puts their syncs together.
+
+What the disk takes is the shortest wait of late for a single sync. All longer ones tell of the
+interpreter as well, which more members would only make scarcer: with the average over a whole
+upload in its place, the crew grew to all its members and needed three times the processor.
 """
 
 import asyncio
 import contextlib
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
 #: Members at once, and uploads that one takes at once.
-MOST_MEMBERS, MOST_TOGETHER = 32, 16
-#: Seconds that a member may take over its uploads.
-BUDGET = 0.004
-#: Measurements that count.
+MOST_MEMBERS, MOST_TOGETHER = 32, 64
+#: Seconds that a member may wait for the disk, in one turn.
+BUDGET = 0.01
+#: Turns whose measurements count.
 LATE = 32
 
 
@@ -33,14 +34,15 @@ W = TypeVar("W")
 class Crew(Generic[W]):
     """Does pieces of work on threads, several at a time."""
 
-    def __init__(self, doing: Callable[[Sequence[W]], None], threads: Executor) -> None:
-        #: Does some pieces; says in each how it ended.
+    def __init__(self, doing: Callable[[Sequence[W]], float], threads: Executor) -> None:
+        #: Does some pieces, and says in each how it ended; gives the shortest wait for the disk
+        #: that one of them had, in seconds.
         self._doing = doing
         self._threads = threads
         self._lock = threading.Lock()
         self._waiting: deque[tuple[W, asyncio.Future[None]]] = deque()
         self._members = 0
-        #: Seconds that one piece took, of late.
+        #: Seconds that the disk took for one piece, of late.
         self._prices = deque([BUDGET], maxlen=LATE)
 
     async def do(self, work: W) -> None:
@@ -57,18 +59,17 @@ class Crew(Generic[W]):
 
     @property
     def _together(self) -> int:
-        return max(1, min(MOST_TOGETHER, int(BUDGET / min(self._prices))))
+        return max(1, int(BUDGET / min(self._prices)))
 
     def _work(self) -> None:
         while taken := self._take():
-            began = time.perf_counter()
             try:
-                self._doing([work for work, _ in taken])
+                wait = self._doing([work for work, _ in taken])
+                self._prices.append(max(wait, BUDGET / MOST_TOGETHER))
             except Exception:
                 # Their callers see that nothing came of it.
                 logger.exception("a piece of work broke off", extra={"action": "crew_failed"})
             self._end([done for _, done in taken])
-            self._prices.append((time.perf_counter() - began) / len(taken) + 1e-6)
 
     def _take(self) -> list[tuple[W, "asyncio.Future[None]"]]:
         with self._lock:

@@ -21,20 +21,21 @@ class Shop:
     """Notes which pieces were done together."""
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._lock = threading.Lock()
         self._here = 0
         self.done: list[list[int]] = []
         self.most_members = 0
 
-    def do(self, pieces: Sequence[int]) -> None:
+    def do(self, pieces: Sequence[int]) -> float:
         with self._lock:
             self._here += 1
             self.most_members = max(self.most_members, self._here)
             self.done.append(list(pieces))
-        time.sleep(self._seconds * len(pieces))
+        time.sleep(self.seconds * len(pieces))
         with self._lock:
             self._here -= 1
+        return self.seconds
 
 
 async def rounds(crew: Crew[int], shop: Shop, count: int, many: int) -> None:
@@ -67,15 +68,28 @@ async def test_what_takes_long_is_done_side_by_side(threads: ThreadPoolExecutor)
     assert shop.most_members == 32
 
 
+async def test_one_long_wait_makes_no_larger_crew(threads: ThreadPoolExecutor) -> None:
+    shop = Shop(0.0)
+    crew = Crew(shop.do, threads)
+    await rounds(crew, shop, 5, 64)
+    shop.seconds = 0.02
+    await rounds(crew, shop, 1, 64)
+    shop.seconds = 0.0
+    await rounds(crew, shop, 1, 64)
+
+    assert max(map(len, shop.done)) > MOST_TOGETHER // 2
+
+
 async def test_work_that_breaks_off_leaves_the_crew_at_work(
     threads: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
     done: list[int] = []
 
-    def do(pieces: Sequence[int]) -> None:
+    def do(pieces: Sequence[int]) -> float:
         if pieces[0] == 0:
             raise RuntimeError("broke off")
         done.extend(pieces)
+        return 0.0
 
     crew = Crew(do, threads)
     for n in range(3):

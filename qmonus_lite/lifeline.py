@@ -3,16 +3,21 @@
 A supervisor that is killed cannot say goodbye. It holds the writing end of the pipe that is our
 standard input and never writes: when the pipe ends, the supervisor is gone, however that happened.
 
-Both ties are for one process. They leave the environment as they are taken up, so that what we
+These ties are for one process. They leave the environment as they are taken up, so that what we
 start in turn neither speaks for us nor waits for our supervisor.
 """
 
 import os
+import socket
 import threading
 from collections.abc import Callable
 
 #: Set for every child of a supervisor.
 SUPERVISED = "QMONUS_LITE_SUPERVISED"
+#: Which of several APIGWs of one installation this is, from 0.
+NUMBER = "QMONUS_LITE_NUMBER"
+#: Numbers of the file descriptors of the sockets that they accept from, with commas.
+LISTEN_FDS = "QMONUS_LITE_LISTEN_FDS"
 #: Number of the file descriptor that takes the line of announce_listening, then the pulse.
 NOTIFY_FD = "QMONUS_LITE_NOTIFY_FD"
 
@@ -40,6 +45,21 @@ class _Notice:
 
 
 _notice = _Notice()
+
+
+def number() -> int | None:
+    """Which of several APIGWs this is; None for one that is alone."""
+    given = os.environ.pop(NUMBER, None)
+    return None if given is None else int(given)
+
+
+def listening_sockets() -> list[socket.socket]:
+    """The sockets that the supervisor listens on for us; none without one."""
+    given = os.environ.pop(LISTEN_FDS, "")
+    sockets = [socket.socket(fileno=int(one)) for one in given.split(",") if one]
+    for one in sockets:
+        one.set_inheritable(False)
+    return sockets
 
 
 def announce_listening() -> None:

@@ -18,7 +18,7 @@ from qmonus_lite.pathtemplate import PathTemplate
 ENV_PREFIX = "QMONUS_LITE_"
 
 #: Names in the environment that begin like a flag and are none.
-OTHER_ENV = frozenset({"EVENT_SECRET", "SUPERVISED", "NOTIFY_FD"})
+OTHER_ENV = frozenset({"EVENT_SECRET", "SUPERVISED", "NOTIFY_FD", "NUMBER", "LISTEN_FDS"})
 
 
 def flag(default: object, help_: str, *, example: str, reader: Callable[[str], object]) -> Any:
@@ -56,6 +56,12 @@ class Settings:
         reader=read.text,
     )
     port: int = flag(9099, "port that APIGW listens on", example="--port=8080", reader=read.port)
+    apigw_processes: int = flag(
+        1,
+        "APIGW processes that up starts on that port; more than one share a keeper process",
+        example="--apigw_processes=4",
+        reader=read.count,
+    )
     advertise_address: str | None = flag(
         None,
         "address that events carry; needed when listening on every interface (default: --address)",

@@ -1,4 +1,4 @@
-"""`up`: starts the APIGW, then its Lambda workers, starts again what dies, and ends them as one.
+"""`up`: starts the APIGW or its keeper, then the rest, and again what dies; ends them as one.
 
 A child has a session of its own, so a Ctrl-C in the terminal reaches only us, and we pass it on as
 SIGTERM. Two pipes tie it to us; `lifeline` is their other end. The first life of a child may be
@@ -11,9 +11,9 @@ import logging
 import math
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qmonus_lite.lifeline import NOTIFY_FD, SUPERVISED
 
@@ -45,14 +45,25 @@ class Child:
     name: str
     #: The command and its arguments; no shell reads them.
     argv: tuple[str, ...]
+    #: What it finds in its environment besides ours.
+    environ: Mapping[str, str] = field(default_factory=dict)
+    #: File descriptors that it inherits, under the same numbers.
+    pass_fds: tuple[int, ...] = ()
 
 
-async def supervise(first: Child, others: Sequence[Child], *, drain_timeout: float) -> int:
+async def supervise(
+    first: Child,
+    others: Sequence[Child],
+    *,
+    drain_timeout: float,
+    on_stop: Callable[[], None] = lambda: None,
+) -> int:
     """Run the children until SIGTERM or SIGINT; gives the exit status of `up`.
 
-    `others` are started once `first` listens. A second signal kills at once.
+    `others` are started once `first` listens. `on_stop` is called before they are told to stop. A
+    second signal kills at once.
     """
-    family = _Family(drain_timeout)
+    family = _Family(drain_timeout, on_stop)
     with family.obeying_signals():
         return await family.run(first, others)
 
@@ -109,7 +120,7 @@ class _Kept:
 
     def __init__(self, child: Child) -> None:
         self.name = child.name
-        self._argv = child.argv
+        self._child = child
         self._process: asyncio.subprocess.Process | None = None
         #: The signal that is to end this life and any that is just beginning.
         self._sentence: signal.Signals | None = None
@@ -175,12 +186,12 @@ class _Kept:
         inherited = {SUPERVISED: "1", NOTIFY_FD: str(ties.notify), "PYTHONUNBUFFERED": "1"}
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._argv,
+                *self._child.argv,
                 # A pipe of our own making: asyncio would wait for its own to close as well, and
                 # what a plugin leaves behind may hold that open for ever.
                 stdin=ties.stdin,
-                pass_fds=(ties.notify,),
-                env=os.environ | inherited,
+                pass_fds=(ties.notify, *self._child.pass_fds),
+                env={**os.environ, **inherited, **self._child.environ},
                 start_new_session=True,
             )
         except OSError as error:
@@ -217,7 +228,8 @@ class _Kept:
 class _Family:
     """The children together: kept until the stop, then ended."""
 
-    def __init__(self, drain_timeout: float) -> None:
+    def __init__(self, drain_timeout: float, on_stop: Callable[[], None]) -> None:
+        self._on_stop = on_stop
         self._patience = drain_timeout + GRACE
         self._kept: list[_Kept] = []
         self._signals = 0
@@ -292,6 +304,7 @@ class _Family:
         self._stop()
 
     def _stop(self) -> None:
+        self._on_stop()
         self._stopping.set()
         for kept in self._kept:
             kept.end(signal.SIGTERM)

@@ -22,8 +22,9 @@ from qmonus_lite.serving import CHUNK
 
 logger = logging.getLogger(__name__)
 
-#: Connections accepted in one turn of the loop.
-BATCH = 128
+#: Connections accepted in one turn of the loop; where several processes accept from one socket,
+#: each takes one at a time, so that nobody takes all of a burst.
+BATCH, SHARED_BATCH = 128, 1
 #: Seconds for which nothing is accepted after the process ran out of descriptors.
 REST = 0.25
 #: Seconds between two log lines about one thing that every connection would say.
@@ -59,8 +60,13 @@ class Acceptor:
     """Accepts the connections of one listening socket."""
 
     def __init__(
-        self, listening: socket.socket, take: Callable[[socket.socket, Any], None]
+        self,
+        listening: socket.socket,
+        take: Callable[[socket.socket, Any], None],
+        *,
+        batch: int = BATCH,
     ) -> None:
+        self._batch = batch
         self._socket = listening
         self._take = take
         self._loop = IOLoop.current()
@@ -81,7 +87,7 @@ class Acceptor:
         self._loop.add_handler(self._socket, self._ready, IOLoop.READ)
 
     def _ready(self, _socket: object, _events: int) -> None:
-        for _ in range(BATCH):
+        for _ in range(self._batch):
             try:
                 connection, address = self._socket.accept()
             except BlockingIOError:
@@ -106,6 +112,8 @@ class GuardedServer(HTTPServer):
         super().initialize(*given, **more)
         #: Connections served at once.
         self.most_connections = 0
+        #: Whether no other process accepts from its sockets.
+        self.alone = True
         #: Closes connections whose clients read nothing; None while nobody watches.
         self.watch: WriteWatch | None = None
         self._open = 0
@@ -115,7 +123,9 @@ class GuardedServer(HTTPServer):
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """Begin to accept."""
-        self._acceptors += [Acceptor(one, self._handle_connection) for one in sockets]
+        batch = BATCH if self.alone else SHARED_BATCH
+        take = self._handle_connection
+        self._acceptors += [Acceptor(one, take, batch=batch) for one in sockets]
         if self.watch is not None:
             self.watch.start()
 

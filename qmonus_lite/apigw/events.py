@@ -1,14 +1,12 @@
 """The operators' doors to the outbox: what waits, what is dead, and one more try."""
 
-import asyncio
 from dataclasses import asdict, dataclass
 
 from qmonus_lite.apigw.door import Door
 from qmonus_lite.auth.gatekeeper import Gatekeeper
-from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadRequest, Conflict, NotFound
-from qmonus_lite.events.dispatcher import Dispatcher
-from qmonus_lite.events.outbox import Outbox, detail, entry
+from qmonus_lite.events.outbox import detail, entry
+from qmonus_lite.keeper.keeping import Keeping
 
 #: States that can be asked for; a delivered event is no longer in the outbox.
 STATES = ("prepared", "ready", "dead")
@@ -20,10 +18,8 @@ MOST_LISTED = 1000
 class Outgoings:
     """What the doors to the outbox share."""
 
-    outbox: Outbox
-    dispatcher: Dispatcher
+    keeping: Keeping
     gatekeeper: Gatekeeper
-    clock: Clock
 
 
 class _Door(Door):
@@ -46,8 +42,8 @@ class EventsDoor(_Door):
         if state and state not in STATES:
             self.answer(BadRequest(f"state has to be one of {', '.join(STATES)}"))
             return
-        rows = await asyncio.wrap_future(self.outgoings.outbox.listing(state, MOST_LISTED))
-        counts = dict(await asyncio.wrap_future(self.outgoings.outbox.counts()))
+        rows = await self.outgoings.keeping.listing(state, MOST_LISTED)
+        counts: dict[str, int] = dict(await self.outgoings.keeping.counts())
         self.send_json({"events": [asdict(entry(row)) for row in rows], "counts": counts})
 
 
@@ -56,7 +52,7 @@ class EventDoor(_Door):
 
     async def get(self, event_id: str) -> None:
         """Show it."""
-        rows = await asyncio.wrap_future(self.outgoings.outbox.one(event_id))
+        rows = await self.outgoings.keeping.one(event_id)
         if not rows:
             self.answer(NotFound("no event of this id is in the outbox; it may be delivered"))
             return
@@ -70,9 +66,7 @@ class ReplayDoor(_Door):
 
     async def post(self, event_id: str) -> None:
         """Put it back in line."""
-        now = self.outgoings.clock.now()
-        if not await asyncio.wrap_future(self.outgoings.outbox.replay(event_id, now)):
+        if not await self.outgoings.keeping.replay(event_id):
             self.answer(Conflict("no dead letter has this id"))
             return
-        self.outgoings.dispatcher.wake()
         self.send_json({"id": event_id, "state": "ready"}, 202)

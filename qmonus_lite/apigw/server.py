@@ -14,10 +14,9 @@ from qmonus_lite.apigw.accept import descriptors_for, make_server
 from qmonus_lite.apigw.app import Stories, make_app
 from qmonus_lite.apigw.bootstrap import LocalAdmin
 from qmonus_lite.apigw.limits import Limits
-from qmonus_lite.events.dispatcher import Dispatcher
-from qmonus_lite.events.outbox import Outbox
 from qmonus_lite.events.roster import Roster
 from qmonus_lite.events.sender import Sender
+from qmonus_lite.keeper.keeping import Keeping
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.lanes import Lanes
@@ -34,12 +33,11 @@ CLEANING = 2.0
 class Machinery:
     """What runs behind the doors and is closed at the end, in this order."""
 
-    dispatcher: Dispatcher
+    keeping: Keeping
     lanes: Lanes
     outgoing: Outgoing
     backends: Backends
     sender: Sender
-    outbox: Outbox
     threads: ThreadPoolExecutor
 
 
@@ -60,13 +58,16 @@ class ApigwServer:
         settings = self.settings
         tls = serving.tls_context(settings.certfile, settings.keyfile)
         stop, background = serving.Stop(), serving.Background()
-        sockets = serving.bind(settings.address, settings.port, flag="port")
+        handed = lifeline.listening_sockets()
+        sockets = handed or serving.bind(settings.address, settings.port, flag="port")
+        await self.machinery.keeping.begin()
         stories = self.stories(background)
         application = make_app(stories, Limits.of(settings))
         most = descriptors_for(settings.max_connections, settings.max_uploads)
         server = make_server(
             application, tls=tls, most_connections=most, patience=settings.body_stall_timeout
         )
+        server.alone = not handed
         self._begin(background, stories)
         server.add_sockets(sockets)
         self._announce(len(stories.live.catalog.listed))
@@ -85,10 +86,8 @@ class ApigwServer:
             background.start(self.local_admin.renew())
         background.start(stories.live.watch())
         background.start(serving.beat())
-        self.roster.on_ready(self.machinery.dispatcher.wake)
         self.roster.on_first_ready(self._invite)
         background.start(self.roster.follow())
-        self.machinery.dispatcher.start()
 
     def _announce(self, plugins: int) -> None:
         settings = self.settings
@@ -116,11 +115,11 @@ class ApigwServer:
 
     async def _close(self) -> bool:
         machinery = self.machinery
-        machinery.dispatcher.stop()
+        machinery.keeping.rest()
         clean = await machinery.lanes.close(within=1.0)
         await machinery.outgoing.close()
         await machinery.backends.close()
         await machinery.sender.close()
         machinery.threads.shutdown()
-        machinery.outbox.close()
+        machinery.keeping.close()
         return clean

@@ -20,7 +20,7 @@ from qmonus_lite.cli.command import PLACES, Command
 from qmonus_lite.cli.rewriting import replace
 from qmonus_lite.cli.serve import make_default_folder
 from qmonus_lite.clock import Clock
-from qmonus_lite.compose import make_loader
+from qmonus_lite.compose.shared import make_loader
 from qmonus_lite.datadir import DataDir, sync
 from qmonus_lite.errors import BadPlace, BadSetting
 from qmonus_lite.settings import Settings

@@ -6,7 +6,7 @@ import sys
 from qmonus_lite.auth.sealing import sealer_of
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command, no_words
-from qmonus_lite.compose import make_loader
+from qmonus_lite.compose.shared import make_loader
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlugins
 

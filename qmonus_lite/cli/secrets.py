@@ -22,7 +22,7 @@ from qmonus_lite.catalog.opening import masked
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
 from qmonus_lite.cli.rewriting import replace
-from qmonus_lite.compose import make_loader
+from qmonus_lite.compose.shared import make_loader
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlace, BadSetting
 

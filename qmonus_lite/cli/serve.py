@@ -1,16 +1,21 @@
-"""`up`, `apigw`, `lambda`: the processes that serve."""
+"""`up`, `apigw`, `keeper`, `lambda`: the processes that serve."""
 
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 
 import uvloop
 
-from qmonus_lite import log
+from qmonus_lite import lifeline, log, serving
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command, no_words
 from qmonus_lite.clock import Clock
-from qmonus_lite.compose import compose_apigw, compose_worker
+from qmonus_lite.compose.apigw import compose_apigw
+from qmonus_lite.compose.keeper import compose_keeper
+from qmonus_lite.compose.worker import compose_worker
+from qmonus_lite.lifeline import LISTEN_FDS, NUMBER
 from qmonus_lite.settings import Settings
 from qmonus_lite.supervisor import Child, supervise
 
@@ -43,8 +48,37 @@ def up(arguments: Arguments) -> int:
         )
         for port in range(first, first + settings.lambda_processes)
     ]
+    if settings.apigw_processes > 1:
+        return _up_with_keeper(settings, arguments, workers)
     apigw = _child("apigw", "apigw", arguments)
     return asyncio.run(supervise(apigw, workers, drain_timeout=settings.drain_timeout))
+
+
+def _up_with_keeper(settings: Settings, arguments: Arguments, workers: Sequence[Child]) -> int:
+    """Several APIGWs that accept from one socket, which is ours, and keep by one keeper."""
+    sockets = serving.bind(settings.address, settings.port, flag="port")
+    fds = tuple(one.fileno() for one in sockets)
+    apigws = [
+        replace(
+            _child(f"apigw-{number}", "apigw", arguments),
+            environ={NUMBER: str(number), LISTEN_FDS: ",".join(map(str, fds))},
+            pass_fds=fds,
+        )
+        for number in range(settings.apigw_processes)
+    ]
+
+    def deafen() -> None:
+        for one in sockets:
+            one.close()
+
+    return asyncio.run(
+        supervise(
+            _child("keeper", "keeper", arguments),
+            [*apigws, *workers],
+            drain_timeout=settings.drain_timeout,
+            on_stop=deafen,
+        )
+    )
 
 
 def _child(name: str, command: str, arguments: Arguments, *more: str) -> Child:
@@ -56,7 +90,14 @@ def _child(name: str, command: str, arguments: Arguments, *more: str) -> Child:
 
 def apigw(arguments: Arguments) -> int:
     """One APIGW."""
-    server = compose_apigw(_begin(arguments), os.environ, _say)
+    settings = _begin(arguments)
+    server = compose_apigw(settings, os.environ, _say, number=lifeline.number())
+    return 0 if uvloop.run(server.serve()) else 1
+
+
+def keeper(arguments: Arguments) -> int:
+    """The keeper of several APIGWs."""
+    server = compose_keeper(_begin(arguments), os.environ)
     return 0 if uvloop.run(server.serve()) else 1
 
 
@@ -78,4 +119,7 @@ COMMANDS = {
     "up": Command(run=up, summary="start an APIGW and its Lambda workers", flags=None),
     "apigw": Command(run=apigw, summary="start an APIGW alone", flags=None),
     "lambda": Command(run=worker, summary="start a Lambda worker alone", flags=None),
+    "keeper": Command(
+        run=keeper, summary="start what several APIGWs share (up does this)", flags=None
+    ),
 }

@@ -162,8 +162,14 @@ class Dispatcher:
             self._start()
 
     def _start(self) -> None:
+        roster = self._with.roster
         while self._leased and len(self._running) < MOST_AT_ONCE:
-            task = self._loop.create_task(self._deliver(self._leased.popleft()))
+            due = self._leased.popleft()
+            if roster.ready and not roster.handles(due.type):
+                # Every worker would say no more than that.
+                self._forget(due)
+                continue
+            task = self._loop.create_task(self._deliver(due))
             self._running.add(task)
             task.add_done_callback(self._ended)
 
@@ -171,7 +177,7 @@ class Dispatcher:
         self._running.discard(task)
         if not self._stopping:
             self._start()
-        if not self._leased:
+        if not self._leased and self._turns.anything_waits:
             self._wake.set()
         if not task.cancelled() and (error := task.exception()):
             logger.error("delivery failed", exc_info=error, extra={"action": "delivery_failed"})
@@ -209,9 +215,6 @@ class Dispatcher:
     async def _attempt(self, due: Due) -> Attempt | None:
         """Send once; None when nobody was reached, which is no attempt."""
         endpoints = self._with.roster.in_turn(DELIVER)
-        if endpoints and not self._with.roster.handles(due.type):
-            # Every worker would say no more than that.
-            return self._tried(due, 200, "")
         parcel = self._parcel(due)
         for endpoint in endpoints:
             try:

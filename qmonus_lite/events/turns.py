@@ -28,6 +28,11 @@ class Turns:
         #: Events that wait beside those.
         self._unknown = 0
 
+    @property
+    def anything_waits(self) -> bool:
+        """Whether events are in the outbox that did not go straight."""
+        return self._known > 0 or self._unknown > 0
+
     def load(self, waiting: Iterable[tuple[str, str]], more: int) -> None:
         """What a former process left: path and id of events that wait, and how many more do."""
         with self._lock:

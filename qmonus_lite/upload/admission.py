@@ -1,21 +1,22 @@
 """Admission: room for an upload, where what running ones promised counts as used."""
 
-from collections import Counter
 from pathlib import Path
 
 from qmonus_lite.errors import InsufficientStorage, TooLarge
 from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.promised import Promised
 
 
 class Admission:
     """The room on the file systems that uploads go to."""
 
-    def __init__(self, disk: Disk, *, most: int, keep_free: int) -> None:
+    def __init__(
+        self, disk: Disk, *, most: int, keep_free: int, promised: Promised | None = None
+    ) -> None:
         self._disk = disk
         self._most = most
         self._keep_free = keep_free
-        #: Bytes that running uploads still may send, by file system.
-        self.promised: Counter[int] = Counter()
+        self.promised = promised or Promised()
 
     def reserve(self, directory: Path, device: int, declared: int | None) -> "Reservation":
         """Room for `declared` bytes, None if unknown; raises TooLarge or InsufficientStorage.
@@ -33,7 +34,7 @@ class Admission:
 
     def check_room(self, directory: Path, device: int, wanted: int) -> None:
         """Raises InsufficientStorage when `wanted` bytes more do not fit."""
-        if self._disk.free(directory) - self.promised[device] - wanted < self._keep_free:
+        if self._disk.free(directory) - self.promised.total(device) - wanted < self._keep_free:
             raise InsufficientStorage("the disk has no room for this upload")
 
 
@@ -66,4 +67,4 @@ class Reservation:
 
     def _hold(self, count: int) -> None:
         self._open += count
-        self._admission.promised[self._device] += count
+        self._admission.promised.add(self._device, count)

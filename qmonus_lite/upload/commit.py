@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from qmonus_lite.errors import InternalFault, Unavailable
@@ -75,9 +76,27 @@ class Upload:
     #: Why it goes no further.
     error: BaseException | None = None
 
+    def write(self) -> None:
+        """Write what is not yet in the staged file; raises Problem, also for a wrong digest."""
+        if self.rest:
+            self.staged.write(self.rest)
+        self.staged.digests.check()
+
+    def finish(self) -> None:
+        """Write it, and put all bytes on stable storage; raises Problem."""
+        self.write()
+        self.staged.finish()
+
+
+class Commits(Protocol):
+    """Who stores uploads."""
+
+    async def commit(self, upload: Upload) -> bool:
+        """Store the file and promise its event; whether it replaced another. Raises Problem."""
+
 
 class Committer:
-    """Commits uploads of one APIGW."""
+    """Commits uploads to one launch directory."""
 
     def __init__(self, ground: Ground, outbox: Outbox, post: Post, *, threads: Executor) -> None:
         self._ground = ground
@@ -90,6 +109,11 @@ class Committer:
         #: Events of files in place that the outbox could not let go.
         self._unreleased: set[str] = set()
         self._settling = threading.Lock()
+
+    @property
+    def owed(self) -> set[Path]:
+        """Staged files that prove that nothing happened, while the outbox cannot forget."""
+        return {staged.path for staged in self._owed.values()}
 
     async def commit(self, upload: Upload) -> bool:
         """Store the file and promise its event; whether it replaced another. Raises Problem.
@@ -119,7 +143,7 @@ class Committer:
         """
         disk = self._ground.disk
         # All bytes before the first sync, which puts much of the others on its way too.
-        self._each(uploads, self._write)
+        self._each(uploads, Upload.write)
         self._each(uploads, self._sync)
         staged = Names(disk)
         self._each(uploads, lambda one: one.staged.keep_name(staged))
@@ -143,11 +167,6 @@ class Committer:
                     step(one)
                 except BaseException as error:
                     one.error = error
-
-    def _write(self, upload: Upload) -> None:
-        if upload.rest:
-            upload.staged.write(upload.rest)
-        upload.staged.digests.check()
 
     def _sync(self, upload: Upload) -> None:
         began = time.perf_counter()

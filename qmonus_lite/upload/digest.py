@@ -50,6 +50,11 @@ class Digests:
             expected["Content-MD5", "md5"] = digest
         return cls(expected, _wish(headers.get("Want-Repr-Digest", "")))
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is hashed."""
+        return bool(self._hashes)
+
     def update(self, data: bytes | bytearray | memoryview) -> None:
         """More of the file; blocks for as long as hashing takes."""
         for one in self._hashes.values():

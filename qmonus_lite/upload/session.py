@@ -28,7 +28,7 @@ from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.ids import new_id
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.upload.admission import Admission, Reservation
-from qmonus_lite.upload.commit import Committer, Upload
+from qmonus_lite.upload.commit import Commits, Upload
 from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
@@ -85,7 +85,7 @@ class Uploads:
     gatekeeper: Gatekeeper
     ground: Ground
     admission: Admission
-    committer: Committer
+    committer: Commits
     staging: Staging
     disk: Disk
     intake: Intake
@@ -95,6 +95,8 @@ class Uploads:
     #: `address` and `port` of events.
     address: str
     port: int
+    #: What the names of staged files begin with.
+    mark: str = ""
     #: Those that are neither stored nor dropped.
     under_way: set["Session"] = field(default_factory=set)
 
@@ -117,7 +119,9 @@ class Uploads:
             place = self._place_chosen(head, outcome)
         reservation = self.admission.reserve(place.staging, place.device, head.length)
         upload_id = new_id()
-        staged = StagedFile(path=place.staging / upload_id, disk=self.disk, digests=digests)
+        staged = StagedFile(
+            path=place.staging / (self.mark + upload_id), disk=self.disk, digests=digests
+        )
         accepted = Accepted(upload_id, outcome.event, place)
         return Session(self, head, accepted, staged, reservation)
 

@@ -6,6 +6,7 @@ of its own that no upload can name. The methods block; one at a time for one fil
 
 import errno
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,13 +29,22 @@ class StagedFile:
 
     path: Path
     disk: Disk
+    #: Whether it is whole, and on stable storage.
+    finished: bool = False
     #: Whether it has appeared at its final path.
     placed: bool = False
+    #: Whether another process has it now.
+    handed_over: bool = False
     #: Whether the outbox still has to forget its row; until then it proves that nothing happened.
     owed: bool = False
     #: What it is hashed for, if anything.
     digests: Digests = field(default_factory=lambda: Digests({}, None))
     _descriptor: int = field(default=-1)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the file is there."""
+        return self.finished or self._descriptor >= 0
 
     def write(self, data: Bytes) -> None:
         """Append all of `data`; the first write makes the file."""
@@ -52,10 +62,13 @@ class StagedFile:
         Linux reports a write-back error once and then forgets the pages
         (https://wiki.postgresql.org/wiki/Fsync_Errors), so the file is given up.
         """
+        if self.finished:
+            return
         with self.disk.answering("putting a file on stable storage"):
             self._open()
             self.disk.sync_file(self._descriptor)
             self._close()
+        self.finished = True
 
     def keep_name(self, names: "Names") -> None:
         """Put the name on stable storage too, once the file is finished.
@@ -76,10 +89,14 @@ class StagedFile:
         self.placed = True
         return Placed(file=self, walk=walk, replaced=replaced, linked=linked)
 
+    def hand_over(self) -> None:
+        """Leave the file to the process that stores it."""
+        self.handed_over = True
+
     def discard(self) -> None:
-        """Forget the file; does nothing when it is gone, in place, or still owed."""
+        """Forget the file; does nothing when it is gone, in place, still owed, or another's."""
         self._close()
-        if not self.placed and not self.owed:
+        if not (self.placed or self.owed or self.handed_over):
             self.disk.remove(self.path)
 
     def _link(self, name: str, parent: int) -> bool:
@@ -187,15 +204,18 @@ class Staging:
             self._by_device[device] = self._make(near, device)
         return self._by_device[device]
 
-    def sweep(self) -> int:
-        """Remove every staged file that a former process left; how many there were."""
+    def sweep(self, mark: str = "", keep: Collection[Path] = ()) -> int:
+        """Remove staged files that a process left; how many there were.
+
+        Those whose names begin with `mark`, which for every former process is nothing.
+        """
         others = self._known.read_text().splitlines() if self._known.exists() else []
         found = [
             path
             for directory in (self._home, *map(Path, others))
             if directory.is_dir()
             for path in directory.iterdir()
-            if path.is_file()
+            if path.is_file() and path.name.startswith(mark) and path not in keep
         ]
         for path in found:
             self._disk.remove(path)

@@ -174,16 +174,20 @@ class Installation:
 
     def recorded(self, event: str, path: str) -> dict[str, Any]:
         """The first event of this name and path that was written down, as soon as it is."""
+        return self.recordings(event, path, 1)[0]
+
+    def recordings(self, event: str, path: str, count: int) -> list[dict[str, Any]]:
+        """The events of this name and path in their order, as soon as there are so many."""
         found: list[dict[str, Any]] = []
 
         def came() -> bool:
             record = Path(self._record(event))
             lines = record.read_text().splitlines() if record.exists() else []
             found[:] = [one for one in map(json.loads, lines) if one["path"] == path]
-            return bool(found)
+            return len(found) >= count
 
         until(came, report=lambda: self.log)
-        return found[0]
+        return found
 
     def _record(self, event: str) -> str:
         return str(self.folder / f"{event}.jsonl")

@@ -119,13 +119,18 @@ class Running:
     @property
     def children(self) -> dict[str, int]:
         """Process ids of the children by the command that each one runs: `apigw`, `lambda`."""
-        found = {}
+        return dict(self.all_children)
+
+    @property
+    def all_children(self) -> list[tuple[str, int]]:
+        """Commands and process ids of the children, also of several that run one command."""
+        found = []
         with suppress(OSError):
             for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
                 words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
                 # Between fork and exec it still is its parent's double.
                 if words[: len(QMONUS_LITE)] == [*QMONUS_LITE]:
-                    found[words[len(QMONUS_LITE)]] = int(pid)
+                    found.append((words[len(QMONUS_LITE)], int(pid)))
         return found
 
     def send(self, number: signal.Signals) -> None:
@@ -148,7 +153,7 @@ class Running:
 
     def end(self) -> None:
         """See it and its children gone, in whatever state they are."""
-        children = self.children.values()
+        children = [pid for _, pid in self.all_children]
         with suppress(subprocess.TimeoutExpired):
             self.send(signal.SIGCONT)
             self.stop()

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite import compose, errors, settings
+from qmonus_lite import errors, settings
 from qmonus_lite.auth import callout_pass
 from qmonus_lite.auth.sealing import Sealer
 from qmonus_lite.catalog.document import read_values
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED
 from qmonus_lite.cli.main import COMMANDS
+from qmonus_lite.compose import shared
 from qmonus_lite.events import decision
 from qmonus_lite.events.envelope import UPLOADED, UPLOADING
 from qmonus_lite.lambdas import chain
@@ -143,10 +144,10 @@ def test_both_events_of_an_upload_are_documented() -> None:
         ("explanation/events.md", f"up to {decision.FIRST:g} s"),
         ("explanation/events.md", f"at most {decision.LONGEST:g} s"),
         ("reference/events.md", f"At most {chain.MOST_DEEP} events"),
-        ("explanation/trust.md", f"Up to {compose.MOST_LANES} scripts"),
+        ("explanation/trust.md", f"Up to {shared.MOST_LANES} scripts"),
         ("explanation/trust.md", f"longer than {loading.LONGEST:g} seconds"),
         ("reference/callout.md", f"good for {callout_pass.TTL} seconds"),
-        ("reference/flags.md", f"at least {compose.LEAST_SECRET} characters"),
+        ("reference/flags.md", f"at least {shared.LEAST_SECRET} characters"),
     ],
 )
 def test_a_number_in_the_prose_is_that_of_the_code(page: str, said: str) -> None:
@@ -192,7 +193,7 @@ def test_every_plugin_shown_on_a_page_loads(page: Path, tmp_path: Path) -> None:
         (folder / f"line-{block.line}.yml").write_text(block.text, encoding="utf-8")
 
     given = settings.Settings(base_dir=tmp_path)
-    catalog = compose.make_loader(given, Sealer(key=bytes(32)), callout=None).load()
+    catalog = shared.make_loader(given, Sealer(key=bytes(32)), callout=None).load()
 
     assert len(catalog.listed) >= len(typed(page, "yaml"))
 

@@ -26,6 +26,7 @@ BROAD_DOORS = {
     "upload/commit.py": "how one upload of several ended; raised to its own session",
     "scripting/loading.py": "what a script does on the thread that loads it; handed to who waits",
     "upload/crew.py": "work that broke off unseen; logged, and its callers find nothing done",
+    "keeper/server.py": "what an APIGW asked for and the keeper could not do; logged, it hears 500",
     "worker/listener.py": "a message that the worker could not answer; logged, and answered 500",
     "scripting/runner.py": "whatever a script raises; logged, and becomes its refusal",
 }

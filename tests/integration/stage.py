@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 
 from qmonus_lite import serving
-from qmonus_lite.compose import compose_apigw, compose_worker
+from qmonus_lite.compose.apigw import compose_apigw
+from qmonus_lite.compose.worker import compose_worker
 from qmonus_lite.settings import Settings
 
 

@@ -12,7 +12,7 @@ import pytest
 from yarl import URL
 
 from qmonus_lite.auth import apikey
-from qmonus_lite.compose import compose_apigw
+from qmonus_lite.compose.apigw import compose_apigw
 from qmonus_lite.errors import BadPlace
 from tests.integration.stage import TwoProcesses, events, until
 

@@ -1,6 +1,7 @@
 """The child's end of its ties to the supervisor."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,6 +44,21 @@ def start(script: str, *, supervised: bool = True) -> subprocess.Popen[str]:
 def first_line(child: subprocess.Popen[str]) -> str:
     assert child.stdout is not None
     return child.stdout.readline().strip()
+
+
+def test_takes_up_its_number_and_sockets_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    place = listening.getsockname()
+    monkeypatch.setenv("QMONUS_LITE_NUMBER", "3")
+    monkeypatch.setenv("QMONUS_LITE_LISTEN_FDS", str(listening.detach()))
+
+    assert lifeline.number() == 3
+    [taken] = lifeline.listening_sockets()
+    with taken:
+        assert taken.getsockname() == place
+        assert not taken.get_inheritable()
+    assert lifeline.number() is None
+    assert lifeline.listening_sockets() == []
 
 
 def test_announces_in_one_line_and_then_beats(notices: int) -> None:

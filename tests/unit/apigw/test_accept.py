@@ -57,6 +57,29 @@ async def test_takes_those_who_waited_once_there_are_descriptors_again(
             connection.close()
 
 
+async def test_takes_one_at_a_time_of_a_socket_that_others_accept_from() -> None:
+    taken: list[socket.socket] = []
+    turns: list[int] = []
+
+    def take(connection: socket.socket, _address: Any) -> None:
+        taken.append(connection)
+        asyncio.get_running_loop().call_soon(lambda: turns.append(len(taken)))
+
+    with ExitStack() as held:
+        listening = socket.create_server(("127.0.0.1", 0))
+        listening.setblocking(False)
+        for _ in range(3):
+            held.enter_context(socket.create_connection(listening.getsockname()))
+        acceptor = accept.Acceptor(listening, take, batch=accept.SHARED_BATCH)
+        while len(turns) < 3:
+            await asyncio.sleep(0.01)
+        acceptor.close()
+        for connection in taken:
+            connection.close()
+
+    assert turns == [1, 2, 3]
+
+
 async def test_can_be_closed_while_it_rests() -> None:
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setblocking(False)

@@ -24,6 +24,17 @@ def test_one_event_of_a_path_goes_straight_at_a_time() -> None:
     assert go(turns, "/a", "5")
 
 
+def test_knows_whether_anything_waits() -> None:
+    turns = Turns()
+    assert go(turns, "/a", "1") and not turns.anything_waits
+    assert not go(turns, "/a", "2")
+    assert turns.anything_waits
+    turns.end("/a", "2", straight=False)
+    assert not turns.anything_waits
+    turns.load([], 3)
+    assert turns.anything_waits
+
+
 def test_one_that_has_to_wait_after_all_holds_back_its_path() -> None:
     turns = Turns()
     assert go(turns, "/a", "1")

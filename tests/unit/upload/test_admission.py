@@ -33,7 +33,7 @@ def admission(free: int, *, most: int = 0, keep_free: int = 0) -> Admission:
 
 
 def held(room: Admission) -> int:
-    return sum(room.promised.values())
+    return room.promised.total(1) + room.promised.total(0)
 
 
 def test_promises_what_there_is() -> None:

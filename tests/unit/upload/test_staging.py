@@ -133,6 +133,25 @@ def test_forgets_no_file_that_is_in_place_or_owed(root: Path) -> None:
     assert (root / "a").exists()
 
 
+def test_a_file_that_was_handed_over_is_anothers_to_forget(root: Path) -> None:
+    file = staged(root)
+    file.write(b"x")
+    file.finish()
+    file.hand_over()
+    file.discard()
+
+    assert left(root) == ["u1"]
+
+
+def test_a_finished_file_is_neither_made_nor_synced_again(root: Path) -> None:
+    assert not staged(root).begun
+    file = StagedFile(path=root / ".data" / "staging" / "u1", disk=Disk(), finished=True)
+    file.finish()
+
+    assert file.begun
+    assert left(root) == []
+
+
 def test_a_directory_in_the_way_leaves_the_staged_file(root: Path) -> None:
     (root / "a").mkdir()
     file = staged(root)
@@ -208,6 +227,16 @@ def test_sweeps_what_a_former_process_left(root: Path) -> None:
     assert staging.sweep() == 2
     assert left(root) == []
     assert staging.sweep() == 0
+
+
+def test_sweeps_the_files_of_one_process_but_those_to_keep(root: Path) -> None:
+    staging = Staging(Disk(), root / ".data", root)
+    folder = root / ".data" / "staging"
+    for name in ("0-a-1", "0-a-2", "1-b-1"):
+        (folder / name).touch()
+
+    assert staging.sweep("0-a-", {folder / "0-a-2"}) == 1
+    assert sorted(left(root)) == ["0-a-2", "1-b-1"]
 
 
 def test_stages_beside_the_data_on_one_file_system(root: Path) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from qmonus_lite.auth.sealing import Sealer
-from qmonus_lite.compose import SECRET_VARIABLE, common, compose_apigw, make_loader
+from qmonus_lite.compose.apigw import compose_apigw
+from qmonus_lite.compose.shared import SECRET_VARIABLE, common, make_loader
 from qmonus_lite.errors import BadPlace, BadPlugins, BadSetting
 from qmonus_lite.settings import Settings
 

@@ -1,0 +1,1 @@
+"""Compose: settings become running processes; the only room that knows everyone."""

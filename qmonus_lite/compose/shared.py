@@ -1,0 +1,131 @@
+"""What several processes of an installation are made of: secrets, ground, plugin loader."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qmonus_lite.auth.callout_pass import Passes
+from qmonus_lite.auth.sealing import Sealer, sealer_of
+from qmonus_lite.auth.tokens import Minter
+from qmonus_lite.catalog.builders import Workshop
+from qmonus_lite.catalog.live import Live
+from qmonus_lite.catalog.loader import Loader
+from qmonus_lite.catalog.opening import Opener
+from qmonus_lite.clock import Clock
+from qmonus_lite.datadir import DataDir
+from qmonus_lite.errors import BadPlace, BadSetting
+from qmonus_lite.events.signature import Signer
+from qmonus_lite.pathtemplate import PathTemplate
+from qmonus_lite.scripting.builtins.callout import Callout, Gateways, Timeouts
+from qmonus_lite.scripting.builtins.names import granted
+from qmonus_lite.scripting.builtins.outgoing import Outgoing
+from qmonus_lite.scripting.options import Options
+from qmonus_lite.settings import Settings, upload_template
+from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.ground import Ground
+
+#: Scripts that may hold a thread each; more than so many share.
+MOST_LANES = 32
+#: Threads for the disk, most of which wait for it.
+DISK_THREADS = 32
+#: The environment's place for the secret that APIGW and workers share.
+SECRET_VARIABLE = "QMONUS_LITE_EVENT_SECRET"
+#: Characters that such a secret needs.
+LEAST_SECRET = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What APIGW and a worker both have."""
+
+    settings: Settings
+    clock: Clock
+    data_dir: DataDir
+    signer: Signer
+    passes: Passes
+    outgoing: Outgoing
+    opener: Opener
+    live: Live
+
+
+def common(settings: Settings, environ: Mapping[str, str]) -> Common:
+    """The part that both processes share; raises Refused."""
+    clock = Clock(settings.timezone)
+    data_dir = DataDir(settings.state_dir)
+    secret = event_secret(data_dir, environ)
+    # The pass is signed with a key of its own, so that neither signature can stand for the other.
+    pass_key = hmac.digest(secret, b"qmonus-lite callout pass", hashlib.sha256)
+    passes = Passes(minter=Minter(key=pass_key, clock=clock))
+    passes.know(settings.base_url)
+    outgoing = Outgoing(most=settings.curl_max_clients)
+    opener = Opener(sealer=sealer_of(data_dir), environ=environ)
+    return Common(
+        settings=settings,
+        clock=clock,
+        data_dir=data_dir,
+        signer=Signer(secret),
+        passes=passes,
+        outgoing=outgoing,
+        opener=opener,
+        live=Live(make_loader(settings, opener.sealer, _callout(settings, outgoing, passes))),
+    )
+
+
+def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
+    """The loader of the plugin folders; raises BadPlace for a folder that is not there."""
+    for name, folder in zip(settings.plugins_base_dirs, settings.plugin_dirs, strict=True):
+        if not folder.is_dir():
+            raise BadPlace(f"--plugins_base_dirs: {name}: no folder at {folder}; make it first")
+    template = upload_template(settings)
+    shop = Workshop(
+        names=granted(callout=callout, options=Options(settings)),
+        sealer=sealer,
+        reserved=lambda public: _reserved(public, template),
+    )
+    return Loader(settings.plugin_dirs, shop)
+
+
+def make_ground(settings: Settings) -> Ground:
+    """The launch directory, fit for uploads; raises BadPlace."""
+    durability = settings.upload_durability
+    ground = Ground(
+        root=settings.root,
+        protected=(settings.state_dir, *settings.plugin_dirs),
+        disk=Disk(sync_files=durability != "none", sync_names=durability == "full"),
+    )
+    ground.check()
+    return ground
+
+
+def event_secret(data_dir: DataDir, environ: Mapping[str, str]) -> bytes:
+    """What events are signed with; raises BadSetting for one that is too short."""
+    given = environ.get(SECRET_VARIABLE)
+    if given is None:
+        return data_dir.key("event.key")
+    if len(given) < LEAST_SECRET:
+        raise BadSetting(f"{SECRET_VARIABLE}: shorter than {LEAST_SECRET} characters")
+    return base64.b64encode(given.encode())
+
+
+def _callout(settings: Settings, outgoing: Outgoing, passes: Passes) -> Callout:
+    gateways = Gateways(
+        default=lambda: settings.advertised,
+        scheme=passes.scheme,
+        credential=passes.issue,
+        certfile=str(settings.certfile) if settings.certfile else None,
+    )
+    timeouts = Timeouts(
+        connect=settings.callout_connect_timeout, request=settings.callout_request_timeout
+    )
+    return Callout(outgoing, gateways, timeouts)
+
+
+def _reserved(public: PathTemplate, upload: PathTemplate) -> str | None:
+    """Why a route cannot have this path, or None."""
+    if public.text == "/-" or public.text.startswith(("/-/", "/{")):
+        return "could take paths under /-/, which are APIGW's own"
+    if upload.match(public.text):
+        return f"is taken by --file_upload_api_path={upload.text}"
+    return None

@@ -1,0 +1,98 @@
+"""The link between an APIGW and the keeper: numbered calls over a socket in the data directory.
+
+A frame is its length (4 bytes, big endian) and a pickle. Both ends are processes of one user, of
+one installation and one version, and the socket stands in a directory that is theirs alone.
+"""
+
+import asyncio
+import contextlib
+import os
+import pickle
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+#: The socket, in the data directory.
+SOCKET = "keeper.sock"
+#: Bytes of the length before each frame.
+_LENGTH = 4
+
+
+class Frames(asyncio.Protocol):
+    """One end: whole values come in, whole values go out."""
+
+    def __init__(self, take: Callable[[Any], None], lost: Callable[[], None]) -> None:
+        self._take = take
+        self._lost = lost
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+
+    def send(self, value: object) -> None:
+        """Send a value; one for an end that is gone is dropped, and `lost` tells."""
+        if self._transport is not None:
+            frame = pickle.dumps(value, protocol=5)
+            self._transport.write(len(frame).to_bytes(_LENGTH, "big") + frame)
+
+    def close(self) -> None:
+        """Hang up, once everything is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The other end is gone."""
+        self._transport = None
+        self._lost()
+
+    def data_received(self, data: bytes) -> None:
+        """Take the values that are whole."""
+        self._buffer += data
+        start = 0
+        while (begin := start + _LENGTH) <= len(self._buffer):
+            end = begin + int.from_bytes(self._buffer[start:begin], "big")
+            if end > len(self._buffer):
+                break
+            value = pickle.loads(memoryview(self._buffer)[begin:end])
+            start = end
+            self._take(value)
+        del self._buffer[:start]
+
+
+@contextlib.contextmanager
+def reachable(data_dir: Path) -> Iterator[str]:
+    """A path of the socket that is short enough, however long that of the directory is.
+
+    The address of such a socket has 108 bytes at most.
+    """
+    directory = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{SOCKET}"
+    finally:
+        os.close(directory)
+
+
+def listening(data_dir: Path) -> socket.socket:
+    """The keeper's socket, for the holder of the lock; what a former one left is replaced."""
+    (data_dir / SOCKET).unlink(missing_ok=True)
+    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    with reachable(data_dir) as address:
+        one.bind(address)
+    one.listen()
+    return one
+
+
+def connected(data_dir: Path) -> socket.socket:
+    """A connection to the keeper; raises OSError when none is there."""
+    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with reachable(data_dir) as address:
+            one.connect(address)
+    except OSError:
+        one.close()
+        raise
+    one.setblocking(False)
+    return one

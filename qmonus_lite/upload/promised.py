@@ -1,0 +1,73 @@
+"""Promised bytes: what running uploads still may send, by file system."""
+
+import mmap
+import os
+import struct
+from collections import Counter
+from pathlib import Path
+
+#: File systems that one APIGW's promises are shared for; promises for further ones stay its own.
+MOST_SHARED = 16
+#: Number of a file system, and bytes promised on it.
+_PAIR = struct.Struct("=Qq")
+
+
+class Promised:
+    """The promises of one APIGW."""
+
+    def __init__(self) -> None:
+        self._own: Counter[int] = Counter()
+
+    def add(self, device: int, count: int) -> None:
+        """Promise bytes on a file system, or take them back."""
+        self._own[device] += count
+
+    def total(self, device: int) -> int:
+        """Bytes that are promised on a file system."""
+        return self._own[device]
+
+
+class Shared(Promised):
+    """The promises of several APIGWs of one installation, in a file that all of them map.
+
+    Everybody writes his own row and reads all, so that nobody has to wait for a lock. Two who
+    promise the same room at the same moment may both get it; then the disk says no to one.
+    """
+
+    def __init__(self, place: Path, *, row: int, rows: int) -> None:
+        """Make or map the file; whatever a former process of this row promised is void."""
+        super().__init__()
+        self._width = MOST_SHARED * _PAIR.size
+        self._rows = rows
+        self._start = row * self._width
+        #: Place of a pair in our row, by file system.
+        self._places: dict[int, int] = {}
+        descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if os.fstat(descriptor).st_size < rows * self._width:
+                os.ftruncate(descriptor, rows * self._width)
+            self._table = mmap.mmap(descriptor, rows * self._width)
+        finally:
+            os.close(descriptor)
+        self._table[self._start : self._start + self._width] = bytes(self._width)
+
+    def add(self, device: int, count: int) -> None:
+        """Promise bytes on a file system, or take them back."""
+        super().add(device, count)
+        if device not in self._places and len(self._places) < MOST_SHARED:
+            self._places[device] = self._start + len(self._places) * _PAIR.size
+        if (place := self._places.get(device)) is not None:
+            _PAIR.pack_into(self._table, place, device, self._own[device])
+
+    def total(self, device: int) -> int:
+        """Bytes that are promised on a file system, by all."""
+        others: int = sum(
+            count
+            for row in range(self._rows)
+            if row * self._width != self._start
+            for found, count in _PAIR.iter_unpack(
+                self._table[row * self._width : (row + 1) * self._width]
+            )
+            if found == device
+        )
+        return self._own[device] + others

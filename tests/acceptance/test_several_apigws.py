@@ -1,0 +1,142 @@
+"""Several APIGWs of one installation: one order, one outbox, and nothing left by the killed."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.harness import UPLOADED, Installation
+from tests.acceptance.process import Running, listens, runs, until
+
+PROCESSES = "--apigw_processes=2"
+
+
+@pytest.fixture
+def up(installation: Installation) -> Iterator[Running]:
+    installation.record(UPLOADED)
+    running = installation.up(PROCESSES)
+    until(lambda: len(apigws(running)) == 2 and running.stderr.count("worker_up") >= 3)
+    yield running
+
+
+def apigws(up: Running) -> list[int]:
+    return [pid for name, pid in up.all_children if name == "apigw"]
+
+
+def keeper(up: Running) -> int:
+    return up.children["keeper"]
+
+
+def put(installation: Installation, name: str, content: bytes) -> int:
+    file = installation.file(name, content)
+    return installation.upload(file, f"/upload/{name}", token=installation.token).status
+
+
+def staged(installation: Installation) -> list[Path]:
+    return list((installation.data / "staging").iterdir())
+
+
+def test_both_take_uploads_and_one_order_stands_over_them(
+    installation: Installation, up: Running
+) -> None:
+    assert [put(installation, f"f{n}", b"%d" % n) for n in range(30)] == [201] * 30
+    assert put(installation, "same", b"one") == 201
+    assert put(installation, "same", b"second") == 200
+    events = installation.recordings(UPLOADED, "/upload/same", 2)
+
+    assert (installation.base / "upload" / "same").read_bytes() == b"second"
+    assert [one["bytes"] for one in events] == [3, 6]
+
+
+def test_a_long_body_is_stored_too(installation: Installation, up: Running) -> None:
+    content = os.urandom(3 << 20)
+
+    assert put(installation, "long", content) == 201
+    assert (installation.base / "upload" / "long").read_bytes() == content
+    assert staged(installation) == []
+
+
+def test_events_are_shown_and_stop_is_clean(installation: Installation, up: Running) -> None:
+    put(installation, "f", b"x")
+    installation.recorded(UPLOADED, "/upload/f")
+    children = [pid for _, pid in up.all_children]
+    listed = installation.curl("/-/events", token=installation.token)
+
+    assert listed.status == 200
+    assert up.stop() == 0
+    assert not any(map(runs, children))
+    assert not listens(installation.port)
+
+
+def test_the_stop_lets_a_running_upload_come_to_its_end(
+    installation: Installation, up: Running
+) -> None:
+    file = installation.file("slow", bytes(3 << 20))
+    token = installation.token
+    answers = []
+    client = threading.Thread(
+        target=lambda: answers.append(
+            installation.upload(file, "/upload/slow", "--limit-rate", "2M", token=token)
+        )
+    )
+    client.start()
+    until(lambda: staged(installation), report=lambda: installation.log)
+    status = up.stop()
+    client.join()
+
+    assert (status, answers[0].status) == (0, 201)
+    assert (installation.base / "upload" / "slow").stat().st_size == 3 << 20
+
+
+def test_what_a_killed_apigw_had_begun_is_removed(installation: Installation, up: Running) -> None:
+    file = installation.file("slow", bytes(3 << 20))
+    token = installation.token
+
+    def send() -> None:
+        with pytest.raises(AssertionError):
+            installation.upload(file, "/upload/slow", "--limit-rate", "200k", token=token)
+
+    client = threading.Thread(target=send)
+    client.start()
+    until(lambda: staged(installation), report=lambda: installation.log)
+    number = staged(installation)[0].name.partition("-")[0]
+    before = apigws(up)
+    killed = before[int(number)]
+    os.kill(killed, signal.SIGKILL)
+    client.join()
+    until(lambda: staged(installation) == [], report=lambda: installation.log)
+
+    assert [put(installation, f"f{n}", b"x") for n in range(5)] == [201] * 5
+    until(lambda: len(apigws(up)) == 2 and apigws(up) != before, report=lambda: installation.log)
+    assert not (installation.base / "upload" / "slow").exists()
+
+
+def test_a_killed_keeper_takes_all_along_and_comes_back_with_what_it_promised(
+    installation: Installation, up: Running
+) -> None:
+    assert put(installation, "before", b"x") == 201
+    old = [keeper(up), *apigws(up)]
+    os.kill(keeper(up), signal.SIGKILL)
+    until(lambda: not any(map(runs, old)), report=lambda: installation.log)
+    until(lambda: installation.ready, report=lambda: installation.log)
+
+    assert put(installation, "after", b"y") == 201
+    installation.recorded(UPLOADED, "/upload/before")
+    installation.recorded(UPLOADED, "/upload/after")
+    assert staged(installation) == []
+
+
+def test_a_second_installation_on_the_port_or_the_data_is_refused(
+    installation: Installation, up: Running
+) -> None:
+    del up
+    second = installation.start("up", PROCESSES)
+
+    assert second.wait() == 2
+    assert "in use" in second.stderr
+    keeper = installation.start("keeper")
+    assert keeper.wait() == 2
+    assert "another APIGW runs on it" in keeper.stderr

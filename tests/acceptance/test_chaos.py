@@ -10,6 +10,10 @@ from tests.chaos.trial import Trial, seed_by_chance
 SECONDS, LEAST = 60, {"kills": 30, "acknowledged": 2000}
 
 
+#: The same for several APIGWs and their keeper, which come back more slowly.
+SECONDS_SEVERAL, LEAST_SEVERAL = 40, {"kills": 5, "acknowledged": 1000}
+
+
 @pytest.mark.timeout(420)
 def test_nothing_acknowledged_is_lost_while_processes_are_killed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -26,3 +30,20 @@ def test_nothing_acknowledged_is_lost_while_processes_are_killed(
     # Both ways in were taken, and at least one event came twice: else less was shown than it seems.
     assert 0 < result.figures["by the gate"] < result.figures["events"]
     assert result.figures["duplicates"] > 0
+
+
+@pytest.mark.timeout(420)
+def test_nothing_is_lost_either_while_several_apigws_and_their_keeper_are_killed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seed = seed_by_chance()
+
+    trial = Trial(tmp_path / "installation", seed=seed, apigws=2)
+    result = trial.run(SECONDS_SEVERAL, least=LEAST_SEVERAL)
+
+    with capsys.disabled():
+        print(f"\n{result.summary}")
+    broken = {rule: breaches for rule, breaches in result.faults.items() if breaches}
+    again = f"scripts/chaos --seed={seed} --seconds={SECONDS_SEVERAL} --apigws=2"
+    assert broken == {}, f"again: {again}"
+    assert all(result.figures[name] >= least for name, least in LEAST_SEVERAL.items())

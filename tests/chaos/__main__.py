@@ -17,11 +17,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=None, help="what chance begins with")
     parser.add_argument("--seconds", type=float, default=300.0, help="how long (default: 300)")
+    parser.add_argument("--apigws", type=int, default=1, help="APIGW processes (default: 1)")
     given = parser.parse_args()
     seed = seed_by_chance() if given.seed is None else given.seed
     print(f"seed {seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="qmonus-lite-chaos-"))
-    result = Trial(folder / "installation", seed=seed).run(given.seconds)
+    result = Trial(folder / "installation", seed=seed, apigws=given.apigws).run(given.seconds)
     print(result.summary)
     for rule, breaches in result.faults.items():
         for breach in breaches[:SHOWN]:

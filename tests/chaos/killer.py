@@ -1,19 +1,24 @@
 """Killers: threads that kill a process at random moments and start it again at once."""
 
+import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from qmonus_lite.supervisor import LONGEST_DELAY
 from tests.acceptance.harness import Installation
-from tests.acceptance.process import Running
+from tests.acceptance.process import Running, runs, until
 from tests.chaos.record import Record
 
 #: Seconds of serving before a kill, at most, and those of a life that is killed while it starts.
 LONGEST_LIFE, LONGEST_START = 3.5, 1.0
 #: Where a start takes long, a life may be so many times as long as that.
 LIFE_TO_START = 2.0
+#: Who goes with whom: commands of the one that is killed and of one that ends with it.
+KEPT = ("keeper", "apigw")
 #: Part of the lives that are killed while they start.
 YOUNG = 0.1
 
@@ -59,6 +64,9 @@ class Killer(threading.Thread):
         self._stop_asked = stop
         self.lives = Lives()
 
+        #: Kills of workers by who kills them among others.
+        self.of_workers: list[Kill] = []
+
     def begin(self) -> Running:
         """Begin a life."""
         running = self._victim.installation.start(self._victim.command, *self._victim.flags)
@@ -79,6 +87,11 @@ class Killer(threading.Thread):
         running.kill()
         self.lives.kills.append(Kill(began=began, ended=time.monotonic(), young=young))
 
+    def end_life(self) -> None:
+        """End the present life and begin another, after which nobody is killed any more."""
+        self.kill(self.lives.processes[-1])
+        self.begin()
+
     def _live(self, running: Running) -> bool:
         """Let it live for a while; whether we were stopped meanwhile."""
         if self._dice.random() < YOUNG:
@@ -89,3 +102,39 @@ class Killer(threading.Thread):
                 return True
         longest = max(LONGEST_LIFE, LIFE_TO_START * (time.monotonic() - began))
         return self._stop_asked.wait(self._dice.uniform(0, longest))
+
+
+class FamilyKiller(Killer):
+    """Kills children of an `up` with several APIGWs, one at a time; `up` starts them again."""
+
+    #: Seconds between two kills, at most: `up` waits longer and longer before it starts them again.
+    LONGEST_GAP = 10.0
+
+    #: Children when all are there.
+    _all = 0
+
+    def run(self) -> None:
+        running = self.lives.processes[-1]
+        self._all = len(running.all_children)
+        while not self._stop_asked.wait(self._dice.uniform(0, self.LONGEST_GAP)):
+            self.kill(running)
+
+    def end_life(self) -> None:
+        """End one more child, and wait until `up` has started all of them again."""
+        running = self.lives.processes[-1]
+        self.kill(running)
+        until(lambda: len(running.all_children) == self._all, within=3 * LONGEST_DELAY)
+
+    def kill(self, running: Running) -> None:
+        """End one of the children, and those that go with it."""
+        children = running.all_children
+        if not children:
+            return
+        command, pid = self._dice.choice(children)
+        # An APIGW does not outlive its keeper.
+        gone = [one for name, one in children if one == pid or (command, name) == KEPT]
+        began, young = time.monotonic(), not self._victim.serves()
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not any(map(runs, gone)))
+        kill = Kill(began=began, ended=time.monotonic(), young=young)
+        (self.of_workers if command == "lambda" else self.lives.kills).append(kill)

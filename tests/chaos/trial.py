@@ -15,7 +15,7 @@ from tests.acceptance.harness import Installation
 from tests.acceptance.process import listens, until
 from tests.chaos.clients import Client, Plan
 from tests.chaos.judge import Evidence, verdict
-from tests.chaos.killer import Kill, Killer, Victim
+from tests.chaos.killer import FamilyKiller, Kill, Killer, Victim
 from tests.chaos.plugins import WITNESS, Gate
 from tests.chaos.reader import Reader, look
 from tests.chaos.record import End, Record
@@ -50,14 +50,22 @@ class Result:
 class Trial:
     """One trial in a folder of its own."""
 
-    def __init__(self, folder: Path, *, seed: int) -> None:
+    def __init__(self, folder: Path, *, seed: int, apigws: int = 1) -> None:
+        """With one APIGW, it and its worker are killed; with several, children of their `up`."""
         self._seed = seed
         self._installation = Installation(folder)
         self._installation.plugin("witness.yml", WITNESS)
         self._record = Record()
         self._stop_kills = threading.Event()
-        self._apigw = self._killer("apigw", lambda: self._installation.live)
-        self._worker = self._killer("lambda", lambda: listens(self._installation.lambda_port))
+        self._killers: list[Killer] = (
+            [self._family(apigws)]
+            if apigws > 1
+            else [
+                self._killer("apigw", lambda: self._installation.live),
+                self._killer("lambda", lambda: listens(self._installation.lambda_port)),
+            ]
+        )
+        self._apigw, self._worker = self._killers[0], self._killers[-1]
 
     def run(self, seconds: float, *, least: Mapping[str, int] | None = None) -> Result:
         """Let it go on for so long, then see everything to a quiet end, and judge.
@@ -65,8 +73,8 @@ class Trial:
         On a busy machine it may take up to `PATIENCE` times as long to reach the `least` figures.
         """
         try:
-            self._apigw.begin()
-            self._worker.begin()
+            for killer in self._killers:
+                killer.begin()
             until(lambda: self._installation.ready, report=lambda: self._installation.log)
             began = time.monotonic()
             self._rage(seconds, least or {})
@@ -82,6 +90,15 @@ class Trial:
         )
         return Killer(victim, self._record, seed=self._seed, stop=self._stop_kills)
 
+    def _family(self, apigws: int) -> Killer:
+        victim = Victim(
+            installation=self._installation,
+            command="up",
+            flags=(*FLAGS, f"--apigw_processes={apigws}"),
+            serves=lambda: self._installation.live,
+        )
+        return FamilyKiller(victim, self._record, seed=self._seed, stop=self._stop_kills)
+
     def _rage(self, seconds: float, least: Mapping[str, int]) -> None:
         """Clients, readers and killers together; the killers outlive the clients by a moment."""
         stop = threading.Event()
@@ -95,7 +112,7 @@ class Trial:
         threads: list[threading.Thread] = [Client(plan, number) for number in range(CLIENTS)]
         threads.append(Reader(self._installation.base, self._record, seed=self._seed, stop=stop))
         threads.append(Gate(self._installation, seed=self._seed, stop=stop))
-        killers = [self._apigw, self._worker]
+        killers = self._killers
         with _faults_of_threads(self._record):
             for thread in (*killers, *threads):
                 thread.start()
@@ -115,13 +132,12 @@ class Trial:
         return all(reached[name] >= wanted for name, wanted in least.items())
 
     def _kills(self) -> list[Kill]:
-        return [*self._apigw.lives.kills, *self._worker.lives.kills]
+        return [kill for one in self._killers for kill in (*one.lives.kills, *one.of_workers)]
 
     def _quiet_down(self) -> float:
         """One more kill and start of both, then wait for every event; gives the seconds it took."""
-        for killer in (self._apigw, self._worker):
-            killer.kill(killer.lives.processes[-1])
-            killer.begin()
+        for killer in self._killers:
+            killer.end_life()
         until(lambda: self._installation.ready, report=lambda: self._installation.log)
         began = time.monotonic()
         with suppress(AssertionError):
@@ -131,7 +147,7 @@ class Trial:
             self._record.faults.append(f"still in the outbox: {event}")
         for path in self._leftovers():
             self._record.faults.append(f"left over: {path}")
-        for killer in (self._apigw, self._worker):
+        for killer in self._killers:
             status = killer.lives.processes[-1].stop()
             if status != 0:
                 self._record.faults.append(f"{killer.name}: exit status {status} at the end")

@@ -105,6 +105,15 @@ class Disk:
         if self.sync_names:
             os.fsync(descriptor)
 
+    def sync_names_in(self, directory: Path) -> None:
+        """Put the names in a directory on stable storage, if that is promised."""
+        if self.sync_names:
+            descriptor = self.open_root(directory)
+            try:
+                self.sync_directory(descriptor)
+            finally:
+                self.close(descriptor)
+
     def look(self, path: str) -> os.stat_result:
         """What stands at a path, a link at its end not followed; FileNotFoundError for nothing."""
         return os.lstat(path)

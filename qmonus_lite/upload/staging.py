@@ -6,9 +6,10 @@ of its own that no upload can name. The methods block; one at a time for one fil
 
 import errno
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from qmonus_lite.errors import PreconditionFailed, Problem
 from qmonus_lite.upload.digest import Digests
@@ -18,6 +19,7 @@ from qmonus_lite.upload.ground import Walk
 logger = logging.getLogger(__name__)
 
 Bytes = bytes | bytearray | memoryview
+P = TypeVar("P", int, Path)
 
 #: Directory for staged files at the top of another mount, below the launch directory.
 MOUNT_STAGING = ".qmonus-lite-staging"
@@ -157,26 +159,21 @@ class Names:
     def keep_walk(self, walk: Walk) -> None:
         """The names where this walk stands; raises Problem."""
         if walk not in self._ended:
-            self._ended[walk] = self._sync(walk.here)
+            self._ended[walk] = self._kept(self._disk.sync_directory, walk.here)
         if error := self._ended[walk]:
             raise error
 
     def keep_path(self, directory: Path) -> None:
         """The names in a directory given by its path; raises Problem."""
         if directory not in self._ended:
-            with self._disk.answering("putting a file on stable storage"):
-                descriptor = self._disk.open_root(directory)
-                try:
-                    self._ended[directory] = self._sync(descriptor)
-                finally:
-                    self._disk.close(descriptor)
+            self._ended[directory] = self._kept(self._disk.sync_names_in, directory)
         if error := self._ended[directory]:
             raise error
 
-    def _sync(self, descriptor: int) -> Problem | None:
+    def _kept(self, sync: Callable[[P], None], place: P) -> Problem | None:
         try:
             with self._disk.answering("putting a name on stable storage"):
-                self._disk.sync_directory(descriptor)
+                sync(place)
         except Problem as error:
             return error
         return None

@@ -1,5 +1,6 @@
 """Small uploads: how many a second, how long one takes, and what the question before each costs."""
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from tests.bench.place import Place
 from tests.bench.server import AFTER, GATE, Server, qmonus_lite
 
 _KIB = 1 << 10
+#: As many APIGWs as processors, as nginx has workers.
+SEVERAL = f"--apigw_processes={len(os.sched_getaffinity(0))}"
 _QUESTION, _BOTH = {"gate.yml": GATE}, {"gate.yml": GATE, "after.yml": AFTER}
 
 
@@ -48,7 +51,8 @@ def _ours(*flags: str, plugins: Mapping[str, str] | None = None) -> Starting:
 def beside_others(place: Place) -> Row:
     """4 KiB from 16 connections, nothing made durable, beside other upload servers."""
     starts = {
-        "ours": _ours("--upload_durability=none", "--min_free_bytes=0"),
+        "ours": _ours("--upload_durability=none", "--min_free_bytes=0", SEVERAL),
+        "ours, one APIGW": _ours("--upload_durability=none", "--min_free_bytes=0"),
         "wsgidav": peers.wsgidav,
         "copyparty": peers.copyparty,
         "nginx": peers.nginx,
@@ -80,11 +84,13 @@ def beside_others(place: Place) -> Row:
 def asked(place: Place) -> Row:
     """4 KiB from 64 connections, the question before each, the outbox, made durable."""
     runners = {
-        "handler for the question": _runner(_QUESTION, 64, 4),
-        "handlers for both events": _runner(_BOTH, 64, 4),
+        "handler for the question": _runner(_QUESTION, 64, 4, SEVERAL),
+        "handlers for both events": _runner(_BOTH, 64, 4, SEVERAL),
+        "handler for the question, one APIGW": _runner(_QUESTION, 64, 4),
     }
     rounds = measure(place, place.disk("small"), runners)
-    targets = dict.fromkeys(runners, Target(limit=1000, at_least=True))
+    question, both, _ = runners
+    targets = dict.fromkeys((question, both), Target(limit=1000, at_least=True))
     return Row(
         key="asked",
         title="4 KiB uploads, 64 connections, synchronous event, disk, `full` durability, outbox",
@@ -100,11 +106,13 @@ def asked(place: Place) -> Row:
 def asked_16k(place: Place) -> Row:
     """The same with 16 KiB, from 64 connections and from one."""
     runners = {
-        f"{connections} connection{'s'[: connections - 1]}": _runner(_BOTH, connections, 16)
-        for connections in (64, 1)
+        "64 connections": _runner(_BOTH, 64, 16, SEVERAL),
+        "1 connection": _runner(_BOTH, 1, 16, SEVERAL),
+        "64 connections, one APIGW": _runner(_BOTH, 64, 16),
+        "1 connection, one APIGW": _runner(_BOTH, 1, 16),
     }
     rounds = measure(place, place.disk("small"), runners)
-    many, one = runners
+    many, one, *_ = runners
     return Row(
         key="asked-16k",
         title="16 KiB uploads, handlers for both events, disk, `full` durability, outbox",
@@ -138,8 +146,9 @@ def price(place: Place) -> Row:
     )
 
 
-def _runner(plugins: Mapping[str, str], connections: int, kib: int) -> Runner:
-    return Runner(start=_ours(plugins=plugins), connections=connections, size=kib * _KIB)
+def _runner(plugins: Mapping[str, str], connections: int, kib: int, *flags: str) -> Runner:
+    start = _ours(*flags, plugins=plugins)
+    return Runner(start=start, connections=connections, size=kib * _KIB)
 
 
 def measure(

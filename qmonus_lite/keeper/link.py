@@ -1,6 +1,7 @@
 """The link between an APIGW and the keeper: numbered calls over a socket in the data directory.
 
-A frame is its length (4 bytes, big endian) and a pickle. Both ends are processes of one user, of
+A frame is its length (4 bytes, big endian) and a pickle of the values that were sent in one turn of
+the loop. Both ends are processes of one user, of
 one installation and one version, and the socket stands in a directory that is theirs alone.
 """
 
@@ -26,16 +27,26 @@ class Frames(asyncio.Protocol):
         self._take = take
         self._lost = lost
         self._buffer = bytearray()
+        #: To be sent at the end of this turn of the loop.
+        self._leaving: list[object] = []
         self._transport: asyncio.Transport | None = None
 
     def send(self, value: object) -> None:
         """Send a value; one for an end that is gone is dropped, and `lost` tells."""
         if self._transport is not None:
-            frame = pickle.dumps(value, protocol=5)
+            if not self._leaving:
+                asyncio.get_running_loop().call_soon(self._flush)
+            self._leaving.append(value)
+
+    def _flush(self) -> None:
+        leaving, self._leaving = self._leaving, []
+        if leaving and self._transport is not None:
+            frame = pickle.dumps(leaving, protocol=5)
             self._transport.write(len(frame).to_bytes(_LENGTH, "big") + frame)
 
     def close(self) -> None:
         """Hang up, once everything is sent."""
+        self._flush()
         if self._transport is not None:
             self._transport.close()
 
@@ -56,9 +67,10 @@ class Frames(asyncio.Protocol):
             end = begin + int.from_bytes(self._buffer[start:begin], "big")
             if end > len(self._buffer):
                 break
-            value = pickle.loads(memoryview(self._buffer)[begin:end])
+            values = pickle.loads(memoryview(self._buffer)[begin:end])
             start = end
-            self._take(value)
+            for value in values:
+                self._take(value)
         del self._buffer[:start]
 
 

@@ -14,7 +14,7 @@ from qmonus_lite.keeper.link import Frames, connected, listening
 
 
 def frame(value: object) -> bytes:
-    body = pickle.dumps(value)
+    body = pickle.dumps([value])
     return len(body).to_bytes(4, "big") + body
 
 

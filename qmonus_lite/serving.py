@@ -4,6 +4,7 @@ import asyncio
 import errno
 import gc
 import logging
+import resource
 import signal
 import socket
 import ssl
@@ -27,6 +28,9 @@ SWITCH = 0.0005
 #: New objects after which the garbage collector looks at them; a request makes some hundreds, and
 #: with Python's 700 it looked after each.
 YOUNG = 20_000
+
+#: Descriptors that are no connections: libraries, the outbox, sockets to workers, backends.
+OWN_DESCRIPTORS = 512
 
 
 def bind(address: str, port: int, *, flag: str) -> list[socket.socket]:
@@ -123,3 +127,22 @@ async def until_idle(busy: Callable[[], object], seconds: float) -> bool:
             return False
         await asyncio.sleep(0.02)
     return True
+
+
+def room_for(connections: int, uploads: int, *, limit: int) -> int:
+    """How many of these connections a process can take that may open `limit` files."""
+    return min(connections, max(limit // 4, limit - 3 * uploads - OWN_DESCRIPTORS))
+
+
+def descriptors_for(connections: int, uploads: int) -> int:
+    """Make room for so many connections and uploads; how many connections there is room for."""
+    needed = connections + 3 * uploads + OWN_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    room = room_for(connections, uploads, limit=soft)
+    if room < connections:
+        extra = {"action": "few_descriptors", "files": soft, "connections": room}
+        logger.warning("too few open files are allowed for --max_connections", extra=extra)
+    return room

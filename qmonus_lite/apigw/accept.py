@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import resource
 import socket
 import ssl
 from collections.abc import Callable, Iterable
@@ -33,8 +32,6 @@ QUIET = 10.0
 MOST_TOLD = 64
 #: Seconds for a client that is turned away to read why.
 TELLING = 1.0
-#: Descriptors that are no connections: libraries, the outbox, sockets to workers, backends.
-OWN_DESCRIPTORS = 512
 #: Seconds for a header block, and between two requests of a connection.
 IDLE = 20.0
 
@@ -184,25 +181,6 @@ def _too_many() -> bytes:
         "Connection: close",
     ]
     return ("\r\n".join(head) + "\r\n\r\n" + body).encode()
-
-
-def room_for(connections: int, uploads: int, *, limit: int) -> int:
-    """How many of these connections a process can take that may open `limit` files."""
-    return min(connections, max(limit // 4, limit - 3 * uploads - OWN_DESCRIPTORS))
-
-
-def descriptors_for(connections: int, uploads: int) -> int:
-    """Make room for so many connections and uploads; how many connections there is room for."""
-    needed = connections + 3 * uploads + OWN_DESCRIPTORS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < needed:
-        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    room = room_for(connections, uploads, limit=soft)
-    if room < connections:
-        extra = {"action": "few_descriptors", "files": soft, "connections": room}
-        logger.warning("too few open files are allowed for --max_connections", extra=extra)
-    return room
 
 
 def make_server(

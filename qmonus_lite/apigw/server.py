@@ -10,7 +10,7 @@ from tornado.web import Application
 
 from qmonus_lite import __version__, lifeline, serving
 from qmonus_lite.apigw import bootstrap
-from qmonus_lite.apigw.accept import descriptors_for, make_server
+from qmonus_lite.apigw.accept import make_server
 from qmonus_lite.apigw.app import Stories, make_app
 from qmonus_lite.apigw.bootstrap import LocalAdmin
 from qmonus_lite.apigw.limits import Limits
@@ -63,7 +63,7 @@ class ApigwServer:
         await self.machinery.keeping.begin()
         stories = self.stories(background)
         application = make_app(stories, Limits.of(settings))
-        most = descriptors_for(settings.max_connections, settings.max_uploads)
+        most = serving.descriptors_for(settings.max_connections, settings.max_uploads)
         server = make_server(
             application, tls=tls, most_connections=most, patience=settings.body_stall_timeout
         )

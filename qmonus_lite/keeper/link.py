@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from qmonus_lite.errors import BadPlace
+
 #: The socket, in the data directory.
 SOCKET = "keeper.sock"
 #: Bytes of the length before each frame.
@@ -88,11 +90,21 @@ def reachable(data_dir: Path) -> Iterator[str]:
 
 
 def listening(data_dir: Path) -> socket.socket:
-    """The keeper's socket, for the holder of the lock; what a former one left is replaced."""
-    (data_dir / SOCKET).unlink(missing_ok=True)
+    """The keeper's socket, for the holder of the lock; what a former one left is replaced.
+
+    Raises BadPlace.
+    """
     one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    with reachable(data_dir) as address:
-        one.bind(address)
+    try:
+        (data_dir / SOCKET).unlink(missing_ok=True)
+        with reachable(data_dir) as address:
+            one.bind(address)
+    except OSError as error:
+        one.close()
+        raise BadPlace(
+            f"--data_dir={data_dir}: no socket can be made here: {error.strerror};"
+            " choose a directory on a local file system, or --apigw_processes=1"
+        ) from None
     one.listen()
     return one
 

@@ -43,14 +43,14 @@ class KeeperServer:
     async def serve(self) -> bool:
         """Keep until the stop; whether every APIGW ended before."""
         stop, background = serving.Stop(), serving.Background()
+        socket = listening(self.data_dir)
+        serving.descriptors_for(self.settings.apigw_processes, self.settings.max_uploads)
         await self.keeping.begin()
         background.start(self.roster.follow())
         background.start(self._tell())
         background.start(serving.beat())
         loop = asyncio.get_running_loop()
-        server = await loop.create_unix_server(
-            lambda: _End(self, background).frames, sock=listening(self.data_dir)
-        )
+        server = await loop.create_unix_server(lambda: _End(self, background).frames, sock=socket)
         logger.info("keeper listens", extra={"action": "listening"})
         serving.put_requests_first()
         lifeline.announce_listening()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -106,3 +107,15 @@ async def test_waits_until_nothing_is_busy() -> None:
 
 async def test_waits_no_longer_than_it_may() -> None:
     assert not await serving.until_idle(lambda: True, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("soft", "connections", "room"), [(600, 2000, 150), (4096, 2000, 2000), (2500, 2000, 1688)]
+)
+def test_takes_no_more_connections_than_it_has_descriptors_for(
+    soft: int, connections: int, room: int
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The hard limit stays for the other tests, so the room is asked of the sum alone.
+    assert serving.room_for(connections, 100, limit=soft) == room
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before

@@ -90,15 +90,3 @@ async def test_can_be_closed_while_it_rests() -> None:
             acceptor.close()
 
     assert listening.fileno() == -1
-
-
-@pytest.mark.parametrize(
-    ("soft", "connections", "room"), [(600, 2000, 150), (4096, 2000, 2000), (2500, 2000, 1688)]
-)
-def test_takes_no_more_connections_than_it_has_descriptors_for(
-    soft: int, connections: int, room: int
-) -> None:
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # The hard limit stays for the other tests, so the room is asked of the sum alone.
-    assert accept.room_for(connections, 100, limit=soft) == room
-    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before

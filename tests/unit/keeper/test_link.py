@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qmonus_lite.errors import BadPlace
 from qmonus_lite.keeper.link import Frames, connected, listening
 
 
@@ -71,3 +72,9 @@ def test_the_socket_of_a_former_keeper_is_replaced(tmp_path: Path) -> None:
     other: socket.socket = connected(tmp_path)
     other.close()
     second.close()
+
+
+def test_says_where_no_socket_can_be_made() -> None:
+    # A file system that takes no sockets.
+    with pytest.raises(BadPlace, match="--data_dir=/proc: no socket can be made here"):
+        listening(Path("/proc"))

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -34,10 +35,12 @@ class Traced:
 
     def steps(self, number: int, directory: str, answer: str) -> list[Call]:
         """The calls that have to follow one another for the upload of this number."""
-        staged = self.data / "staging" / self.ids[number]
         wal = self.data / "outbox.sqlite3-wal"
+        (renamed,) = self.trace.all(*RENAME, text=f'{self.ids[number]}"')
+        # Of several APIGWs each has a mark of its own in the names of its staged files.
+        staged = Path(renamed.text.partition('"')[2].partition('"')[0])
+        assert staged.parent == self.data / "staging"
         (synced,) = self.trace.all(*SYNC, path=staged)
-        (renamed,) = self.trace.all(*RENAME, text=f'"{staged}"')
         named = self.trace.first(*SYNC, path=staged.parent, after=synced)
         written = self.trace.first(*WRITE, path=wal, after=named)
         promised = self.trace.first(*SYNC, path=wal, after=written)
@@ -52,9 +55,11 @@ def follow_one_another(calls: Sequence[Call]) -> bool:
     return all(one.ended < next_.began for one, next_ in zip(calls, calls[1:], strict=False))
 
 
-def upload(installation: Installation, connection: http.client.HTTPConnection, path: str) -> str:
+def upload(
+    installation: Installation, connection: http.client.HTTPConnection, path: str, size: int
+) -> str:
     """Upload once, and wait until the event is out of the outbox; gives the id of the upload."""
-    connection.request("PUT", path, b"content" * 100, {"X-Auth-Token": installation.token})
+    connection.request("PUT", path, bytes(size), {"X-Auth-Token": installation.token})
     answer = connection.getresponse()
     receipt = json.loads(answer.read())
     assert answer.status in (200, 201), receipt
@@ -67,14 +72,21 @@ def waiting(installation: Installation) -> list[str]:
     return [event["id"] for event in answer.json["events"]]
 
 
-@pytest.fixture(scope="module")
-def uploads(shared: Installation) -> Iterator[Traced]:
-    """A new file, the same again, and one in new directories, over one connection."""
+@pytest.fixture(scope="module", params=["apigw", "up"])
+def uploads(shared: Installation, request: pytest.FixtureRequest) -> Iterator[Traced]:
+    """A new file, the same again, one in new directories and a long one, over one connection.
+
+    Taken by an APIGW that is alone, and by one of two with a keeper.
+    """
+    command: str = request.param
     shared.record(UPLOADED)
+    for place in (shared.base / "upload", shared.data):
+        shutil.rmtree(place, ignore_errors=True)
     (shared.base / "upload").mkdir()
-    output = shared.folder / "calls"
+    output = shared.folder / f"calls-{command}"
+    several = ["--apigw_processes=2"] if command == "up" else []
     argv = traced(
-        [*QMONUS_LITE, "apigw", *shared.own_flags],
+        [*QMONUS_LITE, command, *shared.own_flags, *several],
         calls={*SYNC, *WRITE, *RENAME, *MAKE, *LINK, *SEND, "openat"},
         output=output,
     )
@@ -82,13 +94,16 @@ def uploads(shared: Installation) -> Iterator[Traced]:
     try:
         # The worker later: it is the APIGW that is to make the data directory.
         until(lambda: shared.live or strace.ended, within=60, report=lambda: strace.stderr)
-        shared.start("lambda")
-        until(lambda: shared.ready, report=lambda: shared.log)
-        paths = ["/upload/file", "/upload/file", "/upload/a/b/file"]
+        worker = None if several else shared.start("lambda")
+        until(lambda: shared.ready, within=60, report=lambda: shared.log)
+        sizes = {"file": 700, "a/b/file": 700, "long": 300_000}
+        names = ["file", "file", "a/b/file", "long"]
         with closing(http.client.HTTPConnection("127.0.0.1", shared.port)) as connection:
-            ids = [upload(shared, connection, path) for path in paths]
-        os.kill(strace.children["apigw"], signal.SIGTERM)
+            ids = [upload(shared, connection, f"/upload/{name}", sizes[name]) for name in names]
+        os.kill(strace.children[command], signal.SIGTERM)
         assert strace.wait() == 0
+        if worker is not None:
+            worker.end()
         yield Traced(shared, Trace(output), ids)
     finally:
         strace.end()
@@ -100,6 +115,10 @@ def test_a_new_file_and_its_event_are_on_the_disk_before_the_answer(uploads: Tra
 
 def test_a_replaced_file_and_its_event_are_on_the_disk_before_the_answer(uploads: Traced) -> None:
     assert follow_one_another(uploads.steps(1, "upload", "200"))
+
+
+def test_a_long_file_and_its_event_are_on_the_disk_before_the_answer(uploads: Traced) -> None:
+    assert follow_one_another(uploads.steps(3, "upload", "201"))
 
 
 def test_new_directories_are_on_the_disk_before_the_answer(uploads: Traced) -> None:

@@ -74,8 +74,8 @@ class Headers(dict[str, str]):
         return super().setdefault(_key(name), default)
 
     def update(self, *given: Any, **more: str) -> None:
-        for name, value in dict(*given, **more).items():
-            self[name] = value
+        named = dict(*given, **more)
+        super().update({_key(name): value for name, value in named.items()})
 
     def copy(self) -> "Headers":
         return Headers(self)

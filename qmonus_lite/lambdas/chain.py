@@ -37,17 +37,17 @@ class Chain:
         plugins = self.catalog.lambdas.get(name, ())
         if not plugins:
             return Outcome(code=200, output=None, event=data)
-        event = Event(data)
+        left = data
         ran: list[str] = []
         end: Termination | None = None
         for plugin in plugins:
             ran.append(plugin.name)
             # Anew for each: one before may have put a plain dict in the place of the headers.
-            event = Event(event)
+            left = event = Event(left)
             end = await self._handle(plugin, event)
             if end is not None:
                 break
-        return self._outcome(end, event, ran)
+        return self._outcome(end, left, ran)
 
     async def _handle(self, plugin: LambdaPlugin, event: Event) -> Termination | None:
         """Run one handler and what follows from it; how the chain ends, if it does."""
@@ -93,7 +93,7 @@ class Chain:
             publish=self._below().run,
         )
 
-    def _outcome(self, end: Termination | None, event: Event, ran: list[str]) -> Outcome:
+    def _outcome(self, end: Termination | None, event: dict[str, Any], ran: list[str]) -> Outcome:
         """The outcome in values that JSON can hold; a plugin that left others has failed."""
         code, output = (end.code, end.output) if end else (200, None)
         try:

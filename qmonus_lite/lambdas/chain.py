@@ -1,7 +1,7 @@
 """The chain: all handlers of one event, then the events that follow from how they ended."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qmonus_lite import strictjson
@@ -77,20 +77,19 @@ class Chain:
 
     async def _follow(self, name: str, event: Event) -> Termination | None:
         """Run the event that follows; how its handlers ended, if they did."""
-        outcome = await self._below().run(name, event)
+        outcome = await self._below(name, event)
         event.update(outcome.event)
         ended = outcome.refused or outcome.output is not None
         return Termination(code=outcome.code, output=outcome.output) if ended else None
 
-    def _below(self) -> "Chain":
-        return Chain(
-            catalog=self.catalog, runner=self.runner, opener=self.opener, depth=self.depth + 1
-        )
+    async def _below(self, name: str, data: dict[str, Any]) -> Outcome:
+        """Run an event that follows from one of ours."""
+        below = replace(self, depth=self.depth + 1)
+        return await below.run(name, data)
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
-            config=lambda name: self.opener.values(self.catalog, name),
-            publish=self._below().run,
+            config=lambda name: self.opener.values(self.catalog, name), publish=self._below
         )
 
     def _outcome(self, end: Termination | None, event: dict[str, Any], ran: list[str]) -> Outcome:

@@ -32,9 +32,12 @@ class Headers(dict[str, str]):
     @classmethod
     def combined(cls, fields: Iterable[tuple[str, str]]) -> "Headers":
         """From fields as they stand in a message; values of one name are joined with a comma."""
-        headers = cls()
+        joined: dict[str, str] = {}
         for name, value in fields:
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+            key = canonical(name)
+            joined[key] = f"{joined[key]}, {value}" if key in joined else value
+        headers = cls()
+        dict.update(headers, joined)
         return headers
 
     def __getitem__(self, name: str) -> str:
@@ -71,8 +74,8 @@ class Headers(dict[str, str]):
         return super().setdefault(_key(name), default)
 
     def update(self, *given: Any, **more: str) -> None:
-        for name, value in dict(*given, **more).items():
-            self[name] = value
+        named = dict(*given, **more)
+        super().update({_key(name): value for name, value in named.items()})
 
     def copy(self) -> "Headers":
         return Headers(self)

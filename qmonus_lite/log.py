@@ -56,11 +56,21 @@ def configure(*, style: str, level: str, clock: Clock) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    _look_up_nothing_more()
     # One line a request is ours (`action=request`); Tornado's own would show query strings.
     logging.getLogger("tornado.access").disabled = True
     logging.getLogger("watchfiles").setLevel("WARNING")
     logging.getLogger("botocore").setLevel("WARNING")
     logging.getLogger("asyncio").setLevel("WARNING")
+
+
+def _look_up_nothing_more() -> None:
+    """Spare each record what neither form shows, by the switches that `logging` has for that.
+
+    https://docs.python.org/3/howto/logging.html#optimization
+    """
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 class _Form(logging.Formatter):
@@ -124,18 +134,21 @@ class _Console(_Form):
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
         self._coloured = sys.stderr.isatty()
+        self._dim, self._bold, self._end = (_DIM, _BOLD, _END) if self._coloured else ("", "", "")
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record, and the lines of its traceback."""
         level = record.levelname.lower()
         rest = self._rest(record)
         exception = rest.pop("exception", None)
+        dim, bold, end = self._dim, self._bold, self._end
+        colour = _COLOURS.get(level, _RED) if self._coloured else ""
         words = [
-            self._in(_DIM, self._time(record)),
-            f"[{self._in(_COLOURS.get(level, _RED), f'{level:<9}')}]",
-            self._in(_BOLD, self._text(record.getMessage())),
-            self._in(_DIM, f"[{record.name}]"),
-            *(f"{self._in(_DIM, name)}={_shown(rest[name])}" for name in sorted(rest)),
+            f"{dim}{self._time(record)}{end}",
+            f"[{colour}{level:<9}{end}]",
+            f"{bold}{self._text(record.getMessage())}{end}",
+            f"{dim}[{record.name}]{end}",
+            *[f"{dim}{name}{end}={_shown(rest[name])}" for name in sorted(rest)],
         ]
         line = " ".join(words)
         return f"{line}\n    {exception}" if exception else line
@@ -145,9 +158,6 @@ class _Console(_Form):
         if text.isprintable():
             return text
         return _CONTROL.sub(_escape, text).replace("\n", _FURTHER)
-
-    def _in(self, colour: str, text: str) -> str:
-        return f"{colour}{text}{_END}" if self._coloured else text
 
 
 def _shown(value: object) -> str:

@@ -24,6 +24,8 @@ def decode(raw: str) -> str:
 
     Raises BadRequest for a broken escape, for bytes that are not UTF-8 and for an encoded slash.
     """
+    if "%" not in raw:
+        return raw
     if _BAD_ESCAPE.search(raw):
         raise BadRequest("the path has a % that is not followed by two hexadecimal digits")
     if "%2f" in raw.lower():

@@ -6,13 +6,13 @@ read out for a bounded while (`linger`).
 """
 
 import asyncio
-import functools
 import json
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
+from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
@@ -63,6 +63,7 @@ class Door(RequestHandler):
         """Headers of every answer, also of errors."""
         if not hasattr(self, "request_id"):
             self.request_id = new_id()
+            self.asked = _head_of(self.request)
             self._body = bytearray()
             self._drained = 0
             self._watch: BodyWatch | None = None
@@ -161,17 +162,6 @@ class Door(RequestHandler):
     def fields(self) -> Headers:
         """Headers of the request."""
         return Headers.combined(self.request.headers.get_all())
-
-    @functools.cached_property
-    def asked(self) -> RequestHead:
-        """The head as it came."""
-        request = self.request
-        return RequestHead(
-            method=request.method or "",
-            target=request.uri or "",
-            version=request.version,
-            fields=tuple(request.headers.get_all()),
-        )
 
     @property
     def limits(self) -> Limits:
@@ -339,6 +329,16 @@ class Door(RequestHandler):
             del headers["Expect"]
             if head.waits:
                 headers["Expect"] = "100-continue"
+
+
+def _head_of(request: HTTPServerRequest) -> RequestHead:
+    """The head as it came; Tornado's headers are changed on the way."""
+    return RequestHead(
+        method=request.method or "",
+        target=request.uri or "",
+        version=request.version,
+        fields=tuple(request.headers.get_all()),
+    )
 
 
 def _internal(error: Exception) -> Problem:

@@ -4,10 +4,9 @@ Tornado parses a head generously, and judges the length of a body only after the
 asked. So every request passes this table of rules first; one that fails can have asked nobody.
 """
 
-import functools
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from qmonus_lite.errors import (
@@ -38,17 +37,16 @@ class RequestHead:
     target: str
     version: str
     fields: tuple[tuple[str, str], ...]
+    #: Values by lower-case name.
+    _by_name: dict[str, list[str]] = field(default_factory=dict, init=False)
 
-    def values(self, name: str) -> list[str]:
-        """The values of all fields of this name, in any case."""
-        return self._by_name.get(name, [])
-
-    @functools.cached_property
-    def _by_name(self) -> dict[str, list[str]]:
-        by_name: dict[str, list[str]] = {}
+    def __post_init__(self) -> None:
         for name, value in self.fields:
-            by_name.setdefault(name.lower(), []).append(value)
-        return by_name
+            self._by_name.setdefault(name.lower(), []).append(value)
+
+    def values(self, name: str) -> Sequence[str]:
+        """The values of all fields of this name, in any case."""
+        return self._by_name.get(name, ())
 
     @property
     def chunked(self) -> bool:
@@ -75,8 +73,9 @@ class RequestHead:
     @property
     def last_of_connection(self) -> bool:
         """Whether the client asked to close; Tornado knows only a `close` that stands alone."""
-        tokens = ",".join(self.values("connection")).lower().split(",")
-        return "close" in (token.strip() for token in tokens)
+        given = self.values("connection")
+        tokens = ",".join(given).lower().split(",") if given else ()
+        return "close" in map(str.strip, tokens)
 
 
 def version(head: RequestHead) -> None:
@@ -95,7 +94,7 @@ def block(head: RequestHead) -> None:
     """The header fields are few and short enough."""
     if len(head.fields) > MOST_FIELDS:
         raise HeadTooLarge(f"a request may have at most {MOST_FIELDS} header fields")
-    if sum(len(name) + len(value) + 4 for name, value in head.fields) > MOST_BLOCK:
+    if sum([len(name) + len(value) + 4 for name, value in head.fields]) > MOST_BLOCK:
         raise HeadTooLarge(f"the header fields may have at most {MOST_BLOCK} bytes")
 
 

@@ -134,6 +134,6 @@ def _token(headers: Mapping[str, str]) -> str | None:
 
 def _only(value: str) -> str:
     # Fields of one name are joined by commas, which no token has (RFC 6750, section 3.1).
-    if _SECOND.search(value):
+    if "," in value and _SECOND.search(value):
         raise BadRequest("the request has two credentials in one place")
     return value

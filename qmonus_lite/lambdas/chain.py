@@ -1,7 +1,7 @@
 """The chain: all handlers of one event, then the events that follow from how they ended."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qmonus_lite import strictjson
@@ -37,17 +37,17 @@ class Chain:
         plugins = self.catalog.lambdas.get(name, ())
         if not plugins:
             return Outcome(code=200, output=None, event=data)
-        event = Event(data)
+        left = data
         ran: list[str] = []
         end: Termination | None = None
         for plugin in plugins:
             ran.append(plugin.name)
             # Anew for each: one before may have put a plain dict in the place of the headers.
-            event = Event(event)
+            left = event = Event(left)
             end = await self._handle(plugin, event)
             if end is not None:
                 break
-        return self._outcome(end, event, ran)
+        return self._outcome(end, left, ran)
 
     async def _handle(self, plugin: LambdaPlugin, event: Event) -> Termination | None:
         """Run one handler and what follows from it; how the chain ends, if it does."""
@@ -77,23 +77,22 @@ class Chain:
 
     async def _follow(self, name: str, event: Event) -> Termination | None:
         """Run the event that follows; how its handlers ended, if they did."""
-        outcome = await self._below().run(name, event)
+        outcome = await self._below(name, event)
         event.update(outcome.event)
         ended = outcome.refused or outcome.output is not None
         return Termination(code=outcome.code, output=outcome.output) if ended else None
 
-    def _below(self) -> "Chain":
-        return Chain(
-            catalog=self.catalog, runner=self.runner, opener=self.opener, depth=self.depth + 1
-        )
+    async def _below(self, name: str, data: dict[str, Any]) -> Outcome:
+        """Run an event that follows from one of ours."""
+        below = replace(self, depth=self.depth + 1)
+        return await below.run(name, data)
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
-            config=lambda name: self.opener.values(self.catalog, name),
-            publish=self._below().run,
+            config=lambda name: self.opener.values(self.catalog, name), publish=self._below
         )
 
-    def _outcome(self, end: Termination | None, event: Event, ran: list[str]) -> Outcome:
+    def _outcome(self, end: Termination | None, event: dict[str, Any], ran: list[str]) -> Outcome:
         """The outcome in values that JSON can hold; a plugin that left others has failed."""
         code, output = (end.code, end.output) if end else (200, None)
         try:

@@ -3,13 +3,14 @@
 Names are compared and stored in Unicode NFC. `;`, `:`, `%`, `+` and a leading `-` are ordinary.
 """
 
+import re
 import unicodedata
 
 #: Bytes of one part, bytes of a whole path, parts of a path.
 MOST_PART, MOST_PATH, MOST_PARTS = 255, 1024, 32
 
-#: Direction marks that make a name read as another one.
-_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+#: Control characters, halves of surrogate pairs, direction marks that make a name read as another.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 #: Begins names of our own, such as the default data directory.
 RESERVED = ".qmonus-lite"
@@ -44,7 +45,7 @@ def _check(part: str) -> None:
         raise BadName("a part of the path ends with a dot or a space")
     if "\\" in part:
         raise BadName("the path has a backslash")
-    if any(unicodedata.category(char) in {"Cc", "Cs"} or char in _BIDI for char in part):
+    if _CONTROL.search(part):
         raise BadName("the path has a control character")
     if len(part.encode()) > MOST_PART:
         raise BadName(f"a part of the path is longer than {MOST_PART} bytes")

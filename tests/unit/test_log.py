@@ -16,8 +16,10 @@ logger = logging.getLogger("qmonus_lite.sample")
 
 
 @pytest.fixture
-def restored() -> Iterator[None]:
+def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Logging as it was, whatever the test configures."""
+    for switch in ("_srcfile", "logThreads", "logProcesses", "logMultiprocessing"):
+        monkeypatch.setattr(logging, switch, getattr(logging, switch))
     root, access = logging.getLogger(), logging.getLogger("tornado.access")
     handlers, level = root.handlers[:], root.level
     yield

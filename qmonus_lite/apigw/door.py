@@ -97,6 +97,8 @@ class Door(RequestHandler):
         """This request no longer counts as under way; may be called again."""
         if self._watch is not None:
             self._watch.stop()
+            # It knows us: else it would take the garbage collector to be rid of the request.
+            self._watch = None
         self.application.settings["active"].discard(self)
 
     def on_finish(self) -> None:

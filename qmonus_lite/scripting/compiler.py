@@ -10,6 +10,7 @@ import dis
 import functools
 import importlib
 import inspect
+import re
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from qmonus_lite.scripting.origin import Origin
 MOST_UNKNOWN = 20
 #: What a compiled script is: call it, await the coroutine.
 Function = Callable[..., Coroutine[Any, Any, Any]]
+
+#: Where Python's parser sees a line end.
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 class BadScript(Exception):
@@ -140,7 +144,7 @@ def _compile(tree: ast.Module, text: str, origin: Origin, names: set[str]) -> Co
 
 def _column(text: str, origin: Origin, line: int, offset: int) -> int:
     """The column of a place in the YAML file: in characters from 1, where Python counts bytes."""
-    row = text.split("\n")[line - origin.line].encode()
+    row = _LINE_END.split(text)[line - origin.line].encode()
     return origin.indent + len(row[: max(0, offset - origin.indent)].decode(errors="ignore")) + 1
 
 

@@ -1,6 +1,7 @@
 """An APIGW and a worker on real sockets, from the request to the event."""
 
 import asyncio
+import gc
 import hashlib
 import os
 import random
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 from yarl import URL
 
+from qmonus_lite.apigw.upload import UploadDoor
 from qmonus_lite.auth import apikey
 from qmonus_lite.compose.apigw import compose_apigw
 from qmonus_lite.errors import BadPlace
+from qmonus_lite.upload.session import Session
 from tests.integration.stage import TwoProcesses, events, until
 
 UPLOADING, UPLOADED = "APIGW.OnFileUploading", "APIGW.OnFileUploaded"
@@ -60,6 +63,22 @@ async def test_the_local_admin_uploads_and_the_event_follows(two: TwoProcesses) 
         "mime": "text/plain",
         "bytes": 5,
     }
+
+
+async def test_an_upload_leaves_nothing_to_the_garbage_collector(two: TwoProcesses) -> None:
+    await two.start()
+    await two.send("PUT", "/upload/a", data=b"x", headers=two.admin)
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        await two.send("PUT", "/upload/b", data=b"x", headers=two.admin)
+        gc.collect()
+        left = [one for one in gc.garbage if isinstance(one, (UploadDoor, Session))]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+
+    assert left == []
 
 
 async def test_a_second_upload_of_a_path_replaces_the_first(two: TwoProcesses) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qmonus_lite.scripting.compiler import BadScript, Script
@@ -289,6 +289,7 @@ def test_a_script_that_is_too_much_for_python_is_a_fault(text: str) -> None:
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=40))
+@example("\rA")
 def test_compiles_any_text_or_says_why_not(text: str) -> None:
     try:
         body("if False:\n    pass\n" + text)

@@ -80,6 +80,11 @@ class Stop:
             loop.add_signal_handler(sign, self._asked.set)
         lifeline.watch(lambda: self._ask_from_outside(loop))
 
+    @property
+    def asked(self) -> bool:
+        """Whether it was asked for."""
+        return self._asked.is_set()
+
     def _ask_from_outside(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.call_soon_threadsafe(self._asked.set)
 

@@ -25,6 +25,8 @@ from qmonus_lite.upload.session import Uploads
 
 logger = logging.getLogger(__name__)
 
+#: Seconds that one of several APIGWs waits for a worker before it accepts.
+FIRST_WORD = 5.0
 #: Seconds for uploads that were cut to take their files away; the next start does it otherwise.
 CLEANING = 2.0
 
@@ -69,6 +71,9 @@ class ApigwServer:
         )
         server.alone = not handed
         self._begin(background, stories)
+        if handed:
+            # The others accept meanwhile; who comes to us is to find a worker to ask.
+            await serving.until_idle(lambda: not (self.roster.ready or stop.asked), FIRST_WORD)
         server.add_sockets(sockets)
         self._announce(len(stories.live.catalog.listed))
         serving.put_requests_first()

@@ -12,6 +12,13 @@ from tests.acceptance.harness import UPLOADED, Installation
 from tests.acceptance.process import Running, listens, runs, until
 
 PROCESSES = "--apigw_processes=2"
+GATE = """\
+name: gate
+event: APIGW.OnFileUploading
+script: |-
+  async def gate(event, handle):
+      pass
+"""
 
 
 @pytest.fixture
@@ -49,6 +56,16 @@ def test_both_take_uploads_and_one_order_stands_over_them(
 
     assert (installation.base / "upload" / "same").read_bytes() == b"second"
     assert [one["bytes"] for one in events] == [3, 6]
+
+
+def test_whoever_accepts_has_a_worker_to_ask(installation: Installation) -> None:
+    installation.plugin("gate.yml", GATE)
+    installation.up(PROCESSES)
+    file = installation.file("f", b"x")
+
+    statuses = [installation.upload(file, f"/upload/f{n}").status for n in range(40)]
+
+    assert statuses == [201] * 40
 
 
 def test_a_long_body_is_stored_too(installation: Installation, up: Running) -> None:

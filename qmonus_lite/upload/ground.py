@@ -11,7 +11,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from qmonus_lite.errors import BadPlace, Conflict, Forbidden
@@ -85,7 +85,8 @@ class Ground:
             if known is not None and known[1] > time.monotonic():
                 with contextlib.suppress(NotADirectoryError):
                     there = _is_file(self.disk.look, self.path_of(parts))
-                    return replace(known[0], there=there)
+                    seen = known[0]
+                    return Look(directory=seen.directory, device=seen.device, there=there)
             return self._walk(parts)
 
     def _walk(self, parts: Sequence[str]) -> "Look":

@@ -38,7 +38,7 @@ class Shared(Promised):
         """Make or map the file; whatever a former process of this row promised is void."""
         super().__init__()
         self._width = MOST_SHARED * _PAIR.size
-        self._rows = rows
+        self._others = [one for one in range(rows) if one != row]
         self._start = row * self._width
         #: Place of a pair in our row, by file system.
         self._places: dict[int, int] = {}
@@ -61,13 +61,16 @@ class Shared(Promised):
 
     def total(self, device: int) -> int:
         """Bytes that are promised on a file system, by all."""
-        others: int = sum(
-            count
-            for row in range(self._rows)
-            if row * self._width != self._start
-            for found, count in _PAIR.iter_unpack(
-                self._table[row * self._width : (row + 1) * self._width]
-            )
-            if found == device
-        )
-        return self._own[device] + others
+        return self._own[device] + sum(self._of_row(row, device) for row in self._others)
+
+    def _of_row(self, row: int, device: int) -> int:
+        """What another process promised on a file system."""
+        start = row * self._width
+        for place in range(start, start + self._width, _PAIR.size):
+            found, count = _PAIR.unpack_from(self._table, place)
+            if found == device:
+                return int(count)
+            if not found:
+                # Rows fill from the front.
+                break
+        return 0

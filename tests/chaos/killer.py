@@ -17,8 +17,6 @@ from tests.chaos.record import Record
 LONGEST_LIFE, LONGEST_START = 3.5, 1.0
 #: Where a start takes long, a life may be so many times as long as that.
 LIFE_TO_START = 2.0
-#: Who goes with whom: commands of the one that is killed and of one that ends with it.
-KEPT = ("keeper", "apigw")
 #: Part of the lives that are killed while they start.
 YOUNG = 0.1
 
@@ -126,15 +124,13 @@ class FamilyKiller(Killer):
         until(lambda: len(running.all_children) == self._all, within=3 * LONGEST_DELAY)
 
     def kill(self, running: Running) -> None:
-        """End one of the children, and those that go with it."""
+        """End one of the children; an APIGW that had come to its keeper goes with it, at once."""
         children = running.all_children
         if not children:
             return
         command, pid = self._dice.choice(children)
-        # An APIGW does not outlive its keeper.
-        gone = [one for name, one in children if one == pid or (command, name) == KEPT]
         began, young = time.monotonic(), not self._victim.serves()
         os.kill(pid, signal.SIGKILL)
-        until(lambda: not any(map(runs, gone)))
+        until(lambda: not runs(pid))
         kill = Kill(began=began, ended=time.monotonic(), young=young)
         (self.of_workers if command == "lambda" else self.lives.kills).append(kill)

@@ -5,8 +5,8 @@ member takes all that came, and they share commits and syncs. Where it takes ten
 a member of its own, and the file system puts their syncs together.
 
 What the disk takes is the shortest wait of late for a single sync. All longer ones tell of the
-interpreter as well, which more members would only make scarcer: with the average over a whole
-upload in its place, the crew grew to all its members and needed three times the processor.
+interpreter as well, which more members would only make scarcer: with the time of whole uploads in
+its place, the crew grew to all its members and needed about twice the processor.
 """
 
 import asyncio

@@ -2,14 +2,16 @@
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.harness import UPLOADED, Installation
-from tests.acceptance.process import Running, listens, runs, until
+from tests.acceptance.process import Running, connections, listens, runs, until
 
 PROCESSES = "--apigw_processes=2"
 GATE = """\
@@ -46,9 +48,16 @@ def staged(installation: Installation) -> list[Path]:
     return list((installation.data / "staging").iterdir())
 
 
-def test_both_take_uploads_and_one_order_stands_over_them(
-    installation: Installation, up: Running
-) -> None:
+def test_both_accept(installation: Installation, up: Running) -> None:
+    with ExitStack() as held:
+        for _ in range(40):
+            held.enter_context(socket.create_connection(("127.0.0.1", installation.port)))
+        until(lambda: sum(connections(pid, installation.port) for pid in apigws(up)) >= 40)
+
+        assert all(connections(pid, installation.port) for pid in apigws(up))
+
+
+def test_one_order_stands_over_the_uploads_of_both(installation: Installation, up: Running) -> None:
     assert [put(installation, f"f{n}", b"%d" % n) for n in range(30)] == [201] * 30
     assert put(installation, "same", b"one") == 201
     assert put(installation, "same", b"second") == 200

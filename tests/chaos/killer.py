@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from qmonus_lite.supervisor import LONGEST_DELAY
@@ -130,7 +131,9 @@ class FamilyKiller(Killer):
             return
         command, pid = self._dice.choice(children)
         began, young = time.monotonic(), not self._victim.serves()
-        os.kill(pid, signal.SIGKILL)
+        # One that was going with its keeper may be gone by itself.
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
         until(lambda: not runs(pid))
         kill = Kill(began=began, ended=time.monotonic(), young=young)
         (self.of_workers if command == "lambda" else self.lives.kills).append(kill)

@@ -36,6 +36,7 @@ from qmonus_lite.upload.intake import Intake
 from qmonus_lite.upload.promised import Promised, Shared
 from qmonus_lite.upload.session import Uploads
 from qmonus_lite.upload.staging import Staging
+from qmonus_lite.upload.storing import Storer
 
 #: Seconds that a script of a route may take, unless the route says otherwise.
 ROUTE_TIMEOUT = 60.0
@@ -158,6 +159,7 @@ class _Apigw:
                 promised=self._promised(),
             ),
             committer=self._keeping,
+            storer=Storer(self._ground, threads=self._threads),
             staging=self._staging,
             disk=self._ground.disk,
             intake=Intake(self._threads),

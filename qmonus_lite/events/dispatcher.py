@@ -165,7 +165,7 @@ class Dispatcher:
         roster = self._with.roster
         while self._leased and len(self._running) < MOST_AT_ONCE:
             due = self._leased.popleft()
-            if roster.ready and not roster.handles(due.type):
+            if roster.is_deaf_to(due.type):
                 # Every worker would say no more than that.
                 self._forget(due)
                 continue

@@ -63,6 +63,10 @@ class Roster:
         """Whether any worker has a handler, by the last word of each."""
         return any(peer.report and event in peer.report.handles for peer in self._peers)
 
+    def is_deaf_to(self, event: str) -> bool:
+        """Whether workers answer, and none has a handler: sent now, it would be for nobody."""
+        return self.ready and not self.handles(event)
+
     def in_turn(self, path: str) -> list[str]:
         """Endpoints of the workers that answer; each call for a path begins with the next one."""
         healthy = [peer.endpoint for peer in self._peers if peer.healthy]

@@ -18,7 +18,7 @@ from qmonus_lite.errors import BadPlace, InternalFault
 from qmonus_lite.keeper.keeping import Rows
 from qmonus_lite.keeper.link import Frames, connected
 from qmonus_lite.keeper.order import Order
-from qmonus_lite.upload.commit import Upload
+from qmonus_lite.upload.commit import Announced
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Far:
         await loop.create_unix_connection(lambda: self._frames, sock=one)
         await self._ask("hello", self._mark)
 
-    async def commit(self, upload: Upload) -> bool:
+    async def commit(self, upload: Announced) -> bool:
         """Store a file and promise its event; whether it replaced another. Raises Problem."""
         staged = upload.staged
         if staged.begun or staged.digests.wanted:

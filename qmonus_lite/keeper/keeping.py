@@ -13,7 +13,7 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.events.outbox import Outbox
 from qmonus_lite.events.roster import Roster
-from qmonus_lite.upload.commit import Committer, Upload
+from qmonus_lite.upload.commit import Announced, Committer
 from qmonus_lite.upload.disk import Disk
 
 #: Rows of the outbox, as `events.outbox` reads them.
@@ -26,7 +26,7 @@ class Keeping(Protocol):
     async def begin(self) -> None:
         """Begin; raises BadPlace when it cannot."""
 
-    async def commit(self, upload: Upload) -> bool:
+    async def commit(self, upload: Announced) -> bool:
         """Store a file and promise its event; whether it replaced another. Raises Problem."""
 
     async def listing(self, state: str, most: int) -> Rows:
@@ -69,7 +69,7 @@ class Near:
         self.roster.on_ready(self.dispatcher.wake)
         self.dispatcher.start()
 
-    async def commit(self, upload: Upload) -> bool:
+    async def commit(self, upload: Announced) -> bool:
         """Store a file and promise its event; whether it replaced another. Raises Problem."""
         return await self.committer.commit(upload)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qmonus_lite.events.outbox import Promise
-from qmonus_lite.upload.commit import Upload
+from qmonus_lite.upload.commit import Announced
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.staging import StagedFile
 
@@ -29,7 +29,7 @@ class Order(NamedTuple):
     final: str
 
     @classmethod
-    def of(cls, upload: Upload) -> "Order":
+    def of(cls, upload: Announced) -> "Order":
         """From an upload whose staged file was finished, if it was begun."""
         promise, finished = upload.promise, upload.staged.finished
         return cls(
@@ -46,9 +46,9 @@ class Order(NamedTuple):
             final=promise.final,
         )
 
-    def upload(self, disk: Disk) -> Upload:
+    def upload(self, disk: Disk) -> Announced:
         """The upload, for the committer of the keeper."""
-        return Upload(
+        return Announced(
             staged=StagedFile(path=Path(self.staged), disk=disk, finished=self.finished),
             rest=self.content,
             parts=self.parts,

@@ -28,7 +28,7 @@ from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.ids import new_id
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.upload.admission import Admission, Reservation
-from qmonus_lite.upload.commit import Commits, Upload
+from qmonus_lite.upload.commit import Announced, Commits
 from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
@@ -36,6 +36,7 @@ from qmonus_lite.upload.intake import Intake
 from qmonus_lite.upload.names import BadName, parts_of
 from qmonus_lite.upload.receipt import Receipt
 from qmonus_lite.upload.staging import StagedFile, Staging
+from qmonus_lite.upload.storing import Storer, Upload
 from qmonus_lite.upload.target import read_target
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,9 @@ class Uploads:
     gatekeeper: Gatekeeper
     ground: Ground
     admission: Admission
+    #: For uploads whose event somebody handles, and for the others.
     committer: Commits
+    storer: Storer
     staging: Staging
     disk: Disk
     intake: Intake
@@ -249,15 +252,8 @@ class Session:
             raise Unavailable("the upload was given up before it was whole")
         self.state = State.COMMITTING
         accepted = self._accepted
-        upload = Upload(
-            staged=self._staged,
-            rest=self._gathered,
-            parts=accepted.place.parts,
-            promise=self._promise(),
-            create_only=self._head.create_only,
-        )
         try:
-            replaced = await self._uploads.committer.commit(upload)
+            replaced = await self._store()
         except BaseException:
             self.state = State.RECEIVING
             raise
@@ -285,6 +281,22 @@ class Session:
         async with self._writing:
             await _on(self._uploads.threads, self._staged.discard)
         self._uploads.under_way.discard(self)
+
+    async def _store(self) -> bool:
+        """Store the file, and promise its event if anybody handles that; whether it replaced one.
+
+        Raises Problem.
+        """
+        uploads = self._uploads
+        staged, rest, parts = self._staged, self._gathered, self._accepted.place.parts
+        # Of several APIGWs only their keeper knows who else wants a name that is still free.
+        free = self._head.create_only
+        if uploads.question.roster.is_deaf_to(UPLOADED) and not free:
+            return await uploads.storer.commit(Upload(staged=staged, rest=rest, parts=parts))
+        announced = Announced(
+            staged=staged, rest=rest, parts=parts, create_only=free, promise=self._promise()
+        )
+        return await uploads.committer.commit(announced)
 
     async def _flush(self) -> None:
         if not self._gathered:

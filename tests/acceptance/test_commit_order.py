@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -76,6 +77,8 @@ def waiting(installation: Installation) -> list[str]:
 def uploads(shared: Installation, request: pytest.FixtureRequest) -> Iterator[Traced]:
     """A new file, the same again, one in new directories and a long one, over one connection.
 
+    Then five whose event nobody handles, of which the last is looked at.
+
     Taken by an APIGW that is alone, and by one of two with a keeper.
     """
     command: str = request.param
@@ -100,6 +103,11 @@ def uploads(shared: Installation, request: pytest.FixtureRequest) -> Iterator[Tr
         names = ["file", "file", "a/b/file", "long"]
         with closing(http.client.HTTPConnection("127.0.0.1", shared.port)) as connection:
             ids = [upload(shared, connection, f"/upload/{name}", sizes[name]) for name in names]
+            # Within a second every process knows that nobody handles the event any more.
+            (shared.plugins / f"record-{UPLOADED}.yml").unlink()
+            for number in range(5):
+                time.sleep(0.5)
+                ids.append(upload(shared, connection, f"/upload/quiet-{number}", 700))
         os.kill(strace.children[command], signal.SIGTERM)
         assert strace.wait() == 0
         if worker is not None:
@@ -119,6 +127,20 @@ def test_a_replaced_file_and_its_event_are_on_the_disk_before_the_answer(uploads
 
 def test_a_long_file_and_its_event_are_on_the_disk_before_the_answer(uploads: Traced) -> None:
     assert follow_one_another(uploads.steps(3, "upload", "201"))
+
+
+def test_a_file_that_nobody_hears_of_is_on_the_disk_before_the_answer(uploads: Traced) -> None:
+    (renamed,) = uploads.trace.all(*RENAME, text=f'{uploads.ids[-1]}"')
+    staged = Path(renamed.text.partition('"')[2].partition('"')[0])
+    (synced,) = uploads.trace.all(*SYNC, path=staged)
+    placed = uploads.trace.first(*SYNC, path=uploads.base / "upload", after=renamed)
+    answered = uploads.trace.first(*SEND, text='"HTTP/1.1 201', after=synced)
+
+    assert follow_one_another([synced, renamed, placed, answered])
+    # Nothing was promised for it.
+    log = uploads.data / "outbox.sqlite3-wal"
+    rows = uploads.trace.all(*WRITE, path=log)
+    assert not [call for call in rows if synced.began < call.began < answered.ended]
 
 
 def test_new_directories_are_on_the_disk_before_the_answer(uploads: Traced) -> None:

@@ -23,7 +23,7 @@ BROAD_DOORS = {
     "apigw/door.py": "a body that a door could not take; logged, and the client hears 500",
     "catalog/document.py": "whatever the YAML library stumbles over; becomes a fault of its file",
     "scripting/compiler.py": "what a script does as it is loaded; becomes a fault of its file",
-    "upload/commit.py": "how one upload of several ended; raised to its own session",
+    "upload/storing.py": "how one upload of several ended; raised to its own session",
     "scripting/loading.py": "what a script does on the thread that loads it; handed to who waits",
     "upload/crew.py": "work that broke off unseen; logged, and its callers find nothing done",
     "keeper/server.py": "what an APIGW asked for and the keeper could not do; logged, it hears 500",

@@ -4,17 +4,19 @@ import asyncio
 import contextlib
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from qmonus_lite.events.outbox import Outbox, Promise
-from qmonus_lite.upload.commit import Committer, Upload, recover
+from qmonus_lite.upload.commit import Announced, Committer, recover
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
 from qmonus_lite.upload.staging import StagedFile, Staging
+from qmonus_lite.upload.storing import Storer, Upload
 
 EVENT_ID = "01890000-0000-7000-8000-000000000001"
 OLD, NEW = b"old content", b"new content, longer"
@@ -39,6 +41,8 @@ class Storage:
     outbox: Outbox
     staging: Staging
     threads: ThreadPoolExecutor
+    #: Whether anybody handles the events of uploads.
+    handled: bool = True
 
     @property
     def data_dir(self) -> Path:
@@ -50,6 +54,10 @@ class Storage:
     def commit(self, parts: tuple[str, ...], content: bytes, event_id: str = EVENT_ID) -> None:
         """What a session does with one upload; a failed one is dropped, as the session drops it."""
         staged = StagedFile(path=self.data_dir / "staging" / event_id, disk=self.disk)
+        if not self.handled:
+            one = Upload(staged=staged, rest=content, parts=parts)
+            self._run(staged, self.storer.commit(one))
+            return
         path = "/" + "/".join(parts)
         promise = Promise(
             id=event_id,
@@ -60,9 +68,12 @@ class Storage:
             staged=str(staged.path),
             final=str(self.root.joinpath(*parts)),
         )
-        upload = Upload(staged=staged, rest=content, parts=parts, promise=promise)
+        upload = Announced(staged=staged, rest=content, parts=parts, promise=promise)
+        self._run(staged, self.committer.commit(upload))
+
+    def _run(self, staged: StagedFile, commit: Coroutine[Any, Any, bool]) -> None:
         try:
-            asyncio.run(self.committer.commit(upload))
+            asyncio.run(commit)
         except BaseException:
             staged.discard()
             raise
@@ -70,6 +81,10 @@ class Storage:
     @functools.cached_property
     def committer(self) -> Committer:
         return Committer(self.ground(), self.outbox, NoPost(), threads=self.threads)
+
+    @functools.cached_property
+    def storer(self) -> Storer:
+        return Storer(self.ground(), threads=self.threads)
 
     def states(self) -> dict[str, str]:
         """Events in the outbox: id -> state."""
@@ -80,7 +95,9 @@ class Storage:
 
 
 @contextlib.contextmanager
-def storage(root: Path, disk: Disk, outbox_kind: type[Outbox] = Outbox) -> Iterator[Storage]:
+def storage(
+    root: Path, disk: Disk, outbox_kind: type[Outbox] = Outbox, *, handled: bool = True
+) -> Iterator[Storage]:
     """A storage on `root`, as an APIGW opens it, without its recovery."""
     data_dir = root / ".qmonus-lite"
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -88,7 +105,14 @@ def storage(root: Path, disk: Disk, outbox_kind: type[Outbox] = Outbox) -> Itera
         outbox = outbox_kind(data_dir / "outbox.sqlite3")
         try:
             staging = Staging(Disk(), data_dir, root)
-            yield Storage(root=root, disk=disk, outbox=outbox, staging=staging, threads=threads)
+            yield Storage(
+                root=root,
+                disk=disk,
+                outbox=outbox,
+                staging=staging,
+                threads=threads,
+                handled=handled,
+            )
         finally:
             outbox.close()
 

@@ -97,9 +97,9 @@ class RecordingOutbox(Outbox):
         return ends
 
 
-def record(disk: RecordingDisk, parts: tuple[str, ...]) -> list[Op]:
+def record(disk: RecordingDisk, parts: tuple[str, ...], *, handled: bool) -> list[Op]:
     """The operations of one real commit, its answer last."""
-    with storage(disk.root, disk, RecordingOutbox) as store:
+    with storage(disk.root, disk, RecordingOutbox, handled=handled) as store:
         assert isinstance(store.outbox, RecordingOutbox)
         store.outbox.ops = disk.ops
         store.commit(parts, NEW)
@@ -165,7 +165,10 @@ def make(root: Path, crash: Crash, *, replaced: bool) -> None:
             (root / op.path).mkdir()
         elif op.kind == "create":
             (staging / EVENT_ID).write_bytes(NEW[: crash.length])
-        elif op.kind == "rename" and (root / op.path).exists():
+        elif op.kind == "rename":
+            if not (root / op.path).exists():
+                # Its first name was lost, and not the one that it has since.
+                (root / op.path).write_bytes(NEW[: crash.length])
             (root / op.path).replace(root / op.to)
             if crash.both_names:
                 os.link(root / op.to, root / op.path)
@@ -188,12 +191,14 @@ def promised(root: Path, crash: Crash, parts: tuple[str, ...]) -> None:
             store.outbox.prepare([promise])
 
 
-def violations(folder: Path, disk: RecordingDisk, parts: tuple[str, ...]) -> tuple[int, list[str]]:
+def violations(
+    folder: Path, disk: RecordingDisk, parts: tuple[str, ...], *, handled: bool = True
+) -> tuple[int, list[str]]:
     """How many states a commit on this disk can leave, and what is wrong after which of them."""
     old = OLD if parts == OLD_PLACE else None
     if old:
         disk.root.joinpath(*parts).write_bytes(old)
-    states = list(crashes(record(disk, parts)))
+    states = list(crashes(record(disk, parts, handled=handled)))
     found = []
     for number, crash in enumerate(states):
         root = folder / str(number)
@@ -203,19 +208,25 @@ def violations(folder: Path, disk: RecordingDisk, parts: tuple[str, ...]) -> tup
         events = restart(root)
         final = root.joinpath(*parts)
         content = final.read_bytes() if final.exists() else None
-        found += [f"{wrong}: {crash}" for wrong in judge(crash, content, events, old)]
+        ends = judge(crash, content, events, old, handled=handled)
+        found += [f"{wrong}: {crash}" for wrong in ends]
     return len(states), found
 
 
 def judge(
-    crash: Crash, content: bytes | None, events: dict[str, str], old: bytes | None
+    crash: Crash,
+    content: bytes | None,
+    events: dict[str, str],
+    old: bytes | None,
+    *,
+    handled: bool,
 ) -> Iterator[str]:
     """What is wrong with this end of this crash."""
     if content not in {old, NEW}:
         yield f"half a file, {content!r}"
     if events not in ({}, {EVENT_ID: "ready"}):
         yield f"an event left undecided, {events}"
-    if (content == NEW) != bool(events):
+    if (handled and content == NEW) != bool(events):
         yield "a file without its event, or an event without its file"
     if crash.acknowledged and content != NEW:
         yield "an acknowledged file is lost"
@@ -238,8 +249,21 @@ def test_every_crash_ends_with_a_whole_file_and_its_event_or_with_neither(
     assert count > 20
 
 
+@pytest.mark.parametrize("parts", [NEW_PLACE, OLD_PLACE], ids=["new", "replaced"])
+def test_every_crash_of_an_upload_that_nobody_hears_of_ends_with_a_whole_file_or_with_none(
+    parts: tuple[str, ...], tmp_path: Path
+) -> None:
+    count, found = violations(tmp_path, recording(tmp_path), parts, handled=False)
+
+    assert found == []
+    assert count > 15
+
+
+@pytest.mark.parametrize("handled", [True, False])
 @pytest.mark.parametrize("missing", ["files", "names"])
-def test_the_enumeration_finds_what_a_missing_sync_breaks(missing: str, tmp_path: Path) -> None:
+def test_the_enumeration_finds_what_a_missing_sync_breaks(
+    missing: str, handled: bool, tmp_path: Path
+) -> None:
     disk = recording(tmp_path, **{missing: False})
 
-    assert violations(tmp_path, disk, NEW_PLACE)[1]
+    assert violations(tmp_path, disk, NEW_PLACE, handled=handled)[1]

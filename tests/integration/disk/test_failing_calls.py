@@ -79,9 +79,9 @@ class FailingDisk(Disk):
         self._call("rename", path, name, parent)
 
 
-def number_of_calls(folder: Path) -> int:
+def number_of_calls(folder: Path, *, handled: bool = True) -> int:
     disk = FailingDisk()
-    with storage(folder, disk) as store:
+    with storage(folder, disk, handled=handled) as store:
         store.commit(PARTS, NEW)
     return len(disk.calls)
 
@@ -93,15 +93,31 @@ def judge(store: Storage, disk: FailingDisk, *, failed_at: int) -> None:
     assert final.exists() == after_rename
     if after_rename:
         assert final.read_bytes() == NEW
-    assert store.states() == ({EVENT_ID: "ready"} if after_rename else {})
+    assert store.states() == ({EVENT_ID: "ready"} if after_rename and store.handled else {})
     assert store.staged() == []
 
 
+#: Ways of storing: with an event that somebody handles, by the threads alone, by the loop itself.
+WAYS = {
+    "announced": (True, Disk()),
+    "by threads": (False, Disk()),
+    "by the loop": (False, Disk(sync_files=False, sync_names=False)),
+}
+
+
+@pytest.mark.parametrize(("handled", "durability"), WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("code", sorted(ERRORS), ids=errno.errorcode.get)
-def test_a_call_that_fails_once_stores_all_or_nothing(code: int, tmp_path: Path) -> None:
-    for number in range(1, number_of_calls(tmp_path / "count") + 1):
-        disk = FailingDisk(failing=number.__eq__, code=code)
-        with storage(tmp_path / str(number), disk) as store:
+def test_a_call_that_fails_once_stores_all_or_nothing(
+    code: int, handled: bool, durability: Disk, tmp_path: Path
+) -> None:
+    for number in range(1, number_of_calls(tmp_path / "count", handled=handled) + 1):
+        disk = FailingDisk(
+            failing=number.__eq__,
+            code=code,
+            sync_files=durability.sync_files,
+            sync_names=durability.sync_names,
+        )
+        with storage(tmp_path / str(number), disk, handled=handled) as store:
             with pytest.raises(Problem) as refused:
                 store.commit(PARTS, NEW)
             assert int(refused.value.status) in ERRORS[code], disk.calls[number - 1]

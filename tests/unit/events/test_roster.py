@@ -38,6 +38,7 @@ async def test_knows_nothing_before_the_first_word(sender: Sender) -> None:
 
     assert not roster.heard and not roster.ready
     assert not roster.handles("E")
+    assert not roster.is_deaf_to("E")
     assert roster.in_turn(ASK) == []
 
 
@@ -51,6 +52,7 @@ async def test_hears_what_a_worker_handles(
     await until(lambda: roster.ready)
 
     assert roster.heard and roster.handles("E") and not roster.handles("Other")
+    assert roster.is_deaf_to("Other") and not roster.is_deaf_to("E")
     assert roster.in_turn(ASK) == [worker.endpoint]
 
 
@@ -82,6 +84,8 @@ async def test_keeps_the_last_word_of_a_worker_that_went_away(
     await until(lambda: not roster.ready)
 
     assert roster.heard and roster.handles("E")
+    # Nobody knows what a worker that is away comes back with.
+    assert not roster.is_deaf_to("Other")
     assert roster.in_turn(ASK) == []
 
 

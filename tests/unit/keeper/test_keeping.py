@@ -23,7 +23,7 @@ from qmonus_lite.keeper.keeping import Near
 from qmonus_lite.keeper.link import listening
 from qmonus_lite.keeper.server import KeeperServer
 from qmonus_lite.settings import Settings
-from qmonus_lite.upload.commit import Upload
+from qmonus_lite.upload.commit import Announced
 from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.staging import StagedFile
@@ -55,7 +55,7 @@ class Stage:
 
     def upload(
         self, name: str, content: bytes, *, begun: bytes | None = None, **more: Any
-    ) -> Upload:
+    ) -> Announced:
         path = self.store.data_dir / "staging" / f"{self.mark}{name}"
         digests = more.pop("digests", Digests({}, None))
         staged = StagedFile(path=path, disk=self.store.disk, digests=digests)
@@ -71,7 +71,7 @@ class Stage:
             final=str(self.store.root / name),
         )
         parts = more.pop("parts", (name,))
-        return Upload(staged=staged, rest=content, parts=parts, promise=promise, **more)
+        return Announced(staged=staged, rest=content, parts=parts, promise=promise, **more)
 
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(5):

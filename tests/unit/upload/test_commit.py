@@ -10,7 +10,7 @@ import pytest
 
 from qmonus_lite.errors import InternalFault, PreconditionFailed
 from qmonus_lite.events.outbox import Promise, due_events
-from qmonus_lite.upload.commit import Upload, recover
+from qmonus_lite.upload.commit import Announced, recover
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.staging import StagedFile
 from tests.integration.disk.storage import Storage, restart, storage
@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Iterator[Storage]:
 
 def upload(
     store: Storage, event_id: str, content: bytes, *parts: str, create_only: bool = False
-) -> Upload:
+) -> Announced:
     staged = StagedFile(path=store.data_dir / "staging" / event_id, disk=store.disk)
     promise = Promise(
         id=event_id,
@@ -35,7 +35,7 @@ def upload(
         staged=str(staged.path),
         final=str(store.root.joinpath(*parts)),
     )
-    return Upload(
+    return Announced(
         staged=staged, rest=content, parts=parts, promise=promise, create_only=create_only
     )
 

@@ -1,0 +1,175 @@
+"""Storing: a whole upload gets its place, and nobody has to hear of it.
+
+    sync(staged) -> rename -> sync(directory) -> answer
+
+An upload whose event somebody handles goes the longer way of `upload.commit`, of which these are
+the steps that touch the files.
+
+With `--upload_durability=none` nothing waits for a device, so that a small file is stored by the
+loop itself: to hand it to a thread and back costs more than the calls. Where these turn out slow
+after all (a file system over a network, memory full of pages to be written), the threads take over
+for a while.
+"""
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from qmonus_lite.errors import InternalFault
+from qmonus_lite.upload.crew import Crew
+from qmonus_lite.upload.ground import Ground, Parents
+from qmonus_lite.upload.staging import Names, Placed, StagedFile
+
+#: Bytes of a file that the loop may store by itself.
+SMALL = 64 << 10
+#: Seconds after which that was slow, and seconds for which the threads then do it.
+SLOW, REST = 0.005, 10.0
+
+
+@dataclass(eq=False, kw_only=True)
+class Upload:
+    """A received upload that is to be stored."""
+
+    staged: StagedFile
+    #: Bytes that are not yet in the staged file.
+    rest: bytes | bytearray
+    parts: tuple[str, ...]
+    #: Refuse to take the place of another file.
+    create_only: bool = False
+    placed: Placed | None = None
+    #: Whether its name is on stable storage, as far as that is promised.
+    kept: bool = False
+    #: Seconds that its sync took.
+    waited: float = math.inf
+    #: Why it goes no further.
+    error: BaseException | None = None
+
+    def write(self) -> None:
+        """Write what is not yet in the staged file; raises Problem, also for a wrong digest."""
+        if self.rest:
+            self.staged.write(self.rest)
+        self.staged.digests.check()
+
+    def sync(self) -> None:
+        """Put all bytes on stable storage; raises Problem."""
+        began = time.perf_counter()
+        self.staged.finish()
+        self.waited = time.perf_counter() - began
+
+    def finish(self) -> None:
+        """Write it, and put all bytes on stable storage; raises Problem."""
+        self.write()
+        self.staged.finish()
+
+    def place(self, parents: Parents) -> None:
+        """Let it appear at its path; raises Problem."""
+        walk = parents.of(self.parts)
+        self.placed = self.staged.place(walk, self.parts[-1], create_only=self.create_only)
+
+    def keep(self, names: Names) -> None:
+        """Put its name on stable storage, if it has appeared; raises Problem."""
+        if self.placed is not None:
+            self.placed.keep(names)
+            self.kept = True
+
+    @property
+    def replaced(self) -> bool:
+        """Whether it took the place of another; raises what it failed of."""
+        if self.error is not None:
+            raise self.error
+        if self.placed is None or not self.kept:
+            # Only what went all the way is acknowledged, whatever broke off the way.
+            raise InternalFault("the upload was not stored; the log of the server says why")
+        return self.placed.replaced
+
+
+U = TypeVar("U", bound=Upload)
+
+
+def each(uploads: Sequence[U], step: Callable[[U], object]) -> None:
+    """Take a step with those that came so far; one that fails holds up no other."""
+    for one in uploads:
+        if one.error is None:
+            try:
+                step(one)
+            except BaseException as error:
+                one.error = error
+
+
+@dataclass(kw_only=True)
+class _Turn:
+    """Who stores at one path."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
+
+
+class PathTurns:
+    """Lets one upload at a time be stored at a path."""
+
+    def __init__(self) -> None:
+        self._turns: dict[tuple[str, ...], _Turn] = {}
+
+    def __contains__(self, parts: tuple[str, ...]) -> bool:
+        """Whether somebody has his turn at this path, or waits for it."""
+        return parts in self._turns
+
+    @contextlib.asynccontextmanager
+    async def at(self, parts: tuple[str, ...]) -> AsyncIterator[None]:
+        """Wait for the turn, and have it."""
+        turn = self._turns.setdefault(parts, _Turn())
+        turn.waiting += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.waiting -= 1
+            if not turn.waiting:
+                del self._turns[parts]
+
+
+class Storer:
+    """Stores uploads that nobody is told of in one launch directory."""
+
+    def __init__(self, ground: Ground, *, threads: Executor) -> None:
+        self._ground = ground
+        self._crew: Crew[Upload] = Crew(self._store, threads)
+        self._turns = PathTurns()
+        #: Moment before which the threads do it, by the monotonic clock.
+        self._rests = 0.0
+
+    async def commit(self, upload: Upload) -> bool:
+        """Store the file; whether it replaced another. Raises Problem."""
+        if self._is_quick(upload):
+            began = time.monotonic()
+            self._store([upload])
+            if (ended := time.monotonic()) - began > SLOW:
+                self._rests = ended + REST
+        else:
+            async with self._turns.at(upload.parts):
+                await self._crew.do(upload)
+        return upload.replaced
+
+    def _is_quick(self, upload: Upload) -> bool:
+        disk = self._ground.disk
+        return (
+            not (disk.sync_files or disk.sync_names or upload.staged.begun)
+            and len(upload.rest) <= SMALL
+            and upload.parts not in self._turns
+            and time.monotonic() >= self._rests
+        )
+
+    def _store(self, uploads: Sequence[Upload]) -> float:
+        """All steps; how each upload ended stands in it. Gives the seconds of the shortest sync."""
+        each(uploads, Upload.write)
+        each(uploads, Upload.sync)
+        names = Names(self._ground.disk)
+        with contextlib.closing(Parents(self._ground)) as parents:
+            each(uploads, lambda one: one.place(parents))
+            each(uploads, lambda one: one.keep(names))
+        return min(one.waited for one in uploads)

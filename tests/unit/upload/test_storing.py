@@ -1,0 +1,164 @@
+"""Storing: small files by the loop where nothing waits for a device, all others by the threads."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from qmonus_lite.errors import Conflict, InternalFault, Unprocessable
+from qmonus_lite.upload import storing
+from qmonus_lite.upload.digest import Digests
+from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.ground import Ground
+from qmonus_lite.upload.staging import StagedFile
+from qmonus_lite.upload.storing import SMALL, Storer, Upload
+
+T = TypeVar("T")
+
+
+class Counted(ThreadPoolExecutor):
+    """Threads that count what they were given."""
+
+    def __init__(self) -> None:
+        super().__init__(4)
+        self.given = 0
+
+    def submit(self, work: Callable[..., T], /, *given: object, **more: object) -> Future[T]:
+        self.given += 1
+        return super().submit(work, *given, **more)
+
+
+@dataclass(kw_only=True)
+class Slow(Disk):
+    """A disk that takes its time."""
+
+    seconds: float = 0.0
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        time.sleep(self.seconds)
+        return super().write(descriptor, data)
+
+
+@dataclass(kw_only=True)
+class Place:
+    """A launch directory with its storer."""
+
+    root: Path
+    disk: Disk
+    threads: Counted = field(default_factory=Counted)
+
+    def __post_init__(self) -> None:
+        (self.root / "staging").mkdir()
+        ground = Ground(root=self.root, protected=(self.root / "staging",), disk=self.disk)
+        self.storer = Storer(ground, threads=self.threads)
+
+    def upload(self, name: str, content: bytes, *parts: str, digest: str = "") -> Upload:
+        headers = {"Content-MD5": digest} if digest else {}
+        staged = StagedFile(
+            path=self.root / "staging" / name, disk=self.disk, digests=Digests.read(headers)
+        )
+        return Upload(staged=staged, rest=content, parts=parts)
+
+    def staged(self) -> list[str]:
+        return os.listdir(self.root / "staging")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    one = Place(root=tmp_path, disk=Slow(sync_files=False, sync_names=False))
+    with one.threads:
+        yield one
+
+
+async def test_a_small_file_is_stored_without_a_thread(place: Place) -> None:
+    assert not await place.storer.commit(place.upload("u1", b"one", "a", "b"))
+    assert await place.storer.commit(place.upload("u2", b"two", "a", "b"))
+    assert not await place.storer.commit(place.upload("u3", b"", "empty"))
+
+    assert (place.root / "a" / "b").read_bytes() == b"two"
+    assert (place.root / "empty").read_bytes() == b""
+    assert place.staged() == []
+    assert place.threads.given == 0
+
+
+async def test_a_larger_one_and_one_that_was_begun_are_the_threads(place: Place) -> None:
+    await place.storer.commit(place.upload("u1", bytes(SMALL + 1), "large"))
+    begun = place.upload("u2", b"end", "begun")
+    begun.staged.write(b"start, ")
+    await place.storer.commit(begun)
+
+    assert (place.root / "large").stat().st_size == SMALL + 1
+    assert (place.root / "begun").read_bytes() == b"start, end"
+    assert place.threads.given == 2
+
+
+@pytest.mark.parametrize("disk", [Disk(sync_names=False), Disk()], ids=["file", "full"])
+async def test_what_waits_for_a_device_is_the_threads(disk: Disk, tmp_path: Path) -> None:
+    place = Place(root=tmp_path, disk=disk)
+    with place.threads:
+        await place.storer.commit(place.upload("u1", b"one", "a"))
+
+    assert (tmp_path / "a").read_bytes() == b"one"
+    assert place.threads.given == 1
+
+
+async def test_after_a_slow_one_the_threads_take_over_for_a_while(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(place.disk, Slow)
+    place.disk.seconds = 2 * storing.SLOW
+    await place.storer.commit(place.upload("u1", b"one", "a"))
+    assert place.threads.given == 0
+
+    await place.storer.commit(place.upload("u2", b"two", "b"))
+    assert place.threads.given == 1
+
+    now = time.monotonic() + storing.REST
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    await place.storer.commit(place.upload("u3", b"three", "c"))
+    assert place.threads.given == 1
+
+
+async def test_one_at_a_time_at_a_path_and_the_loop_waits_for_the_threads(place: Place) -> None:
+    assert isinstance(place.disk, Slow)
+    place.disk.seconds = 0.05
+    large = asyncio.create_task(place.storer.commit(place.upload("u1", bytes(SMALL + 1), "a")))
+    await asyncio.sleep(0)
+    small = asyncio.create_task(place.storer.commit(place.upload("u2", b"small", "a")))
+
+    assert [await large, await small] == [False, True]
+    assert (place.root / "a").read_bytes() == b"small"
+
+
+async def test_what_is_in_the_way_is_told(place: Place) -> None:
+    (place.root / "folder").mkdir()
+    with pytest.raises(Conflict):
+        await place.storer.commit(place.upload("u1", b"one", "folder"))
+
+
+async def test_a_wrong_digest_never_appears(place: Place) -> None:
+    with pytest.raises(Unprocessable):
+        await place.storer.commit(
+            place.upload("u1", b"one", "a", digest="1B2M2Y8AsgTpgAmY7PhCfg==")
+        )
+
+    assert not (place.root / "a").exists()
+
+
+async def test_acknowledges_nothing_that_broke_off_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(root=tmp_path, disk=Disk())
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("nobody expected this")
+
+    monkeypatch.setattr(storing, "Names", broken)
+    with place.threads, pytest.raises(InternalFault):
+        await place.storer.commit(place.upload("u1", b"one", "a"))

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +26,7 @@ _FURTHER = "\n    "
 _WORD = re.compile(r"[^\s\"'=\[\]]+")
 
 #: What every record of the standard library has; anything else came by `extra`.
+_OWN = len(vars(logging.makeLogRecord({})))
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 _DIM, _BOLD, _END = "\x1b[2m", "\x1b[1m", "\x1b[0m"
@@ -79,9 +81,18 @@ class _Form(logging.Formatter):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock
+        #: The second of the record before, and its text around the thousandths.
+        self._second, self._before, self._after = -1.0, "", ""
 
     def _time(self, record: logging.LogRecord) -> str:
-        return self._clock.at(record.created).isoformat(timespec="milliseconds")
+        second, rest = divmod(record.created, 1)
+        if second != self._second:
+            text = self._clock.at(second).isoformat(timespec="milliseconds")
+            # The thousandths stand between the seconds and the zone.
+            self._before, _, after = text.partition(".")
+            self._second, self._after = second, after[3:]
+        millis = min(999, round(rest * 1_000_000) // 1000)
+        return f"{self._before}.{millis:03d}{self._after}"
 
     def _text(self, text: str) -> str:
         """A text as it may stand in this form."""
@@ -89,10 +100,14 @@ class _Form(logging.Formatter):
 
     def _rest(self, record: logging.LogRecord) -> dict[str, Any]:
         """Names and values beside the message: the context, what came by `extra`, a traceback."""
-        given = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        # `extra` stands behind what every record has; a formatter may have added a name of those.
+        last = islice(vars(record).items(), _OWN, None)
+        given = {name: value for name, value in last if name not in _STANDARD}
         rest = {**_context.get(), **given}
         if record.exc_info and record.exc_info[0]:
             rest["exception"] = self.formatException(record.exc_info)
+        if _is_plain(rest):
+            return rest
         return {self._text(str(name)): self._value(value) for name, value in rest.items()}
 
     def _value(self, value: Any) -> Any:
@@ -109,6 +124,15 @@ class _Form(logging.Formatter):
 
     def _key(self, key: object) -> str:
         return self._text(key if isinstance(key, str) else repr(key))
+
+
+def _is_plain(rest: Mapping[str, Any]) -> bool:
+    """Whether all of it may stand as it is: most records do, and one look costs less than many."""
+    texts = [value if isinstance(value, str) else "" for value in rest.values()]
+    if not all(isinstance(value, (str, int, float)) for value in rest.values()):
+        return False
+    whole = " ".join([*rest, *texts])
+    return whole.isprintable() and hushed(whole) == whole
 
 
 class _Json(_Form):

@@ -13,7 +13,9 @@ from typing import Any
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, StreamClosedError
+from tornado.web import Application
 
+from qmonus_lite.apigw.heads import HeadWatch
 from qmonus_lite.apigw.linger import linger
 from qmonus_lite.apigw.stalls import WriteWatch
 from qmonus_lite.ids import new_id
@@ -32,8 +34,6 @@ QUIET = 10.0
 MOST_TOLD = 64
 #: Seconds for a client that is turned away to read why.
 TELLING = 1.0
-#: Seconds for a header block, and between two requests of a connection.
-IDLE = 20.0
 
 
 class Rarely:
@@ -113,6 +113,8 @@ class GuardedServer(HTTPServer):
         self.alone = True
         #: Closes connections whose clients read nothing; None while nobody watches.
         self.watch: WriteWatch | None = None
+        #: Closes connections on which no head comes.
+        self.heads: HeadWatch | None = None
         self._open = 0
         self._told: set[asyncio.Task[None]] = set()
         self._acceptors: list[Acceptor] = []
@@ -125,6 +127,8 @@ class GuardedServer(HTTPServer):
         self._acceptors += [Acceptor(one, take, batch=batch) for one in sockets]
         if self.watch is not None:
             self.watch.start()
+        if self.heads is not None:
+            self.heads.start()
 
     def stop(self) -> None:
         """Accept no more; what is open goes on."""
@@ -148,9 +152,17 @@ class GuardedServer(HTTPServer):
         self._told.add(task)
         task.add_done_callback(self._told.discard)
 
+    def start_request(self, server_conn: Any, request_conn: Any) -> Any:
+        """The next request of a connection may come."""
+        if self.heads is not None:
+            self.heads.wait(request_conn.stream)
+        return super().start_request(server_conn, request_conn)
+
     def on_close(self, server_conn: Any) -> None:
         """A connection that was served has ended."""
         self._open -= 1
+        if self.heads is not None:
+            self.heads.came(server_conn.stream)
         if self.watch is not None:
             self.watch.discard(server_conn.stream)
         super().on_close(server_conn)
@@ -184,7 +196,7 @@ def _too_many() -> bytes:
 
 
 def make_server(
-    application: Any, *, tls: ssl.SSLContext | None, most_connections: int, patience: float
+    application: Application, *, tls: ssl.SSLContext | None, most_connections: int, patience: float
 ) -> GuardedServer:
     """The server of APIGW; a client that takes nothing for `patience` seconds is cut off."""
     server = GuardedServer(
@@ -193,10 +205,12 @@ def make_server(
         chunk_size=CHUNK,
         # Every door counts its body itself and says 413, where Tornado would only close.
         max_body_size=1 << 62,
-        idle_connection_timeout=IDLE,
         # A header block above this is closed without an answer.
         max_header_size=64 << 10,
     )
+    # `heads` does that.
+    server.conn_params.header_timeout = None
     server.most_connections = most_connections
     server.watch = WriteWatch(patience)
+    server.heads = application.settings["heads"]
     return server

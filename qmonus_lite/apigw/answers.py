@@ -1,7 +1,11 @@
 """Answers: the one form of our errors, and what a plugin gave as it is sent."""
 
 import json
+import time
+from functools import lru_cache
 from http import HTTPStatus
+
+from tornado.httputil import format_timestamp
 
 PROBLEM = "application/problem+json"
 
@@ -24,6 +28,16 @@ def as_given(output: object) -> tuple[str, bytes]:
     if isinstance(output, str):
         return "text/plain; charset=utf-8", output.encode()
     return "application/json", json.dumps(output, ensure_ascii=False).encode()
+
+
+def date() -> str:
+    """The value of `Date` for an answer of now; made once a second."""
+    return _date(int(time.time()))
+
+
+@lru_cache(maxsize=1)
+def _date(seconds: int) -> str:
+    return format_timestamp(seconds)
 
 
 def reason(status: int) -> str:

@@ -1,16 +1,17 @@
 """The route table of APIGW, in one place."""
 
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 from tornado.httputil import HTTPServerRequest
-from tornado.routing import Rule
 from tornado.web import Application
 
 from qmonus_lite.apigw import framing
 from qmonus_lite.apigw.access import log_request
 from qmonus_lite.apigw.events import EventDoor, EventsDoor, Outgoings, ReplayDoor
+from qmonus_lite.apigw.heads import IDLE, HeadWatch
 from qmonus_lite.apigw.limits import Limits
 from qmonus_lite.apigw.operators import (
     LiveDoor,
@@ -22,10 +23,13 @@ from qmonus_lite.apigw.operators import (
     ReadyDoor,
 )
 from qmonus_lite.apigw.routed import RoutedDoor
-from qmonus_lite.apigw.upload import UploadDoor, UploadPaths
+from qmonus_lite.apigw.upload import UploadDoor
 from qmonus_lite.catalog.live import Live
 from qmonus_lite.routing.story import Routing
 from qmonus_lite.upload.session import Uploads
+
+#: Paths that no plugin and no upload has.
+OWN = re.compile(r"/-(?:/.*)?$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +46,21 @@ class Stories:
 
 
 class Apigw(Application):
-    """Tornado's application, which looks for a path also where a proxy names the host with it."""
+    """Tornado's application; uploads go past its table of routes."""
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        """The door of a request."""
+        """The door of a request whose head came."""
+        heads: HeadWatch = self.settings["heads"]
+        heads.came(request.connection.stream)  # type: ignore[union-attr]
+        # A proxy may name the host with the path.
         request.uri = framing.origin_form(request.uri or "", request.host)
         request.path = request.uri.partition("?")[0]
+        uploads: Uploads = self.settings["uploads"]
+        if not OWN.match(request.path):
+            values = uploads.template.match(request.path)
+            if values is not None:
+                given = {"uploads": uploads, "values": values}
+                return self.get_handler_delegate(request, UploadDoor, given)
         return super().find_handler(request, **kwargs)
 
 
@@ -56,8 +69,7 @@ def make_app(stories: Stories, limits: Limits) -> Application:
     ours = {"operations": stories.operations}
     outbox = {"outgoings": stories.outgoings}
     routed = {"routing": stories.routing, "live": stories.live}
-    # In a table of their own, so that an upload is not held against each of them.
-    below = [
+    table: list[Any] = [
         (r"/-/live", LiveDoor, ours),
         (r"/-/ready", ReadyDoor, ours),
         (r"/-/logon", LogonDoor, ours),
@@ -66,15 +78,15 @@ def make_app(stories: Stories, limits: Limits) -> Application:
         (r"/-/events", EventsDoor, outbox),
         (r"/-/events/([0-9a-f-]{36})", EventDoor, outbox),
         (r"/-/events/([0-9a-f-]{36})/replay", ReplayDoor, outbox),
-        (r".*", NothingDoor, ours),
+        (OWN.pattern, NothingDoor, ours),
+        (r".*", RoutedDoor, routed),
     ]
     return Apigw(
-        [
-            (r"/-(?:/.*)?", below),
-            Rule(UploadPaths(stories.uploads.template), UploadDoor, {"uploads": stories.uploads}),
-            (r".*", RoutedDoor, routed),
-        ],
+        table,
         log_function=log_request,
+        uploads=stories.uploads,
+        #: Closes connections on which no head comes; the server knows when it waits for one.
+        heads=HeadWatch(IDLE),
         background=stories.background,
         # Requests under way, for the stop to wait for.
         active=set(),

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from tornado.httputil import HTTPServerRequest
+
 from qmonus_lite.errors import (
     BadRequest,
     ExpectationFailed,
@@ -39,6 +41,16 @@ class RequestHead:
     fields: tuple[tuple[str, str], ...]
     #: Values by lower-case name.
     _by_name: dict[str, list[str]] = field(default_factory=dict, init=False)
+
+    @classmethod
+    def of(cls, request: HTTPServerRequest) -> "RequestHead":
+        """The head of a request as it came; Tornado's headers are changed on the way."""
+        return cls(
+            method=request.method or "",
+            target=request.uri or "",
+            version=request.version,
+            fields=tuple(request.headers.get_all()),
+        )
 
     def __post_init__(self) -> None:
         for name, value in self.fields:

@@ -2,18 +2,15 @@
 
 import functools
 import logging
-from typing import Any
+from collections.abc import Mapping
 from urllib.parse import parse_qs
 
-from tornado.httputil import HTTPServerRequest
 from tornado.iostream import SSLIOStream, StreamClosedError
-from tornado.routing import Matcher
 
 from qmonus_lite.apigw.door import Door
 from qmonus_lite.apigw.lending import lendable, lent
 from qmonus_lite.auth import apikey
 from qmonus_lite.errors import BadRequest, MethodNotAllowed, Problem, Unavailable
-from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.serving import CHUNK
 from qmonus_lite.upload.session import Head, Session, Uploads
 
@@ -25,21 +22,6 @@ LONG = 256 << 10
 MOST_ARGUMENTS = 1000
 
 
-class UploadPaths(Matcher):
-    """Matches requests on the raw path of the upload template."""
-
-    def __init__(self, template: PathTemplate) -> None:
-        self._template = template
-
-    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
-        """An empty dict for a path of ours, else None."""
-        return None if self._template.match(request.path) is None else {}
-
-    def reverse(self, *_args: Any) -> str | None:
-        """Not a named route."""
-        return None
-
-
 class UploadDoor(Door):
     """`PUT` on the upload path."""
 
@@ -48,9 +30,10 @@ class UploadDoor(Door):
     # Else a client that forgot to say how long its file is would replace it by nothing.
     needing_body = ("PUT",)
 
-    def initialize(self, uploads: Uploads) -> None:
-        """Take what uploads share."""
+    def initialize(self, uploads: Uploads, values: Mapping[str, str]) -> None:
+        """Take what uploads share, and what the template found in the path."""
         self.uploads = uploads
+        self.values = values
         self.session: Session | None = None
 
     async def judge(self) -> None:
@@ -63,6 +46,7 @@ class UploadDoor(Door):
         self._take_a_place()
         head = Head(
             raw_path=self.request.path,
+            values=self.values,
             params=query(self.request.query),
             headers=self.fields,
             length=self.asked.length,

@@ -23,7 +23,6 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from qmonus_lite.errors import Unavailable
@@ -79,9 +78,9 @@ class Committer:
         self._settling = threading.Lock()
 
     @property
-    def owed(self) -> set[Path]:
+    def owed(self) -> set[str]:
         """Staged files that prove that nothing happened, while the outbox cannot forget."""
-        return {staged.path for staged in self._owed.values()}
+        return {str(staged.path) for staged in self._owed.values()}
 
     async def commit(self, upload: Announced) -> bool:
         """Store the file and promise its event; whether it replaced another. Raises Problem.

@@ -9,14 +9,17 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 
 from qmonus_lite.errors import Conflict, InsufficientStorage, InternalFault, Problem, TooLarge
 
 logger = logging.getLogger(__name__)
+
+#: A path; as text it is quicker to make.
+StrPath = str | Path
 
 #: A disk that failed so often within so many seconds is not fit for uploads.
 UNFIT_AFTER, WITHIN = 3, 60.0
@@ -57,21 +60,21 @@ class Disk:
         full = len(self._failures) == UNFIT_AFTER
         return full and time.monotonic() - self._failures[0] < WITHIN
 
-    @contextmanager
-    def answering(self, doing: str) -> Iterator[None]:
+    def answering(self, doing: str) -> "Answering":
         """Turn an OSError into the Problem that the client hears of; unknown ones are 500."""
-        try:
-            yield
-        except OSError as error:
-            kind = _ANSWERS.get(error.errno or 0)
-            if kind is not None:
-                raise kind(_WORDS[kind]) from error
-            self._failures.append(time.monotonic())
-            extra = {"action": "disk_failed", "doing": doing, "errno": error.errno}
-            logger.error("%s: %s", doing, error.strerror or error, extra=extra)
-            raise InternalFault("the disk failed; nothing was stored") from error
+        return Answering(self, doing)
 
-    def open_root(self, path: Path) -> int:
+    def answer(self, error: OSError, doing: str) -> Problem:
+        """What the client hears of an error."""
+        kind = _ANSWERS.get(error.errno or 0)
+        if kind is not None:
+            return kind(_WORDS[kind])
+        self._failures.append(time.monotonic())
+        extra = {"action": "disk_failed", "doing": doing, "errno": error.errno}
+        logger.error("%s: %s", doing, error.strerror or error, extra=extra)
+        return InternalFault("the disk failed; nothing was stored")
+
+    def open_root(self, path: StrPath) -> int:
         """A descriptor of a directory given by its path."""
         return os.open(path, _DIRECTORY)
 
@@ -87,7 +90,7 @@ class Disk:
         """What stands at a name, links not followed; FileNotFoundError for nothing."""
         return os.stat(name, dir_fd=parent, follow_symlinks=False)
 
-    def create(self, path: Path, mode: int) -> int:
+    def create(self, path: StrPath, mode: int) -> int:
         """A descriptor of a new file with these permissions, less the umask."""
         return os.open(path, _NEW_FILE, mode)
 
@@ -105,7 +108,7 @@ class Disk:
         if self.sync_names:
             os.fsync(descriptor)
 
-    def sync_names_in(self, directory: Path) -> None:
+    def sync_names_in(self, directory: StrPath) -> None:
         """Put the names in a directory on stable storage, if that is promised."""
         if self.sync_names:
             descriptor = self.open_root(directory)
@@ -118,17 +121,18 @@ class Disk:
         """What stands at a path, a link at its end not followed; FileNotFoundError for nothing."""
         return os.lstat(path)
 
-    def rename(self, path: Path, name: str, parent: int) -> None:
+    def rename(self, path: StrPath, name: str, parent: int) -> None:
         """Let a file appear under another name, in place of what was there."""
         os.rename(path, name, dst_dir_fd=parent)
 
-    def link(self, path: Path, name: str, parent: int) -> None:
+    def link(self, path: StrPath, name: str, parent: int) -> None:
         """Let a file appear under another name too; FileExistsError when something is there."""
         os.link(path, name, dst_dir_fd=parent, follow_symlinks=False)
 
-    def remove(self, path: Path) -> None:
+    def remove(self, path: StrPath) -> None:
         """Remove a file; nothing happens when it is gone."""
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(path)
 
     def close(self, descriptor: int) -> None:
         """Give a descriptor back."""
@@ -142,3 +146,25 @@ class Disk:
     def device(self, directory: Path | int) -> int:
         """Number of the file system that a directory is on, given by its path or open."""
         return os.stat(directory).st_dev
+
+
+class Answering:
+    """A block whose OSErrors become answers; a small upload has six of them."""
+
+    __slots__ = ("_disk", "_doing")
+
+    def __init__(self, disk: Disk, doing: str) -> None:
+        self._disk = disk
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _where: TracebackType | None,
+    ) -> None:
+        if isinstance(error, OSError):
+            raise self._disk.answer(error, self._doing) from error

@@ -52,6 +52,8 @@ class Head:
 
     #: Path as it stands in the request line, still encoded.
     raw_path: str
+    #: What the template found in it, by variable, still encoded.
+    values: Mapping[str, str]
     params: Mapping[str, list[str]]
     headers: Mapping[str, str]
     #: Content-Length, or None for a chunked body.
@@ -107,7 +109,7 @@ class Uploads:
         """A session that takes the body; raises Problem or Terminated for a refused upload."""
         self.admission.check_size(head.length or 0)
         digests = Digests.read(head.headers)
-        target = read_target(self.template, head.raw_path)
+        target = read_target(head.values)
         asked = {
             "path": target.path,
             "resources": target.resources,
@@ -123,7 +125,7 @@ class Uploads:
         reservation = self.admission.reserve(place.staging, place.device, head.length)
         upload_id = new_id()
         staged = StagedFile(
-            path=place.staging / (self.mark + upload_id), disk=self.disk, digests=digests
+            path=f"{place.staging}/{self.mark}{upload_id}", disk=self.disk, digests=digests
         )
         accepted = Accepted(upload_id, outcome.event, place)
         return Session(self, head, accepted, staged, reservation)

@@ -6,6 +6,7 @@ of its own that no upload can name. The methods block; one at a time for one fil
 
 import errno
 import logging
+import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +14,13 @@ from typing import TypeVar
 
 from qmonus_lite.errors import PreconditionFailed, Problem
 from qmonus_lite.upload.digest import Digests
-from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.disk import Disk, StrPath
 from qmonus_lite.upload.ground import Walk
 
 logger = logging.getLogger(__name__)
 
 Bytes = bytes | bytearray | memoryview
-P = TypeVar("P", int, Path)
+P = TypeVar("P", int, str)
 
 #: Directory for staged files at the top of another mount, below the launch directory.
 MOUNT_STAGING = ".qmonus-lite-staging"
@@ -29,7 +30,7 @@ MOUNT_STAGING = ".qmonus-lite-staging"
 class StagedFile:
     """One file being received; its name says nothing of the final one."""
 
-    path: Path
+    path: StrPath
     disk: Disk
     #: Whether it is whole, and on stable storage.
     finished: bool = False
@@ -77,7 +78,7 @@ class StagedFile:
 
         A row in the outbox whose staged file is gone has to mean that the rename happened.
         """
-        names.keep_path(self.path.parent)
+        names.keep_path(os.path.dirname(self.path))
 
     def place(self, walk: Walk, name: str, *, create_only: bool = False) -> "Placed":
         """Let the file appear in a directory; it stays there when the name was `kept`."""
@@ -154,7 +155,7 @@ class Names:
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
-        self._ended: dict[Walk | Path, Problem | None] = {}
+        self._ended: dict[Walk | str, Problem | None] = {}
 
     def keep_walk(self, walk: Walk) -> None:
         """The names where this walk stands; raises Problem."""
@@ -163,7 +164,7 @@ class Names:
         if error := self._ended[walk]:
             raise error
 
-    def keep_path(self, directory: Path) -> None:
+    def keep_path(self, directory: str) -> None:
         """The names in a directory given by its path; raises Problem."""
         if directory not in self._ended:
             self._ended[directory] = self._kept(self._disk.sync_names_in, directory)
@@ -201,7 +202,7 @@ class Staging:
             self._by_device[device] = self._make(near, device)
         return self._by_device[device]
 
-    def sweep(self, mark: str = "", keep: Collection[Path] = ()) -> int:
+    def sweep(self, mark: str = "", keep: Collection[str] = ()) -> int:
         """Remove staged files that a process left; how many there were.
 
         Those whose names begin with `mark`, which for every former process is nothing.
@@ -212,7 +213,7 @@ class Staging:
             for directory in (self._home, *map(Path, others))
             if directory.is_dir()
             for path in directory.iterdir()
-            if path.is_file() and path.name.startswith(mark) and path not in keep
+            if path.is_file() and path.name.startswith(mark) and str(path) not in keep
         ]
         for path in found:
             self._disk.remove(path)

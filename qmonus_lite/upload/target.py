@@ -1,10 +1,10 @@
 """The target of an upload: from the request path to the path that the event carries."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from qmonus_lite.errors import NotFound
-from qmonus_lite.pathtemplate import PathTemplate, decode
+from qmonus_lite.pathtemplate import decode
 
 #: Folder below the launch directory that uploads go to, as on the founding page.
 FOLDER = "/upload/"
@@ -20,15 +20,12 @@ class Target:
     path: str
 
 
-def read_target(template: PathTemplate, raw_path: str) -> Target:
-    """The target of a raw request path; raises NotFound and BadRequest.
+def read_target(values: Mapping[str, str]) -> Target:
+    """The target of what the template found in a request path; raises BadRequest.
 
     `{filename}` names the file, else `{filepath}`; with neither, it gets a fresh uuid.
     """
-    raw = template.match(raw_path)
-    if raw is None:
-        raise NotFound("nothing is served at this path")
-    resources = {name: _decoded(name, value) for name, value in raw.items()}
+    resources = {name: _decoded(name, value) for name, value in values.items()}
     name = resources.get("filename") or resources.get("filepath") or str(uuid.uuid4())
     return Target(resources=resources, path=FOLDER + name)
 

@@ -20,7 +20,7 @@ from qmonus_lite.auth.sealing import Sealer
 from qmonus_lite.catalog.builders import Workshop
 from qmonus_lite.catalog.document import BadDocument, Document
 from qmonus_lite.catalog.loader import Loader
-from qmonus_lite.errors import BadPlugins, BadRequest, NotFound, Problem
+from qmonus_lite.errors import BadPlugins, BadRequest, Problem
 from qmonus_lite.headers import Headers
 from qmonus_lite.pathtemplate import BadTemplate, PathTemplate, decode
 from qmonus_lite.upload.names import MOST_PART, MOST_PARTS, MOST_PATH, BadName, parts_of
@@ -68,10 +68,12 @@ def target(data: bytes) -> None:
     """The raw path of an upload, as far as the rules for heads let it come."""
     path = data.decode("latin-1")
     for upload in (UPLOADS, IMAGES):
+        if (values := upload.match(path)) is None:
+            continue
         try:
-            found = read_target(upload, path)
+            found = read_target(values)
             parts = parts_of(found.path)
-        except (NotFound, BadRequest, BadName):
+        except (BadRequest, BadName):
             continue
         assert parts[0] == "upload" and len(parts) > 1
         assert set(found.resources) == set(upload.names)

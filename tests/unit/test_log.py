@@ -50,6 +50,23 @@ def test_writes_one_json_object_a_record(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.usefixtures("restored")
+def test_each_record_has_its_own_time(capsys: pytest.CaptureFixture[str]) -> None:
+    configured("json")
+    moments = (1_700_000_000.0, 1_700_000_000.25, 1_700_000_001.9996, 1_700_000_000.001)
+    for moment in moments:
+        record = logging.makeLogRecord({"created": moment, "levelno": logging.INFO})
+        logging.getLogger().handle(record)
+
+    lines = capsys.readouterr().err.splitlines()
+    assert [json.loads(line)["timestamp"] for line in lines] == [
+        "2023-11-15T07:13:20.000+09:00",
+        "2023-11-15T07:13:20.250+09:00",
+        "2023-11-15T07:13:21.999+09:00",
+        "2023-11-15T07:13:20.001+09:00",
+    ]
+
+
+@pytest.mark.usefixtures("restored")
 def test_a_record_for_machines_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     configured("json")
     try:

@@ -45,3 +45,9 @@ def test_refuses_a_list_that_holds_itself_and_writes_on() -> None:
 def test_reads_no_json_that_is_none(text: str) -> None:
     with pytest.raises(ValueError):
         strictjson.read(text.encode())
+
+
+def test_writes_with_spaces_for_people() -> None:
+    value = {"a": [1, "ü"], "b": None}
+
+    assert strictjson.write_for_people(value) == '{"a": [1, "ü"], "b": null}'

@@ -20,7 +20,7 @@ import pytest
 
 from qmonus_lite.events.ledger import LedgerFailed
 from qmonus_lite.events.outbox import Outbox, Promise
-from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.disk import Disk, StrPath
 from tests.integration.disk.storage import EVENT_ID, NEW, OLD, restart, storage
 
 NEW_PLACE, OLD_PLACE = ("a", "b", "file"), ("file",)
@@ -46,9 +46,9 @@ class RecordingDisk(Disk):
     def _note(self, kind: str, path: Path, to: str = "") -> None:
         self.ops.append(Op(kind, str(path.relative_to(self.root)), to))
 
-    def open_root(self, path: Path) -> int:
+    def open_root(self, path: StrPath) -> int:
         descriptor = super().open_root(path)
-        self._paths[descriptor] = path
+        self._paths[descriptor] = Path(path)
         return descriptor
 
     def open_directory(self, name: str, parent: int) -> int:
@@ -60,10 +60,10 @@ class RecordingDisk(Disk):
         super().make_directory(name, parent)
         self._note("mkdir", self._paths[parent] / name)
 
-    def create(self, path: Path, mode: int) -> int:
+    def create(self, path: StrPath, mode: int) -> int:
         descriptor = super().create(path, mode)
-        self._paths[descriptor] = path
-        self._note("create", path)
+        self._paths[descriptor] = Path(path)
+        self._note("create", Path(path))
         return descriptor
 
     def write(self, descriptor: int, data: memoryview) -> int:
@@ -81,9 +81,9 @@ class RecordingDisk(Disk):
         if self.sync_names:
             self._note("sync_directory", self._paths[descriptor])
 
-    def rename(self, path: Path, name: str, parent: int) -> None:
+    def rename(self, path: StrPath, name: str, parent: int) -> None:
         super().rename(path, name, parent)
-        self._note("rename", path, str((self._paths[parent] / name).relative_to(self.root)))
+        self._note("rename", Path(path), str((self._paths[parent] / name).relative_to(self.root)))
 
 
 class RecordingOutbox(Outbox):

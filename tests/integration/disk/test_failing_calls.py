@@ -17,7 +17,7 @@ import pytest
 from qmonus_lite.errors import Problem
 from qmonus_lite.events.ledger import LedgerFailed
 from qmonus_lite.events.outbox import Outbox, Promise
-from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.disk import Disk, StrPath
 from tests.integration.disk.storage import EVENT_ID, NEW, OLD, Storage, restart, storage
 
 PARTS = ("new", "folder", "file")
@@ -49,7 +49,7 @@ class FailingDisk(Disk):
             raise OSError(self.code, os.strerror(self.code))
         return getattr(super(), name)(*arguments)
 
-    def open_root(self, path: Path) -> int:
+    def open_root(self, path: StrPath) -> int:
         return int(self._call("open_root", path))
 
     def open_directory(self, name: str, parent: int) -> int:
@@ -63,7 +63,7 @@ class FailingDisk(Disk):
         assert isinstance(status, os.stat_result)
         return status
 
-    def create(self, path: Path, mode: int) -> int:
+    def create(self, path: StrPath, mode: int) -> int:
         return int(self._call("create", path, mode))
 
     def write(self, descriptor: int, data: memoryview) -> int:
@@ -75,7 +75,7 @@ class FailingDisk(Disk):
     def sync_directory(self, descriptor: int) -> None:
         self._call("sync_directory", descriptor)
 
-    def rename(self, path: Path, name: str, parent: int) -> None:
+    def rename(self, path: StrPath, name: str, parent: int) -> None:
         self._call("rename", path, name, parent)
 
 

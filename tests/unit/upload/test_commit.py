@@ -96,7 +96,7 @@ def prepared(root: Path, event_id: str, *, staged: str | None, final: str | None
         store.outbox.prepare([one.promise])
         place = store.root / f"f-{event_id}"
         if staged is not None:
-            one.staged.path.write_text(staged)
+            Path(one.staged.path).write_text(staged)
         if final == "the staged one":
             os.link(one.staged.path, place)
         elif final is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.errors import InsufficientStorage
-from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.disk import Disk, StrPath
 from qmonus_lite.upload.intake import BUFFER, MOST_BURSTS, Intake
 from qmonus_lite.upload.staging import StagedFile
 
@@ -46,7 +46,7 @@ async def test_takes_what_is_there_and_waits_for_no_more(
     assert await intake.burst(ours.fileno(), staged, 3) == 3
 
     staged.finish()
-    assert staged.path.read_bytes() == b"one two"
+    assert Path(staged.path).read_bytes() == b"one two"
     assert ours.recv(100) == b", and the next request"
 
 
@@ -63,7 +63,7 @@ async def test_takes_more_than_a_buffer(
     await sending
 
     staged.finish()
-    assert staged.path.read_bytes() == content
+    assert Path(staged.path).read_bytes() == content
 
 
 @pytest.mark.parametrize("end", ["closed", "reset"])
@@ -87,7 +87,7 @@ async def test_leaves_a_client_that_went_to_the_next_reader(
 class FullDisk(Disk):
     """A disk whose new files are all full."""
 
-    def create(self, path: Path, mode: int) -> int:
+    def create(self, path: StrPath, mode: int) -> int:
         return os.open("/dev/full", os.O_WRONLY | os.O_CLOEXEC)
 
 

@@ -17,7 +17,7 @@ from qmonus_lite.errors import (
     PreconditionFailed,
     TooLarge,
 )
-from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.disk import Disk, StrPath
 from qmonus_lite.upload.ground import Ground, Parents
 from qmonus_lite.upload.staging import MOUNT_STAGING, Names, StagedFile, Staging
 
@@ -176,13 +176,13 @@ def test_short_writes_lose_nothing(root: Path) -> None:
     file.write(bytes(range(256)))
     file.finish()
 
-    assert file.path.read_bytes() == bytes(range(256))
+    assert Path(file.path).read_bytes() == bytes(range(256))
 
 
 class FullDisk(Disk):
     """A disk whose new files are all full."""
 
-    def create(self, path: Path, mode: int) -> int:
+    def create(self, path: StrPath, mode: int) -> int:
         return os.open("/dev/full", os.O_WRONLY | os.O_CLOEXEC)
 
 
@@ -214,7 +214,7 @@ def test_a_file_too_large_for_the_system_is_413_after_a_short_write(root: Path) 
         with pytest.raises(TooLarge):
             file.write(b"y" * 9_000)
 
-    assert file.path.stat().st_size == 10_000
+    assert Path(file.path).stat().st_size == 10_000
     file.discard()
     assert left(root) == []
 
@@ -235,7 +235,7 @@ def test_sweeps_the_files_of_one_process_but_those_to_keep(root: Path) -> None:
     for name in ("0-a-1", "0-a-2", "1-b-1"):
         (folder / name).touch()
 
-    assert staging.sweep("0-a-", {folder / "0-a-2"}) == 1
+    assert staging.sweep("0-a-", {str(folder / "0-a-2")}) == 1
     assert sorted(left(root)) == ["0-a-2", "1-b-1"]
 
 

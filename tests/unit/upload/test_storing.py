@@ -125,6 +125,22 @@ async def test_after_a_slow_one_the_threads_take_over_for_a_while(
     assert place.threads.given == 1
 
 
+async def test_a_processor_that_others_use_is_no_slow_disk(tmp_path: Path) -> None:
+    class Working(Disk):
+        def write(self, descriptor: int, data: memoryview) -> int:
+            began = time.monotonic()
+            while time.monotonic() < began + 2 * storing.SLOW:
+                pass
+            return super().write(descriptor, data)
+
+    place = Place(root=tmp_path, disk=Working(sync_files=False, sync_names=False))
+    with place.threads:
+        for number in range(3):
+            await place.storer.commit(place.upload(f"u{number}", b"one", "a"))
+
+    assert place.threads.given == 0
+
+
 async def test_one_at_a_time_at_a_path_and_the_loop_waits_for_the_threads(place: Place) -> None:
     assert isinstance(place.disk, Slow)
     place.disk.seconds = 0.05

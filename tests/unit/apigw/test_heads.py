@@ -1,0 +1,72 @@
+"""Connections on which no head comes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler
+
+from qmonus_lite.apigw.accept import make_server
+from qmonus_lite.apigw.heads import HeadWatch
+
+#: Seconds that the server of these tests waits for a head.
+PATIENCE = 0.4
+
+
+class _Door(RequestHandler):
+    async def get(self) -> None:
+        heads: HeadWatch = self.settings["heads"]
+        heads.came(self.request.connection.stream)  # type: ignore[union-attr]
+        await asyncio.sleep(float(self.get_argument("wait", "0")))
+        self.write("ok")
+
+
+@asynccontextmanager
+async def client() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to a server that waits for its head."""
+    application = Application([(r"/", _Door)], heads=HeadWatch(PATIENCE))
+    server = make_server(application, tls=None, most_connections=10, patience=30)
+    listening, port = bind_unused_port()
+    server.add_sockets([listening])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        server.stop()
+        await server.close_all_connections()
+
+
+async def answer(reader: asyncio.StreamReader) -> None:
+    """Read one whole answer."""
+    assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+    assert await reader.readexactly(2) == b"ok"
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: a\r\n"], ids=["none", "half"])
+async def test_a_head_that_does_not_come_is_not_waited_for(begun: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    async with client() as (reader, writer):
+        began = loop.time()
+        writer.write(begun)
+        assert await asyncio.wait_for(reader.read(), 10 * PATIENCE) == b""
+
+        assert loop.time() - began >= PATIENCE
+
+
+async def test_each_request_has_the_whole_time_and_the_next_does_not_come() -> None:
+    async with client() as (reader, writer):
+        for _ in range(4):
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            await answer(reader)
+            await asyncio.sleep(PATIENCE / 2)
+
+        assert await asyncio.wait_for(reader.read(), 10 * PATIENCE) == b""
+
+
+async def test_a_request_under_way_may_take_its_time() -> None:
+    async with client() as (reader, writer):
+        writer.write(b"GET /?wait=%.1f HTTP/1.1\r\nHost: a\r\n\r\n" % (3 * PATIENCE))
+        await asyncio.wait_for(answer(reader), 10 * PATIENCE)

@@ -7,6 +7,8 @@ Matching is done on the raw, still encoded path, so an encoded slash never becom
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import zip_longest
 from urllib.parse import unquote_to_bytes
 
 from qmonus_lite.errors import BadRequest
@@ -108,6 +110,9 @@ class PathTemplate:
 
     def match(self, raw_path: str) -> dict[str, str] | None:
         """The raw (still encoded) values by variable name, or None when the path is another."""
+        if self._pattern is not None:
+            whole = self._pattern.fullmatch(raw_path)
+            return None if whole is None else whole.groupdict()
         # The rest, if a variable takes it, stays in one piece.
         most = len(self._segments) - 1 if self.rest else -1
         parts = raw_path.split("/", most)
@@ -120,6 +125,16 @@ class PathTemplate:
                 return None
             values |= found
         return values
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str] | None:
+        """The same as one regular expression, where no segment has two variables."""
+        if any(len(segment.names) > 1 for segment in self._segments):
+            return None
+        parts = [re.escape(part) for part in _VARIABLE.split(self.text)[::2]]
+        groups = [f"(?P<{name}>{'.+' if name == self.rest else '[^/]+'})" for name in self.names]
+        text = "".join(map("".join, zip_longest(parts, groups, fillvalue="")))
+        return re.compile(text, re.DOTALL)
 
     def fill(self, values: Mapping[str, str]) -> str:
         """The template with raw values in place of its variables; raises KeyError."""

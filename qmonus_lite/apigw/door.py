@@ -67,14 +67,11 @@ class Door(RequestHandler):
             self._body = bytearray()
             self._drained = 0
             self._watch: BodyWatch | None = None
-        self._headers = HTTPHeaders(
-            {
-                "Date": date(),
-                "Server": "qmonus-lite",
-                "X-Request-Id": self.request_id,
-                "Content-Type": "text/html; charset=UTF-8",
-            }
-        )
+        self._headers = headers = HTTPHeaders()
+        headers["Date"] = date()
+        headers["Server"] = "qmonus-lite"
+        headers["X-Request-Id"] = self.request_id
+        headers["Content-Type"] = "text/html; charset=UTF-8"
         self._write_buffer = []
         self.set_status(200)
 

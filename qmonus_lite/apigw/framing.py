@@ -7,6 +7,7 @@ asked. So every request passes this table of rules first; one that fails can hav
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPServerRequest
@@ -65,13 +66,13 @@ class RequestHead:
         """Whether the body comes in chunks."""
         return bool(self.values("transfer-encoding"))
 
-    @property
+    @cached_property
     def length(self) -> int | None:
         """Content-Length of a head that was judged; None when it has none."""
         given = self.values("content-length")
         return int(given[0]) if given else None
 
-    @property
+    @cached_property
     def body_follows(self) -> bool:
         """Whether bytes may stand behind the head, also behind one that is refused."""
         return self.chunked or any(value != "0" for value in self.values("content-length"))

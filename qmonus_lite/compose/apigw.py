@@ -87,6 +87,8 @@ class _Apigw:
             answer_timeout=settings.callout_request_timeout,
             most=settings.curl_max_clients,
         )
+        #: The directory of the catalog in force.
+        self._known: tuple[Catalog, Directory] | None = None
         self._has_admin = bootstrap.wanted(shared.data_dir, bool(shared.live.catalog.accounts))
         self._gatekeeper = Gatekeeper(
             directory=self._directory,
@@ -202,9 +204,11 @@ class _Apigw:
 
     def _directory(self) -> Directory:
         catalog = self._shared.live.catalog
-        roles = {EVERYTHING.name: EVERYTHING, **catalog.roles}
-        directory = Directory(accounts=catalog.accounts, roles=roles)
-        return with_local_admin(directory) if self._has_admin else directory
+        if self._known is None or self._known[0] is not catalog:
+            roles = {EVERYTHING.name: EVERYTHING, **catalog.roles}
+            directory = Directory(accounts=catalog.accounts, roles=roles)
+            self._known = catalog, with_local_admin(directory) if self._has_admin else directory
+        return self._known[1]
 
     def _unready(self) -> str | None:
         if trouble := self._keeping.trouble:

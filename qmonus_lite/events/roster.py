@@ -48,20 +48,14 @@ class Roster:
         self._source = source
         self._turns: Counter[str] = Counter()
         self._listeners: list[Callable[[], None]] = []
-
-    @property
-    def heard(self) -> bool:
-        """Whether any worker ever said what it handles."""
-        return any(peer.report for peer in self._peers)
-
-    @property
-    def ready(self) -> bool:
-        """Whether a worker answers now."""
-        return any(peer.healthy for peer in self._peers)
+        #: Whether any worker ever said what it handles, and whether one answers now.
+        self.heard = self.ready = False
+        #: Events that any worker has a handler for, by the last word of each.
+        self._handled: frozenset[str] = frozenset()
 
     def handles(self, event: str) -> bool:
         """Whether any worker has a handler, by the last word of each."""
-        return any(peer.report and event in peer.report.handles for peer in self._peers)
+        return event in self._handled
 
     def is_deaf_to(self, event: str) -> bool:
         """Whether workers answer, and none has a handler: sent now, it would be for nobody."""
@@ -116,6 +110,7 @@ class Roster:
     def _hear(self, peer: Peer, report: Report) -> None:
         came = not peer.healthy
         peer.healthy, peer.report = True, report
+        self._sum_up()
         if came:
             logger.info(
                 "worker %s answers",
@@ -129,3 +124,11 @@ class Roster:
         if peer.healthy or isinstance(error, WorkerGarbled):
             logger.warning("worker %s: %s", peer.endpoint, error, extra={"action": "worker_away"})
         peer.healthy = False
+        self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Every upload asks for these, and they change rarely."""
+        reports = [peer.report for peer in self._peers if peer.report]
+        self._handled = frozenset().union(*(report.handles for report in reports))
+        self.heard = bool(reports)
+        self.ready = any(peer.healthy for peer in self._peers)

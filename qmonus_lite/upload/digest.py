@@ -8,11 +8,13 @@ import re
 from collections.abc import Mapping
 
 from qmonus_lite.errors import BadRequest, Unprocessable
+from qmonus_lite.headers import Headers, canonical
 
 #: What is hashed, by the name in the fields; other algorithms of a field are passed over.
 ALGORITHMS = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
 #: Fields that are read.
 FIELDS = {"Repr-Digest", "Content-Digest", "Content-MD5", "Want-Repr-Digest"}
+_FIELD_NAMES = frozenset(map(canonical, FIELDS))
 #: Bytes of each digest.
 _BYTES = {"sha-256": 32, "sha-512": 64, "md5": 16}
 
@@ -35,9 +37,9 @@ class Digests:
         self._hashes = {name: _start(name) for name in names}
 
     @classmethod
-    def read(cls, headers: Mapping[str, str]) -> "Digests":
+    def read(cls, headers: Headers) -> "Digests":
         """What these headers ask for; raises BadRequest for a digest that is none."""
-        if not any(name in headers for name in FIELDS):
+        if _FIELD_NAMES.isdisjoint(headers):
             return cls({}, None)
         expected = {
             (field, name): digest

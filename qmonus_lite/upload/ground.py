@@ -73,7 +73,7 @@ class Ground:
     def _folders(self) -> tuple[str, ...]:
         return tuple(f"{folder}/" for folder in self.protected)
 
-    def look(self, parts: Sequence[str]) -> "Look":
+    def look(self, parts: tuple[str, ...]) -> "Look":
         """What stands at a path now; makes nothing.
 
         Raises Conflict for a directory or another thing in the way, Forbidden for a link. What was
@@ -81,7 +81,7 @@ class Ground:
         when it is put there.
         """
         with self.disk.answering("looking at a path"):
-            known = self._seen.get(tuple(parts[:-1]))
+            known = self._seen.get(parts[:-1])
             if known is not None and known[1] > time.monotonic():
                 with contextlib.suppress(NotADirectoryError):
                     there = _is_file(self.disk.look, self.path_of(parts))
@@ -89,7 +89,7 @@ class Ground:
                     return Look(directory=seen.directory, device=seen.device, there=there)
             return self._walk(parts)
 
-    def _walk(self, parts: Sequence[str]) -> "Look":
+    def _walk(self, parts: tuple[str, ...]) -> "Look":
         with contextlib.closing(self._root()) as walk:
             for count, part in enumerate(parts[:-1]):
                 if not walk.step(part):
@@ -100,7 +100,7 @@ class Ground:
             look = Look(directory=directory, device=walk.device, there=there)
         if len(self._seen) >= MOST_SEEN:
             self._seen.clear()
-        self._seen[tuple(parts[:-1])] = look, time.monotonic() + BELIEVED
+        self._seen[parts[:-1]] = look, time.monotonic() + BELIEVED
         return look
 
     def parent(self, parts: Sequence[str]) -> "Walk":

@@ -12,6 +12,9 @@ MOST_PART, MOST_PATH, MOST_PARTS = 255, 1024, 32
 #: Control characters, halves of surrogate pairs, direction marks that make a name read as another.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
+#: What most parts look like, and nothing is to be said against.
+_PLAIN = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9_-])?")
+
 #: Begins names of our own, such as the default data directory.
 RESERVED = ".qmonus-lite"
 
@@ -24,12 +27,14 @@ def parts_of(path: str) -> tuple[str, ...]:
     """The parts of an absolute `path`, in NFC; raises BadName."""
     if not path.startswith("/"):
         raise BadName("the path does not start with a slash")
-    parts = tuple(unicodedata.normalize("NFC", part) for part in path[1:].split("/"))
+    text = unicodedata.normalize("NFC", path[1:])
+    parts = tuple(text.split("/"))
     if len(parts) > MOST_PARTS:
         raise BadName(f"the path has more than {MOST_PARTS} parts")
     for part in parts:
-        _check(part)
-    if len("/".join(parts).encode()) > MOST_PATH:
+        if not _PLAIN.fullmatch(part):
+            _check(part)
+    if len(text.encode()) > MOST_PATH:
         raise BadName(f"the path is longer than {MOST_PATH} bytes")
     return parts
 

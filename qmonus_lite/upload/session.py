@@ -25,6 +25,7 @@ from qmonus_lite.events.ask import Question
 from qmonus_lite.events.envelope import UPLOADED, UPLOADING
 from qmonus_lite.events.outbox import Promise
 from qmonus_lite.events.outcome import Outcome
+from qmonus_lite.headers import Headers
 from qmonus_lite.ids import new_id
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.upload.admission import Admission, Reservation
@@ -55,7 +56,7 @@ class Head:
     #: What the template found in it, by variable, still encoded.
     values: Mapping[str, str]
     params: Mapping[str, list[str]]
-    headers: Mapping[str, str]
+    headers: Headers
     #: Content-Length, or None for a chunked body.
     length: int | None
 

@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -160,3 +161,17 @@ def test_reads_any_text_or_refuses_it(text: str) -> None:
         assert repr(text) in str(error)
     else:
         assert template.match(template.fill(dict.fromkeys(template.names, "v"))) is not None
+
+
+@given(text=templates(), data=st.data())
+def test_a_pattern_matches_what_the_segments_do(text: str, data: st.DataObject) -> None:
+    """A template whose segments have one variable each is matched by one regular expression."""
+    template = PathTemplate.parse(text)
+    any_text = st.text("a/%.-\n", max_size=3)
+    path = template.fill({name: data.draw(any_text) for name in template.names})
+    path = data.draw(st.sampled_from([path, path + "/", path[1:], path.upper()]))
+    by_pattern = template.match(path)
+    walking = replace(template)
+    vars(walking)["_pattern"] = None
+
+    assert walking.match(path) == by_pattern

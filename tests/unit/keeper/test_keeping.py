@@ -17,6 +17,7 @@ from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.events.outbox import Promise
 from qmonus_lite.events.roster import Roster
 from qmonus_lite.events.sender import Sender
+from qmonus_lite.headers import Headers
 from qmonus_lite.keeper import server
 from qmonus_lite.keeper.far import Far
 from qmonus_lite.keeper.keeping import Near
@@ -154,7 +155,7 @@ async def test_problems_come_back_as_they_are_and_leave_nothing(stage: Stage) ->
 
 
 async def test_a_digest_is_checked_before_anything_is_handed_over(stage: Stage) -> None:
-    wrong = Digests.read({"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="})
+    wrong = Digests.read(Headers({"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}))
     upload = stage.upload("a", b"x", digests=wrong)
     with pytest.raises(Unprocessable):
         await stage.far.commit(upload)

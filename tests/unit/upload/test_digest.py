@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qmonus_lite.errors import BadRequest, Problem, Unprocessable
+from qmonus_lite.headers import Headers
 from qmonus_lite.upload.digest import Digests
 
 
@@ -18,11 +19,11 @@ def field(name: str, data: bytes) -> str:
 
 @given(st.binary(max_size=100), st.sampled_from(["sha-256", "sha-512"]))
 def test_takes_the_right_digest_and_no_other(data: bytes, name: str) -> None:
-    right = Digests.read({"Repr-Digest": field(name, data)})
+    right = Digests.read(Headers({"Repr-Digest": field(name, data)}))
     right.update(data)
     right.check()
 
-    wrong = Digests.read({"Content-Digest": field(name, data)})
+    wrong = Digests.read(Headers({"Content-Digest": field(name, data)}))
     wrong.update(data + b"x")
     with pytest.raises(Unprocessable, match=f"{name} digest of Content-Digest"):
         wrong.check()
@@ -38,7 +39,7 @@ def test_takes_the_right_digest_and_no_other(data: bytes, name: str) -> None:
     ],
 )
 def test_reads_what_rfc_9530_allows(text: str) -> None:
-    digests = Digests.read({"Repr-Digest": text})
+    digests = Digests.read(Headers({"Repr-Digest": text}))
     digests.update(b"a")
 
     digests.check()
@@ -59,13 +60,13 @@ def test_reads_what_rfc_9530_allows(text: str) -> None:
 )
 def test_refuses_what_is_no_digest(text: str) -> None:
     with pytest.raises(BadRequest, match="Repr-Digest"):
-        Digests.read({"Repr-Digest": text})
+        Digests.read(Headers({"Repr-Digest": text}))
 
 
 @given(st.text(max_size=60), st.sampled_from(["Repr-Digest", "Content-MD5", "Want-Repr-Digest"]))
 def test_reads_any_field_or_refuses_it(text: str, name: str) -> None:
     try:
-        Digests.read({name: text}).update(b"a")
+        Digests.read(Headers({name: text})).update(b"a")
     except Problem as problem:
         assert problem.status in {400, 422}
 
@@ -85,7 +86,7 @@ def test_reads_any_field_or_refuses_it(text: str, name: str) -> None:
     ],
 )
 def test_gives_the_digest_that_is_wanted_most(text: str, name: str | None) -> None:
-    digests = Digests.read({"Want-Repr-Digest": text})
+    digests = Digests.read(Headers({"Want-Repr-Digest": text}))
     digests.update(b"a")
 
     assert digests.field == (name and field(name, b"a"))

@@ -12,6 +12,7 @@ from typing import TypeVar
 import pytest
 
 from qmonus_lite.errors import Conflict, InternalFault, Unprocessable
+from qmonus_lite.headers import Headers
 from qmonus_lite.upload import storing
 from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
@@ -61,7 +62,9 @@ class Place:
     def upload(self, name: str, content: bytes, *parts: str, digest: str = "") -> Upload:
         headers = {"Content-MD5": digest} if digest else {}
         staged = StagedFile(
-            path=self.root / "staging" / name, disk=self.disk, digests=Digests.read(headers)
+            path=self.root / "staging" / name,
+            disk=self.disk,
+            digests=Digests.read(Headers(headers)),
         )
         return Upload(staged=staged, rest=content, parts=parts)
 

@@ -4,7 +4,6 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,20 +12,6 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.hushed import hush
 
 logger = logging.getLogger("qmonus_lite.sample")
-
-
-@pytest.fixture
-def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Logging as it was, whatever the test configures."""
-    for switch in ("_srcfile", "logThreads", "logProcesses", "logMultiprocessing"):
-        monkeypatch.setattr(logging, switch, getattr(logging, switch))
-    root, access = logging.getLogger(), logging.getLogger("tornado.access")
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], access.disabled = handlers, False
-    root.setLevel(level)
-    for name in ("watchfiles", "botocore", "asyncio"):
-        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def configured(style: str, level: str = "info") -> None:

@@ -53,7 +53,10 @@ class Shell:
 
 @pytest.fixture
 def shell(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    restored: None,
 ) -> Shell:
     for name in [name for name in os.environ if name.startswith("QMONUS_LITE_")]:
         monkeypatch.delenv(name)

@@ -128,10 +128,11 @@ class _Form(logging.Formatter):
 
 def _is_plain(rest: Mapping[str, Any]) -> bool:
     """Whether all of it may stand as it is: most records do, and one look costs less than many."""
-    texts = [value if isinstance(value, str) else "" for value in rest.values()]
-    if not all(isinstance(value, (str, int, float)) for value in rest.values()):
+    numbers = [value for value in rest.values() if isinstance(value, (int, float))]
+    texts = [text for text in (*rest, *rest.values()) if isinstance(text, str)]
+    if len(numbers) + len(texts) < 2 * len(rest):
         return False
-    whole = " ".join([*rest, *texts])
+    whole = " ".join(texts)
     return whole.isprintable() and hushed(whole) == whole
 
 

@@ -37,7 +37,7 @@ from qmonus_lite.upload.intake import Intake
 from qmonus_lite.upload.names import BadName, parts_of
 from qmonus_lite.upload.receipt import Receipt
 from qmonus_lite.upload.staging import StagedFile, Staging
-from qmonus_lite.upload.storing import Storer, Upload
+from qmonus_lite.upload.storing import PathTurns, Storer, Upload
 from qmonus_lite.upload.target import read_target
 
 logger = logging.getLogger(__name__)
@@ -103,6 +103,7 @@ class Uploads:
     port: int
     #: What the names of staged files begin with.
     mark: str = ""
+    turns: PathTurns = field(default_factory=PathTurns)
     #: Those that are neither stored nor dropped.
     under_way: set["Session"] = field(default_factory=set)
 
@@ -290,16 +291,29 @@ class Session:
 
         Raises Problem.
         """
-        uploads = self._uploads
-        staged, rest, parts = self._staged, self._gathered, self._accepted.place.parts
-        # Of several APIGWs only their keeper knows who else wants a name that is still free.
-        free = self._head.create_only
-        if uploads.question.roster.is_deaf_to(UPLOADED) and not free:
-            return await uploads.storer.commit(Upload(staged=staged, rest=rest, parts=parts))
-        announced = Announced(
-            staged=staged, rest=rest, parts=parts, create_only=free, promise=self._promise()
+        uploads, parts = self._uploads, self._accepted.place.parts
+        roster, storer, turns = uploads.question.roster, uploads.storer, uploads.turns
+        upload = Upload(
+            staged=self._staged,
+            rest=self._gathered,
+            parts=parts,
+            create_only=self._head.create_only,
         )
-        return await uploads.committer.commit(announced)
+        if roster.is_deaf_to(UPLOADED) and storer.is_quick(upload) and parts not in turns:
+            return storer.store_now(upload)
+        async with turns.at(parts):
+            # Not before its turn: else a handler that came meanwhile would hear of an upload that
+            # was stored before this one, and not of this one.
+            if roster.is_deaf_to(UPLOADED):
+                return await storer.store(upload)
+            announced = Announced(
+                staged=upload.staged,
+                rest=upload.rest,
+                parts=parts,
+                create_only=upload.create_only,
+                promise=self._promise(),
+            )
+            return await uploads.committer.commit(announced)
 
     async def _flush(self) -> None:
         if not self._gathered:

@@ -16,9 +16,9 @@ import contextlib
 import math
 import resource
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from qmonus_lite.errors import InternalFault
@@ -102,12 +102,32 @@ def each(uploads: Sequence[U], step: Callable[[U], object]) -> None:
                 one.error = error
 
 
-@dataclass(kw_only=True)
 class _Turn:
-    """Who stores at one path."""
+    """Who stores at one path; `async with` waits for the turn, and has it."""
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: int = 0
+    def __init__(self, turns: "dict[tuple[str, ...], _Turn]", parts: tuple[str, ...]) -> None:
+        self._turns = turns
+        self._parts = parts
+        self._lock = asyncio.Lock()
+        self._known = 0
+
+    async def __aenter__(self) -> None:
+        self._turns[self._parts] = self
+        self._known += 1
+        try:
+            await self._lock.acquire()
+        except BaseException:
+            self._leave()
+            raise
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._lock.release()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._known -= 1
+        if not self._known:
+            del self._turns[self._parts]
 
 
 class PathTurns:
@@ -120,18 +140,9 @@ class PathTurns:
         """Whether somebody has his turn at this path, or waits for it."""
         return parts in self._turns
 
-    @contextlib.asynccontextmanager
-    async def at(self, parts: tuple[str, ...]) -> AsyncIterator[None]:
-        """Wait for the turn, and have it."""
-        turn = self._turns.setdefault(parts, _Turn())
-        turn.waiting += 1
-        try:
-            async with turn.lock:
-                yield
-        finally:
-            turn.waiting -= 1
-            if not turn.waiting:
-                del self._turns[parts]
+    def at(self, parts: tuple[str, ...]) -> _Turn:
+        """The turn at a path, to be waited for by `async with`."""
+        return self._turns.get(parts) or _Turn(self._turns, parts)
 
 
 def _waits() -> int:
@@ -140,36 +151,36 @@ def _waits() -> int:
 
 
 class Storer:
-    """Stores uploads that nobody is told of in one launch directory."""
+    """Stores uploads that nobody is told of in one launch directory; callers have their turn."""
 
     def __init__(self, ground: Ground, *, threads: Executor) -> None:
         self._ground = ground
         self._crew: Crew[Upload] = Crew(self._store, threads)
-        self._turns = PathTurns()
         #: Moment before which the threads do it, by the monotonic clock.
         self._rests = 0.0
 
-    async def commit(self, upload: Upload) -> bool:
-        """Store the file; whether it replaced another. Raises Problem."""
-        if self._is_quick(upload):
-            began, waits = time.monotonic(), _waits()
-            self._store([upload])
-            # Other programs on the processor also take time; that is no fault of the disk.
-            if (ended := time.monotonic()) - began > SLOW and _waits() != waits:
-                self._rests = ended + REST
-        else:
-            async with self._turns.at(upload.parts):
-                await self._crew.do(upload)
-        return upload.replaced
-
-    def _is_quick(self, upload: Upload) -> bool:
+    def is_quick(self, upload: Upload) -> bool:
+        """Whether the loop may store it."""
         disk = self._ground.disk
         return (
             not (disk.sync_files or disk.sync_names or upload.staged.begun)
             and len(upload.rest) <= SMALL
-            and upload.parts not in self._turns
             and time.monotonic() >= self._rests
         )
+
+    def store_now(self, upload: Upload) -> bool:
+        """Store the file on this thread; whether it replaced another. Raises Problem."""
+        began, waits = time.monotonic(), _waits()
+        self._store([upload])
+        # Other programs on the processor also take time; that is no fault of the disk.
+        if (ended := time.monotonic()) - began > SLOW and _waits() != waits:
+            self._rests = ended + REST
+        return upload.replaced
+
+    async def store(self, upload: Upload) -> bool:
+        """Store the file; whether it replaced another. Raises Problem."""
+        await self._crew.do(upload)
+        return upload.replaced
 
     def _store(self, uploads: Sequence[Upload]) -> float:
         """All steps; how each upload ended stands in it. Gives the seconds of the shortest sync."""

@@ -35,6 +35,20 @@ def test_writes_one_json_object_a_record(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_names_that_are_no_text_are_shown_and_hide_nothing(
+    style: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hush("a secret of this test")
+    configured(style)
+    logger.info("said: a secret of this test", extra={1: "one", None: 2.5})  # type: ignore[dict-item]
+
+    said = capsys.readouterr().err
+    assert "a secret of this test" not in said and "Traceback" not in said
+    assert "one" in said and "2.5" in said
+
+
+@pytest.mark.usefixtures("restored")
 def test_each_record_has_its_own_time(capsys: pytest.CaptureFixture[str]) -> None:
     configured("json")
     moments = (1_700_000_000.0, 1_700_000_000.25, 1_700_000_001.9996, 1_700_000_000.001)

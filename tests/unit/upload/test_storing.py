@@ -18,7 +18,7 @@ from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
 from qmonus_lite.upload.staging import StagedFile
-from qmonus_lite.upload.storing import SMALL, Storer, Upload
+from qmonus_lite.upload.storing import SMALL, PathTurns, Storer, Upload
 
 T = TypeVar("T")
 
@@ -58,6 +58,7 @@ class Place:
         (self.root / "staging").mkdir()
         ground = Ground(root=self.root, protected=(self.root / "staging",), disk=self.disk)
         self.storer = Storer(ground, threads=self.threads)
+        self.turns = PathTurns()
 
     def upload(self, name: str, content: bytes, *parts: str, digest: str = "") -> Upload:
         headers = {"Content-MD5": digest} if digest else {}
@@ -67,6 +68,13 @@ class Place:
             digests=Digests.read(Headers(headers)),
         )
         return Upload(staged=staged, rest=content, parts=parts)
+
+    async def commit(self, upload: Upload) -> bool:
+        """What a session does with it."""
+        if self.storer.is_quick(upload) and upload.parts not in self.turns:
+            return self.storer.store_now(upload)
+        async with self.turns.at(upload.parts):
+            return await self.storer.store(upload)
 
     def staged(self) -> list[str]:
         return os.listdir(self.root / "staging")
@@ -80,9 +88,9 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 async def test_a_small_file_is_stored_without_a_thread(place: Place) -> None:
-    assert not await place.storer.commit(place.upload("u1", b"one", "a", "b"))
-    assert await place.storer.commit(place.upload("u2", b"two", "a", "b"))
-    assert not await place.storer.commit(place.upload("u3", b"", "empty"))
+    assert not await place.commit(place.upload("u1", b"one", "a", "b"))
+    assert await place.commit(place.upload("u2", b"two", "a", "b"))
+    assert not await place.commit(place.upload("u3", b"", "empty"))
 
     assert (place.root / "a" / "b").read_bytes() == b"two"
     assert (place.root / "empty").read_bytes() == b""
@@ -91,10 +99,10 @@ async def test_a_small_file_is_stored_without_a_thread(place: Place) -> None:
 
 
 async def test_a_larger_one_and_one_that_was_begun_are_the_threads(place: Place) -> None:
-    await place.storer.commit(place.upload("u1", bytes(SMALL + 1), "large"))
+    await place.commit(place.upload("u1", bytes(SMALL + 1), "large"))
     begun = place.upload("u2", b"end", "begun")
     begun.staged.write(b"start, ")
-    await place.storer.commit(begun)
+    await place.commit(begun)
 
     assert (place.root / "large").stat().st_size == SMALL + 1
     assert (place.root / "begun").read_bytes() == b"start, end"
@@ -105,7 +113,7 @@ async def test_a_larger_one_and_one_that_was_begun_are_the_threads(place: Place)
 async def test_what_waits_for_a_device_is_the_threads(disk: Disk, tmp_path: Path) -> None:
     place = Place(root=tmp_path, disk=disk)
     with place.threads:
-        await place.storer.commit(place.upload("u1", b"one", "a"))
+        await place.commit(place.upload("u1", b"one", "a"))
 
     assert (tmp_path / "a").read_bytes() == b"one"
     assert place.threads.given == 1
@@ -116,15 +124,15 @@ async def test_after_a_slow_one_the_threads_take_over_for_a_while(
 ) -> None:
     assert isinstance(place.disk, Slow)
     place.disk.seconds = 2 * storing.SLOW
-    await place.storer.commit(place.upload("u1", b"one", "a"))
+    await place.commit(place.upload("u1", b"one", "a"))
     assert place.threads.given == 0
 
-    await place.storer.commit(place.upload("u2", b"two", "b"))
+    await place.commit(place.upload("u2", b"two", "b"))
     assert place.threads.given == 1
 
     now = time.monotonic() + storing.REST
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    await place.storer.commit(place.upload("u3", b"three", "c"))
+    await place.commit(place.upload("u3", b"three", "c"))
     assert place.threads.given == 1
 
 
@@ -139,7 +147,7 @@ async def test_a_processor_that_others_use_is_no_slow_disk(tmp_path: Path) -> No
     place = Place(root=tmp_path, disk=Working(sync_files=False, sync_names=False))
     with place.threads:
         for number in range(3):
-            await place.storer.commit(place.upload(f"u{number}", b"one", "a"))
+            await place.commit(place.upload(f"u{number}", b"one", "a"))
 
     assert place.threads.given == 0
 
@@ -147,9 +155,9 @@ async def test_a_processor_that_others_use_is_no_slow_disk(tmp_path: Path) -> No
 async def test_one_at_a_time_at_a_path_and_the_loop_waits_for_the_threads(place: Place) -> None:
     assert isinstance(place.disk, Slow)
     place.disk.seconds = 0.05
-    large = asyncio.create_task(place.storer.commit(place.upload("u1", bytes(SMALL + 1), "a")))
+    large = asyncio.create_task(place.commit(place.upload("u1", bytes(SMALL + 1), "a")))
     await asyncio.sleep(0)
-    small = asyncio.create_task(place.storer.commit(place.upload("u2", b"small", "a")))
+    small = asyncio.create_task(place.commit(place.upload("u2", b"small", "a")))
 
     assert [await large, await small] == [False, True]
     assert (place.root / "a").read_bytes() == b"small"
@@ -158,14 +166,12 @@ async def test_one_at_a_time_at_a_path_and_the_loop_waits_for_the_threads(place:
 async def test_what_is_in_the_way_is_told(place: Place) -> None:
     (place.root / "folder").mkdir()
     with pytest.raises(Conflict):
-        await place.storer.commit(place.upload("u1", b"one", "folder"))
+        await place.commit(place.upload("u1", b"one", "folder"))
 
 
 async def test_a_wrong_digest_never_appears(place: Place) -> None:
     with pytest.raises(Unprocessable):
-        await place.storer.commit(
-            place.upload("u1", b"one", "a", digest="1B2M2Y8AsgTpgAmY7PhCfg==")
-        )
+        await place.commit(place.upload("u1", b"one", "a", digest="1B2M2Y8AsgTpgAmY7PhCfg=="))
 
     assert not (place.root / "a").exists()
 
@@ -180,4 +186,22 @@ async def test_acknowledges_nothing_that_broke_off_on_its_way(
 
     monkeypatch.setattr(storing, "Names", broken)
     with place.threads, pytest.raises(InternalFault):
-        await place.storer.commit(place.upload("u1", b"one", "a"))
+        await place.commit(place.upload("u1", b"one", "a"))
+
+
+async def test_a_turn_is_taken_one_after_the_other_and_given_up_by_who_leaves() -> None:
+    turns, order = PathTurns(), []
+
+    async def take(name: str) -> None:
+        async with turns.at(("a",)):
+            order.append(name)
+            await asyncio.sleep(0.01)
+
+    first, second, third = (asyncio.create_task(take(name)) for name in ("1", "2", "3"))
+    await asyncio.sleep(0)
+    assert ("a",) in turns and ("b",) not in turns
+    second.cancel()
+    await asyncio.gather(first, second, third, return_exceptions=True)
+
+    assert order == ["1", "3"]
+    assert ("a",) not in turns

@@ -1,0 +1,105 @@
+"""One upload: who stores it, as workers stand when its turn comes."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from qmonus_lite.clock import Clock
+from qmonus_lite.headers import Headers
+from qmonus_lite.upload.admission import Admission
+from qmonus_lite.upload.commit import Announced
+from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.ground import Ground
+from qmonus_lite.upload.session import Accepted, Head, Place, Session, Uploads
+from qmonus_lite.upload.staging import StagedFile
+from qmonus_lite.upload.storing import PathTurns, Storer
+
+PARTS = ("upload", "f")
+
+
+class Stage:
+    """What a session needs of its APIGW, and what it made of it."""
+
+    def __init__(self, root: Path, disk: Disk) -> None:
+        self.root, self.disk = root, disk
+        (root / "staging").mkdir()
+        self.deaf = True
+        self.announced: list[Announced] = []
+        self.turns = PathTurns()
+        roster = SimpleNamespace(is_deaf_to=lambda _event: self.deaf)
+        self.threads = ThreadPoolExecutor(1)
+        ground = Ground(root=root, protected=(), disk=disk)
+        self.uploads = cast(
+            Uploads,
+            SimpleNamespace(
+                question=SimpleNamespace(roster=roster),
+                storer=Storer(ground, threads=self.threads),
+                committer=self,
+                turns=self.turns,
+                under_way=set(),
+                clock=Clock("UTC"),
+                address="127.0.0.1",
+                port=9099,
+                disk=disk,
+            ),
+        )
+
+    async def commit(self, upload: Announced) -> bool:
+        self.announced.append(upload)
+        return False
+
+    def session(self, name: str, **headers: str) -> Session:
+        head = Head(
+            raw_path="/upload/f", values={}, params={}, headers=Headers(headers), length=None
+        )
+        place = Place(PARTS, str(self.root.joinpath(*PARTS)), self.root / "staging", 0)
+        staged = StagedFile(path=self.root / "staging" / name, disk=self.disk)
+        admission = Admission(self.disk, most=0, keep_free=0)
+        reservation = admission.reserve(self.root, 0, None)
+        event: dict[str, Any] = {"path": "/upload/f"}
+        return Session(self.uploads, head, Accepted(name, event, place), staged, reservation)
+
+
+@pytest.fixture(params=["full", "none"])
+def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Stage:
+    full = request.param == "full"
+    return Stage(tmp_path, Disk(sync_files=full, sync_names=full))
+
+
+async def test_an_upload_that_nobody_hears_of_is_stored_here(stage: Stage) -> None:
+    receipts = [await stage.session("u1").commit(), await stage.session("u2").commit()]
+
+    assert [receipt.status for receipt in receipts] == [201, 200]
+    assert stage.root.joinpath(*PARTS).exists()
+    assert stage.announced == []
+
+
+async def test_an_upload_that_somebody_hears_of_is_announced(stage: Stage) -> None:
+    stage.deaf = False
+    await stage.session("u1").commit()
+
+    (upload,) = stage.announced
+    assert (upload.promise.id, upload.promise.path) == ("u1", "/upload/f")
+
+
+async def test_who_hears_of_it_is_asked_when_its_turn_has_come(stage: Stage) -> None:
+    async with stage.turns.at(PARTS):
+        waiting = asyncio.create_task(stage.session("u1").commit())
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        # A plugin was dropped in.
+        stage.deaf = False
+    await waiting
+
+    assert [upload.promise.id for upload in stage.announced] == ["u1"]
+
+
+async def test_a_name_that_must_be_free_is_free_or_refused(stage: Stage) -> None:
+    sessions = [stage.session(f"u{n}", **{"If-None-Match": "*"}) for n in range(5)]
+    ended = await asyncio.gather(*(one.commit() for one in sessions), return_exceptions=True)
+
+    assert sum(not isinstance(one, BaseException) for one in ended) == 1

@@ -12,7 +12,8 @@ from qmonus_lite.apigw.lending import lendable, lent
 from qmonus_lite.auth import apikey
 from qmonus_lite.errors import BadRequest, MethodNotAllowed, Problem, Unavailable
 from qmonus_lite.serving import CHUNK
-from qmonus_lite.upload.session import Head, Session, Uploads
+from qmonus_lite.upload.head import Head
+from qmonus_lite.upload.session import Session, Uploads
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,6 @@
 import asyncio
 import enum
 import logging
-from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,6 @@ from qmonus_lite.errors import (
     BadRequest,
     Conflict,
     Forbidden,
-    PreconditionFailed,
     Terminated,
     Unavailable,
 )
@@ -25,7 +23,6 @@ from qmonus_lite.events.ask import Question
 from qmonus_lite.events.envelope import UPLOADED, UPLOADING
 from qmonus_lite.events.outbox import Promise
 from qmonus_lite.events.outcome import Outcome
-from qmonus_lite.headers import Headers
 from qmonus_lite.ids import new_id
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.upload.admission import Admission, Reservation
@@ -33,6 +30,7 @@ from qmonus_lite.upload.commit import Announced, Commits
 from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
+from qmonus_lite.upload.head import Head
 from qmonus_lite.upload.intake import Intake
 from qmonus_lite.upload.names import BadName, parts_of
 from qmonus_lite.upload.receipt import Receipt
@@ -45,39 +43,6 @@ logger = logging.getLogger(__name__)
 #: Bytes gathered before they go to a disk thread, one write at a time; also what an upload that
 #: stalls may hold in memory.
 BATCH = 256 << 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class Head:
-    """What is known of an upload before its body."""
-
-    #: Path as it stands in the request line, still encoded.
-    raw_path: str
-    #: What the template found in it, by variable, still encoded.
-    values: Mapping[str, str]
-    params: Mapping[str, list[str]]
-    headers: Headers
-    #: Content-Length, or None for a chunked body.
-    length: int | None
-
-    @property
-    def mime(self) -> str:
-        """Content-Type, or the one for unknown bytes."""
-        return self.headers.get("Content-Type") or "application/octet-stream"
-
-    @property
-    def create_only(self) -> bool:
-        """Whether the client wants no other file replaced."""
-        return self.headers.get("If-None-Match", "").strip() == "*"
-
-    def check_conditions(self, there: bool) -> None:
-        """Raises PreconditionFailed when the client wants none of it, as the path stands now."""
-        if there and self.create_only:
-            raise PreconditionFailed("a file exists at this path, and If-None-Match: * was given")
-        match = self.headers.get("If-Match", "").strip()
-        if match and not (there and match == "*"):
-            # Files here have no entity tags, so that none can match.
-            raise PreconditionFailed("no file at this path is the one that If-Match names")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ from qmonus_lite.upload.admission import Admission
 from qmonus_lite.upload.commit import Announced
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
-from qmonus_lite.upload.session import Accepted, Head, Place, Session, Uploads
+from qmonus_lite.upload.head import Head
+from qmonus_lite.upload.session import Accepted, Place, Session, Uploads
 from qmonus_lite.upload.staging import StagedFile
 from qmonus_lite.upload.storing import PathTurns, Storer
 

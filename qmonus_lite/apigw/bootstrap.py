@@ -4,6 +4,7 @@ import asyncio
 import logging
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 from qmonus_lite.auth.account import LOCAL_ADMIN
 from qmonus_lite.auth.gatekeeper import Gatekeeper
@@ -21,6 +22,11 @@ class LocalAdmin:
 
     data_dir: DataDir
     gatekeeper: Gatekeeper
+
+    @property
+    def place(self) -> Path:
+        """Where the token is."""
+        return self.data_dir.path / TOKEN_FILE
 
     def write(self) -> None:
         """Put a fresh token in place; the file is 0600."""

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from tornado.httpserver import HTTPServer
 from tornado.web import Application
@@ -25,7 +26,7 @@ from qmonus_lite.upload.session import Uploads
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that one of several APIGWs waits for a worker before it accepts.
+#: Seconds that one of several APIGWs waits for a worker and the token before it accepts.
 FIRST_WORD = 5.0
 #: Seconds for uploads that were cut to take their files away; the next start does it otherwise.
 CLEANING = 2.0
@@ -51,7 +52,10 @@ class ApigwServer:
     stories: Callable[[serving.Background], Stories]
     machinery: Machinery
     roster: Roster
+    #: Writes the token of the local admin; of several APIGWs one does.
     local_admin: LocalAdmin | None
+    #: Where that token is, or None when there is no local admin.
+    token: Path | None
     #: Says where to, for people; a line on standard output.
     say: Callable[[str], None]
 
@@ -73,7 +77,7 @@ class ApigwServer:
         self._begin(background, stories)
         if handed:
             # The others accept meanwhile; who comes to us is to find a worker to ask.
-            await serving.until_idle(lambda: not (self.roster.ready or stop.asked), FIRST_WORD)
+            await serving.until_idle(lambda: not (self._is_whole or stop.asked), FIRST_WORD)
         server.add_sockets(sockets)
         self._announce(len(stories.live.catalog.listed))
         serving.put_requests_first()
@@ -84,6 +88,11 @@ class ApigwServer:
         clean &= await self._close()
         logger.info("stopped", extra={"action": "stopped", "clean": clean})
         return clean
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether a worker answers, and the token is there that people are told to use."""
+        return self.roster.ready and (self.token is None or self.token.exists())
 
     def _begin(self, background: serving.Background, stories: Stories) -> None:
         if self.local_admin:

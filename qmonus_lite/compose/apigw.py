@@ -122,6 +122,7 @@ class _Apigw:
             ),
             roster=self._roster,
             local_admin=admin if self._has_admin and self._first else None,
+            token=admin.place if self._has_admin else None,
             say=self._say,
         )
 

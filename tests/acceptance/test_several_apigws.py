@@ -1,9 +1,12 @@
 """Several APIGWs of one installation: one order, one outbox, and nothing left by the killed."""
 
+import http.client
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -75,6 +78,25 @@ def test_whoever_accepts_has_a_worker_to_ask(installation: Installation) -> None
     statuses = [installation.upload(file, f"/upload/f{n}").status for n in range(40)]
 
     assert statuses == [201] * 40
+
+
+def test_whoever_serves_has_a_token_to_give(installation: Installation) -> None:
+    up = installation.start("up", PROCESSES)
+    until(lambda: len(apigws(up)) == 2, report=lambda: installation.log)
+    # The first one writes it.
+    os.kill(apigws(up)[0], signal.SIGSTOP)
+    try:
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            with closing(http.client.HTTPConnection("127.0.0.1", installation.port, 0.3)) as to:
+                with pytest.raises(TimeoutError):
+                    to.request("GET", "/-/live")
+                    to.getresponse()
+    finally:
+        os.kill(apigws(up)[0], signal.SIGCONT)
+    until(lambda: installation.ready, report=lambda: installation.log)
+
+    assert installation.token
 
 
 def test_a_long_body_is_stored_too(installation: Installation, up: Running) -> None:

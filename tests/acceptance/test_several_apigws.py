@@ -88,10 +88,10 @@ def test_whoever_serves_has_a_token_to_give(installation: Installation) -> None:
     try:
         end = time.monotonic() + 3
         while time.monotonic() < end:
-            with closing(http.client.HTTPConnection("127.0.0.1", installation.port, 0.3)) as to:
-                with pytest.raises(TimeoutError):
-                    to.request("GET", "/-/live")
-                    to.getresponse()
+            connection = http.client.HTTPConnection("127.0.0.1", installation.port, timeout=0.3)
+            with closing(connection), pytest.raises(TimeoutError):
+                connection.request("GET", "/-/live")
+                connection.getresponse()
     finally:
         os.kill(apigws(up)[0], signal.SIGCONT)
     until(lambda: installation.ready, report=lambda: installation.log)

@@ -80,6 +80,10 @@ class ApigwServer:
             await serving.until_idle(lambda: not (self._is_whole or stop.asked), FIRST_WORD)
         server.add_sockets(sockets)
         self._announce(len(stories.live.catalog.listed))
+        if self.roster.ready:
+            self._invite()
+        else:
+            self.roster.on_first_ready(self._invite)
         serving.put_requests_first()
         lifeline.announce_listening()
         await stop.wait()
@@ -100,7 +104,6 @@ class ApigwServer:
             background.start(self.local_admin.renew())
         background.start(stories.live.watch())
         background.start(serving.beat())
-        self.roster.on_first_ready(self._invite)
         background.start(self.roster.follow())
 
     def _announce(self, plugins: int) -> None:

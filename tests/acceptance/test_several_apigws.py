@@ -97,6 +97,9 @@ def test_whoever_serves_has_a_token_to_give(installation: Installation) -> None:
     until(lambda: installation.ready, report=lambda: installation.log)
 
     assert installation.token
+    # In the order in which people read it.
+    until(lambda: "ready; try:" in up.stdout, report=lambda: up.stdout)
+    assert up.stdout.index("listens on") < up.stdout.index("ready; try:")
 
 
 def test_a_long_body_is_stored_too(installation: Installation, up: Running) -> None:

@@ -68,6 +68,7 @@ class Uploads:
     port: int
     #: What the names of staged files begin with.
     mark: str = ""
+    #: Of either way of storing, one upload at a time at a path.
     turns: PathTurns = field(default_factory=PathTurns)
     #: Those that are neither stored nor dropped.
     under_way: set["Session"] = field(default_factory=set)

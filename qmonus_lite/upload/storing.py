@@ -65,7 +65,7 @@ class Upload:
     def finish(self) -> None:
         """Write it, and put all bytes on stable storage; raises Problem."""
         self.write()
-        self.staged.finish()
+        self.sync()
 
     def place(self, parents: Parents) -> None:
         """Let it appear at its path; raises Problem."""

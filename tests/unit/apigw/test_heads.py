@@ -12,7 +12,7 @@ from qmonus_lite.apigw.accept import make_server
 from qmonus_lite.apigw.heads import HeadWatch
 
 #: Seconds that the server of these tests waits for a head.
-PATIENCE = 0.4
+PATIENCE = 1.0
 
 
 class _Door(RequestHandler):

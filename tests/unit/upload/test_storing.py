@@ -81,7 +81,9 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    # So long that the disk under the tests is not slow.
+    monkeypatch.setattr(storing, "SLOW", 0.25)
     one = Place(root=tmp_path, disk=Slow(sync_files=False, sync_names=False))
     with one.threads:
         yield one

@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -15,9 +13,11 @@ from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import Application
 
-from qmonus_lite.apigw.heads import HeadWatch
+from qmonus_lite.apigw.answers import refusal
+from qmonus_lite.apigw.connection import Connection, Service
 from qmonus_lite.apigw.linger import linger
 from qmonus_lite.apigw.stalls import WriteWatch
+from qmonus_lite.errors import Unavailable
 from qmonus_lite.ids import new_id
 from qmonus_lite.serving import CHUNK
 
@@ -113,8 +113,8 @@ class GuardedServer(HTTPServer):
         self.alone = True
         #: Closes connections whose clients read nothing; None while nobody watches.
         self.watch: WriteWatch | None = None
-        #: Closes connections on which no head comes.
-        self.heads: HeadWatch | None = None
+        #: What connections are served with; `make_server` sets it.
+        self.service: Service
         self._open = 0
         self._told: set[asyncio.Task[None]] = set()
         self._acceptors: list[Acceptor] = []
@@ -127,8 +127,7 @@ class GuardedServer(HTTPServer):
         self._acceptors += [Acceptor(one, take, batch=batch) for one in sockets]
         if self.watch is not None:
             self.watch.start()
-        if self.heads is not None:
-            self.heads.start()
+        self.service.heads.start()
 
     def stop(self) -> None:
         """Accept no more; what is open goes on."""
@@ -142,7 +141,9 @@ class GuardedServer(HTTPServer):
             self._open += 1
             if self.watch is not None:
                 self.watch.add(stream)
-            super().handle_stream(stream, address)
+            connection: Any = Connection(stream, address, self.service)
+            self._connections.add(connection)
+            connection.start_serving()
             return
         self._rarely.warn("more connections than --max_connections", "connection_refused")
         if len(self._told) >= MOST_TOLD:
@@ -154,15 +155,12 @@ class GuardedServer(HTTPServer):
 
     def start_request(self, server_conn: Any, request_conn: Any) -> Any:
         """The next request of a connection may come."""
-        if self.heads is not None:
-            self.heads.wait(request_conn.stream)
+        self.service.heads.wait(server_conn)
         return super().start_request(server_conn, request_conn)
 
     def on_close(self, server_conn: Any) -> None:
         """A connection that was served has ended."""
         self._open -= 1
-        if self.heads is not None:
-            self.heads.came(server_conn.stream)
         if self.watch is not None:
             self.watch.discard(server_conn.stream)
         super().on_close(server_conn)
@@ -176,23 +174,9 @@ async def _turn_away(stream: IOStream) -> None:
 
 
 def _too_many() -> bytes:
-    status, request_id = HTTPStatus.SERVICE_UNAVAILABLE, new_id()
-    value = {
-        "status": int(status),
-        "title": status.phrase,
-        "detail": "too many connections",
-        "request_id": request_id,
-    }
-    body = json.dumps(value) + "\n"
-    head = [
-        f"HTTP/1.1 {int(status)} {status.phrase}",
-        "Content-Type: application/problem+json",
-        f"Content-Length: {len(body)}",
-        f"X-Request-Id: {request_id}",
-        "Retry-After: 1",
-        "Connection: close",
-    ]
-    return ("\r\n".join(head) + "\r\n\r\n" + body).encode()
+    request_id = new_id()
+    answer = refusal(Unavailable("too many connections"), request_id)
+    return answer.closing().on_wire(request_id)
 
 
 def make_server(
@@ -210,7 +194,12 @@ def make_server(
     )
     # `heads` does that.
     server.conn_params.header_timeout = None
+    server.service = Service(
+        tornado=server,
+        params=server.conn_params,
+        heads=application.settings["heads"],
+        whole=application.settings.get("whole"),
+    )
     server.most_connections = most_connections
     server.watch = WriteWatch(patience)
-    server.heads = application.settings["heads"]
     return server

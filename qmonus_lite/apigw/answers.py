@@ -2,12 +2,57 @@
 
 import json
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from http import HTTPStatus
 
 from tornado.httputil import format_timestamp
 
+from qmonus_lite.errors import Problem, Terminated
+
 PROBLEM = "application/problem+json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a request is answered with."""
+
+    status: int
+    #: Beside those that every answer has.
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def closes(self) -> bool:
+        """Whether it is the last of its connection."""
+        return self.headers.get("Connection") == "close"
+
+    def closing(self) -> "Answer":
+        """The same as the last answer of its connection."""
+        return replace(self, headers={**self.headers, "Connection": "close"})
+
+    def on_wire(self, request_id: str) -> bytes:
+        """Its bytes."""
+        lines = [
+            f"HTTP/1.1 {self.status} {reason(self.status)}",
+            f"Date: {date()}",
+            "Server: qmonus-lite",
+            f"X-Request-Id: {request_id}",
+            *[f"{name}: {value}" for name, value in self.headers.items()],
+            f"Content-Length: {len(self.body)}",
+        ]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
+
+
+def refusal(error: Problem | Terminated, request_id: str) -> Answer:
+    """The answer of a request that does not go on."""
+    if isinstance(error, Terminated):
+        kind, body = as_given(error.output)
+        return Answer(status=error.code, headers={"Content-Type": kind}, body=body)
+    status = int(error.status)
+    headers = {**error.headers, "Content-Type": PROBLEM}
+    return Answer(status=status, headers=headers, body=problem(status, error.detail, request_id))
 
 
 def problem(status: int, detail: str, request_id: str) -> bytes:

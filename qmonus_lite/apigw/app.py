@@ -1,6 +1,5 @@
 """The route table of APIGW, in one place."""
 
-import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -23,13 +22,11 @@ from qmonus_lite.apigw.operators import (
     ReadyDoor,
 )
 from qmonus_lite.apigw.routed import RoutedDoor
-from qmonus_lite.apigw.upload import UploadDoor
+from qmonus_lite.apigw.upload import OWN, UploadDoor, values_in
+from qmonus_lite.apigw.whole import WholeUploads
 from qmonus_lite.catalog.live import Live
 from qmonus_lite.routing.story import Routing
 from qmonus_lite.upload.session import Uploads
-
-#: Paths that no plugin and no upload has.
-OWN = re.compile(r"/-(?:/.*)?$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +48,15 @@ class Apigw(Application):
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """The door of a request whose head came."""
         heads: HeadWatch = self.settings["heads"]
-        heads.came(request.connection.stream)  # type: ignore[union-attr]
+        heads.came(request.server_connection)  # type: ignore[arg-type]
         # A proxy may name the host with the path.
         request.uri = framing.origin_form(request.uri or "", request.host)
         request.path = request.uri.partition("?")[0]
         uploads: Uploads = self.settings["uploads"]
-        if not OWN.match(request.path):
-            values = uploads.template.match(request.path)
-            if values is not None:
-                given = {"uploads": uploads, "values": values}
-                return self.get_handler_delegate(request, UploadDoor, given)
+        values = values_in(request.path, uploads)
+        if values is not None:
+            given = {"uploads": uploads, "values": values}
+            return self.get_handler_delegate(request, UploadDoor, given)
         return super().find_handler(request, **kwargs)
 
 
@@ -81,7 +77,7 @@ def make_app(stories: Stories, limits: Limits) -> Application:
         (OWN.pattern, NothingDoor, ours),
         (r".*", RoutedDoor, routed),
     ]
-    return Apigw(
+    application = Apigw(
         table,
         log_function=log_request,
         uploads=stories.uploads,
@@ -95,3 +91,6 @@ def make_app(stories: Stories, limits: Limits) -> Application:
         uploading=set(),
         limits=limits,
     )
+    #: Takes whole uploads past all this.
+    application.settings["whole"] = WholeUploads(application.settings)
+    return application

@@ -17,7 +17,7 @@ from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from qmonus_lite import strictjson
 from qmonus_lite.apigw import framing
-from qmonus_lite.apigw.answers import PROBLEM, as_given, date, problem, reason
+from qmonus_lite.apigw.answers import PROBLEM, Answer, date, problem, reason, refusal
 from qmonus_lite.apigw.framing import RequestHead
 from qmonus_lite.apigw.limits import Limits
 from qmonus_lite.apigw.linger import MOST_DRAINED, SECONDS, linger, say_no_more
@@ -303,16 +303,14 @@ class Door(RequestHandler):
         """No hash over answers: nothing here is asked for conditionally."""
 
     def _shape(self, error: Problem | Terminated) -> bytes:
-        """Set status and headers of an answer that is an error; gives its body."""
-        if isinstance(error, Problem):
-            for name, value in error.headers.items():
-                self.set_header(name, value)
-            self.set_status(int(error.status))
-            return self._problem(int(error.status), error.detail)
-        self.set_status(error.code, reason(error.code))
-        kind, body = as_given(error.output)
-        self.set_header("Content-Type", kind)
-        return body
+        return self.dress(refusal(error, self.request_id))
+
+    def dress(self, answer: Answer) -> bytes:
+        """Take status and headers from an answer; gives its body."""
+        self.set_status(answer.status, reason(answer.status))
+        for name, value in answer.headers.items():
+            self.set_header(name, value)
+        return answer.body
 
     def _problem(self, status: int, detail: str) -> bytes:
         self.set_status(status, reason(status))

@@ -6,14 +6,21 @@ all connections share one look a second.
 """
 
 import time
+from typing import Protocol
 
 from tornado.ioloop import PeriodicCallback
-from tornado.iostream import IOStream
 
 #: Seconds for a header block, and between two requests of a connection.
 IDLE = 20.0
 #: Seconds between two looks.
 LOOK = 1.0
+
+
+class Closable(Protocol):
+    """A connection."""
+
+    def close(self) -> object:
+        """Close it now."""
 
 
 class HeadWatch:
@@ -22,29 +29,29 @@ class HeadWatch:
     def __init__(self, patience: float) -> None:
         self._patience = patience
         #: When each began to wait, the oldest first.
-        self._waiting: dict[IOStream, float] = {}
+        self._waiting: dict[Closable, float] = {}
         self._looking = PeriodicCallback(self._look, 1000 * min(LOOK, patience / 2))
 
     def start(self) -> None:
         """Begin to look; a stop of the server closes what waits, so this goes on."""
         self._looking.start()
 
-    def wait(self, stream: IOStream) -> None:
+    def wait(self, connection: Closable) -> None:
         """A head has to come now."""
-        self._waiting.pop(stream, None)
-        self._waiting[stream] = time.monotonic()
+        self._waiting.pop(connection, None)
+        self._waiting[connection] = time.monotonic()
 
-    def came(self, stream: IOStream) -> None:
+    def came(self, connection: Closable) -> None:
         """It is there, or its connection has ended."""
-        self._waiting.pop(stream, None)
+        self._waiting.pop(connection, None)
 
     def _look(self) -> None:
         since = time.monotonic() - self._patience
         late = []
-        for stream, began in self._waiting.items():
+        for connection, began in self._waiting.items():
             if began > since:
                 break
-            late.append(stream)
-        for stream in late:
-            self.came(stream)
-            stream.close()
+            late.append(connection)
+        for connection in late:
+            self.came(connection)
+            connection.close()

@@ -36,3 +36,10 @@ def lent(stream: IOStream) -> Iterator[int]:
         os.close(own)
         if stream._state is not None and not stream.closed():
             loop.update_handler(descriptor, stream._state)
+
+
+def withdraw(stream: IOStream) -> None:
+    """Have Tornado watch a lendable stream no longer; its next read or write begins anew."""
+    if stream._state is not None:
+        stream.io_loop.remove_handler(stream.socket.fileno())
+        stream._state = None

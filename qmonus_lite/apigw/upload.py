@@ -1,18 +1,25 @@
-"""The upload door: Tornado's side of one PUT; the story itself stands in `upload.session`."""
+"""The upload door: Tornado's side of one PUT; the story itself stands in `upload.session`.
+
+An upload that is small and came in one piece does not pass here (`apigw.whole`).
+"""
 
 import functools
 import logging
+import re
 from collections.abc import Mapping
 from urllib.parse import parse_qs
 
 from tornado.iostream import SSLIOStream, StreamClosedError
 
+from qmonus_lite import strictjson
+from qmonus_lite.apigw.answers import Answer
 from qmonus_lite.apigw.door import Door
 from qmonus_lite.apigw.lending import lendable, lent
 from qmonus_lite.auth import apikey
 from qmonus_lite.errors import BadRequest, MethodNotAllowed, Problem, Unavailable
 from qmonus_lite.serving import CHUNK
 from qmonus_lite.upload.head import Head
+from qmonus_lite.upload.receipt import Receipt
 from qmonus_lite.upload.session import Session, Uploads
 
 logger = logging.getLogger(__name__)
@@ -21,6 +28,8 @@ logger = logging.getLogger(__name__)
 LONG = 256 << 10
 #: Query arguments that are read.
 MOST_ARGUMENTS = 1000
+#: Paths that no plugin and no upload has.
+OWN = re.compile(r"/-(?:/.*)?$")
 
 
 class UploadDoor(Door):
@@ -119,10 +128,7 @@ class UploadDoor(Door):
         except BaseException:
             await self.session.drop()
             raise
-        self.set_header("Location", receipt.location)
-        if digest := self.session.digest:
-            self.set_header("Repr-Digest", digest)
-        self.send_json(receipt.to_json(), receipt.status)
+        self.finish(self.dress(stored(receipt, self.session.digest)))
 
     def on_connection_close(self) -> None:
         """The client left; an upload that is not whole leaves no trace."""
@@ -138,6 +144,20 @@ class UploadDoor(Door):
     async def _left(self) -> None:
         if self.session is not None:
             await self.session.drop()
+
+
+def values_in(path: str, uploads: Uploads) -> Mapping[str, str] | None:
+    """What the template finds in a request path; None for one that is no upload."""
+    return None if OWN.match(path) else uploads.template.match(path)
+
+
+def stored(receipt: Receipt, digest: str | None) -> Answer:
+    """The answer to an upload that was stored, with its `Repr-Digest` if the client wanted one."""
+    headers = {"Content-Type": "application/json", "Location": receipt.location}
+    if digest:
+        headers["Repr-Digest"] = digest
+    body = (strictjson.write_for_people(receipt.to_json()) + "\n").encode()
+    return Answer(status=receipt.status, headers=headers, body=body)
 
 
 def query(text: str) -> dict[str, list[str]]:

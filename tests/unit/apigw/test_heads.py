@@ -18,7 +18,7 @@ PATIENCE = 1.0
 class _Door(RequestHandler):
     async def get(self) -> None:
         heads: HeadWatch = self.settings["heads"]
-        heads.came(self.request.connection.stream)  # type: ignore[union-attr]
+        heads.came(self.request.server_connection)  # type: ignore[arg-type]
         await asyncio.sleep(float(self.get_argument("wait", "0")))
         self.write("ok")
 

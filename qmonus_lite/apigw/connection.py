@@ -1,0 +1,220 @@
+"""A connection: small uploads that came whole are taken at once, all else is Tornado's.
+
+Between two requests the socket is ours. Its bytes are looked at before they are taken (`MSG_PEEK`),
+so that Tornado finds what is not for us as if nobody had looked; when it has answered, the socket
+is ours again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters
+from tornado.httputil import HTTPServerConnectionDelegate
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError, UnsatisfiableReadError
+
+from qmonus_lite.apigw.heads import HeadWatch
+from qmonus_lite.apigw.lending import lendable, withdraw
+from qmonus_lite.apigw.linger import linger
+from qmonus_lite.apigw.whole import (
+    MOST_BODY,
+    MOST_HEAD,
+    PlainPut,
+    WholePut,
+    WholeUploads,
+    recognize,
+)
+
+logger = logging.getLogger(__name__)
+
+#: Seconds for the rest of a small body whose head is there; then Tornado waits for it.
+REST_OF_BODY = 0.2
+
+#: What was looked at last; one for all, since nobody keeps it over a turn of the loop.
+_seen = memoryview(bytearray(MOST_HEAD + MOST_BODY))
+
+
+class Peer:
+    """Who is at the other end, as Tornado asks for it."""
+
+    def __init__(self, stream: IOStream, address: Any) -> None:
+        known = stream.socket.family in {socket.AF_INET, socket.AF_INET6} and address
+        #: Its address, without the port.
+        self.remote_ip: str = address[0] if known else "0.0.0.0"
+        self.protocol = "https" if isinstance(stream, SSLIOStream) else "http"
+
+    def __str__(self) -> str:
+        return self.remote_ip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What the connections of one server share."""
+
+    #: Answers the requests that Tornado reads, and is told when a connection has ended.
+    tornado: HTTPServerConnectionDelegate
+    params: HTTP1ConnectionParameters
+    heads: HeadWatch
+    #: Takes whole uploads; None where there are none.
+    whole: WholeUploads | None = None
+
+
+class Connection:
+    """One connection; in place of `tornado.http1connection.HTTP1ServerConnection`."""
+
+    def __init__(self, stream: IOStream, address: Any, service: Service) -> None:
+        self.stream = stream
+        self._peer = Peer(stream, address)
+        self._service = service
+        self._loop = asyncio.get_running_loop()
+        #: What answers the request under way; the loop itself holds no task.
+        self._task: asyncio.Task[None] | None = None
+        self._with_tornado = False
+        #: Whether the loop calls us when bytes come.
+        self._watched = False
+        #: When the rest of a body is no longer waited for here.
+        self._late: asyncio.TimerHandle | None = None
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+
+    def start_serving(self) -> None:
+        """Begin."""
+        self._wait()
+
+    def close(self) -> "asyncio.Future[None]":
+        """Close it now; done once Tornado has let go of it."""
+        self._stop_waiting()
+        self.stream.close()
+        if not self._with_tornado:
+            self._end()
+        return self._ended
+
+    def _wait(self) -> None:
+        """Wait for the next request."""
+        if self.stream.closed():
+            self._end()
+        elif self._service.whole is None or not lendable(self.stream):
+            self._leave_to_tornado()
+        else:
+            self._service.heads.wait(self)
+            if not self._watched:
+                self._watched = True
+                self.stream.set_nodelay(True)
+                self._loop.add_reader(self.stream.socket.fileno(), self._come)
+
+    def _stop_waiting(self) -> None:
+        self._stop_waiting_for_rest()
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self.stream.socket.fileno())
+
+    def _come(self) -> None:
+        """Bytes came, or the end."""
+        if self._task is not None:
+            # Behind a request that is not answered yet: they have to wait.
+            self._stop_waiting()
+            return
+        try:
+            count = self.stream.socket.recv_into(_seen, 0, socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError:
+            count = 0
+        if not count:
+            self.close()
+            return
+        put = recognize(_seen[:count])
+        found = self._service.whole.find(put) if put and self._service.whole else None
+        if put is None or found is None:
+            self._leave_to_tornado()
+        elif count < put.total:
+            self._wait_for_rest(put)
+        else:
+            self._take(put, found)
+
+    def _wait_for_rest(self, put: PlainPut) -> None:
+        """The head is there, and many clients send the body behind it right after."""
+        if self._late is not None:
+            # It did not come: what woke us is the end.
+            self._leave_to_tornado()
+            return
+        self.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, put.total)
+        self._late = self._loop.call_later(REST_OF_BODY, self._leave_to_tornado)
+
+    def _stop_waiting_for_rest(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+            with contextlib.suppress(OSError):
+                self.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+
+    def _take(self, put: PlainPut, found: WholePut) -> None:
+        self._stop_waiting_for_rest()
+        self._service.heads.came(self)
+        # All of it was seen there.
+        self.stream.socket.recv_into(_seen, put.total)
+        body = bytes(_seen[put.size : put.total])
+        self._task = self._loop.create_task(self._answer(found, body))
+
+    async def _answer(self, found: WholePut, body: bytes) -> None:
+        assert self._service.whole is not None
+        answer, access = await self._service.whole.take(found, body, self._peer.remote_ip)
+        self._send(answer.on_wire(access.request_id))
+        access.log()
+        if answer.closes:
+            self._stop_waiting()
+            await linger(self.stream)
+        self._task = None
+        self._wait()
+
+    def _send(self, answer: bytes) -> None:
+        sent = 0
+        try:
+            if not self.stream.closed():
+                sent = self.stream.socket.send(answer)
+        except BlockingIOError:
+            pass
+        except OSError:
+            # The reader will see the end.
+            logger.info("PUT: the client left", extra={"action": "client_left"})
+            return
+        if sent < len(answer) and not self.stream.closed():
+            # A client that reads no answers; Tornado writes it, and watches for how long.
+            self._stop_waiting()
+            self.stream.write(answer[sent:])
+
+    def _leave_to_tornado(self) -> None:
+        self._stop_waiting()
+        self._with_tornado = True
+        self._task = self._loop.create_task(self._serve_by_tornado())
+
+    async def _serve_by_tornado(self) -> None:
+        """Let Tornado answer requests, until the next one may be ours."""
+        try:
+            while await self._next_by_tornado():
+                if self._service.whole is not None and lendable(self.stream):
+                    withdraw(self.stream)
+                    self._task, self._with_tornado = None, False
+                    self._wait()
+                    return
+                await asyncio.sleep(0)
+        except (StreamClosedError, UnsatisfiableReadError):
+            pass
+        except Exception:
+            logger.exception("connection failed", extra={"action": "connection_failed"})
+        self.stream.close()
+        self._end()
+
+    async def _next_by_tornado(self) -> bool:
+        """Let Tornado answer one request; whether another one may follow."""
+        request = HTTP1Connection(self.stream, False, self._service.params, self._peer)
+        delegate = self._service.tornado.start_request(self, request)
+        return await request.read_response(delegate)
+
+    def _end(self) -> None:
+        if not self._ended.done():
+            self._service.heads.came(self)
+            self._service.tornado.on_close(self)
+            self._ended.set_result(None)

@@ -1,0 +1,180 @@
+"""Whole uploads: a small PUT that came in one piece, recognized and answered without Tornado.
+
+To read such a request, find its handler and write the answer takes Tornado more time than the
+upload itself (docs/decisions/whole-uploads.md). So the plainest form of a PUT is known here. What
+has any other form, and what cannot be said yes to before its turn, is left to Tornado untouched.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from qmonus_lite.apigw import framing
+from qmonus_lite.apigw.access import Access
+from qmonus_lite.apigw.answers import Answer, refusal
+from qmonus_lite.apigw.framing import RequestHead
+from qmonus_lite.apigw.limits import Limits
+from qmonus_lite.apigw.upload import query, stored, values_in
+from qmonus_lite.errors import InternalFault, Problem, Terminated
+from qmonus_lite.headers import Headers
+from qmonus_lite.ids import new_id
+from qmonus_lite.log import bound
+from qmonus_lite.upload.head import Head
+from qmonus_lite.upload.session import Session, Uploads
+
+logger = logging.getLogger(__name__)
+
+#: Bytes of a head, and of a body, that are taken whole.
+MOST_HEAD, MOST_BODY = 8 << 10, 64 << 10
+
+#: Narrower than HTTP: nothing but ASCII, and no field without a value.
+_PLAIN = re.compile(
+    rb"PUT (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n"
+    rb"((?:[\w-]+:[\t ]*[\x21-\x7e][\t\x20-\x7e]*\r\n)+)\r\n"
+)
+#: What a host looks like that needs no second look.
+_HOST = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9A-Fa-f:.]+\](?::[0-9]+)?")
+#: Fields by which a request is more than that.
+_NOT_PLAIN = ("content-range", "expect", "transfer-encoding", "upgrade")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainPut:
+    """A PUT in its plainest form, of which the head is there."""
+
+    head: RequestHead
+    #: Bytes of the head.
+    size: int
+
+    @property
+    def total(self) -> int:
+        """Bytes of head and body."""
+        return self.size + (self.head.length or 0)
+
+
+def recognize(data: bytes | bytearray | memoryview) -> PlainPut | None:
+    """The plain PUT that a connection begins with; None for all else, also half a head."""
+    found = _PLAIN.match(data, 0, MOST_HEAD)
+    if found is None:
+        return None
+    lines = found[2].decode("ascii").split("\r\n")[:-1]
+    fields = [line.partition(":") for line in lines]
+    head = RequestHead(
+        method="PUT",
+        target=found[1].decode("ascii"),
+        version="HTTP/1.1",
+        fields=tuple([(name, value.strip(" \t")) for name, _, value in fields]),
+    )
+    try:
+        framing.judge(head)
+    except Problem:
+        return None
+    return PlainPut(head=head, size=found.end()) if _is_plain(head) else None
+
+
+def _is_plain(head: RequestHead) -> bool:
+    """Whether its body simply stands behind it, and the connection simply stays."""
+    hosts, connection = head.values("host"), head.values("connection")
+    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+        return False
+    if connection and [value.lower() for value in connection] != ["keep-alive"]:
+        return False
+    if head.length is None or head.length > MOST_BODY:
+        return False
+    return not any(map(head.values, _NOT_PLAIN))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WholePut:
+    """One that may be taken."""
+
+    head: RequestHead
+    #: Path and query, as they stand in the request line.
+    path: str
+    query: str
+    #: What the template found in the path.
+    values: Mapping[str, str]
+
+
+class WholeUploads:
+    """Takes the whole uploads of one APIGW."""
+
+    def __init__(self, settings: MutableMapping[str, Any]) -> None:
+        #: Those of the application: what is under way, and whether it stops.
+        self._settings = settings
+        self._uploads: Uploads = settings["uploads"]
+        self._limits: Limits = settings["limits"]
+
+    def find(self, put: PlainPut) -> WholePut | None:
+        """The upload that this is, if it is one and there is a place for it now."""
+        path, _, question = put.head.target.partition("?")
+        values = values_in(path, self._uploads)
+        if values is None or self._settings["draining"]:
+            return None
+        if len(self._settings["uploading"]) >= self._limits.most_uploads:
+            return None
+        return WholePut(head=put.head, path=path, query=question, values=values)
+
+    async def take(self, put: WholePut, body: bytes, remote: str) -> tuple[Answer, Access]:
+        """Store it; the answer, and the record of it for the log."""
+        began = time.monotonic()
+        request_id = new_id()
+        active, uploading = self._settings["active"], self._settings["uploading"]
+        active.add(put)
+        uploading.add(put)
+        try:
+            with bound(request_id=request_id):
+                answer = await self._answer(put, body, request_id)
+        except Exception:
+            extra = {"action": "request_failed", "request_id": request_id}
+            logger.exception("request failed", extra=extra)
+            detail = HTTPStatus.INTERNAL_SERVER_ERROR.description
+            answer = refusal(InternalFault(detail), request_id).closing()
+        finally:
+            active.discard(put)
+            uploading.discard(put)
+        access = Access(
+            method=put.head.method,
+            path=put.path,
+            status=answer.status,
+            seconds=time.monotonic() - began,
+            peer=self._limits.client(remote, put.head.values("x-forwarded-for")),
+            request_id=request_id,
+        )
+        return answer, access
+
+    async def _answer(self, put: WholePut, body: bytes, request_id: str) -> Answer:
+        try:
+            session = await self._open(put, len(body))
+        except (Problem, Terminated) as error:
+            # As at the doors: whoever is refused with a body begins anew.
+            answer = refusal(error, request_id)
+            return answer.closing() if put.head.body_follows else answer
+        try:
+            return await _stored(session, body)
+        except Problem as error:
+            return refusal(error, request_id)
+
+    async def _open(self, put: WholePut, length: int) -> Session:
+        head = Head(
+            raw_path=put.path,
+            values=put.values,
+            params=query(put.query),
+            headers=Headers.combined(put.head.fields),
+            length=length,
+        )
+        return await self._uploads.open(head)
+
+
+async def _stored(session: Session, body: bytes) -> Answer:
+    try:
+        await session.write(body)
+        receipt = await session.commit()
+    except BaseException:
+        await session.drop()
+        raise
+    return stored(receipt, session.digest)

@@ -1,0 +1,251 @@
+"""Whose turn it is on a connection: ours, or Tornado's."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler
+
+from qmonus_lite.apigw.accept import GuardedServer, make_server
+from qmonus_lite.apigw.access import Access
+from qmonus_lite.apigw.answers import Answer
+from qmonus_lite.apigw.connection import REST_OF_BODY
+from qmonus_lite.apigw.heads import HeadWatch
+from qmonus_lite.apigw.whole import PlainPut, WholePut, WholeUploads
+
+#: Seconds that the server of these tests waits for a head.
+PATIENCE = 1.0
+#: What Tornado answers.
+TORNADO = b"by tornado"
+
+
+class Recorder(WholeUploads):
+    """Takes what goes to /whole, and waits with the answer as long as it is told to."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.answer = Answer(status=201, headers={}, body=b"whole")
+
+    def find(self, put: PlainPut) -> WholePut | None:
+        if not put.head.target.startswith("/whole"):
+            return None
+        return WholePut(head=put.head, path=put.head.target, query="", values={})
+
+    async def take(self, put: WholePut, body: bytes, remote: str) -> tuple[Answer, Access]:
+        self.taken.append(body)
+        await self.may_answer.wait()
+        access = Access(
+            method="PUT", path=put.path, status=201, seconds=0, peer=remote, request_id="id"
+        )
+        return self.answer, access
+
+
+class _Door(RequestHandler):
+    async def prepare(self) -> None:
+        heads: HeadWatch = self.settings["heads"]
+        heads.came(self.request.server_connection)  # type: ignore[arg-type]
+
+    async def get(self) -> None:
+        self.write(TORNADO)
+
+    put = get
+
+
+@dataclass
+class Place:
+    """A server, and what it gave to us."""
+
+    server: GuardedServer
+    port: int
+    whole: Recorder
+    readers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.readers.append(writer)
+        return reader, writer
+
+
+@asynccontextmanager
+async def serving(send_buffer: int = 0) -> AsyncIterator[Place]:
+    whole = Recorder()
+    application = Application([(r".*", _Door)], heads=HeadWatch(PATIENCE), whole=whole)
+    server = make_server(application, tls=None, most_connections=3, patience=30)
+    listening, port = bind_unused_port()
+    if send_buffer:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+    server.add_sockets([listening])
+    place = Place(server, port, whole)
+    try:
+        yield place
+    finally:
+        for writer in place.readers:
+            writer.close()
+        server.stop()
+        await asyncio.wait_for(server.close_all_connections(), 10)
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    async with serving() as place:
+        yield place
+
+
+def put(path: str, body: bytes = b"x", length: int | None = None) -> bytes:
+    length = len(body) if length is None else length
+    return f"PUT {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n".encode() + body
+
+
+async def answer(reader: asyncio.StreamReader) -> bytes:
+    """The body of one answer."""
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).lower()
+    length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    return await asyncio.wait_for(reader.readexactly(length), 10)
+
+
+async def ended(reader: asyncio.StreamReader) -> bool:
+    return await asyncio.wait_for(reader.read(), 10 * PATIENCE) == b""
+
+
+async def test_turns_change_as_often_as_the_requests_do(place: Place) -> None:
+    reader, writer = await place.connect()
+    for number in range(3):
+        writer.write(put("/whole", b"%d" % number))
+        assert await answer(reader) == b"whole"
+        writer.write(put("/other"))
+        assert await answer(reader) == TORNADO
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert await answer(reader) == TORNADO
+
+    assert place.whole.taken == [b"0", b"1", b"2"]
+
+
+async def test_what_stands_behind_a_request_waits_for_its_turn(place: Place) -> None:
+    place.whole.may_answer.clear()
+    reader, writer = await place.connect()
+    writer.write(put("/whole", b"1") + put("/whole", b"2") + put("/other") + put("/whole", b"3"))
+    await asyncio.sleep(0.1)
+    assert place.whole.taken == [b"1"]
+    place.whole.may_answer.set()
+
+    # The last one Tornado had read already.
+    assert [await answer(reader) for _ in range(4)] == [b"whole", b"whole", TORNADO, TORNADO]
+    assert place.whole.taken == [b"1", b"2"]
+
+
+async def test_the_rest_of_a_body_is_waited_for_a_moment(place: Place) -> None:
+    reader, writer = await place.connect()
+    for pause, taken in ((0, 1), (REST_OF_BODY / 4, 2), (2 * REST_OF_BODY, 2)):
+        writer.write(put("/whole", b"", length=2))
+        await writer.drain()
+        await asyncio.sleep(pause)
+        writer.write(b"ab")
+        await answer(reader)
+        assert len(place.whole.taken) == taken
+
+    writer.write(put("/whole", b"a"))
+    assert await answer(reader) == b"whole"
+
+
+async def test_a_client_that_leaves_is_noticed_in_either_turn(place: Place) -> None:
+    for request in (b"", put("/whole"), put("/other"), put("/whole", b"", 2), b"GET"):
+        # More than may be open at once.
+        for _ in range(5):
+            _, writer = await place.connect()
+            writer.write(request)
+            await asyncio.sleep(0.01)
+            writer.close()
+            await asyncio.sleep(0.05)
+    reader, writer = await place.connect()
+    writer.write(put("/whole", b"last"))
+
+    assert await answer(reader) == b"whole"
+    assert place.whole.taken[-1] == b"last"
+
+
+async def test_a_client_that_leaves_meanwhile_is_no_fault(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.whole.may_answer.clear()
+    _, writer = await place.connect()
+    writer.write(put("/whole") + b"and more")
+    await asyncio.sleep(0.05)
+    # With bytes that nobody read, and an answer that nobody reads: a reset.
+    writer.transport.abort()
+    await asyncio.sleep(0.05)
+    place.whole.may_answer.set()
+    await asyncio.sleep(0.05)
+
+    assert not [record for record in caplog.records if record.exc_info]
+    reader, writer = await place.connect()
+    writer.write(put("/whole"))
+    assert await answer(reader) == b"whole"
+
+
+async def test_the_next_request_does_not_come(place: Place) -> None:
+    loop = asyncio.get_running_loop()
+    for request in (b"", put("/whole"), put("/other"), put("/whole")[:20]):
+        reader, writer = await place.connect()
+        writer.write(request)
+        if request.endswith(b"x"):
+            await answer(reader)
+        began = loop.time()
+
+        assert await ended(reader)
+        assert loop.time() - began > 0.9 * PATIENCE
+
+
+async def test_one_under_way_may_take_its_time(place: Place) -> None:
+    place.whole.may_answer.clear()
+    reader, writer = await place.connect()
+    writer.write(put("/whole"))
+    asyncio.get_running_loop().call_later(2.5 * PATIENCE, place.whole.may_answer.set)
+
+    assert await answer(reader) == b"whole"
+
+
+async def test_a_client_that_reads_late_finds_the_whole_answer() -> None:
+    async with serving(send_buffer=4096) as place:
+        long = bytes(range(256)) * 4096
+        place.whole.answer = Answer(status=201, headers={}, body=long)
+        reader, writer = await place.connect()
+        for _ in range(3):
+            writer.write(put("/whole"))
+        await asyncio.sleep(0.2)
+        for _ in range(3):
+            assert await answer(reader) in {long, TORNADO}
+        writer.write(put("/whole", b"again"))
+
+        assert await answer(reader) == long
+        assert place.whole.taken[0] == b"x" and place.whole.taken[-1] == b"again"
+
+
+async def test_the_last_answer_of_a_connection_is_read_before_it_ends(place: Place) -> None:
+    place.whole.answer = place.whole.answer.closing()
+    reader, writer = await place.connect()
+    writer.write(put("/whole") + 10 * put("/whole"))
+
+    assert await answer(reader) == b"whole"
+    assert await ended(reader)
+    assert place.whole.taken == [b"x"]
+
+
+async def test_all_connections_are_closed_whatever_they_do(place: Place) -> None:
+    place.whole.may_answer.clear()
+    readers = []
+    for request in (b"", put("/whole"), put("/other")[:-1]):
+        reader, writer = await place.connect()
+        writer.write(request)
+        readers.append(reader)
+    await asyncio.sleep(0.05)
+    await asyncio.wait_for(place.server.close_all_connections(), 10)
+    place.whole.may_answer.set()
+
+    for reader in readers:
+        assert await ended(reader)

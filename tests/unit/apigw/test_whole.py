@@ -1,0 +1,133 @@
+"""Which requests are plain uploads, and that Tornado would read them no other way."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPServerRequest,
+    parse_request_start_line,
+)
+
+from qmonus_lite.apigw import framing
+from qmonus_lite.apigw.framing import RequestHead
+from qmonus_lite.apigw.whole import MOST_BODY, MOST_HEAD, recognize
+
+PLAIN = b"PUT /upload/a/b.txt?x=1&y HTTP/1.1\r\nHost: apigw:8080\r\nContent-Length: 5\r\n\r\n"
+
+
+def plain(*fields: bytes, line: bytes = b"PUT /upload/a HTTP/1.1", length: bytes = b"5") -> bytes:
+    lines = [line, b"Host: apigw", b"Content-Length: " + length, *fields]
+    return b"\r\n".join([*lines, b"", b""])
+
+
+def test_a_plain_put_is_known_with_all_that_it_says() -> None:
+    put = recognize(PLAIN + b"hello" + PLAIN)
+
+    assert put is not None
+    assert put.head.target == "/upload/a/b.txt?x=1&y"
+    assert put.head.fields == (("Host", "apigw:8080"), ("Content-Length", "5"))
+    assert (put.size, put.total) == (len(PLAIN), len(PLAIN) + 5)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"X-Auth-Token: a.b.c",
+        b"Authorization:Bearer  a b",
+        b"x_odd-name: \t spaces around \t ",
+        b"Accept: */*",
+        b"X-Forwarded-For: 1.2.3.4, 5.6.7.8",
+        b"If-None-Match: *",
+        b"Connection: Keep-Alive",
+    ],
+)
+def test_fields_of_all_sorts_are_plain(field: bytes) -> None:
+    assert recognize(plain(field)) is not None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        PLAIN[:-2],
+        plain().replace(b"\r\n", b"\n"),
+        b"\r\n" + plain(),
+        plain(line=b"put /upload/a HTTP/1.1"),
+        plain(line=b"POST /upload/a HTTP/1.1"),
+        plain(line=b"PUT /upload/a HTTP/1.0"),
+        plain(line=b"PUT /upload/a  HTTP/1.1"),
+        plain(line=b"PUT http://apigw/upload/a HTTP/1.1"),
+        plain(line=b"PUT //upload/a HTTP/1.1"),
+        plain(line=b"PUT /upload/a#b HTTP/1.1"),
+        plain(line="PUT /upload/ä HTTP/1.1".encode()),
+        plain(line=b"PUT /upload/" + MOST_HEAD * b"a" + b" HTTP/1.1"),
+        plain(length=b"05"),
+        plain(length=b"+5"),
+        plain(length=b"5, 5"),
+        plain(length=str(MOST_BODY + 1).encode()),
+        plain(b"Content-Length: 5"),
+        plain(b"Host: other"),
+        plain(b"Transfer-Encoding: chunked"),
+        plain(b"Expect: 100-continue"),
+        plain(b"Connection: close"),
+        plain(b"Connection: keep-alive, x"),
+        plain(b"Connection: keep-alive", b"Connection: keep-alive"),
+        plain(b"Content-Range: bytes 0-4/10"),
+        plain(b"Upgrade: h2c"),
+        plain(b"X-Empty:"),
+        plain(b"X-Empty: "),
+        plain(b"X-No-Colon"),
+        plain(b"X-Space : 1"),
+        plain(b" folded: 1"),
+        plain("X-Name: ä".encode()),
+        plain(b"X-Nul: a\0b"),
+        plain(b"X-Bare: a\rb"),
+        plain(*[b"X-Many: 1"] * 100),
+        PLAIN.replace(b"Host: apigw:8080\r\n", b""),
+        PLAIN.replace(b"apigw:8080", b"apigw, other"),
+        PLAIN.replace(b"apigw:8080", b"user@apigw"),
+        PLAIN.replace(b"Content-Length: 5\r\n", b""),
+    ],
+)
+def test_all_else_is_left_to_tornado(data: bytes) -> None:
+    assert recognize(data) is None
+
+
+NAMES = st.sampled_from([b"Host", b"Content-Length", b"X-A", b"x_b", b"Cookie", b"a", b"A:b", b""])
+SPACES = st.sampled_from([b"", b" ", b"\t ", b"\x0b", b"\xa0", b"\r\n ", b"\n"])
+VALUES = st.one_of(
+    st.sampled_from([b"apigw", b"5", b"0", b"[::1]:80", b"a:80:80", b"..", b"x,y", b"[a]", b"*"]),
+    st.binary(max_size=6),
+)
+FIELDS = st.builds(lambda *parts: b"".join(parts), NAMES, st.just(b":"), SPACES, VALUES, SPACES)
+TARGETS = st.one_of(
+    st.sampled_from([b"/a", b"/", b"/a?b#c", b"//a", b"*", b"/%41", b"/a b"]), st.binary(max_size=6)
+)
+
+
+@given(TARGETS, st.lists(FIELDS, max_size=4), st.binary(max_size=10))
+def test_what_is_known_reads_the_same_to_tornado(
+    target: bytes, fields: list[bytes], behind: bytes
+) -> None:
+    head = plain(*fields, line=b"PUT " + target + b" HTTP/1.1")
+
+    _same_to_tornado(head + behind)
+    # Host and length by chance, too.
+    _same_to_tornado(b"\r\n".join([b"PUT /a HTTP/1.1", *fields, b"", b""]) + behind)
+
+
+def _same_to_tornado(data: bytes) -> None:
+    put = recognize(data)
+    if put is None:
+        return
+    line, _, block = data[: put.size].decode("latin-1").partition("\r\n")
+    start = parse_request_start_line(line)
+    headers = HTTPHeaders.parse(block)
+    # Raises where it would not answer.
+    request = HTTPServerRequest(start_line=start, headers=headers, connection=HTTPConnection())
+    assert (start.method, start.path, start.version) == ("PUT", put.head.target, "HTTP/1.1")
+    named = [(name.title(), value) for name, value in put.head.fields]
+    assert sorted(named) == sorted((name.title(), value) for name, value in headers.get_all())
+    framing.judge(RequestHead.of(request))

@@ -72,7 +72,6 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         #: What answers the request under way; the loop itself holds no task.
         self._task: asyncio.Task[None] | None = None
-        self._with_tornado = False
         #: Whether the loop calls us when bytes come.
         self._watched = False
         #: When the rest of a body is no longer waited for here.
@@ -84,12 +83,12 @@ class Connection:
         self._wait()
 
     def close(self) -> "asyncio.Future[None]":
-        """Close it now; done once Tornado has let go of it."""
+        """Close it now; done once what is under way has come to its end."""
         self._stop_waiting()
         self.stream.close()
-        if not self._with_tornado:
+        if self._task is None:
             self._end()
-        return self._ended
+        return asyncio.shield(self._ended)
 
     def _wait(self) -> None:
         """Wait for the next request."""
@@ -101,6 +100,7 @@ class Connection:
             self._service.heads.wait(self)
             if not self._watched:
                 self._watched = True
+                withdraw(self.stream)
                 self.stream.set_nodelay(True)
                 self._loop.add_reader(self.stream.socket.fileno(), self._come)
 
@@ -116,23 +116,25 @@ class Connection:
             # Behind a request that is not answered yet: they have to wait.
             self._stop_waiting()
             return
-        try:
-            count = self.stream.socket.recv_into(_seen, 0, socket.MSG_PEEK)
-        except BlockingIOError:
-            return
-        except OSError:
-            count = 0
+        count = self._receive(0, socket.MSG_PEEK)
         if not count:
             self.close()
             return
-        put = recognize(_seen[:count])
-        found = self._service.whole.find(put) if put and self._service.whole else None
-        if put is None or found is None:
+        put, whole = recognize(_seen[:count]), self._service.whole
+        found = whole.find(put) if put and whole else None
+        if not (put and whole and found):
             self._leave_to_tornado()
         elif count < put.total:
             self._wait_for_rest(put)
         else:
-            self._take(put, found)
+            self._take(put, found, whole)
+
+    def _receive(self, most: int, flags: int = 0) -> int:
+        """Bytes that `_seen` has now; none at the end, however the connection ended."""
+        try:
+            return self.stream.socket.recv_into(_seen, most, flags)
+        except OSError:
+            return 0
 
     def _wait_for_rest(self, put: PlainPut) -> None:
         """The head is there, and many clients send the body behind it right after."""
@@ -150,44 +152,51 @@ class Connection:
             with contextlib.suppress(OSError):
                 self.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
-    def _take(self, put: PlainPut, found: WholePut) -> None:
+    def _take(self, put: PlainPut, found: WholePut, whole: WholeUploads) -> None:
         self._stop_waiting_for_rest()
         self._service.heads.came(self)
-        # All of it was seen there.
-        self.stream.socket.recv_into(_seen, put.total)
+        if self._receive(put.total) != put.total:
+            # All of it was seen there: the client broke off in this very moment.
+            self.close()
+            return
         body = bytes(_seen[put.size : put.total])
-        self._task = self._loop.create_task(self._answer(found, body))
+        whole.begin(found)
+        self._task = self._loop.create_task(self._answer(found, body, whole))
 
-    async def _answer(self, found: WholePut, body: bytes) -> None:
-        assert self._service.whole is not None
-        answer, access = await self._service.whole.take(found, body, self._peer.remote_ip)
-        self._send(answer.on_wire(access.request_id))
-        access.log()
-        if answer.closes:
-            self._stop_waiting()
-            await linger(self.stream)
+    async def _answer(self, found: WholePut, body: bytes, whole: WholeUploads) -> None:
+        try:
+            answer, access = await whole.take(found, body, self._peer.remote_ip)
+            await self._send(answer.on_wire(access.request_id), access.request_id)
+            access.log()
+            if answer.closes:
+                self._stop_waiting()
+                await linger(self.stream)
+        except Exception:
+            logger.exception("connection failed", extra={"action": "connection_failed"})
+            self.close()
         self._task = None
         self._wait()
 
-    def _send(self, answer: bytes) -> None:
-        sent = 0
-        try:
-            if not self.stream.closed():
-                sent = self.stream.socket.send(answer)
-        except BlockingIOError:
-            pass
-        except OSError:
-            # The reader will see the end.
-            logger.info("PUT: the client left", extra={"action": "client_left"})
+    async def _send(self, answer: bytes, request_id: str) -> None:
+        if self.stream.closed():
             return
-        if sent < len(answer) and not self.stream.closed():
-            # A client that reads no answers; Tornado writes it, and watches for how long.
+        try:
+            sent = self.stream.socket.send(answer)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            extra = {"action": "client_left", "request_id": request_id}
+            logger.info("PUT: the client left", extra=extra)
+            self.close()
+            return
+        if sent < len(answer):
+            # A client that reads slowly, or not at all; others watch for how long.
             self._stop_waiting()
-            self.stream.write(answer[sent:])
+            with contextlib.suppress(StreamClosedError):
+                await self.stream.write(answer[sent:])
 
     def _leave_to_tornado(self) -> None:
         self._stop_waiting()
-        self._with_tornado = True
         self._task = self._loop.create_task(self._serve_by_tornado())
 
     async def _serve_by_tornado(self) -> None:
@@ -195,8 +204,7 @@ class Connection:
         try:
             while await self._next_by_tornado():
                 if self._service.whole is not None and lendable(self.stream):
-                    withdraw(self.stream)
-                    self._task, self._with_tornado = None, False
+                    self._task = None
                     self._wait()
                     return
                 await asyncio.sleep(0)
@@ -204,8 +212,8 @@ class Connection:
             pass
         except Exception:
             logger.exception("connection failed", extra={"action": "connection_failed"})
-        self.stream.close()
-        self._end()
+        self._task = None
+        self.close()
 
     async def _next_by_tornado(self) -> bool:
         """Let Tornado answer one request; whether another one may follow."""

@@ -37,9 +37,8 @@ class HeadWatch:
         self._looking.start()
 
     def wait(self, connection: Closable) -> None:
-        """A head has to come now."""
-        self._waiting.pop(connection, None)
-        self._waiting[connection] = time.monotonic()
+        """A head has to come now, unless one is waited for already."""
+        self._waiting.setdefault(connection, time.monotonic())
 
     def came(self, connection: Closable) -> None:
         """It is there, or its connection has ended."""

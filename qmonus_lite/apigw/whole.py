@@ -119,13 +119,15 @@ class WholeUploads:
             return None
         return WholePut(head=put.head, path=path, query=question, values=values)
 
+    def begin(self, put: WholePut) -> None:
+        """Take the place for it; `take`, which has to follow, gives that back."""
+        self._settings["active"].add(put)
+        self._settings["uploading"].add(put)
+
     async def take(self, put: WholePut, body: bytes, remote: str) -> tuple[Answer, Access]:
         """Store it; the answer, and the record of it for the log."""
         began = time.monotonic()
         request_id = new_id()
-        active, uploading = self._settings["active"], self._settings["uploading"]
-        active.add(put)
-        uploading.add(put)
         try:
             with bound(request_id=request_id):
                 answer = await self._answer(put, body, request_id)
@@ -135,8 +137,8 @@ class WholeUploads:
             detail = HTTPStatus.INTERNAL_SERVER_ERROR.description
             answer = refusal(InternalFault(detail), request_id).closing()
         finally:
-            active.discard(put)
-            uploading.discard(put)
+            self._settings["active"].discard(put)
+            self._settings["uploading"].discard(put)
         access = Access(
             method=put.head.method,
             path=put.path,

@@ -1,7 +1,9 @@
 """Whose turn it is on a connection: ours, or Tornado's."""
 
 import asyncio
+import errno
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ import pytest
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
+from qmonus_lite.apigw import connection
 from qmonus_lite.apigw.accept import GuardedServer, make_server
 from qmonus_lite.apigw.access import Access
 from qmonus_lite.apigw.answers import Answer
@@ -19,6 +22,8 @@ from qmonus_lite.apigw.whole import PlainPut, WholePut, WholeUploads
 
 #: Seconds that the server of these tests waits for a head.
 PATIENCE = 1.0
+#: Connections at once.
+MOST = 20
 #: What Tornado answers.
 TORNADO = b"by tornado"
 
@@ -28,14 +33,19 @@ class Recorder(WholeUploads):
 
     def __init__(self) -> None:
         self.taken: list[bytes] = []
+        #: How many more are taken.
+        self.most = 1000
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.answer = Answer(status=201, headers={}, body=b"whole")
 
     def find(self, put: PlainPut) -> WholePut | None:
-        if not put.head.target.startswith("/whole"):
+        if not put.head.target.startswith("/whole") or not self.most:
             return None
         return WholePut(head=put.head, path=put.head.target, query="", values={})
+
+    def begin(self, put: WholePut) -> None:
+        self.most -= 1
 
     async def take(self, put: WholePut, body: bytes, remote: str) -> tuple[Answer, Access]:
         self.taken.append(body)
@@ -76,7 +86,7 @@ class Place:
 async def serving(send_buffer: int = 0) -> AsyncIterator[Place]:
     whole = Recorder()
     application = Application([(r".*", _Door)], heads=HeadWatch(PATIENCE), whole=whole)
-    server = make_server(application, tls=None, most_connections=3, patience=30)
+    server = make_server(application, tls=None, most_connections=MOST, patience=30)
     listening, port = bind_unused_port()
     if send_buffer:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
@@ -113,6 +123,15 @@ async def ended(reader: asyncio.StreamReader) -> bool:
     return await asyncio.wait_for(reader.read(), 10 * PATIENCE) == b""
 
 
+async def nobody_left(place: Place) -> None:
+    """All connections have ended, well before anybody's patience does."""
+    for _ in range(50):
+        if not place.server._connections:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{len(place.server._connections)} connections are still there")
+
+
 async def test_turns_change_as_often_as_the_requests_do(place: Place) -> None:
     reader, writer = await place.connect()
     for number in range(3):
@@ -120,7 +139,9 @@ async def test_turns_change_as_often_as_the_requests_do(place: Place) -> None:
         assert await answer(reader) == b"whole"
         writer.write(put("/other"))
         assert await answer(reader) == TORNADO
-        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        for piece in (b"GET / HTTP/1.1\r\n", b"Host: a\r\n\r\n"):
+            writer.write(piece)
+            await asyncio.sleep(0.02)
         assert await answer(reader) == TORNADO
 
     assert place.whole.taken == [b"0", b"1", b"2"]
@@ -156,36 +177,29 @@ async def test_the_rest_of_a_body_is_waited_for_a_moment(place: Place) -> None:
 async def test_a_client_that_leaves_is_noticed_in_either_turn(place: Place) -> None:
     for request in (b"", put("/whole"), put("/other"), put("/whole", b"", 2), b"GET"):
         # More than may be open at once.
-        for _ in range(5):
+        for _ in range(MOST // 4):
             _, writer = await place.connect()
             writer.write(request)
             await asyncio.sleep(0.01)
             writer.close()
-            await asyncio.sleep(0.05)
-    reader, writer = await place.connect()
-    writer.write(put("/whole", b"last"))
-
-    assert await answer(reader) == b"whole"
-    assert place.whole.taken[-1] == b"last"
+        await nobody_left(place)
 
 
-async def test_a_client_that_leaves_meanwhile_is_no_fault(
-    place: Place, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("behind", [b"", b"and more"])
+async def test_a_client_that_breaks_off_is_noticed_in_either_turn(
+    place: Place, caplog: pytest.LogCaptureFixture, behind: bytes
 ) -> None:
-    place.whole.may_answer.clear()
-    _, writer = await place.connect()
-    writer.write(put("/whole") + b"and more")
-    await asyncio.sleep(0.05)
-    # With bytes that nobody read, and an answer that nobody reads: a reset.
-    writer.transport.abort()
-    await asyncio.sleep(0.05)
-    place.whole.may_answer.set()
-    await asyncio.sleep(0.05)
+    for request in (b"", put("/whole"), put("/other"), put("/whole", b"", 2), b"GET"):
+        for pause in (0, 0.05):
+            one = socket.create_connection(("127.0.0.1", place.port))
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            one.sendall(request + behind)
+            await asyncio.sleep(pause)
+            # A reset, perhaps in the same turn of the loop as the request.
+            one.close()
+        await nobody_left(place)
 
     assert not [record for record in caplog.records if record.exc_info]
-    reader, writer = await place.connect()
-    writer.write(put("/whole"))
-    assert await answer(reader) == b"whole"
 
 
 async def test_the_next_request_does_not_come(place: Place) -> None:
@@ -201,6 +215,31 @@ async def test_the_next_request_does_not_come(place: Place) -> None:
         assert loop.time() - began > 0.9 * PATIENCE
 
 
+async def test_half_a_head_gives_no_time_beyond_that(place: Place) -> None:
+    loop = asyncio.get_running_loop()
+    reader, writer = await place.connect()
+    began = loop.time()
+    await asyncio.sleep(0.8 * PATIENCE)
+    writer.write(b"P")
+
+    assert await ended(reader)
+    assert loop.time() - began < 1.7 * PATIENCE
+
+
+async def test_no_more_are_taken_than_there_are_places(place: Place) -> None:
+    place.whole.most = 2
+    place.whole.may_answer.clear()
+    pairs = [await place.connect() for _ in range(MOST)]
+    for _, writer in pairs:
+        writer.write(put("/whole"))
+    await asyncio.sleep(0.2)
+    place.whole.may_answer.set()
+
+    said = [await answer(reader) for reader, _ in pairs]
+    assert said.count(b"whole") == len(place.whole.taken) == 2
+    assert said.count(TORNADO) == MOST - 2
+
+
 async def test_one_under_way_may_take_its_time(place: Place) -> None:
     place.whole.may_answer.clear()
     reader, writer = await place.connect()
@@ -210,20 +249,34 @@ async def test_one_under_way_may_take_its_time(place: Place) -> None:
     assert await answer(reader) == b"whole"
 
 
-async def test_a_client_that_reads_late_finds_the_whole_answer() -> None:
+@pytest.mark.parametrize("closing", [False, True])
+async def test_a_client_that_reads_slowly_finds_the_whole_answer(closing: bool) -> None:
     async with serving(send_buffer=4096) as place:
-        long = bytes(range(256)) * 4096
-        place.whole.answer = Answer(status=201, headers={}, body=long)
-        reader, writer = await place.connect()
-        for _ in range(3):
-            writer.write(put("/whole"))
-        await asyncio.sleep(0.2)
-        for _ in range(3):
-            assert await answer(reader) in {long, TORNADO}
-        writer.write(put("/whole", b"again"))
-
-        assert await answer(reader) == long
-        assert place.whole.taken[0] == b"x" and place.whole.taken[-1] == b"again"
+        long = bytes(range(256)) * 8192
+        given = Answer(status=201, headers={}, body=long)
+        place.whole.answer = given.closing() if closing else given
+        slow = socket.socket()
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(slow, ("127.0.0.1", place.port))
+        await loop.sock_sendall(slow, put("/whole"))
+        came, end = bytearray(), loop.time() + 2 * PATIENCE
+        while not came.endswith(long):
+            # More slowly than heads are waited for.
+            if loop.time() < end:
+                await asyncio.sleep(PATIENCE / 10)
+            more = await asyncio.wait_for(loop.sock_recv(slow, 65536), 10)
+            assert more, len(came)
+            came += more
+        if not closing:
+            await loop.sock_sendall(slow, put("/other"))
+            assert TORNADO in await asyncio.wait_for(loop.sock_recv(slow, 65536), 10)
+            await loop.sock_sendall(slow, put("/whole"))
+            assert await asyncio.wait_for(loop.sock_recv(slow, 65536), 10)
+            assert len(place.whole.taken) == 2
+        slow.close()
+        await nobody_left(place)
 
 
 async def test_the_last_answer_of_a_connection_is_read_before_it_ends(place: Place) -> None:
@@ -244,8 +297,27 @@ async def test_all_connections_are_closed_whatever_they_do(place: Place) -> None
         writer.write(request)
         readers.append(reader)
     await asyncio.sleep(0.05)
-    await asyncio.wait_for(place.server.close_all_connections(), 10)
-    place.whole.may_answer.set()
-
+    closing = asyncio.create_task(place.server.close_all_connections())
     for reader in readers:
         assert await ended(reader)
+    # What is under way is not torn away from those who close what it needs.
+    assert not closing.done()
+    place.whole.may_answer.set()
+
+    await asyncio.wait_for(closing, 10)
+
+
+async def test_a_connection_that_failed_is_closed_and_logged(
+    place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreachable(_stream: object) -> None:
+        raise OSError(errno.EHOSTUNREACH, "no way there")
+
+    monkeypatch.setattr(connection, "linger", unreachable)
+    place.whole.answer = place.whole.answer.closing()
+    reader, writer = await place.connect()
+    writer.write(put("/whole"))
+
+    assert await answer(reader) == b"whole"
+    await nobody_left(place)
+    assert [record.message for record in caplog.records if record.exc_info] == ["connection failed"]

@@ -18,7 +18,7 @@ from qmonus_lite.apigw.access import Access
 from qmonus_lite.apigw.answers import Answer, refusal
 from qmonus_lite.apigw.framing import RequestHead
 from qmonus_lite.apigw.limits import Limits
-from qmonus_lite.apigw.upload import query, stored, values_in
+from qmonus_lite.apigw.upload import MOST_ARGUMENTS, query, stored, values_in
 from qmonus_lite.errors import InternalFault, Problem, Terminated
 from qmonus_lite.headers import Headers
 from qmonus_lite.ids import new_id
@@ -83,7 +83,7 @@ def _is_plain(head: RequestHead) -> bool:
         return False
     if connection and [value.lower() for value in connection] != ["keep-alive"]:
         return False
-    if head.length is None or head.length > MOST_BODY:
+    if head.length is None or head.length > MOST_BODY or head.target.count("&") >= MOST_ARGUMENTS:
         return False
     return not any(map(head.values, _NOT_PLAIN))
 

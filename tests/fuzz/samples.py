@@ -13,6 +13,15 @@ _PATHS = (
     b"/upload/..%2f/%ff/a%00",
 )
 _HEADS = tuple(row.sent.partition(b"\r\n\r\n")[0] for row in [*requests.FRAMING, *requests.HEADS])
+_PUT = b"PUT /upload/a%20b?c=d HTTP/1.1\r\nHost: edge:8080\r\nContent-Length: 5\r\n"
+_WHOLE = (
+    _PUT + b"\r\nhello",
+    _PUT + b"X-A:\tb c \r\nconnection: Keep-Alive\r\n\r\nhello",
+    *(_PUT + field + b"\r\n\r\n" for field in (b"Host: b", b"Expect: 100-continue", b"x_y: z")),
+    # Two fields of one name, an address as host, and another request behind.
+    _PUT.replace(b"edge", b"[::1]") + b"Cookie: a\r\ncookie: b\r\n\r\n" + _PUT,
+    *(head.replace(b"\r\nConnection: close", b"") + b"\r\n\r\nhello" for head in _HEADS),
+)
 _FILES = (
     *(path.read_bytes() for path in sorted((TOP / "plugins").glob("*.yml"))),
     *(path.read_bytes() for path in sorted((TOP / "docs/examples").rglob("*.yml"))),
@@ -32,6 +41,7 @@ SAMPLES: Mapping[str, tuple[bytes, ...]] = {
     ),
     "target": _PATHS,
     "head": tuple(one for one in _HEADS if len(one) < MOST),
+    "whole": tuple(one for one in _WHOLE if len(one) < MOST),
     "document": _FILES,
     "plugins": _FILES,
 }
@@ -60,6 +70,7 @@ WORDS: Mapping[str, tuple[bytes, ...]] = {
     "template": _NAMES,
     "target": _NAMES,
     "head": _HTTP,
+    "whole": _HTTP,
     "document": _YAML,
     "plugins": _YAML,
 }

@@ -10,12 +10,19 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from tornado.httputil import HTTPHeaders, HTTPInputError, parse_request_start_line
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPInputError,
+    HTTPServerRequest,
+    parse_request_start_line,
+)
 
 from qmonus_lite.apigw import framing
 from qmonus_lite.apigw.framing import RequestHead
 from qmonus_lite.apigw.limits import Limits
 from qmonus_lite.apigw.timers import Pace
+from qmonus_lite.apigw.whole import MOST_BODY, MOST_HEAD, recognize
 from qmonus_lite.auth.sealing import Sealer
 from qmonus_lite.catalog.builders import Workshop
 from qmonus_lite.catalog.document import BadDocument, Document
@@ -108,6 +115,23 @@ def head(data: bytes) -> None:
     assert not given.chunked or combined["transfer-encoding"].lower() == "chunked"
 
 
+def whole(data: bytes) -> None:
+    """What a connection begins with: a plain PUT is one that Tornado would read the same way."""
+    put = recognize(data)
+    if put is None:
+        return
+    assert put.size <= MOST_HEAD and 0 <= put.total - put.size <= MOST_BODY
+    assert put.head.length == put.total - put.size
+    assert data[: put.size].endswith(b"\r\n\r\n") and data.find(b"\r\n\r\n") + 4 == put.size
+    line, _, block = data[: put.size].decode("latin-1").partition("\r\n")
+    start, fields = parse_request_start_line(line), HTTPHeaders.parse(block)
+    # Raises where Tornado would not go on.
+    request = HTTPServerRequest(start_line=start, headers=fields, connection=HTTPConnection())
+    framing.judge(RequestHead.of(request))
+    assert (start.method, start.path, start.version) == ("PUT", put.head.target, "HTTP/1.1")
+    assert Headers.combined(put.head.fields) == Headers.combined(fields.get_all())
+
+
 #: Nothing that a script could do harm with while it is loaded.
 SHOP = Workshop(
     names={"__builtins__": {}}, sealer=Sealer(key=bytes(32)), reserved=lambda _public: None
@@ -149,5 +173,5 @@ def plugins(data: bytes) -> None:
 
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
-    one.__name__: one for one in (names, template, target, head, document, plugins)
+    one.__name__: one for one in (names, template, target, head, whole, document, plugins)
 }

@@ -142,6 +142,7 @@ class Connection:
             # It did not come: what woke us is the end.
             self._leave_to_tornado()
             return
+        self._service.heads.came(self)
         self.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, put.total)
         self._late = self._loop.call_later(REST_OF_BODY, self._leave_to_tornado)
 

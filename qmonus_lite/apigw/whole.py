@@ -2,7 +2,7 @@
 
 To read such a request, find its handler and write the answer takes Tornado more time than the
 upload itself (docs/decisions/whole-uploads.md). So the plainest form of a PUT is known here. What
-has any other form, and what cannot be said yes to before its turn, is left to Tornado untouched.
+has another form, or has to be turned away before anybody is asked, is left to Tornado untouched.
 """
 
 import logging

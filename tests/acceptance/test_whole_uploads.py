@@ -4,18 +4,25 @@ import base64
 import hashlib
 import http.client
 import json
+import os
 import shutil
 import signal
 import socket
+import struct
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from qmonus_lite.apigw.heads import IDLE
 from tests.acceptance.harness import UPLOADED, UPLOADING, Installation
 from tests.acceptance.process import until
+
+#: Bytes of an answer that no socket takes at once.
+LONG = 3 << 20
 
 GATE = f"""\
 name: gate
@@ -27,7 +34,9 @@ script: |-
           raise HTTPError(418, {{"why": "refused"}})
       if name == "ended":
           await handle.terminate(code=451, output="ended here")
-      if name == "slow":
+      if name == "long":
+          await handle.terminate(code=451, output={LONG} * "x")
+      if name.startswith("slow"):
           await asyncio.sleep(1)
 """
 
@@ -39,6 +48,8 @@ KEYS = {"upload_id", "event_id", "request_id"}
 
 BODY = b"hello"
 DIGEST = base64.b64encode(hashlib.sha256(BODY).digest())
+#: Sockets of an APIGW that nobody asks anything: listening, to the worker, of its loop.
+MOST_OWN = 20
 #: Looks like a key, and is nobody's.
 KEY = "qml_" + 43 * "x"
 
@@ -82,6 +93,12 @@ def put(up: Installation, path: str, *fields: bytes, body: bytes = BODY) -> byte
     return b"\r\n".join([*lines, b"", body])
 
 
+def sockets(pid: int) -> int:
+    """Sockets that a process has open, whatever became of their other end."""
+    links = [os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()]
+    return sum(link.startswith("socket:") for link in links)
+
+
 class Said(http.client.HTTPResponse):
     """One answer from a connection, and all of it."""
 
@@ -104,7 +121,9 @@ def answers(connection: socket.socket, count: int) -> list[tuple[int, bytes]]:
             length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
             body = b""
             while len(body) < length:
-                body += plain.read(length - len(body))
+                more = plain.read(length - len(body))
+                assert more, (head, len(body))
+                body += more
             found.append((int(head.split()[1]), body))
     return found
 
@@ -233,6 +252,49 @@ def test_half_a_body_and_the_end_leave_no_trace(up: Installation) -> None:
 
     assert up.stored() == before
     assert "request_failed" not in up.log and "Traceback" not in up.log
+
+
+def test_a_last_answer_is_whole_however_slowly_it_is_read(asking: Installation) -> None:
+    with closing(socket.socket()) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(10)
+        connection.connect(("127.0.0.1", asking.port))
+        connection.sendall(put(asking, "/upload/long"))
+        time.sleep(2)
+        status, body = answers(connection, 1)[0]
+
+        assert (status, body) == (451, LONG * b"x")
+        assert connection.recv(100) == b""
+
+
+def test_those_that_break_off_hold_nothing(up: Installation) -> None:
+    [pid] = up.pids("apigw")
+    for number in range(100):
+        with closing(socket.create_connection(("127.0.0.1", up.port), timeout=10)) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            one.sendall(put(up, f"/upload/broken/{number}"))
+    began = time.monotonic()
+    # Also sockets whose other end is gone have a descriptor.
+    until(lambda: sockets(pid) <= MOST_OWN, report=lambda: str(sockets(pid)))
+
+    assert time.monotonic() - began < IDLE / 2
+
+
+def test_a_burst_takes_no_more_than_there_may_be(installation: Installation) -> None:
+    installation.plugin("gate.yml", GATE)
+    installation.up("--max_uploads=3")
+    with ExitStack() as held:
+        burst = [
+            held.enter_context(closing(socket.create_connection(("127.0.0.1", installation.port))))
+            for _ in range(30)
+        ]
+        requests = [put(installation, f"/upload/slow{number}") for number in range(30)]
+        for connection, request in zip(burst, requests, strict=True):
+            connection.sendall(request)
+        said = [answers(connection, 1)[0][0] for connection in burst]
+
+    assert (said.count(201), said.count(503)) == (3, 27)
+    assert len(installation.stored()) == 1 + 3
 
 
 def test_whoever_hangs_up_after_the_last_byte_has_stored_his_file(asking: Installation) -> None:

@@ -20,7 +20,7 @@ DRAWERS = {"utils", "util", "helpers", "helper", "common", "manager", "managers"
 #: The doors where any exception at all ends: module -> what becomes of it there. Each of them logs
 #: it or hands it to somebody. Who cleans up and raises it again is no door.
 BROAD_DOORS = {
-    "apigw/connection.py": "what Tornado let through of a connection; logged, and it is closed",
+    "apigw/connection.py": "what nobody expected of a connection; logged, and it is closed",
     "apigw/door.py": "a body that a door could not take; logged, and the client hears 500",
     "apigw/whole.py": "what nobody expected of a whole upload; logged, and the client hears 500",
     "catalog/document.py": "whatever the YAML library stumbles over; becomes a fault of its file",

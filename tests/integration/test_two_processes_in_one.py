@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tornado.http1connection import HTTP1Connection
 from yarl import URL
 
+from qmonus_lite.apigw import connection
 from qmonus_lite.apigw.upload import UploadDoor
+from qmonus_lite.apigw.whole import WholePut
 from qmonus_lite.auth import apikey
 from qmonus_lite.compose.apigw import compose_apigw
 from qmonus_lite.errors import BadPlace
@@ -20,6 +23,9 @@ from qmonus_lite.upload.session import Session
 from tests.integration.stage import TwoProcesses, events, until
 
 UPLOADING, UPLOADED = "APIGW.OnFileUploading", "APIGW.OnFileUploaded"
+
+#: A field without a value, which no whole upload has.
+TO_TORNADO = {"X-Nothing": ""}
 
 
 def stored(two: TwoProcesses) -> list[str]:
@@ -65,15 +71,39 @@ async def test_the_local_admin_uploads_and_the_event_follows(two: TwoProcesses) 
     }
 
 
-async def test_an_upload_leaves_nothing_to_the_garbage_collector(two: TwoProcesses) -> None:
+async def test_only_what_is_no_whole_upload_goes_through_tornado(
+    two: TwoProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await two.start()
-    await two.send("PUT", "/upload/a", data=b"x", headers=two.admin)
+    by_tornado = []
+
+    class Counted(HTTP1Connection):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            by_tornado.append(self)
+
+    monkeypatch.setattr(connection, "HTTP1Connection", Counted)
+    small = [await two.status("PUT", f"/upload/{n}", data=b"x", headers=two.admin) for n in "ab"]
+    assert (small, by_tornado) == ([201, 201], [])
+
+    other = {**two.admin, **TO_TORNADO}
+    assert await two.status("PUT", "/upload/c", data=b"x", headers=other) == 201
+    assert len(by_tornado) == 1
+
+
+@pytest.mark.parametrize("way", [{}, TO_TORNADO], ids=["whole", "by Tornado"])
+async def test_an_upload_leaves_nothing_to_the_garbage_collector(
+    two: TwoProcesses, way: dict[str, str]
+) -> None:
+    await two.start()
+    headers = {**two.admin, **way}
+    await two.send("PUT", "/upload/a", data=b"x", headers=headers)
     gc.collect()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
-        await two.send("PUT", "/upload/b", data=b"x", headers=two.admin)
+        await two.send("PUT", "/upload/b", data=b"x", headers=headers)
         gc.collect()
-        left = [one for one in gc.garbage if isinstance(one, (UploadDoor, Session))]
+        left = [one for one in gc.garbage if isinstance(one, (UploadDoor, WholePut, Session))]
     finally:
         gc.set_debug(0)
         gc.garbage.clear()

@@ -16,7 +16,6 @@ from qmonus_lite.apigw import connection
 from qmonus_lite.apigw.accept import GuardedServer, make_server
 from qmonus_lite.apigw.access import Access
 from qmonus_lite.apigw.answers import Answer
-from qmonus_lite.apigw.connection import REST_OF_BODY
 from qmonus_lite.apigw.heads import HeadWatch
 from qmonus_lite.apigw.whole import PlainPut, WholePut, WholeUploads
 
@@ -74,11 +73,11 @@ class Place:
     server: GuardedServer
     port: int
     whole: Recorder
-    readers: list[asyncio.StreamWriter] = field(default_factory=list)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        self.readers.append(writer)
+        self.writers.append(writer)
         return reader, writer
 
 
@@ -95,7 +94,7 @@ async def serving(send_buffer: int = 0) -> AsyncIterator[Place]:
     try:
         yield place
     finally:
-        for writer in place.readers:
+        for writer in place.writers:
             writer.close()
         server.stop()
         await asyncio.wait_for(server.close_all_connections(), 10)
@@ -160,12 +159,17 @@ async def test_what_stands_behind_a_request_waits_for_its_turn(place: Place) -> 
     assert place.whole.taken == [b"1", b"2"]
 
 
-async def test_the_rest_of_a_body_is_waited_for_a_moment(place: Place) -> None:
+async def test_the_rest_of_a_body_is_waited_for_a_moment(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reader, writer = await place.connect()
-    for pause, taken in ((0, 1), (REST_OF_BODY / 4, 2), (2 * REST_OF_BODY, 2)):
+    for patience, pause, taken in ((10, 0, 1), (10, 0.05, 2), (0.05, 0.2, 2)):
+        monkeypatch.setattr(connection, "REST_OF_BODY", patience)
         writer.write(put("/whole", b"", length=2))
         await writer.drain()
         await asyncio.sleep(pause)
+        # The head is there: this connection is no longer one that waits for it.
+        assert pause != 0.05 or not place.server.service.heads._waiting
         writer.write(b"ab")
         await answer(reader)
         assert len(place.whole.taken) == taken
@@ -176,7 +180,6 @@ async def test_the_rest_of_a_body_is_waited_for_a_moment(place: Place) -> None:
 
 async def test_a_client_that_leaves_is_noticed_in_either_turn(place: Place) -> None:
     for request in (b"", put("/whole"), put("/other"), put("/whole", b"", 2), b"GET"):
-        # More than may be open at once.
         for _ in range(MOST // 4):
             _, writer = await place.connect()
             writer.write(request)
@@ -216,14 +219,16 @@ async def test_the_next_request_does_not_come(place: Place) -> None:
 
 
 async def test_half_a_head_gives_no_time_beyond_that(place: Place) -> None:
-    loop = asyncio.get_running_loop()
     reader, writer = await place.connect()
-    began = loop.time()
-    await asyncio.sleep(0.8 * PATIENCE)
+    waiting = place.server.service.heads._waiting
+    while not waiting:
+        await asyncio.sleep(0.01)
+    began = dict(waiting)
     writer.write(b"P")
+    await asyncio.sleep(0.1)
 
+    assert waiting == began
     assert await ended(reader)
-    assert loop.time() - began < 1.7 * PATIENCE
 
 
 async def test_no_more_are_taken_than_there_are_places(place: Place) -> None:

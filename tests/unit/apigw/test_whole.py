@@ -89,22 +89,60 @@ def test_all_else_is_left_to_tornado(data: bytes) -> None:
     assert recognize(data) is None
 
 
-NAMES = st.sampled_from([b"Host", b"Content-Length", b"X-A", b"x_b", b"Cookie", b"a", b"A:b", b""])
-SPACES = st.sampled_from([b"", b" ", b"\t ", b"\x0b", b"\xa0", b"\r\n ", b"\n"])
-VALUES = st.one_of(
-    st.sampled_from([b"apigw", b"5", b"0", b"[::1]:80", b"a:80:80", b"..", b"x,y", b"[a]", b"*"]),
-    st.binary(max_size=6),
+FIELDS = st.builds(
+    lambda *parts: b"".join(parts),
+    st.sampled_from([b"X-A", b"x_b", b"Cookie", b"ACCEPT", b"authorization"]),
+    st.sampled_from([b":", b": ", b":\t "]),
+    st.sampled_from([b"a", b"a b", b"x, y", b"keep-alive", b"*", b'"q\\"']),
+    st.sampled_from([b"", b" ", b"\t "]),
 )
-FIELDS = st.builds(lambda *parts: b"".join(parts), NAMES, st.just(b":"), SPACES, VALUES, SPACES)
-TARGETS = st.one_of(
-    st.sampled_from([b"/a", b"/", b"/a?b#c", b"//a", b"*", b"/%41", b"/a b"]), st.binary(max_size=6)
+TARGETS = st.sampled_from([b"/a", b"/", b"/%41?b&c", b"/-/live", b"/'\"<>[]{}|\\^`"])
+HOSTS = st.sampled_from([b"apigw", b"[::1]:80", b"1.2.3.4", b"a-b.c:8080"])
+
+ODD_FIELDS = st.builds(
+    lambda *parts: b"".join(parts),
+    st.sampled_from([b"Host", b"Content-Length", b"X-A", b"connection", b"A:b", b"a ", b""]),
+    st.sampled_from([b":", b": ", b":\x0b", b":\xa0", b":\r\n ", b":\n", b""]),
+    st.one_of(st.sampled_from([b"apigw", b"5", b"0", b"close", b"keep-alive"]), st.binary()),
+)
+ODD_TARGETS = st.one_of(st.sampled_from([b"/a?b#c", b"//a", b"*", b"/a b"]), st.binary(max_size=6))
+ODD_HOSTS = st.one_of(
+    st.sampled_from([b"a:80:80", b"..", b"a:", b"[a]", b"-", b"a,b", b"[::::]", b"[::1]:"]),
+    st.text("a.:[]-0", max_size=6).map(str.encode),
 )
 
 
-@given(TARGETS, st.lists(FIELDS, max_size=4), st.binary(max_size=10))
-def test_what_is_known_reads_thewhole(target: bytes, fields: list[bytes], behind: bytes) -> None:
-    head = plain(*fields, line=b"PUT " + target + b" HTTP/1.1")
+def heads(
+    targets: st.SearchStrategy[bytes],
+    hosts: st.SearchStrategy[bytes],
+    fields: st.SearchStrategy[bytes],
+) -> st.SearchStrategy[bytes]:
+    return st.builds(
+        lambda target, host, more: (
+            PLAIN.replace(b"/upload/a/b.txt?x=1&y", target)
+            .replace(b"apigw:8080", host)
+            .replace(b"\r\n\r\n", b"\r\n".join([b"", *more, b"", b""]))
+        ),
+        targets,
+        hosts,
+        st.lists(fields, max_size=3),
+    )
 
+
+@given(heads(TARGETS, HOSTS, FIELDS), st.binary(max_size=10))
+def test_what_clients_send_is_known_and_reads_the_same_to_tornado(
+    head: bytes, behind: bytes
+) -> None:
+    assert recognize(head + behind) is not None
     whole(head + behind)
-    # Host and length by chance, too.
-    whole(b"\r\n".join([b"PUT /a HTTP/1.1", *fields, b"", b""]) + behind)
+
+
+@given(
+    st.one_of(
+        heads(TARGETS, HOSTS, ODD_FIELDS),
+        heads(TARGETS, ODD_HOSTS, FIELDS),
+        heads(ODD_TARGETS, HOSTS, FIELDS),
+    )
+)
+def test_what_is_odd_is_not_known_or_reads_the_same(head: bytes) -> None:
+    whole(head)

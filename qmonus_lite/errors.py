@@ -62,6 +62,20 @@ class BadPlugins(Refused):
         super().__init__("\n".join(map(str, self.faults)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Who refused a request and why, for the access record; it is not sent to the client."""
+
+    #: Name of the plugin that refused, or None when a rule of ours did.
+    plugin: str | None = None
+    #: Plugin file, and the line of it that refused; empty and 0 when there is none.
+    file: str = ""
+    line: int = 0
+    #: Stable word for the rule, or the class of what a script raised.
+    rule: str = ""
+    reason: str = ""
+
+
 class Problem(QmonusLiteError):
     """A request ends here: RFC 9457 `status`, `title` and `detail`, and headers for the answer."""
 
@@ -227,7 +241,16 @@ class InsufficientStorage(Problem):
 class Terminated(QmonusLiteError):
     """A plugin ended the request with this status and output, which are sent as given."""
 
-    def __init__(self, code: int, output: object) -> None:
+    def __init__(
+        self,
+        code: int,
+        output: object,
+        *,
+        headers: Mapping[str, str] | None = None,
+        refusal: Refusal | None = None,
+    ) -> None:
         self.code = code
         self.output = output
+        self.headers = dict(headers or {})
+        self.refusal = refusal
         super().__init__(f"terminated with {code}")

@@ -20,6 +20,7 @@ from qmonus_lite.errors import BadRequest, MethodNotAllowed, Problem, Unavailabl
 from qmonus_lite.serving import CHUNK
 from qmonus_lite.upload.head import Head
 from qmonus_lite.upload.receipt import Receipt
+from qmonus_lite.upload.record import UploadRecord
 from qmonus_lite.upload.session import Session, Uploads
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ class UploadDoor(Door):
         self.uploads = uploads
         self.values = values
         self.session: Session | None = None
+        #: What the access record says of this upload.
+        self.record = UploadRecord(request_id=self.request_id)
 
     async def judge(self) -> None:
         """Open the session: everything that can refuse this upload does so here."""
@@ -60,6 +63,7 @@ class UploadDoor(Door):
             params=query(self.request.query),
             headers=self.fields,
             length=self.asked.length,
+            record=self.record,
         )
         self.session = await self.uploads.open(head)
 

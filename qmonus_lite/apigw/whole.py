@@ -24,6 +24,7 @@ from qmonus_lite.headers import Headers
 from qmonus_lite.ids import new_id
 from qmonus_lite.log import bound
 from qmonus_lite.upload.head import Head
+from qmonus_lite.upload.record import UploadRecord
 from qmonus_lite.upload.session import Session, Uploads
 
 logger = logging.getLogger(__name__)
@@ -128,9 +129,10 @@ class WholeUploads:
         """Store it; the answer, and the record of it for the log."""
         began = time.monotonic()
         request_id = new_id()
+        record = UploadRecord(request_id=request_id)
         try:
             with bound(request_id=request_id):
-                answer = await self._answer(put, body, request_id)
+                answer = await self._answer(put, body, record)
         except Exception:
             extra = {"action": "request_failed", "request_id": request_id}
             logger.exception("request failed", extra=extra)
@@ -149,25 +151,26 @@ class WholeUploads:
         )
         return answer, access
 
-    async def _answer(self, put: WholePut, body: bytes, request_id: str) -> Answer:
+    async def _answer(self, put: WholePut, body: bytes, record: UploadRecord) -> Answer:
         try:
-            session = await self._open(put, len(body))
+            session = await self._open(put, len(body), record)
         except (Problem, Terminated) as error:
             # As at the doors: whoever is refused with a body begins anew.
-            answer = refusal(error, request_id)
+            answer = refusal(error, record.request_id)
             return answer.closing() if put.head.body_follows else answer
         try:
             return await _stored(session, body)
         except Problem as error:
-            return refusal(error, request_id)
+            return refusal(error, record.request_id)
 
-    async def _open(self, put: WholePut, length: int) -> Session:
+    async def _open(self, put: WholePut, length: int, record: UploadRecord) -> Session:
         head = Head(
             raw_path=put.path,
             values=put.values,
             params=query(put.query),
             headers=Headers.combined(put.head.fields),
             length=length,
+            record=record,
         )
         return await self._uploads.open(head)
 

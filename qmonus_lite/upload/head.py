@@ -1,10 +1,11 @@
 """The head of an upload: what is known of it before its body."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qmonus_lite.errors import PreconditionFailed
 from qmonus_lite.headers import Headers
+from qmonus_lite.upload.record import UploadRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,8 @@ class Head:
     headers: Headers
     #: Content-Length, or None for a chunked body.
     length: int | None
+    #: What the access record is going to say.
+    record: UploadRecord = field(default_factory=UploadRecord)
 
     @property
     def mime(self) -> str:

@@ -19,6 +19,8 @@ class Operations:
     clock: Clock
     #: Why this APIGW is not ready, or None when it is.
     unready: Callable[[], str | None]
+    #: What an operator should look at, although it is ready.
+    warnings: Callable[[], list[str]]
     #: The OpenAPI description of everything served now.
     openapi: Callable[[], dict[str, object]]
 
@@ -52,7 +54,8 @@ class ReadyDoor(_Operator):
 
     async def get(self) -> None:
         """Say so."""
-        self.send_json({"ready": True})
+        warnings = self.operations.warnings()
+        self.send_json({"ready": True, **({"warnings": warnings} if warnings else {})})
 
 
 class LogonDoor(_Operator):

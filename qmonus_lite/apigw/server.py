@@ -80,7 +80,7 @@ class ApigwServer:
             await serving.until_idle(lambda: not (self._is_whole or stop.asked), FIRST_WORD)
         server.add_sockets(sockets)
         self._announce(len(stories.live.catalog.listed))
-        if self.roster.ready:
+        if self.roster.trouble is None:
             self._invite()
         else:
             self.roster.on_first_ready(self._invite)
@@ -95,8 +95,8 @@ class ApigwServer:
 
     @property
     def _is_whole(self) -> bool:
-        """Whether a worker answers, and the token is there that people are told to use."""
-        return self.roster.ready and (self.token is None or self.token.exists())
+        """Whether uploads have whom to ask, and the token is there that people are told to use."""
+        return self.roster.trouble is None and (self.token is None or self.token.exists())
 
     def _begin(self, background: serving.Background, stories: Stories) -> None:
         if self.local_admin:

@@ -60,6 +60,8 @@ def parse(typed: Sequence[str]) -> Arguments:
 
 
 def _next_value(name: str, rest: list[str]) -> str:
+    if name in COMMAND_SWITCHES:
+        return "true"
     if name not in settings.NAMES and name not in COMMAND_FLAGS:
         raise settings.unknown(name, f"--{name}")
     if name in settings.SWITCHES:
@@ -71,3 +73,5 @@ def _next_value(name: str, rest: list[str]) -> str:
 
 #: Flags of single commands, which are no settings.
 COMMAND_FLAGS = frozenset({"config", "roles", "state"})
+#: Those that say something without a value.
+COMMAND_SWITCHES = frozenset({"json"})

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from qmonus_lite import __version__, settings
-from qmonus_lite.cli import accounts, arguments, events, help, plugins, secrets, serve
+from qmonus_lite.cli import accounts, arguments, events, help, nodes, plugins, secrets, serve
 from qmonus_lite.cli.command import Command
 from qmonus_lite.errors import BadPlugins, BadSetting, Refused
 
@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, Command] = {
     **accounts.COMMANDS,
     **secrets.COMMANDS,
     **events.COMMANDS,
+    **nodes.COMMANDS,
 }
 
 #: Exit status of what was refused.

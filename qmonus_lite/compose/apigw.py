@@ -16,9 +16,15 @@ from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.compose.keeper import Parts, keep_here
-from qmonus_lite.compose.shared import DISK_THREADS, MOST_LANES, Common, common, make_ground
+from qmonus_lite.compose.shared import (
+    DISK_THREADS,
+    MOST_LANES,
+    Common,
+    common,
+    make_ground,
+    make_roster,
+)
 from qmonus_lite.events.ask import Question
-from qmonus_lite.events.roster import Roster
 from qmonus_lite.events.sender import Sender
 from qmonus_lite.keeper.far import Far
 from qmonus_lite.keeper.keeping import Keeping
@@ -78,7 +84,7 @@ class _Apigw:
         self._threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
         self._staging = Staging(ground.disk, shared.data_dir.path, ground.root)
         self._sender = Sender(shared.signer)
-        self._roster = Roster(settings.worker_endpoints, self._sender, settings.base_url)
+        self._roster = make_roster(settings, shared.data_dir, self._sender, shared.environ)
         self._mark = "" if number is None else f"{number}-{secrets.token_hex(4)}-"
         self._keeping = self._kept()
         self._lanes = Lanes("script", most=MOST_LANES)
@@ -142,6 +148,7 @@ class _Apigw:
                 gatekeeper=self._gatekeeper,
                 clock=self._shared.clock,
                 unready=self._unready,
+                warnings=lambda: self._roster.warnings,
                 openapi=self._openapi,
             ),
             outgoings=Outgoings(keeping=self._keeping, gatekeeper=self._gatekeeper),
@@ -216,7 +223,7 @@ class _Apigw:
             return trouble
         if self._ground.disk.unfit:
             return "the disk failed several times within a minute"
-        return None if self._roster.ready else "no Lambda worker answers"
+        return self._roster.trouble
 
     def _openapi(self) -> dict[str, object]:
         template = upload_template(self._shared.settings)

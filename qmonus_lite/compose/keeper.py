@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from qmonus_lite.clock import Clock
-from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_ground
+from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_ground, make_roster
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.events.dispatcher import Delivery, Dispatcher
 from qmonus_lite.events.outbox import Outbox
@@ -75,7 +75,7 @@ def compose_keeper(settings: Settings, environ: Mapping[str, str]) -> KeeperServ
         signer=signer,
         ground=ground,
         staging=Staging(ground.disk, data_dir.path, ground.root),
-        roster=Roster(settings.worker_endpoints, sender, settings.base_url),
+        roster=make_roster(settings, data_dir, sender, environ),
         threads=ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk"),
     )
     return KeeperServer(

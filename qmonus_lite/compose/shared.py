@@ -16,7 +16,11 @@ from qmonus_lite.catalog.opening import Opener
 from qmonus_lite.clock import Clock
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlace, BadSetting
+from qmonus_lite.events.roster import Roster
+from qmonus_lite.events.sender import Sender
 from qmonus_lite.events.signature import Signer
+from qmonus_lite.events.words import Words
+from qmonus_lite.lifeline import SUPERVISED
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.scripting.builtins.callout import Callout, Gateways, Timeouts
 from qmonus_lite.scripting.builtins.names import granted
@@ -48,6 +52,7 @@ class Common:
     outgoing: Outgoing
     opener: Opener
     live: Live
+    environ: Mapping[str, str]
 
 
 def common(settings: Settings, environ: Mapping[str, str]) -> Common:
@@ -70,6 +75,7 @@ def common(settings: Settings, environ: Mapping[str, str]) -> Common:
         outgoing=outgoing,
         opener=opener,
         live=Live(make_loader(settings, opener.sealer, _callout(settings, outgoing, passes))),
+        environ=environ,
     )
 
 
@@ -97,6 +103,16 @@ def make_ground(settings: Settings) -> Ground:
     )
     ground.check()
     return ground
+
+
+def make_roster(
+    settings: Settings, data_dir: DataDir, sender: Sender, environ: Mapping[str, str]
+) -> Roster:
+    """The workers, with what they reported to those before us; raises BadPlace."""
+    # Workers that `up` started are its own: those of the next `up` take their place.
+    own = SUPERVISED in environ and not settings.lambda_endpoints
+    words = Words(data_dir.path, own=own)
+    return Roster(settings.worker_endpoints, sender, settings.base_url, words)
 
 
 def event_secret(data_dir: DataDir, environ: Mapping[str, str]) -> bytes:

@@ -34,28 +34,43 @@ class Question:
     _breakers: defaultdict[str, Breaker] = field(default_factory=lambda: defaultdict(Breaker))
 
     def is_handled(self, event: str) -> bool:
-        """Whether a worker has a handler; raises Unavailable before the first word of any."""
-        if not self.roster.heard:
-            raise Unavailable("no Lambda worker has answered yet")
-        return self.roster.handles(event)
+        """Whether a worker has a handler; raises Unavailable while that is not known."""
+        known = self.roster.known
+        if event in known.handled:
+            return True
+        if known.unknown is not None:
+            raise Unavailable(known.unknown)
+        return False
 
     async def ask(self, event: str, data: dict[str, Any], subject: str | None = None) -> Outcome:
         """What the handlers made of it; raises Unavailable or BadGateway.
 
-        Another worker is tried only when nothing had been sent to the one before.
+        Another worker is tried only when nothing had been sent to the one before, or when that one
+        ran no handler although a worker is known to have one. An outcome without handlers is
+        given only for an event that no worker is known to handle.
         """
         parcel = self._parcel(event, data, subject)
-        for endpoint in self.roster.in_turn(ASK):
+        for endpoint in self.roster.in_turn(ASK, event):
             if not self._breakers[endpoint].admits(_now()):
                 continue
             try:
                 report = await self._exchange(endpoint, parcel)
             except WorkerAway:
                 continue
-            if report.outcome is None:
+            outcome = report.outcome
+            if outcome is None:
                 raise BadGateway("the Lambda worker gave no outcome")
-            return report.outcome
+            if outcome.handlers or outcome.refused or not self._is_open(event, endpoint, report):
+                return outcome
         raise Unavailable("no Lambda worker answers")
+
+    def _is_open(self, event: str, endpoint: str, report: Report) -> bool:
+        """Whether somebody may handle an event that this worker ran no handler of."""
+        is_open = self.roster.known.is_open(event, endpoint, report)
+        if is_open:
+            extra = {"action": "no_handler_ran", "endpoint": endpoint, "event_name": event}
+            logger.warning("%s ran no handler of %s", endpoint, event, extra=extra)
+        return is_open
 
     def on_this_loop(self) -> Callable[[str, dict[str, Any]], Coroutine[Any, Any, Outcome]]:
         """`ask` for scripts: they await it on their lanes, and it runs on the loop that calls now.

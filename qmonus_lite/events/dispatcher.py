@@ -19,8 +19,9 @@ import uvloop
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.decision import Attempt, Decision, Done, Retry, decide
 from qmonus_lite.events.envelope import CONTENT_TYPE, Attributes
+from qmonus_lite.events.knowledge import Knowledge
 from qmonus_lite.events.ledger import LedgerFailed
-from qmonus_lite.events.outbox import Due, Outbox, Promise, due_events, straight
+from qmonus_lite.events.outbox import Due, Outbox, Promise, Types, due_events, straight
 from qmonus_lite.events.roster import Roster
 from qmonus_lite.events.sender import (
     DELIVER,
@@ -93,7 +94,7 @@ class Dispatcher:
 
         Called by the threads that commit, in the order of the commits of a path.
         """
-        ready = self._with.roster.ready and not self._stopping
+        ready = self._with.roster.takes(promise.type) and not self._stopping
         if not self._turns.go(promise.path, promise.id, straight=ready):
             return False
         self._came.append(straight(seq, promise))
@@ -108,6 +109,16 @@ class Dispatcher:
     def alive(self) -> bool:
         """Whether events are being delivered; nothing but a fault of ours ends it early."""
         return self._thread.is_alive()
+
+    def abandon(self, endpoint: str) -> int:
+        """End the deliveries under way at a worker that is lost; how many. From any thread.
+
+        They are tried again, at another worker or at the one that takes its place.
+        """
+        count = self._sender.under_way(endpoint)
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._sender.abandon, endpoint)
+        return count
 
     def wake(self) -> None:
         """There may be something to deliver; callable from any thread, also after the stop."""
@@ -151,7 +162,8 @@ class Dispatcher:
             return
         now = self._with.clock.now()
         lease = now + self._with.timeout + LEASE_GRACE
-        claimed = self._with.outbox.claim(now, lease=lease, limit=BATCH)
+        types = _deliverable(self._with.roster.known)
+        claimed = self._with.outbox.claim(now, lease=lease, limit=BATCH, types=types)
         self._leased += due_events(await asyncio.wrap_future(claimed))
 
     def _accept(self) -> None:
@@ -214,7 +226,8 @@ class Dispatcher:
 
     async def _attempt(self, due: Due) -> Attempt | None:
         """Send once; None when nobody was reached, which is no attempt."""
-        endpoints = self._with.roster.in_turn(DELIVER)
+        roster = self._with.roster
+        endpoints = roster.in_turn(DELIVER, due.type) if roster.takes(due.type) else []
         parcel = self._parcel(due)
         for endpoint in endpoints:
             try:
@@ -227,6 +240,10 @@ class Dispatcher:
                 return self._tried(due, NO_ANSWER, f"{endpoint}: {error}")
             if (outcome := report.outcome) is None:
                 return self._tried(due, NO_ANSWER, f"{endpoint}: no outcome")
+            done = outcome.handlers or outcome.refused
+            if not done and roster.known.is_open(due.type, endpoint, report):
+                # It is not delivered: a worker that has a handler has not heard of it.
+                continue
             reason = f"{outcome.code}: {outcome.output}" if outcome.refused else ""
             return self._tried(due, outcome.code, reason[:1000])
         return None
@@ -320,3 +337,11 @@ class Dispatcher:
                 return
             except LedgerFailed as error:
                 await self._after_failure(error)
+
+
+def _deliverable(known: Knowledge) -> Types:
+    """Events that a worker takes now; the others stay in the outbox, and no attempt counts."""
+    takers = frozenset(known.takers)
+    if known.unknown is not None:
+        return Types(names=takers, only=True)
+    return Types(names=known.handled - takers)

@@ -63,6 +63,17 @@ class Due:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Types:
+    """Names of events that can be delivered now, or (not `only`) that cannot."""
+
+    names: frozenset[str] = frozenset()
+    only: bool = False
+
+
+EVERY_TYPE = Types()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """One event of the outbox, for people."""
 
@@ -117,9 +128,17 @@ class Outbox:
         """Take back the leases of an APIGW that is no more."""
         self._ledger.change("release", {}).result()
 
-    def claim(self, now: float, *, lease: float, limit: int) -> "Future[list[tuple[Any, ...]]]":
+    def claim(
+        self, now: float, *, lease: float, limit: int, types: Types = EVERY_TYPE
+    ) -> "Future[list[tuple[Any, ...]]]":
         """Lease due events until `lease`, at most one a path; `due_events` reads the rows."""
-        row = {"now": now, "lease": lease, "limit": limit}
+        row = {
+            "now": now,
+            "lease": lease,
+            "limit": limit,
+            "types": strictjson.write(sorted(types.names)),
+            "listed": int(types.only),
+        }
         return self._ledger.rows("claim", row)
 
     def lease(self, event_id: str, lease: float) -> "Future[int]":

@@ -57,13 +57,14 @@ WHERE id = :id AND state = 'prepared';
 -- name: release
 UPDATE event SET leased = 0, next_at = 0 WHERE leased = 1;
 
--- Take due events, at most one a path: the oldest that is not given up. The attempt counts from
--- here, so that a repeat after a crash carries a higher one.
+-- Take due events, at most one a path: the oldest that is not given up. Of these types only, or
+-- (listed = 0) of all types but these. The attempt counts from here, so that a repeat after a crash carries a higher one.
 -- name: claim
 UPDATE event SET leased = 1, next_at = :lease, attempt = attempt + 1
 WHERE seq IN (
     SELECT seq FROM event AS e
     WHERE state = 'ready' AND next_at <= :now
+      AND (type IN (SELECT value FROM json_each(:types))) = :listed
       AND NOT EXISTS (
         SELECT 1 FROM event AS older
         WHERE older.path = e.path AND older.seq < e.seq AND older.state <> 'dead'

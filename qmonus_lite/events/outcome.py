@@ -62,6 +62,8 @@ class Report:
     #: Changes when `handles` may have changed.
     generation: str
     outcome: Outcome | None = None
+    #: It takes nothing more and will end: what it handled may be handled by others from now on.
+    stopping: bool = False
 
     def to_bytes(self) -> bytes:
         """The JSON form; raises TypeError or ValueError for what JSON cannot hold."""
@@ -69,6 +71,7 @@ class Report:
             "handles": sorted(self.handles),
             "generation": self.generation,
             "outcome": self.outcome.to_json() if self.outcome else None,
+            "stopping": self.stopping,
         }
         return strictjson.write(value).encode()
 
@@ -79,7 +82,8 @@ class Report:
             value = strictjson.read(raw)
             handles, generation = value["handles"], value["generation"]
             outcome = value["outcome"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+            stopping = value.get("stopping") is True
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise BadOutcome("not the JSON of a worker") from None
         if not isinstance(handles, list) or not isinstance(generation, str):
             raise BadOutcome("handles or generation has another type")
@@ -87,4 +91,5 @@ class Report:
             handles=frozenset(map(str, handles)),
             generation=generation,
             outcome=None if outcome is None else Outcome.from_json(outcome),
+            stopping=stopping,
         )

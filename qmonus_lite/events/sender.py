@@ -11,6 +11,10 @@ from qmonus_lite.events.wire import Reply, Wire, WorkerBroke, WorkerGarbled
 ASK, DELIVER, HANDLES = "/events/ask", "/events/deliver", "/events/handles"
 
 
+class WorkerSilent(WorkerBroke):
+    """The time was over, and no answer had come."""
+
+
 class WorkerBusy(WorkerBroke):
     """The worker said not now: it is stopping, or has too much to do."""
 
@@ -47,8 +51,16 @@ class Sender:
             async with asyncio.timeout(parcel.timeout):
                 reply = await self._wire.post(endpoint, parcel.path, headers, parcel.body)
         except TimeoutError:
-            raise WorkerBroke(f"no answer within {parcel.timeout:g} s") from None
+            raise WorkerSilent(f"no answer within {parcel.timeout:g} s") from None
         return self._checked(parcel, reply)
+
+    def under_way(self, endpoint: str) -> int:
+        """Exchanges with a worker that wait for its answer; callable from any thread."""
+        return self._wire.under_way(endpoint)
+
+    def abandon(self, endpoint: str) -> int:
+        """End them, and drop the connections; for a worker that is lost. How many they were."""
+        return self._wire.abandon(endpoint)
 
     async def close(self) -> None:
         """Close the connections."""

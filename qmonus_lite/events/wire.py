@@ -6,11 +6,15 @@ a worker of ours sends: a status line, fields, a body with Content-Length.
 """
 
 import asyncio
+import errno
 import ssl
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
+
+from qmonus_lite.events.keepalive import keep_alive
 
 #: Bytes of the head of an answer, and of its body, that are read at most.
 MOST_HEAD, MOST_BODY = 16 << 10, 4 << 20
@@ -20,6 +24,11 @@ CONNECT, IDLE = 1.0, 30.0
 
 class WorkerAway(Exception):
     """No connection could be made: nothing was sent."""
+
+    def __init__(self, reason: str, *, silent: bool = False) -> None:
+        #: Whether nothing answered at all, not even to refuse the connection.
+        self.silent = silent
+        super().__init__(reason)
 
 
 class WorkerBroke(Exception):
@@ -68,8 +77,15 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def abandon(self) -> None:
+        """End it without a word to the other side, which is lost."""
+        self._fail(WorkerBroke("the worker is lost"))
+        if self._transport is not None:
+            self._transport.abort()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        keep_alive(transport.get_extra_info("socket"))
 
     def connection_lost(self, error: Exception | None) -> None:
         self._fail(WorkerBroke(str(error or "the worker hung up")))
@@ -135,6 +151,8 @@ class Wire:
 
     def __init__(self) -> None:
         self._idle: dict[str, list[_Connection]] = {}
+        #: Connections with an exchange under way.
+        self._busy: defaultdict[str, set[_Connection]] = defaultdict(set)
 
     async def post(
         self, endpoint: str, path: str, headers: Mapping[str, str], body: bytes
@@ -144,15 +162,30 @@ class Wire:
         The caller bounds the time; an exchange that is cancelled hangs up.
         """
         connection = self._kept(endpoint) or await _connect(endpoint)
+        busy = self._busy[endpoint]
+        busy.add(connection)
         try:
             reply = await connection.exchange(_request(endpoint, path, headers, body))
         except BaseException:
             connection.close()
             raise
+        finally:
+            busy.discard(connection)
         if connection.usable:
             connection.idle_since = asyncio.get_running_loop().time()
             self._keep(endpoint, connection)
         return reply
+
+    def under_way(self, endpoint: str) -> int:
+        """Exchanges that wait for an answer; callable from any thread."""
+        return len(self._busy.get(endpoint, ()))
+
+    def abandon(self, endpoint: str) -> int:
+        """End all connections to a worker that is lost; how many exchanges were under way."""
+        busy = list(self._busy.get(endpoint, ()))
+        for connection in (*busy, *self._idle.pop(endpoint, [])):
+            connection.abandon()
+        return len(busy)
 
     async def close(self) -> None:
         """Hang up everywhere."""
@@ -197,6 +230,9 @@ async def _connect(endpoint: str) -> _Connection:
             _, connection = await loop.create_connection(
                 _Connection, parts.hostname or "", parts.port or 0, ssl=tls
             )
-    except (OSError, TimeoutError) as error:
-        raise WorkerAway(str(error) or "no connection in time") from None
+    except TimeoutError:
+        # Of ours, or ETIMEDOUT of the kernel.
+        raise WorkerAway("no connection in time", silent=True) from None
+    except OSError as error:
+        raise WorkerAway(str(error), silent=error.errno == errno.EHOSTUNREACH) from None
     return connection

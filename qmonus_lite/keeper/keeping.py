@@ -67,6 +67,7 @@ class Near:
     async def begin(self) -> None:
         """Begin to deliver."""
         self.roster.on_ready(self.dispatcher.wake)
+        self.roster.on_lost(self.dispatcher.abandon)
         self.dispatcher.start()
 
     async def commit(self, upload: Announced) -> bool:

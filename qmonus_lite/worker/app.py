@@ -43,6 +43,7 @@ class Worker:
         #: Deliveries under way, by event id: a repeat waits for the first.
         self._under_way: dict[str, asyncio.Future[Outcome]] = {}
         self._changed = asyncio.Event()
+        self._stopping = False
         self.live.on_change(self._change)
 
     async def run(self, envelope: Envelope, runner: Runner) -> Outcome:
@@ -73,10 +74,11 @@ class Worker:
     async def _deliver_once(self, envelope: Envelope) -> Outcome:
         # A first attempt cannot have been handled before.
         known = await self.inbox.find(envelope.id) if envelope.attempt > 1 else None
-        if known is not None:
+        if known is not None and known.handlers:
             return known
         outcome = await self.run(envelope, self.delivered)
-        if not outcome.refused:
+        # Workers with different plugins may share the inbox: where no handler ran, nothing is done.
+        if outcome.handlers and not outcome.refused:
             self.inbox.remember(envelope.id, outcome)
         return outcome
 
@@ -84,7 +86,10 @@ class Worker:
         """The answer to a message."""
         catalog = self.live.catalog
         return Report(
-            handles=frozenset(catalog.events), generation=catalog.fingerprint, outcome=outcome
+            handles=frozenset(catalog.events),
+            generation=catalog.fingerprint,
+            outcome=outcome,
+            stopping=self._stopping,
         )
 
     async def wait_for_change(self, known: str, seconds: float) -> None:
@@ -97,7 +102,8 @@ class Worker:
                 pass
 
     def release(self) -> None:
-        """Let everybody who waits for a change go: the worker stops."""
+        """Let everybody who waits for a change go, and tell them: the worker stops."""
+        self._stopping = True
         self._changed.set()
 
     def _change(self, _catalog: Catalog) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import cast
 
+from qmonus_lite.events.keepalive import keep_alive
+
 logger = logging.getLogger(__name__)
 
 #: Bytes of a head, and of a body, that are taken at most.
@@ -61,6 +63,8 @@ class Listener:
         """Begin to take connections."""
         loop = asyncio.get_running_loop()
         for one in sockets:
+            # Inherited by what is accepted: an APIGW whose machine vanished leaves no connection.
+            keep_alive(one)
             self._servers.append(await loop.create_server(self._connect, sock=one))
 
     def stop(self) -> None:

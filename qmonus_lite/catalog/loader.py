@@ -81,9 +81,16 @@ class Loader:
             raise BadPlugins(sorted(faults))
         print_ = hashlib.sha256()
         for document in documents:
-            print_.update(f"{document.file}\0{document.source}\0".encode())
+            print_.update(f"{self._within(document.file)}\0{document.source}\0".encode())
             remember_source(document.file, document.source)
         return _catalog(found, print_.hexdigest())
+
+    def _within(self, file: str) -> str:
+        """The number of its folder and its path there: the same on machines with other folders."""
+        for number, folder in enumerate(self._folders):
+            if file.startswith(f"{folder}/"):
+                return f"{number}{file.removeprefix(str(folder))}"
+        return file
 
     def _documents(self, faults: list[Fault]) -> list[Document]:
         """The files as they are now; those that cannot be read are faults."""

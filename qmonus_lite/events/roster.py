@@ -167,7 +167,7 @@ class Roster:
             up = {"action": "worker_up", "handles": sorted(report.handles)}
             logger.info("worker %s answers", peer.endpoint, extra=up)
         await self._settle()
-        if came or not word.says_the_same(before):
+        if not report.stopping and (came or not word.says_the_same(before)):
             self._notify()
 
     def _notify(self) -> None:

@@ -38,6 +38,8 @@ class Worker:
     inbox: Inbox
     #: Requests that run handlers now.
     running: int = 0
+    #: Long polls that wait for a change.
+    waiting: int = 0
 
     def __post_init__(self) -> None:
         #: Deliveries under way, by event id: a repeat waits for the first.
@@ -95,11 +97,14 @@ class Worker:
     async def wait_for_change(self, known: str, seconds: float) -> None:
         """Return when the plugin set is another than `known`, or after some seconds."""
         if self.live.catalog.fingerprint == known:
+            self.waiting += 1
             try:
                 async with asyncio.timeout(seconds):
                     await self._changed.wait()
             except TimeoutError:
                 pass
+            finally:
+                self.waiting -= 1
 
     def release(self) -> None:
         """Let everybody who waits for a change go, and tell them: the worker stops."""

@@ -50,7 +50,8 @@ class WorkerServer:
         listener.stop()
         self.worker.release()
         within = LAST_SECONDS if worn else self.settings.drain_timeout
-        clean = await serving.until_idle(lambda: self.worker.running, within)
+        # Every APIGW is told of the stop before its connection ends.
+        clean = await serving.until_idle(lambda: self.worker.running or self.worker.waiting, within)
         await background.close()
         for lanes in self.lanes:
             clean &= await lanes.close(within=1.0)

@@ -273,3 +273,14 @@ def test_loads_any_file_or_says_what_is_wrong(
         folder.load()
     except BadPlugins as error:
         assert all(fault.line >= 1 and fault.column >= 1 for fault in error.faults)
+
+
+def test_the_same_files_in_another_place_are_the_same_plugins(tmp_path: Path) -> None:
+    """Workers on two machines need not have their folders at one path."""
+    prints = []
+    for name, file in (("one", "a.yml"), ("two", "a.yml"), ("three", "b.yml")):
+        folder = Folder(tmp_path / name)
+        folder.put(file, handler())
+        prints.append(folder.load().fingerprint)
+
+    assert prints[0] == prints[1] != prints[2]

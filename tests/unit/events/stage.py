@@ -71,7 +71,9 @@ class WorkerStage:
 
     async def stop(self) -> None:
         if self._listener is not None and self._inbox is not None:
-            self.worker.release()
+            self.drain()
+            while self.worker.waiting:
+                await asyncio.sleep(0)
             await self._listener.close()
             self._inbox.close()
             self._listener = None

@@ -220,6 +220,92 @@ async def test_another_worker_is_asked_when_one_is_away(
     await other.close()
 
 
+@pytest.fixture
+async def second(tmp_path: Path) -> AsyncIterator[WorkerStage]:
+    (tmp_path / "two").mkdir()
+    second = WorkerStage(tmp_path / "two")
+    yield second
+    await second.close()
+
+
+async def test_a_worker_without_the_handler_is_not_asked(
+    worker: WorkerStage, second: WorkerStage, asking: Asking
+) -> None:
+    worker.handler("a", "E", "await handle.terminate(403, 'no')")
+    await worker.start()
+    await second.start()
+    question = await asking(worker.endpoint, second.endpoint, workers=2)
+    assert [(await question.ask("E", DATA)).code for _ in range(4)] == [403] * 4
+
+    await worker.stop()
+    await until(lambda: question.roster.in_turn(ASK, "E") == [])
+    assert question.is_handled("E")
+    with pytest.raises(Unavailable):
+        await question.ask("E", DATA)
+
+
+def unheard(stranger: Stranger, says: Report, answers: Report) -> Talk:
+    """A worker whose answer to a question is another than its last report promised."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            fields, _ = await stranger.read(reader)
+            polled = HANDLES.encode() in stranger.heard[-1].split(b"\r\n")[0]
+            if polled and len(stranger.heard) > 1:
+                await asyncio.sleep(30)
+            body = (says if polled else answers).to_bytes()
+            writer.write(answer(body, SIGNER.sign(fields["webhook-id"], body)))
+
+    return talk
+
+
+NOBODY = Outcome(code=200, output=None, event=DATA)
+
+
+@pytest.mark.parametrize("handled", [True, False])
+async def test_an_answer_that_ran_no_handler_counts_only_when_it_says_that_none_is_left(
+    stranger: Stranger, asking: Asking, handled: bool
+) -> None:
+    events = frozenset({"E"})
+    says = Report(handles=events, generation="g")
+    answers = Report(handles=events if handled else frozenset(), generation="h", outcome=NOBODY)
+    await stranger.start(unheard(stranger, says, answers))
+    question = await asking(stranger.endpoint)
+
+    if handled:
+        with pytest.raises(Unavailable):
+            await question.ask("E", DATA)
+    else:
+        assert (await question.ask("E", DATA)).handlers == ()
+
+
+async def test_an_answer_that_ran_no_handler_is_asked_of_the_next_worker(
+    stranger: Stranger, worker: WorkerStage, asking: Asking
+) -> None:
+    worker.handler("a", "E", "await handle.terminate(403, 'no')")
+    await worker.start()
+    says = Report(handles=frozenset({"E"}), generation="g")
+    answers = Report(handles=frozenset(), generation="h", outcome=NOBODY)
+    await stranger.start(unheard(stranger, says, answers))
+    question = await asking(stranger.endpoint, worker.endpoint, workers=2)
+
+    assert [(await question.ask("E", DATA)).code for _ in range(4)] == [403] * 4
+
+
+async def test_while_a_configured_worker_was_never_heard_nothing_is_unhandled(
+    worker: WorkerStage, asking: Asking
+) -> None:
+    worker.handler("a", "E")
+    await worker.start()
+    question = await asking(worker.endpoint, "http://127.0.0.1:1")
+
+    assert question.is_handled("E")
+    with pytest.raises(Unavailable, match="not every Lambda worker"):
+        question.is_handled("Other")
+    with pytest.raises(Unavailable):
+        await question.ask("Other", DATA)
+
+
 async def test_no_question_is_asked_twice_once_it_was_sent(
     stranger: Stranger, worker: WorkerStage, asking: Asking
 ) -> None:

@@ -27,6 +27,7 @@ class Post:
     def __init__(self, path: Path, worker: WorkerStage, sender: Sender) -> None:
         self._file = path / "arrived"
         self._worker = worker
+        self._sender = sender
         self.roster = Roster([worker.endpoint], sender, SOURCE)
         self.outbox = Outbox(path / "outbox.sqlite3")
         self.max_age = 3600.0
@@ -46,6 +47,14 @@ class Post:
         """Have the worker load its plugins, and say so."""
         await self._worker.live.reload()
         await until(lambda: self.roster.handles("E"))
+
+    async def follow(self, *endpoints: str) -> None:
+        """Have these workers, all of which answer."""
+        self._following.cancel()
+        await asyncio.gather(self._following, return_exceptions=True)
+        self.roster = Roster(endpoints, self._sender, SOURCE)
+        self._following = asyncio.get_running_loop().create_task(self.roster.follow())
+        await until(lambda: len(self.roster.in_turn("")) == len(endpoints))
 
     def start(self) -> None:
         self._dispatcher = Dispatcher(
@@ -425,3 +434,61 @@ async def test_a_stop_leaves_a_straight_event_to_the_next_start(
     await post.delivered()
 
     assert post.arrived == ["e1"]
+
+
+# Workers with different plugins, and workers that are lost.
+
+
+async def test_an_event_waits_for_the_worker_that_handles_it_and_holds_up_no_other(
+    post: Post, worker: WorkerStage, tmp_path: Path
+) -> None:
+    (tmp_path / "two").mkdir()
+    other = WorkerStage(tmp_path / "two")
+    await other.start()
+    other.handler("o", "Elsewhere", "open(event['name'], 'w').close()")
+    await other.live.reload()
+    post.handler("h", "E")
+    await post.reload()
+    await post.follow(worker.endpoint, other.endpoint)
+    post.start()
+    mark = str(tmp_path / "mark")
+    post.post(mark, "/o", "Elsewhere")
+    await until(lambda: (tmp_path / "mark").exists())
+    await post.delivered()
+
+    await other.stop()
+    await until(lambda: len(post.roster.in_turn("x")) == 1)
+    later = str(tmp_path / "later")
+    for n in range(300):
+        post.post(f"{tmp_path}/gone-{n}", f"/gone/{n}", "Elsewhere")
+    post.post(later, "/o", "Elsewhere")
+    post.post("e1", "/e")
+    await until(lambda: post.arrived == ["e1"])
+    await asyncio.sleep(0.3)
+    assert {one.attempt for one in post.entries()} == {0}
+    assert len(post.entries()) == 301
+
+    await other.start()
+    await post.delivered()
+    assert (tmp_path / "later").exists()
+    await other.close()
+
+
+async def test_deliveries_under_way_at_a_lost_worker_are_tried_again(
+    post: Post, worker: WorkerStage
+) -> None:
+    flag = worker.folder.path / "second"
+    post.handler(
+        "h", "E", "import os", f"if not os.path.exists({str(flag)!r}): await asyncio.sleep(4)"
+    )
+    await post.reload()
+    post.start()
+    post.post("e1")
+    await until(lambda: worker.worker.running)
+    running = post._dispatcher
+    assert running is not None
+    flag.touch()
+
+    assert running.abandon(worker.endpoint) == 1
+    await until(lambda: [one.reason for one in post.entries()] != [""])
+    assert "the worker is lost" in post.entries()[0].reason

@@ -18,7 +18,11 @@ OUTCOMES = st.builds(
     handlers=st.lists(TEXT, max_size=3).map(tuple),
 )
 REPORTS = st.builds(
-    Report, handles=st.frozensets(TEXT, max_size=3), generation=TEXT, outcome=st.none() | OUTCOMES
+    Report,
+    handles=st.frozensets(TEXT, max_size=3),
+    generation=TEXT,
+    outcome=st.none() | OUTCOMES,
+    stopping=st.booleans(),
 )
 
 

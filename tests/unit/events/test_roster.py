@@ -2,16 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qmonus_lite.events import roster as roster_module
+from qmonus_lite.events.outcome import Report
 from qmonus_lite.events.roster import Roster
-from qmonus_lite.events.sender import ASK, Sender
+from qmonus_lite.events.sender import ASK, HANDLES, Parcel, Sender
+from qmonus_lite.events.wire import WorkerBroke
+from qmonus_lite.events.words import Entries, State, Word, Words
 from tests.unit.catalog.stage import handler
-from tests.unit.events.stage import SOURCE, Stranger, WorkerStage, answer
+from tests.unit.events.stage import SIGNER, SOURCE, Stranger, WorkerStage, answer
 
 
 async def until(condition: Callable[[], object], seconds: float = 5) -> None:
@@ -187,3 +191,161 @@ async def test_a_draining_worker_is_asked_no_more(
     worker.drain()
 
     await until(lambda: not roster.ready, 1)
+
+
+# What is kept over restarts.
+
+
+def kept(tmp_path: Path) -> dict[str, Word]:
+    return Words(tmp_path).read()
+
+
+async def test_a_restart_remembers_what_a_worker_that_is_away_handles(
+    worker: WorkerStage, tmp_path: Path, sender: Sender, follow: Callable[[Roster], None]
+) -> None:
+    worker.handler("a", "E")
+    await worker.start()
+    first = Roster([worker.endpoint], sender, SOURCE, Words(tmp_path))
+    follow(first)
+    await until(lambda: first.ready)
+    await worker.stop()
+    second = Roster([worker.endpoint], sender, SOURCE, Words(tmp_path))
+
+    assert second.handles("E") and not second.heard
+    assert not second.is_deaf_to("Other")
+
+
+async def test_a_worker_that_stops_says_so_and_one_that_vanishes_does_not(
+    worker: WorkerStage, stranger: Stranger, tmp_path: Path, sender: Sender,
+    follow: Callable[[Roster], None],
+) -> None:  # fmt: skip
+    body = Report(handles=frozenset({"E"}), generation="g").to_bytes()
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        fields, _ = await stranger.read(reader)
+        writer.write(answer(body, SIGNER.sign(fields["webhook-id"], body)))
+        await stranger.read(reader)
+
+    await worker.start()
+    await stranger.start(answer_once)
+    follow(Roster([worker.endpoint, stranger.endpoint], sender, SOURCE, Words(tmp_path)))
+    await until(lambda: len(stranger.heard) > 1 and worker.endpoint in kept(tmp_path))
+    await worker.stop()
+
+    await until(lambda: kept(tmp_path)[worker.endpoint].state is State.STOPPED)
+    await until(lambda: kept(tmp_path)[stranger.endpoint].state is State.AWAY)
+    assert not kept(tmp_path)[worker.endpoint].dropped
+
+
+async def test_a_worker_that_stopped_is_dropped_where_another_has_its_plugins(
+    worker: WorkerStage, tmp_path: Path, sender: Sender, follow: Callable[[Roster], None]
+) -> None:
+    (tmp_path / "two").mkdir()
+    other = WorkerStage(tmp_path / "two")
+    for one in (worker, other):
+        one.handler("a", "E")
+        await one.start()
+    roster = Roster([worker.endpoint, other.endpoint], sender, SOURCE, Words(tmp_path))
+    follow(roster)
+    await until(lambda: len(roster.in_turn(ASK)) == 2)
+    await other.stop()
+    await until(lambda: kept(tmp_path)[other.endpoint].dropped)
+    (worker.folder.path / "a.yml").unlink()
+    await worker.live.reload()
+
+    await until(lambda: roster.is_deaf_to("E"))
+    await other.close()
+
+
+async def test_what_an_operator_drops_is_dropped_at_once_unless_its_worker_answers(
+    worker: WorkerStage, tmp_path: Path, sender: Sender, follow: Callable[[Roster], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(roster_module, "LOOK", 0.05)
+    worker.handler("a", "E")
+    await worker.start()
+    gone = Word(
+        endpoint="http://127.0.0.1:1",
+        handles=frozenset({"F"}),
+        generation="other",
+        heard_at=1,
+        state=State.AWAY,
+        since=1,
+    )
+    words = Words(tmp_path)
+    words.edit(lambda entries: entries.update({gone.endpoint: gone}))
+    roster = Roster([worker.endpoint, gone.endpoint], sender, SOURCE, Words(tmp_path))
+    follow(roster)
+    await until(lambda: roster.ready)
+    assert roster.handles("F") and roster.in_turn(ASK, "F") == []
+
+    def drop(entries: Entries) -> None:
+        for name, word in entries.items():
+            entries[name] = replace(word, dropped=True)
+
+    words.edit(drop)
+    await until(lambda: not roster.handles("F"), 1)
+    await until(lambda: not kept(tmp_path)[worker.endpoint].dropped, 1)
+    assert roster.handles("E")
+
+
+async def test_questions_of_an_event_go_only_to_who_handles_it(
+    worker: WorkerStage, tmp_path: Path, sender: Sender, follow: Callable[[Roster], None]
+) -> None:
+    (tmp_path / "two").mkdir()
+    other = WorkerStage(tmp_path / "two")
+    worker.handler("a", "E")
+    await worker.start()
+    await other.start()
+    roster = Roster([worker.endpoint, other.endpoint], sender, SOURCE)
+    follow(roster)
+    await until(lambda: len(roster.in_turn(ASK)) == 2)
+
+    assert [roster.in_turn(ASK, "E") for _ in range(2)] == [[worker.endpoint]] * 2
+    assert len(roster.in_turn(ASK, "Other")) == 2
+    await worker.stop()
+    await until(lambda: len(roster.in_turn(ASK)) == 1)
+    assert roster.in_turn(ASK, "E") == [] and not roster.takes("E") and roster.takes("Other")
+    await other.close()
+
+
+async def test_a_worker_that_does_not_answer_its_long_poll_is_lost_with_all_under_way_there(
+    stranger: Stranger,
+    sender: Sender,
+    follow: Callable[[Roster], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that answers is not: whatever else it is at may take as long as it likes."""
+    monkeypatch.setattr(roster_module, "WAIT", 0.1)
+    monkeypatch.setattr(roster_module, "GRACE", 0.1)
+    body = Report(handles=frozenset({"E"}), generation="g").to_bytes()
+    answers = True
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            fields, _ = await stranger.read(reader)
+            polled = HANDLES.encode() in stranger.heard[-1]
+            await asyncio.sleep(0.05)
+            if polled and answers:
+                writer.write(answer(body, SIGNER.sign(fields["webhook-id"], body)))
+
+    await stranger.start(talk)
+    roster = Roster([stranger.endpoint], sender, SOURCE)
+    lost: list[str] = []
+
+    def losing(endpoint: str) -> int:
+        lost.append(endpoint)
+        return 0
+
+    roster.on_lost(losing)
+    follow(roster)
+    await until(lambda: roster.ready)
+    parcel = Parcel(id="m", path=ASK, body=b"{}", content_type="application/json", timeout=30)
+    asked = asyncio.create_task(sender.send(stranger.endpoint, parcel))
+    await asyncio.sleep(0.6)
+    assert not asked.done() and not lost
+
+    answers = False
+    with pytest.raises(WorkerBroke, match="lost"):
+        await asyncio.wait_for(asked, 2)
+    assert lost[0] == stranger.endpoint and not roster.ready

@@ -250,3 +250,32 @@ async def test_an_answer_may_come_byte_by_byte(sender: Sender, stranger: Strange
 
     await stranger.start(trickle)
     assert await sender.send(stranger.endpoint, parcel()) == REPORT
+
+
+async def test_what_is_under_way_at_a_lost_worker_is_ended_and_its_connections_are_dropped(
+    sender: Sender, stranger: Stranger
+) -> None:
+    connections = 0
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while True:
+            fields, _ = await stranger.read(reader)
+            if fields["webhook-id"] != "never":
+                writer.write(genuine(fields))
+
+    await stranger.start(silent)
+    one, two = (sender.send(stranger.endpoint, parcel(message_id=f"m{n}")) for n in range(2))
+    await asyncio.gather(one, two)
+    asked = asyncio.create_task(sender.send(stranger.endpoint, parcel(30, message_id="never")))
+    while not sender.under_way(stranger.endpoint):
+        await asyncio.sleep(0)
+
+    assert sender.abandon("http://127.0.0.1:1") == 0
+    assert sender.abandon(stranger.endpoint) == 1
+    with pytest.raises(WorkerBroke, match="lost"):
+        await asked
+    assert sender.under_way(stranger.endpoint) == 0
+    await sender.send(stranger.endpoint, parcel())
+    assert connections == 3

@@ -199,3 +199,27 @@ async def test_an_event_ends_with_the_set_it_began_with(worker: WorkerStage) -> 
 
     assert (await running).event == {"n": 0, "by": "old", "b": "old"}
     assert (await outcome(worker, ASK, envelope())).event["b"] == "new"
+
+
+async def test_an_event_that_ran_no_handler_is_not_remembered_as_done(
+    worker: WorkerStage, tmp_path: Path
+) -> None:
+    """Workers with different plugins share the inbox of a machine."""
+    assert (await outcome(worker, DELIVER, envelope("Later"))).handlers == ()
+    worker.handler("b", "Later")
+    await worker.live.reload()
+
+    assert (await outcome(worker, DELIVER, envelope("Later", attempt=2))).handlers == ("b",)
+
+
+async def test_a_worker_that_stops_says_so_in_its_last_answer(worker: WorkerStage) -> None:
+    known = worker.worker.report(None)
+    body = json.dumps({"source": SOURCE, "known": known.generation, "wait": 20}).encode()
+    polled = asyncio.create_task(say(worker, HANDLES, body))
+    while not worker.worker.waiting:
+        await asyncio.sleep(0)
+    worker.worker.release()
+
+    assert not known.stopping
+    assert Report.from_bytes((await polled).body).stopping
+    assert worker.worker.waiting == 0

@@ -1,0 +1,100 @@
+"""Reports of workers in the data directory: durable, private, shared by several processes."""
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from qmonus_lite.errors import BadPlace
+from qmonus_lite.events.words import FILE, State, Word, Words
+
+A, B = "http://127.0.0.1:9100", "http://127.0.0.1:9101"
+
+
+def word(
+    endpoint: str = A, *handles: str, state: State = State.LIVE, generation: str = "g"
+) -> Word:
+    return Word(
+        endpoint=endpoint,
+        handles=frozenset(handles),
+        generation=generation,
+        heard_at=5.0,
+        state=state,
+        since=4.0,
+    )
+
+
+def keep(words: Words, one: Word) -> None:
+    words.edit(lambda entries: entries.update({one.endpoint: one}))
+
+
+def test_what_was_kept_is_read_by_the_next_process(tmp_path: Path) -> None:
+    assert Words(tmp_path).read() == {}
+    keep(Words(tmp_path), word(A, "E"))
+    keep(Words(tmp_path), word(B, state=State.STOPPED))
+
+    assert Words(tmp_path).read() == {A: word(A, "E"), B: word(B, state=State.STOPPED)}
+
+
+def test_the_file_is_private_and_leaves_no_draft(tmp_path: Path) -> None:
+    keep(Words(tmp_path), word())
+
+    assert os.listdir(tmp_path) == [FILE]
+    assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_several_writers_lose_no_entry(tmp_path: Path) -> None:
+    def write(number: int) -> None:
+        for n in range(5):
+            keep(Words(tmp_path), word(f"http://127.0.0.1:{number * 10 + n + 1}"))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(Words(tmp_path).read()) == 20
+
+
+def test_a_change_by_another_process_is_seen_also_across_ones_own(tmp_path: Path) -> None:
+    mine, other = Words(tmp_path), Words(tmp_path)
+    mine.read()
+    keep(mine, word(A))
+    assert not mine.changed
+    keep(other, word(B))
+    assert mine.changed
+    keep(mine, word(A, "E"))
+    assert mine.changed
+
+    assert set(mine.read()) == {A, B}
+    assert not mine.changed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": 2, "workers": {}}',
+        '{"format": 1, "workers": []}',
+        '{"format": 1, "workers": {"a": {}}}',
+        json.dumps({"format": 1, "workers": {A: {**word().to_json(), "state": "asleep"}}}),
+    ],
+)
+def test_a_file_that_cannot_be_read_refuses_and_says_what_to_do(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE).write_text(text)
+
+    with pytest.raises(BadPlace, match="move it aside"):
+        Words(tmp_path).read()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for others")
+def test_what_root_writes_the_owner_of_the_directory_can_read(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 12345)
+    keep(Words(tmp_path), word())
+
+    assert (tmp_path / FILE).stat().st_uid == 12345

@@ -1,5 +1,6 @@
 """The question before an upload, answered badly: nothing is stored without a true yes."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from tests.acceptance.curl import Answer
 from tests.acceptance.fake_worker import Asked, FakeWorker, allowing, head, report, signed
-from tests.acceptance.harness import Installation
+from tests.acceptance.harness import UPLOADING, Installation
 from tests.acceptance.process import QMONUS_LITE, Running, free_port, until
 
 #: Seconds that a question may take here.
@@ -232,16 +233,22 @@ def test_a_redirection_is_not_followed(apart: Apart) -> None:
         elsewhere.end()
 
 
-def test_a_yes_of_no_handler_leaves_it_to_the_default_authorization(apart: Apart) -> None:
-    before = apart.installation.stored()
-    # As after the last handler was taken away: asked, and nobody there who could say no.
-    apart.worker.answering = lambda asked: apart.worker.say(asked, allowing(asked, handlers=[]))
+@pytest.mark.parametrize(("left", "statuses"), [([UPLOADING], (503, 503)), ([], (401, 201))])
+def test_a_yes_of_no_handler_leaves_it_to_the_default_authorization_once_no_handler_is_left(
+    apart: Apart, left: list[str], statuses: tuple[int, int]
+) -> None:
+    def answer(asked: Asked) -> None:
+        said = json.loads(allowing(asked, handlers=[])) | {"handles": left}
+        apart.worker.say(asked, json.dumps(said).encode())
 
-    assert apart.upload("nobody").status == 401
+    apart.worker.answering = answer
+    before = apart.installation.stored()
+
+    assert apart.upload("nobody").status == statuses[0]
     assert apart.installation.stored() == before
     token = apart.installation.token
-    answer = apart.installation.upload(apart.file, "/upload/somebody", token=token)
-    assert answer.status == 201
+    path = "/upload/somebody"
+    assert apart.installation.upload(apart.file, path, token=token).status == statuses[1]
 
 
 def test_a_worker_that_never_answers_is_left_alone_after_some_tries(apart: Apart) -> None:

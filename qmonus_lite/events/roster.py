@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from qmonus_lite.background import ends_the_task
 from qmonus_lite.events.outcome import Report
 from qmonus_lite.events.sender import (
     HANDLES,
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 WAIT, GRACE = 20.0, 5.0
 #: Seconds between two tries to reach a worker that is away.
 RETRY = 0.25
+#: The same after a fault of ours, which is logged each time.
+AFTER_FAULT = 5.0
 
 
 @dataclass(kw_only=True)
@@ -94,6 +97,14 @@ class Roster:
             except (WorkerAway, WorkerBroke, WorkerGarbled) as error:
                 self._miss(peer, error)
                 await asyncio.sleep(RETRY)
+            except BaseException as error:
+                if ends_the_task(error):
+                    raise
+                # A fault of ours, which must not end the following of the other workers.
+                extra = {"action": "roster_failed"}
+                logger.exception("worker %s: not followed", peer.endpoint, extra=extra)
+                self._miss(peer, error)
+                await asyncio.sleep(AFTER_FAULT)
 
     def _question(self, peer: Peer) -> Parcel:
         # A worker that was away is asked for its word at once, not only for a change of it.
@@ -118,9 +129,9 @@ class Roster:
                 extra={"action": "worker_up", "handles": sorted(report.handles)},
             )
             for listener in list(self._listeners):
-                listener()
+                _call(listener)
 
-    def _miss(self, peer: Peer, error: Exception) -> None:
+    def _miss(self, peer: Peer, error: BaseException) -> None:
         if peer.healthy or isinstance(error, WorkerGarbled):
             logger.warning("worker %s: %s", peer.endpoint, error, extra={"action": "worker_away"})
         peer.healthy = False
@@ -132,3 +143,10 @@ class Roster:
         self._handled = frozenset().union(*(report.handles for report in reports))
         self.heard = bool(reports)
         self.ready = any(peer.healthy for peer in self._peers)
+
+
+def _call(listener: Callable[[], None]) -> None:
+    try:
+        listener()
+    except Exception:
+        logger.exception("not told of a worker", extra={"action": "listener_failed"})

@@ -143,7 +143,7 @@ class _Apigw:
                 live=live,
                 gatekeeper=self._gatekeeper,
                 clock=self._shared.clock,
-                unready=lambda: self._unready() or background.trouble or live.trouble,
+                unready=lambda: background.trouble or live.trouble or self._unready(),
                 openapi=self._openapi,
             ),
             outgoings=Outgoings(keeping=self._keeping, gatekeeper=self._gatekeeper),

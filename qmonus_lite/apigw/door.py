@@ -17,7 +17,7 @@ from tornado.web import HTTPError, stream_request_body
 
 from qmonus_lite import strictjson
 from qmonus_lite.apigw import framing
-from qmonus_lite.apigw.answers import PROBLEM, Answer, date, problem, reason, refusal
+from qmonus_lite.apigw.answers import PROBLEM, Answer, date, encoded, problem, reason, refusal
 from qmonus_lite.apigw.framing import RequestHead
 from qmonus_lite.apigw.limits import Limits
 from qmonus_lite.apigw.linger import MOST_DRAINED, SECONDS, linger, say_no_more
@@ -277,7 +277,7 @@ class Door(Methods):
         """Answer with JSON."""
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
-        self.finish(strictjson.write_for_people(value) + "\n")
+        self.finish(encoded(strictjson.write_for_people(value) + "\n"))
 
     def write_error(self, status_code: int, **details: Any) -> None:
         """An error of Tornado in our form; the reason of an unknown one stays in the log."""

@@ -57,7 +57,8 @@ def folder_faults(folders: Sequence[Path]) -> Iterator[Fault]:
 
 def unreadable(error: OSError) -> Fault:
     """The fault of a folder that could not be looked at."""
-    return Fault(str(error.filename), 1, 1, f"cannot be read: {error.strerror or error}")
+    place = os.fsencode(error.filename or "").decode(errors="backslashreplace")
+    return Fault(place, 1, 1, f"cannot be read: {error.strerror or error}")
 
 
 def read(path: Path) -> str:

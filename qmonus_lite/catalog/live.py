@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from watchfiles import awatch
 
@@ -16,6 +17,8 @@ from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.errors import BadPlugins, Fault
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Milliseconds without a further change before a change is read, and between looks at the folders
 #: when no notice came (a network mount may send none).
@@ -133,9 +136,8 @@ class Live:
                 self._looked = time.monotonic()
 
     async def _reload(self) -> bool:
-        loop = asyncio.get_running_loop()
         try:
-            stamp = await loop.run_in_executor(self._thread, self._loader.stamp)
+            stamp = await self._on_thread(self._loader.stamp)
         except Exception:
             # Whatever is there when it goes well again is read.
             self._stamp = None
@@ -144,7 +146,7 @@ class Live:
             return not self.faults
         self._stamp = stamp
         try:
-            catalog = await loop.run_in_executor(self._thread, self._loader.load)
+            catalog = await self._on_thread(self._loader.load)
         except BadPlugins as error:
             self._keep(error.faults)
             return False
@@ -152,6 +154,17 @@ class Live:
         if catalog.fingerprint != self.catalog.fingerprint:
             self._swap(catalog)
         return True
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        """What `work()` gives, however long it takes; a long wait is told."""
+        working = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        try:
+            while not (await asyncio.wait([working], timeout=UNSEEN_AFTER))[0]:
+                extra = {"action": "plugins_unseen"}
+                logger.error("plugins: the folders cannot be looked at", extra=extra)
+        finally:
+            working.cancel()
+        return working.result()
 
     def _keep(self, faults: tuple[Fault, ...]) -> None:
         """The catalog in force stays; say why."""

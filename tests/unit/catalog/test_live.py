@@ -342,14 +342,18 @@ async def test_a_listener_that_fails_keeps_the_others_from_nothing(
 
 
 async def test_says_so_while_the_folders_cannot_be_looked_at(
-    live: Live, folder: Folder, watch: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    live: Live,
+    folder: Folder,
+    watch: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(live_module, "UNSEEN_AFTER", 1.0)
+    monkeypatch.setattr(live_module, "UNSEEN_AFTER", 0.5)
     hangs = threading.Event()
     monkeypatch.setattr(folder.loader, "stamp", hangs.wait)
     assert live.trouble is None
     watch()
-    await until(lambda: live.trouble)
+    await until(lambda: live.trouble and "plugins_unseen" in actions(caplog))
 
     hangs.set()
     await until(lambda: not live.trouble)

@@ -7,10 +7,13 @@ These ties are for one process. They leave the environment as they are taken up,
 start in turn neither speaks for us nor waits for our supervisor.
 """
 
+import logging
 import os
 import socket
 import threading
 from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
 
 #: Set for every child of a supervisor.
 SUPERVISED = "QMONUS_LITE_SUPERVISED"
@@ -92,6 +95,11 @@ def watch(on_gone: Callable[[], None]) -> None:
 
 def _wait(on_gone: Callable[[], None]) -> None:
     # Not by sys.stdin: a daemon thread that holds its lock aborts the interpreter's exit.
-    while os.read(_STANDARD_INPUT, 4096):
-        pass
+    try:
+        while os.read(_STANDARD_INPUT, 4096):
+            pass
+    except OSError as error:
+        # Closed by a script, for one. Its end could not be seen any more: end, to be started again.
+        extra = {"action": "lifeline_failed"}
+        logger.error("the supervisor cannot be watched: %s; ending", error, extra=extra)
     on_gone()

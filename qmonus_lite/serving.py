@@ -9,9 +9,8 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from tornado.netutil import bind_sockets
 
@@ -91,30 +90,6 @@ class Stop:
     async def wait(self) -> None:
         """Return when it is asked for."""
         await self._asked.wait()
-
-
-class Background:
-    """Coroutines that run beside the requests; one that fails is logged."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run it until it ends or `close` cancels it."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    async def close(self) -> None:
-        """Cancel what still runs."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            logger.error("background work failed", exc_info=error, extra={"action": "task_failed"})
 
 
 async def beat() -> None:

@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from qmonus_lite.clock import zone
 from qmonus_lite.pathtemplate import PathTemplate
 
 _SIZES = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -67,10 +67,7 @@ def seconds(value: str) -> float:
 
 def timezone(value: str) -> str:
     """A name of the time zone database."""
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("expected a time zone such as Asia/Tokyo or UTC") from None
+    zone(value)
     return value
 
 

@@ -11,14 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qmonus_lite import environment
 from qmonus_lite import setting_values as read
 from qmonus_lite.errors import BadSetting
 from qmonus_lite.pathtemplate import PathTemplate
-
-ENV_PREFIX = "QMONUS_LITE_"
-
-#: Names in the environment that begin like a flag and are none.
-OTHER_ENV = frozenset({"EVENT_SECRET", "SUPERVISED", "NOTIFY_FD", "NUMBER", "LISTEN_FDS"})
 
 
 def flag(default: object, help_: str, *, example: str, reader: Callable[[str], object]) -> Any:
@@ -292,10 +288,9 @@ def resolve(
         known = name.replace("-", "_")
         where = f"{file_name}: {name}"
         found[known] = _value(known, _as_text(value, where), where)
-    for name, value in environ.items():
-        if name.startswith(ENV_PREFIX) and name.removeprefix(ENV_PREFIX) not in OTHER_ENV:
-            known = name.removeprefix(ENV_PREFIX).lower()
-            found[known] = _value(known, value, name)
+    for name, value in environment.settings_in(environ).items():
+        known = name.removeprefix(environment.PREFIX).lower()
+        found[known] = _value(known, value, name)
     for name, value in flags.items():
         found[name] = _value(name, value, f"--{name}")
     settings = Settings(**found)  # type: ignore[arg-type]
@@ -312,12 +307,13 @@ def unknown(name: str, where: str) -> BadSetting:
 
 def _value(name: str, value: str, where: str) -> object:
     if name not in NAMES:
-        raise unknown(name, where)
+        raise BadSetting(f"{unknown(name, where)}{environment.advice(where, value)}")
     reader = Settings.__dataclass_fields__[name].metadata["reader"]
     try:
         return reader(value)
     except ValueError as error:
-        raise BadSetting(f"{where}={value}: {error}") from None
+        advice = environment.advice(where, value)
+        raise BadSetting(f"{where}={value}: {error}{advice}") from None
 
 
 def _as_text(value: object, where: str) -> str:
@@ -328,6 +324,8 @@ def _as_text(value: object, where: str) -> str:
 
 
 def _check_together(settings: Settings) -> None:
+    # The default, too, may not be known to this machine.
+    _value("timezone", settings.timezone, "--timezone")
     if (settings.certfile is None) != (settings.keyfile is None):
         raise BadSetting("--certfile and --keyfile go together: give both or none")
     if settings.lambda_port + settings.lambda_processes - 1 > 65535:

@@ -82,7 +82,12 @@ class _Ties:
         #: Standard input of the child; the kernel closes our end when we are killed.
         self.stdin, self._cord = os.pipe()
         #: The child writes its notice into one end, we hear it at the other.
-        self._ear, self.notify = os.pipe()
+        try:
+            self._ear, self.notify = os.pipe()
+        except OSError:
+            os.close(self.stdin)
+            os.close(self._cord)
+            raise
         os.set_blocking(self._ear, False)
 
     def hand_over(self) -> None:
@@ -148,11 +153,15 @@ class _Kept:
         self.listened = False
         # Until its first beat a life has no pulse to lose.
         self._silent = -math.inf
-        ties = _Ties()
+        try:
+            ties = _Ties()
+        except OSError as error:
+            self._not_executed(error)
+            self.settled.set()
+            return
         try:
             self._process = await self._start(ties)
             if self._process is None:
-                self.status = NOT_EXECUTED
                 return
             ties.hear(self._on_notice)
             if self._sentence:
@@ -195,15 +204,19 @@ class _Kept:
                 start_new_session=True,
             )
         except OSError as error:
-            # Also when there is no memory for one more process: that may pass.
-            facts = {"action": "child_not_executed", "child": self.name}
-            log.error("%s cannot be executed: %s", self.name, error, extra=facts)
+            self._not_executed(error)
             return None
         finally:
             ties.hand_over()
         facts = {"action": "child_started", "child": self.name}
         log.info("%s started as process %s", self.name, process.pid, extra=facts)
         return process
+
+    def _not_executed(self, error: OSError) -> None:
+        # Also when there is no memory for one more process, or no descriptor: that may pass.
+        facts = {"action": "child_not_executed", "child": self.name}
+        log.error("%s cannot be executed: %s", self.name, error, extra=facts)
+        self.status = NOT_EXECUTED
 
     async def _feel_pulse(self, pid: int) -> None:
         """Kill a life that had a pulse and lost it: its loop is stuck, and so is all it serves."""

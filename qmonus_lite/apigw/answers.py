@@ -63,7 +63,7 @@ def problem(status: int, detail: str, request_id: str) -> bytes:
         "detail": detail,
         "request_id": request_id,
     }
-    return (json.dumps(value, ensure_ascii=False) + "\n").encode()
+    return encoded(json.dumps(value, ensure_ascii=False) + "\n")
 
 
 def as_given(output: object) -> tuple[str, bytes]:
@@ -71,8 +71,13 @@ def as_given(output: object) -> tuple[str, bytes]:
     if output is None:
         return "text/plain; charset=utf-8", b""
     if isinstance(output, str):
-        return "text/plain; charset=utf-8", output.encode()
-    return "application/json", json.dumps(output, ensure_ascii=False).encode()
+        return "text/plain; charset=utf-8", encoded(output)
+    return "application/json", encoded(json.dumps(output, ensure_ascii=False))
+
+
+def encoded(text: str) -> bytes:
+    """In UTF-8, half a surrogate pair as `\\ud83d`, which JSON takes for the same half."""
+    return text.encode(errors="backslashreplace")
 
 
 def date() -> str:

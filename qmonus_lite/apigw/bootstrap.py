@@ -9,6 +9,7 @@ from pathlib import Path
 from qmonus_lite.auth.account import LOCAL_ADMIN
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.datadir import DataDir
+from qmonus_lite.errors import BadPlace
 from qmonus_lite.settings import Settings, upload_template
 
 logger = logging.getLogger(__name__)
@@ -29,15 +30,22 @@ class LocalAdmin:
         return self.data_dir.path / TOKEN_FILE
 
     def write(self) -> None:
-        """Put a fresh token in place; the file is 0600."""
+        """Put a fresh token in place; the file is 0600. Raises BadPlace."""
         token = self.gatekeeper.token_for(LOCAL_ADMIN.username)
-        self.data_dir.write_private(TOKEN_FILE, token.token + "\n")
+        try:
+            self.data_dir.write_private(TOKEN_FILE, token.token + "\n")
+        except OSError as error:
+            reason = error.strerror or error
+            raise BadPlace(f"{self.place}: the token cannot be written: {reason}") from None
 
     async def renew(self) -> None:
-        """Write a new token well before the last one ends, until cancelled."""
+        """Write a new token, and again well before the last one ends, until cancelled.
+
+        What could not be written is written when this is started again, not half a life later.
+        """
         while True:
-            await asyncio.sleep(self.gatekeeper.token_ttl / 2)
             self.write()
+            await asyncio.sleep(self.gatekeeper.token_ttl / 2)
 
 
 def wanted(data_dir: DataDir, has_accounts: bool) -> bool:

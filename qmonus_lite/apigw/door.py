@@ -13,14 +13,15 @@ from typing import Any
 
 from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError, RequestHandler, stream_request_body
+from tornado.web import HTTPError, stream_request_body
 
 from qmonus_lite import strictjson
 from qmonus_lite.apigw import framing
-from qmonus_lite.apigw.answers import PROBLEM, Answer, date, problem, reason, refusal
+from qmonus_lite.apigw.answers import PROBLEM, Answer, date, encoded, problem, reason, refusal
 from qmonus_lite.apigw.framing import RequestHead
 from qmonus_lite.apigw.limits import Limits
 from qmonus_lite.apigw.linger import MOST_DRAINED, SECONDS, linger, say_no_more
+from qmonus_lite.apigw.methods import Methods
 from qmonus_lite.apigw.timers import BodyWatch
 from qmonus_lite.errors import (
     InternalFault,
@@ -42,7 +43,7 @@ MOST_BODY = 1 << 20
 
 
 @stream_request_body
-class Door(RequestHandler):
+class Door(Methods):
     """Base of all handlers of APIGW."""
 
     #: Methods that make no sense without a body; elsewhere (`curl -X POST`) none is an empty one.
@@ -86,6 +87,7 @@ class Door(RequestHandler):
             try:
                 self._check_head()
                 await self.judge()
+                self.check_method()
             except (Problem, Terminated) as error:
                 await self._turn_away(error)
             else:
@@ -200,7 +202,7 @@ class Door(RequestHandler):
         body = self._shape(error)
         self.set_header("Content-Length", str(len(body)))
         self.write(body)
-        if not self.asked.body_follows:
+        if not self.asked.body_follows and self.has_known_method:
             # Nothing to throw away, so that the connection can stay: it ends with the method, to
             # which Tornado goes on.
             self._go_on_to(self._end)
@@ -275,7 +277,7 @@ class Door(RequestHandler):
         """Answer with JSON."""
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
-        self.finish(strictjson.write_for_people(value) + "\n")
+        self.finish(encoded(strictjson.write_for_people(value) + "\n"))
 
     def write_error(self, status_code: int, **details: Any) -> None:
         """An error of Tornado in our form; the reason of an unknown one stays in the log."""
@@ -284,14 +286,9 @@ class Door(RequestHandler):
             self.finish(self._shape(error))
             return
         detail = HTTPStatus(status_code).description or "see the log under the request id"
-        if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            self.set_header("Allow", ", ".join(self.offered))
         if self.asked.body_follows:
             self.set_header("Connection", "close")
         self.finish(self._problem(status_code, detail))
-
-    #: Methods of this door, for `Allow`.
-    offered: tuple[str, ...] = ("GET", "HEAD")
 
     def log_exception(self, kind: Any, error: Any, tb: Any) -> None:
         """Log what nobody expected, once, with its traceback."""

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from qmonus_lite.apigw.authority import authorize
 from qmonus_lite.apigw.door import Door
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.errors import BadRequest, Conflict, NotFound
@@ -29,8 +30,7 @@ class _Door(Door):
 
     async def judge(self) -> None:
         """For those whom a role allows."""
-        method = self.request.method or ""
-        self.outgoings.gatekeeper.authorize(self.fields, method, self.request.path)
+        authorize(self.outgoings.gatekeeper, self)
 
 
 class EventsDoor(_Door):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from qmonus_lite.apigw.authority import authorize
 from qmonus_lite.apigw.door import Door
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.catalog.live import Live, describe
@@ -32,8 +33,7 @@ class _Operator(Door):
 
     def authorize(self) -> None:
         """Let in whom a role allows; raises Unauthorized or Forbidden."""
-        method = self.request.method or ""
-        self.operations.gatekeeper.authorize(self.fields, method, self.request.path)
+        authorize(self.operations.gatekeeper, self)
 
 
 class LiveDoor(_Operator):

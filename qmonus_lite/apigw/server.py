@@ -15,6 +15,7 @@ from qmonus_lite.apigw.accept import make_server
 from qmonus_lite.apigw.app import Stories, make_app
 from qmonus_lite.apigw.bootstrap import LocalAdmin
 from qmonus_lite.apigw.limits import Limits
+from qmonus_lite.background import Background
 from qmonus_lite.events.roster import Roster
 from qmonus_lite.events.sender import Sender
 from qmonus_lite.keeper.keeping import Keeping
@@ -49,7 +50,7 @@ class ApigwServer:
     """One APIGW process."""
 
     settings: Settings
-    stories: Callable[[serving.Background], Stories]
+    stories: Callable[[Background], Stories]
     machinery: Machinery
     roster: Roster
     #: Writes the token of the local admin; of several APIGWs one does.
@@ -63,7 +64,7 @@ class ApigwServer:
         """Serve until the stop; whether everything under way came to its end."""
         settings = self.settings
         tls = serving.tls_context(settings.certfile, settings.keyfile)
-        stop, background = serving.Stop(), serving.Background()
+        stop, background = serving.Stop(), Background()
         handed = lifeline.listening_sockets()
         sockets = handed or serving.bind(settings.address, settings.port, flag="port")
         await self.machinery.keeping.begin()
@@ -98,13 +99,14 @@ class ApigwServer:
         """Whether uploads have whom to ask, and the token is there that people are told to use."""
         return self.roster.trouble is None and (self.token is None or self.token.exists())
 
-    def _begin(self, background: serving.Background, stories: Stories) -> None:
+    def _begin(self, background: Background, stories: Stories) -> None:
         if self.local_admin:
             self.local_admin.write()
-            background.start(self.local_admin.renew())
-        background.start(stories.live.watch())
-        background.start(serving.beat())
-        background.start(self.roster.follow())
+            # Other accounts go on without.
+            background.start("token of the local admin", self.local_admin.renew, essential=False)
+        background.start("plugin watching", stories.live.watch)
+        background.start("pulse", serving.beat)
+        background.start("roster of workers", self.roster.follow)
 
     def _announce(self, plugins: int) -> None:
         settings = self.settings

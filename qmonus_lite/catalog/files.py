@@ -4,6 +4,7 @@ A plugin runs as this process does. So a file is read only if nobody but this us
 written it: they own it and its folder, and neither is writable for others or for a shared group.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -29,7 +30,7 @@ def files(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def stamp(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
-    """Differs when a plugin file changed, or who may write to a folder."""
+    """Differs when a plugin file changed, or who may write to a folder; raises OSError."""
     found = []
     for path in files(folders):
         with suppress(OSError):
@@ -52,6 +53,12 @@ def folder_faults(folders: Sequence[Path]) -> Iterator[Fault]:
         for place, _ in _walk(folder):
             if reason := _distrusted(place.stat()):
                 yield Fault(str(place), 1, 1, reason)
+
+
+def unreadable(error: OSError) -> Fault:
+    """The fault of a folder that could not be looked at."""
+    place = os.fsencode(error.filename or "").decode(errors="backslashreplace")
+    return Fault(place, 1, 1, f"cannot be read: {error.strerror or error}")
 
 
 def read(path: Path) -> str:
@@ -82,9 +89,15 @@ def read(path: Path) -> str:
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """The folder and those below it, hidden ones left out, with the names in each."""
     # Not rglob(): a folder that goes away while it is looked at must not end the look.
-    for place, below, names in os.walk(folder):
+    for place, below, names in os.walk(folder, onerror=_raise_unless_gone):
         below[:] = [name for name in below if not name.startswith(".")]
         yield Path(place), names
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    """A folder that cannot be listed now is not an empty one: its gates would be open."""
+    if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
+        raise error
 
 
 def _distrusted(status: os.stat_result) -> str | None:

@@ -67,11 +67,17 @@ class Loader:
         return self._folders
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
-        """Differs when a plugin file changed."""
+        """Differs when a plugin file changed; raises OSError."""
         return files.stamp(self._folders)
 
     def load(self) -> Catalog:
         """The catalog of the folders as they are now; raises BadPlugins with every fault."""
+        try:
+            return self._load()
+        except OSError as error:
+            raise BadPlugins([files.unreadable(error)]) from None
+
+    def _load(self) -> Catalog:
         faults = list(files.folder_faults(self._folders))
         documents = self._documents(faults)
         found = [one for document in documents for one in self._build(document, faults)]

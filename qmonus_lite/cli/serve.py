@@ -1,6 +1,7 @@
 """`up`, `apigw`, `keeper`, `lambda`: the processes that serve."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from dataclasses import replace
 
 import uvloop
 
-from qmonus_lite import lifeline, log, serving
+from qmonus_lite import environment, lifeline, log, serving
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command, no_words
 from qmonus_lite.clock import Clock
@@ -19,6 +20,8 @@ from qmonus_lite.lifeline import LISTEN_FDS, NUMBER
 from qmonus_lite.settings import Settings
 from qmonus_lite.supervisor import Child, supervise
 
+logger = logging.getLogger(__name__)
+
 
 def _begin(arguments: Arguments) -> Settings:
     no_words(arguments)
@@ -26,8 +29,19 @@ def _begin(arguments: Arguments) -> Settings:
     log.configure(
         style=settings.log_format, level=settings.log_level, clock=Clock(settings.timezone)
     )
+    _tell_of_services()
     make_default_folder(settings)
     return settings
+
+
+def _tell_of_services() -> None:
+    """Name the variables that are taken for no settings, once for `up` and all its children."""
+    names = environment.services_in(os.environ)
+    if names and lifeline.SUPERVISED not in os.environ:
+        extra = {"action": "environment_passed_over", "names": sorted(names)}
+        logger.info(
+            "the environment has variables of Kubernetes services, no settings", extra=extra
+        )
 
 
 def make_default_folder(settings: Settings) -> None:

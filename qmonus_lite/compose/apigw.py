@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from qmonus_lite import __version__, serving
+from qmonus_lite import __version__
 from qmonus_lite.apigw import bootstrap
 from qmonus_lite.apigw.app import Stories
 from qmonus_lite.apigw.events import Outgoings
@@ -14,6 +14,7 @@ from qmonus_lite.apigw.server import ApigwServer, Machinery
 from qmonus_lite.auth.account import EVERYTHING, Directory, with_local_admin
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.auth.tokens import Minter
+from qmonus_lite.background import Background
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.compose.keeper import Parts, keep_here
 from qmonus_lite.compose.shared import (
@@ -132,7 +133,8 @@ class _Apigw:
             say=self._say,
         )
 
-    def _stories(self, background: serving.Background) -> Stories:
+    def _stories(self, background: Background) -> Stories:
+        live = self._shared.live
         return Stories(
             uploads=self._uploads(),
             routing=Routing(
@@ -142,17 +144,17 @@ class _Apigw:
                 surroundings=self._surroundings,
                 script_timeout=ROUTE_TIMEOUT,
             ),
-            live=self._shared.live,
+            live=live,
             operations=Operations(
-                live=self._shared.live,
+                live=live,
                 gatekeeper=self._gatekeeper,
                 clock=self._shared.clock,
-                unready=self._unready,
+                unready=lambda: background.trouble or live.trouble or self._unready(),
                 warnings=lambda: self._roster.warnings,
                 openapi=self._openapi,
             ),
             outgoings=Outgoings(keeping=self._keeping, gatekeeper=self._gatekeeper),
-            background=background.start,
+            background=background.run,
         )
 
     def _uploads(self) -> Uploads:

@@ -145,6 +145,10 @@ class Dispatcher:
                 await self._sleep()
             except LedgerFailed as error:
                 await self._after_failure(error)
+            except Exception:
+                # A fault of ours; with this loop all deliveries would end, until a restart.
+                logger.exception("dispatcher failed", extra={"action": "dispatcher_failed"})
+                await asyncio.sleep(LOOK)
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -210,6 +214,11 @@ class Dispatcher:
         shown = self._loop.call_later(SHOWN, self._show, due) if due.straight else None
         try:
             attempt = await self._attempt(due)
+        except Exception as error:
+            # A fault of ours: tried again as any other failure, and a dead letter in the end.
+            # Without that the event and all later ones of its path would wait until a restart.
+            logger.exception("delivery failed", extra={"action": "delivery_failed"})
+            attempt = self._tried(due, NO_ANSWER, f"{type(error).__name__}: {error}")
         finally:
             if shown is not None:
                 shown.cancel()

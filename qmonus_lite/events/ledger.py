@@ -6,6 +6,8 @@ which is done when the change is committed. A thread that may block adds rows it
 first to come commits for all who wait with it.
 """
 
+import contextlib
+import logging
 import queue
 import re
 import sqlite3
@@ -20,6 +22,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qmonus_lite.errors import BadPlace, QmonusLiteError
+
+logger = logging.getLogger(__name__)
 
 #: What a commit promises: `FULL` survives a loss of power, `NORMAL` only the end of the process.
 Synchronous = Literal["FULL", "NORMAL"]
@@ -173,7 +177,10 @@ def _commit(database: sqlite3.Connection, jobs: list[_Job]) -> None:
         for job in jobs:
             ended.append(_do(database, job))
         database.execute("COMMIT")
-    except sqlite3.Error as error:
+    except Exception as error:
+        # Whatever it is: this thread serves all who ask, now and later.
+        if not isinstance(error, sqlite3.Error):
+            logger.exception("a change broke off", extra={"action": "ledger_failed"})
         _roll_back(database)
         ended = [(job, None, error) for job in jobs]
     for job, value, failure in ended:
@@ -211,4 +218,6 @@ def _do(database: sqlite3.Connection, job: _Job) -> tuple[_Job, Any, Exception |
 def _roll_back(database: sqlite3.Connection) -> None:
     """The disk is full or broken: nothing of this transaction happened."""
     if database.in_transaction:
-        database.execute("ROLLBACK")
+        # One that fails leaves the transaction open, so that the next begins with this again.
+        with contextlib.suppress(sqlite3.Error):
+            database.execute("ROLLBACK")

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from qmonus_lite.background import ends_the_task
 from qmonus_lite.errors import BadPlace
 from qmonus_lite.events.knowledge import Complaints, Knowledge, Peer, superseded, warnings
 from qmonus_lite.events.outcome import Report
@@ -30,6 +31,8 @@ WAIT, GRACE = 10.0, 5.0
 RETRY = 0.25
 #: Seconds between two looks at the file of reports.
 LOOK = 0.5
+#: The same after a fault of ours, which is logged each time.
+AFTER_FAULT = 5.0
 
 
 class Roster:
@@ -131,14 +134,26 @@ class Roster:
     async def _follow(self, peer: Peer) -> None:
         while True:
             try:
-                report = await self._sender.send(peer.endpoint, self._question(peer))
-            except (WorkerAway, WorkerBroke, WorkerGarbled) as error:
+                await self._poll(peer)
+            except BaseException as error:
+                if ends_the_task(error):
+                    raise
+                # A fault of ours, which must not end the following of the other workers.
+                extra = {"action": "roster_failed"}
+                logger.exception("worker %s: not followed", peer.endpoint, extra=extra)
                 await self._miss(peer, error)
-                await asyncio.sleep(RETRY)
-            else:
-                await self._hear(peer, report)
-                if report.stopping:
-                    await asyncio.sleep(RETRY)
+                await asyncio.sleep(AFTER_FAULT)
+
+    async def _poll(self, peer: Peer) -> None:
+        try:
+            report = await self._sender.send(peer.endpoint, self._question(peer))
+        except (WorkerAway, WorkerBroke, WorkerGarbled) as error:
+            await self._miss(peer, error)
+            await asyncio.sleep(RETRY)
+            return
+        await self._hear(peer, report)
+        if report.stopping:
+            await asyncio.sleep(RETRY)
 
     def _question(self, peer: Peer) -> Parcel:
         # A worker that was away is asked for its word at once, not only for a change of it.
@@ -172,7 +187,7 @@ class Roster:
 
     def _notify(self) -> None:
         for listener in list(self._listeners):
-            listener()
+            _call(listener)
 
     def _word(self, peer: Peer, report: Report) -> Word:
         now = time.time()
@@ -188,7 +203,7 @@ class Roster:
             own=self._words is not None and self._words.own,
         )
 
-    async def _miss(self, peer: Peer, error: Exception) -> None:
+    async def _miss(self, peer: Peer, error: BaseException) -> None:
         was, peer.healthy = peer.healthy, False
         ended = 0
         if _is_silent(error) and _now() - peer.answered_at >= WAIT:
@@ -226,7 +241,7 @@ class Roster:
         if self._ready_listeners and self.known.trouble is None:
             listeners, self._ready_listeners = self._ready_listeners, []
             for listener in listeners:
-                listener()
+                _call(listener)
 
     def _peer(self, endpoint: str) -> Peer | None:
         return next((peer for peer in self._peers if peer.endpoint == endpoint), None)
@@ -299,7 +314,7 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _is_silent(error: Exception) -> bool:
+def _is_silent(error: BaseException) -> bool:
     """Whether nothing answered, not even to refuse or to hang up."""
     return isinstance(error, WorkerSilent) or (isinstance(error, WorkerAway) and error.silent)
 
@@ -309,3 +324,10 @@ def _mark_away(entries: Entries, word: Word) -> None:
     found = entries.setdefault(word.endpoint, word)
     if found.state is State.LIVE:
         entries[word.endpoint] = replace(found, state=word.state, since=word.since)
+
+
+def _call(listener: Callable[[], None]) -> None:
+    try:
+        listener()
+    except Exception:
+        logger.exception("not told of a worker", extra={"action": "listener_failed"})

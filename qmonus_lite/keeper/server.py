@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qmonus_lite import lifeline, serving
+from qmonus_lite.background import Background
 from qmonus_lite.errors import InternalFault, Problem
 from qmonus_lite.events.roster import Roster
 from qmonus_lite.events.sender import Sender
@@ -42,13 +43,13 @@ class KeeperServer:
 
     async def serve(self) -> bool:
         """Keep until the stop; whether every APIGW ended before."""
-        stop, background = serving.Stop(), serving.Background()
+        stop, background = serving.Stop(), Background()
         socket = listening(self.data_dir)
         serving.descriptors_for(self.settings.apigw_processes, self.settings.max_uploads)
         await self.keeping.begin()
-        background.start(self.roster.follow())
-        background.start(self._tell())
-        background.start(serving.beat())
+        background.start("roster of workers", self.roster.follow)
+        background.start("word of the keeper", lambda: self._tell(background))
+        background.start("pulse", serving.beat)
         loop = asyncio.get_running_loop()
         server = await loop.create_unix_server(lambda: _End(self, background).frames, sock=socket)
         logger.info("keeper listens", extra={"action": "listening"})
@@ -66,11 +67,12 @@ class KeeperServer:
         logger.info("stopped", extra={"action": "stopped", "clean": clean})
         return clean
 
-    async def _tell(self) -> None:
+    async def _tell(self, background: Background) -> None:
         """Tell every APIGW how we are, until cancelled."""
         while True:
+            trouble = self.keeping.trouble or background.trouble
             for end in self._ends:
-                end.frames.send((0, None, self.keeping.trouble))
+                end.frames.send((0, None, trouble))
             await asyncio.sleep(WORD)
 
     def greet(self, end: "_End") -> None:
@@ -85,7 +87,7 @@ class KeeperServer:
 class _End:
     """Our end of the link to one APIGW."""
 
-    def __init__(self, server: KeeperServer, background: serving.Background) -> None:
+    def __init__(self, server: KeeperServer, background: Background) -> None:
         self._server = server
         self._background = background
         self.frames = Frames(self._take, self._lost)
@@ -131,17 +133,23 @@ class _End:
             raise
 
     def _lost(self) -> None:
-        self._background.start(self._tidy())
+        self._background.run(self._tidy())
 
     async def _tidy(self) -> None:
         """Whatever became of it, its commits go on to their end, and its other files go."""
         while self._tasks:
             await asyncio.wait(self._tasks)
-        if self._mark:
-            keep = self._server.keeping.committer.owed
-            loop = asyncio.get_running_loop()
-            sweep = self._server.staging.sweep
-            if count := await loop.run_in_executor(self._server.threads, sweep, self._mark, keep):
-                extra = {"action": "staging_swept"}
-                logger.info("removed %d staged files of an APIGW that is gone", count, extra=extra)
-        self._server.part(self)
+        try:
+            if self._mark:
+                await self._sweep()
+        finally:
+            # Else the stop of the keeper waits for it.
+            self._server.part(self)
+
+    async def _sweep(self) -> None:
+        keep = self._server.keeping.committer.owed
+        loop = asyncio.get_running_loop()
+        sweep = self._server.staging.sweep
+        if count := await loop.run_in_executor(self._server.threads, sweep, self._mark, keep):
+            extra = {"action": "staging_swept"}
+            logger.info("removed %d staged files of an APIGW that is gone", count, extra=extra)

@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass
 
 from qmonus_lite import lifeline, serving
+from qmonus_lite.background import Background
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.lanes import MOST_STUCK, Lanes
 from qmonus_lite.settings import Settings
@@ -31,13 +32,13 @@ class WorkerServer:
         """Serve until the stop; whether everything under way came to its end."""
         bound_memory()
         address, port = self.settings.lambda_address, self.settings.lambda_port
-        stop, background = serving.Stop(), serving.Background()
+        stop, background = serving.Stop(), Background()
         sockets = serving.bind(address, port, flag="lambda_port")
         listener = Listener(Doors(self.worker).answer)
         await listener.listen(sockets)
-        background.start(self.worker.live.watch())
-        background.start(self.worker.inbox.forget())
-        background.start(serving.beat())
+        background.start("plugin watching", self.worker.live.watch)
+        background.start("clean-up of the inbox", self.worker.inbox.forget)
+        background.start("pulse", serving.beat)
         logger.info(
             "Lambda worker listens on http://%s:%d",
             address,

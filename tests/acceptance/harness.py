@@ -64,10 +64,10 @@ class Installation:
         ports = (f"--port={self.port}", f"--lambda_port={self.lambda_port}")
         return (f"--base_dir={self.base}", *ports)
 
-    def start(self, command: str, *flags: str) -> Running:
-        """Start a command that serves; it need not be ready yet."""
+    def start(self, command: str, *flags: str, within: Sequence[str] = ()) -> Running:
+        """Start a command that serves, it need not be ready yet; `within` is what runs it."""
         running = Running(
-            [*QMONUS_LITE, command, *self.own_flags, *flags],
+            [*within, *QMONUS_LITE, command, *self.own_flags, *flags],
             cwd=self.base,
             environ=self.environ,
             output=self.folder / f"{command}-{len(self._processes)}",
@@ -75,9 +75,9 @@ class Installation:
         self._processes.append(running)
         return running
 
-    def up(self, *flags: str) -> Running:
+    def up(self, *flags: str, within: Sequence[str] = ()) -> Running:
         """Start `up` and wait until it is ready."""
-        running = self.start("up", *flags)
+        running = self.start("up", *flags, within=within)
         until(lambda: self.ready or running.ended, report=lambda: self.log)
         assert not running.ended, running.stderr
         return running

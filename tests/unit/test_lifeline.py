@@ -100,6 +100,14 @@ def test_sees_that_the_supervisor_is_gone_at_the_end_of_standard_input() -> None
     assert (output.strip(), errors) == ("gone", "")
 
 
+def test_takes_a_standard_input_that_cannot_be_read_for_the_end_of_the_supervisor() -> None:
+    with start("import os; os.close(0)\n" + STAYS) as child:
+        output, errors = child.communicate(timeout=10)
+
+    assert output.split()[-1] == "gone"
+    assert errors == "the supervisor cannot be watched: [Errno 9] Bad file descriptor; ending\n"
+
+
 def test_goes_on_while_the_supervisor_lives() -> None:
     with start(STAYS) as child:
         assert first_line(child) == "watching"

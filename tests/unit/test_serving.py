@@ -1,7 +1,6 @@
 """What both processes do around their application."""
 
 import asyncio
-import logging
 import os
 import resource
 import signal
@@ -66,36 +65,6 @@ async def test_stops_on_a_signal(sign: signal.Signals) -> None:
     os.kill(os.getpid(), sign)
 
     await asyncio.wait_for(waiting, 2)
-
-
-async def test_logs_background_work_that_failed(caplog: pytest.LogCaptureFixture) -> None:
-    background = serving.Background()
-
-    async def fail() -> None:
-        raise ValueError("broken")
-
-    background.start(fail())
-    await asyncio.sleep(0.01)
-
-    assert [vars(record)["action"] for record in caplog.records] == ["task_failed"]
-    await background.close()
-
-
-async def test_cancels_background_work_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    background, ended = serving.Background(), []
-
-    async def wait() -> None:
-        try:
-            await asyncio.sleep(30)
-        finally:
-            ended.append(True)
-
-    background.start(wait())
-    await asyncio.sleep(0)
-    await background.close()
-
-    assert ended == [True]
-    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 async def test_waits_until_nothing_is_busy() -> None:

@@ -80,6 +80,19 @@ def test_refuses_values_of_the_file_that_are_no_text(value: object) -> None:
         ({"zzz": "1"}, {}, {}, "--zzz: no such setting; see --help"),
         ({"port": "x"}, {}, {}, "--port=x: expected a port, 1 to 65535"),
         ({}, {"QMONUS_LITE_PORT": ""}, {}, "QMONUS_LITE_PORT=: expected a port"),
+        (
+            {},
+            {"QMONUS_LITE_SERVICE_HOST": "x"},
+            {},
+            "QMONUS_LITE_SERVICE_HOST: no such setting; see --help for the names; if Kubernetes",
+        ),
+        (
+            {},
+            {"QMONUS_LITE_PORT": "tcp://x:1"},
+            {},
+            "QMONUS_LITE_PORT=tcp://x:1: expected a port, 1 to 65535; if Kubernetes set it for a"
+            " Service, give the pod `enableServiceLinks: false`",
+        ),
         ({}, {}, {"port": True}, "site.yml: port=True: expected a port"),
     ],
 )
@@ -101,9 +114,16 @@ def test_reads_any_value_or_names_the_flag(name: str, value: str) -> None:
         assert f"--{name}" in str(error)
 
 
-@pytest.mark.parametrize("name", sorted(settings.OTHER_ENV))
-def test_passes_over_names_of_the_environment_that_are_no_flags(name: str) -> None:
-    assert resolve(environ={f"QMONUS_LITE_{name}": "x", "HOME": "/"}) == resolve()
+def test_passes_over_variables_of_the_environment_that_are_no_flags() -> None:
+    environ = {
+        "HOME": "/",
+        "QMONUS_LITE_EVENT_SECRET": "x",
+        "QMONUS_LITE_SERVICE_HOST": "10.96.0.12",
+        "QMONUS_LITE_PORT": "tcp://10.96.0.12:9099",
+        "QMONUS_LITE_LAMBDA_PORT": "tcp://10.96.0.13:9100",
+    }
+
+    assert resolve(environ=environ) == resolve()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -169,6 +170,18 @@ def test_starts_again_a_child_that_dies(up: Up) -> None:
     up.start(LISTENS, "lifeline.announce_listening(); note('lives'); sys.exit(0)")
 
     up.until_noted(1, "lives", "lives", "lives")
+
+
+def test_bears_it_that_there_is_no_descriptor_for_a_new_life(up: Up) -> None:
+    up.start(LISTENS, "time.sleep(0.5)")
+    up.until(lambda: "child_listening 0 -" in up.log and "child_started 1 -" in up.log)
+    before = resource.prlimit(up.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(up.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    up.until(lambda: "child_not_executed 1 -" in up.log)
+    resource.prlimit(up.pid, resource.RLIMIT_NOFILE, before)
+
+    up.until(lambda: up.log.count("child_started 1 -") == 2)
+    assert "child_exited 0 0" not in up.log
 
 
 def test_goes_on_when_a_child_is_refused_at_a_later_start(up: Up) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.apigw.bootstrap import TOKEN_FILE, LocalAdmin, curl_line, wanted
+from qmonus_lite.background import Background
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.settings import Settings
 from tests.unit.auth.test_gatekeeper import Gate
@@ -33,6 +34,24 @@ async def test_writes_a_new_one_before_the_old_one_ends(tmp_path: Path) -> None:
     await asyncio.gather(renewing, return_exceptions=True)
 
     assert (tmp_path / TOKEN_FILE).exists()
+
+
+async def test_a_token_that_could_not_be_written_is_written_when_it_can_be_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, place, background = admin(tmp_path, Gate()), tmp_path / TOKEN_FILE, Background()
+    place.mkdir()
+    background.start("token", one.renew, essential=False)
+    async with asyncio.timeout(5):
+        while not caplog.records:
+            await asyncio.sleep(0.01)
+        place.rmdir()
+        while not place.is_file():
+            await asyncio.sleep(0.01)
+    await background.close()
+
+    assert {vars(record)["action"] for record in caplog.records} == {"task_restarted"}
+    assert f"{place}: the token cannot be written: Is a directory" in caplog.text
 
 
 def test_is_wanted_from_a_first_start_without_accounts_on(tmp_path: Path) -> None:

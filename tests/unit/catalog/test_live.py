@@ -1,13 +1,18 @@
 """The one mutable cell: swapped whole, or kept."""
 
 import asyncio
+import contextlib
 import json
 import logging
+import os
+import resource
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from qmonus_lite.catalog import live as live_module
 from qmonus_lite.catalog.live import Live, describe
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.errors import BadPlugins
@@ -37,6 +42,23 @@ async def until(condition: Callable[[], object], seconds: float = 1.0) -> float:
         assert time.monotonic() - started < seconds + 2
         await asyncio.sleep(0.01)
     return time.monotonic() - started
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Nothing more can be opened in this process: EMFILE."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def actions(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [vars(record)["action"] for record in caplog.records]
 
 
 def test_a_start_with_faults_is_refused(folder: Folder) -> None:
@@ -196,3 +218,142 @@ async def test_says_what_is_in_force_and_what_is_wrong(live: Live, folder: Folde
     assert [(one["file"], one["line"], one["column"]) for one in said["faults"]] == [
         (str(bad), 1, 1)
     ]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "LOOK_MS", 20)
+    monkeypatch.setattr(live_module, "NOTICES_AGAIN", 0.2)
+    monkeypatch.setattr(live_module, "SHORTEST_DELAY", 0.05)
+
+
+@pytest.fixture
+async def watch(live: Live) -> AsyncIterator[Callable[[], None]]:
+    """Begins to watch; ends with the test."""
+    tasks: list[asyncio.Task[None]] = []
+    yield lambda: tasks.append(asyncio.get_running_loop().create_task(live.watch()))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_polls_where_no_notices_are_to_be_had_and_tells_why_once(
+    live: Live, folder: Folder, watch: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with no_descriptor_left():
+        watch()
+        await until(lambda: "plugins_polled" in actions(caplog))
+        # Asked for again and again.
+        await asyncio.sleep(0.5)
+    assert actions(caplog).count("plugins_polled") == 1
+    assert "watched by polling" in caplog.text and "os error 24" in caplog.text
+    folder.put("b.yml", handler("b", event="Other"))
+    await until(lambda: "Other" in live.catalog.events)
+
+    await until(lambda: "plugins_watched" in actions(caplog))
+    folder.put("c.yml", handler("c", event="Third"))
+    await until(lambda: "Third" in live.catalog.events)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_polls_after_the_watcher_broke_off(
+    live: Live, folder: Folder, watch: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        """A panic in Rust is no Exception."""
+
+    async def awatch(*_folders: object, **_more: object) -> AsyncIterator[set[object]]:
+        yield set()
+        raise Panic
+
+    monkeypatch.setattr(live_module, "awatch", awatch)
+    watch()
+    await asyncio.sleep(0.05)
+    folder.put("b.yml", handler("b", event="Other"))
+
+    await until(lambda: "Other" in live.catalog.events)
+
+
+async def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(
+    live: Live, folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = live.catalog
+    with no_descriptor_left():
+        assert not await live.reload()
+
+    assert live.catalog is before
+    [fault] = live.faults
+    assert str(fault) == f"{folder.path}:1:1: cannot be read: Too many open files"
+    assert actions(caplog) == ["plugins_failed"]
+    assert await live.reload()
+    assert live.faults == ()
+
+
+def test_a_start_with_a_folder_that_cannot_be_listed_is_refused(folder: Folder) -> None:
+    with no_descriptor_left(), pytest.raises(BadPlugins, match="cannot be read: Too many open"):
+        Live(folder.loader)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("error", [RecursionError("deep"), MemoryError(), RuntimeError("\udcff")])
+async def test_what_nobody_expected_is_a_fault_that_is_told_and_tried_again(
+    live: Live,
+    folder: Folder,
+    error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder.put("b.yml", handler("b", event="Other"))
+
+    def fail() -> Catalog:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(folder.loader, "load", fail)
+        assert not await live.reload()
+        assert not await live.reload()
+        assert not await live.reload()
+    assert [type(error).__name__ in fault.message for fault in live.faults] == [True]
+    assert actions(caplog) == ["plugins_failed"]
+    json.dumps(describe(live), ensure_ascii=False).encode()
+    await asyncio.sleep(0.1)
+
+    assert await live.reload()
+    assert live.catalog.events == ("Other", "Sample") and live.faults == ()
+
+
+async def test_a_listener_that_fails_keeps_the_others_from_nothing(
+    live: Live, folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Catalog] = []
+
+    def fail(_catalog: Catalog) -> None:
+        raise ValueError("broken")
+
+    live.on_change(fail)
+    live.on_change(told.append)
+    folder.put("b.yml", handler("b", event="Other"))
+
+    assert await live.reload()
+    assert told == [live.catalog]
+    assert "listener_failed" in actions(caplog)
+
+
+async def test_says_so_while_the_folders_cannot_be_looked_at(
+    live: Live,
+    folder: Folder,
+    watch: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(live_module, "UNSEEN_AFTER", 0.5)
+    hangs = threading.Event()
+    monkeypatch.setattr(folder.loader, "stamp", hangs.wait)
+    assert live.trouble is None
+    watch()
+    await until(lambda: live.trouble and "plugins_unseen" in actions(caplog))
+
+    hangs.set()
+    await until(lambda: not live.trouble)

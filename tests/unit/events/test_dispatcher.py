@@ -1,6 +1,7 @@
 """The dispatcher: from the outbox to the workers, and not a letter lost."""
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 from collections.abc import AsyncIterator
@@ -304,6 +305,43 @@ async def test_goes_on_after_the_outbox_failed(
 
     await post.delivered()
     assert post.arrived == ["e1"]
+
+
+async def test_goes_on_after_a_row_that_it_cannot_read(
+    post: Post, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    post.handler("h", "E")
+    await post.reload()
+    post.post("e1")
+    with contextlib.closing(sqlite3.connect(tmp_path / "outbox.sqlite3")) as database, database:
+        database.execute("UPDATE event SET time = 'never'")
+    post.start()
+    await until(lambda: "dispatcher_failed" in {vars(r).get("action") for r in caplog.records})
+    assert post.commit("e2", "/b")
+
+    await until(lambda: post.arrived == ["e2"])
+
+
+async def test_a_delivery_that_breaks_off_is_tried_again(
+    post: Post, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    post.handler("h", "E")
+    await post.reload()
+    in_turn, failures = post.roster.in_turn, [ValueError("broken")]
+
+    def fail_once(path: str) -> list[str]:
+        if failures:
+            raise failures.pop()
+        return in_turn(path)
+
+    monkeypatch.setattr(post.roster, "in_turn", fail_once)
+    post.start()
+    assert post.commit("e1")
+    post.commit("e2")
+
+    await post.delivered()
+    assert post.arrived == ["e1", "e2"]
+    assert "delivery_failed" in {vars(record).get("action") for record in caplog.records}
 
 
 async def test_waking_it_after_the_stop_harms_nobody(post: Post) -> None:

@@ -185,6 +185,15 @@ def test_a_full_disk_fails_what_was_asked_and_nothing_later(ledger: Ledger, tmp_
     assert words(ledger) == ["a", "c"]
 
 
+def test_a_change_that_breaks_off_ends_nothing_but_itself(ledger: Ledger) -> None:
+    """Its thread serves all who ask: without it every later change would wait for ever."""
+    broken = ledger.change("no such statement", {})
+
+    assert isinstance(broken.exception(10), LedgerFailed)
+    assert ledger.change("add", {"name": "a", "n": 1}).result(10) == 1
+    assert words(ledger) == ["a"]
+
+
 @pytest.mark.parametrize(
     "content", [b"not a database, but quite long " * 100, b"SQLite format 3\0"]
 )

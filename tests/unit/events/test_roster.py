@@ -349,3 +349,54 @@ async def test_a_worker_that_does_not_answer_its_long_poll_is_lost_with_all_unde
     with pytest.raises(WorkerBroke, match="lost"):
         await asyncio.wait_for(asked, 2)
     assert lost[0] == stranger.endpoint and not roster.ready
+
+
+async def test_a_listener_that_fails_ends_no_following(
+    worker: WorkerStage,
+    sender: Sender,
+    follow: Callable[[Roster], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> None:
+        raise ValueError("broken")
+
+    await worker.start()
+    roster = Roster([worker.endpoint], sender, SOURCE)
+    roster.on_ready(fail)
+    told: list[bool] = []
+    roster.on_ready(lambda: told.append(True))
+    follow(roster)
+    await until(lambda: told)
+    worker.handler("a", "E")
+    await worker.live.reload()
+
+    await until(lambda: roster.handles("E"))
+    assert {vars(record)["action"] for record in caplog.records} == {"listener_failed"}
+
+
+@pytest.mark.parametrize("error", [ValueError("broken"), asyncio.CancelledError()])
+async def test_a_fault_of_ours_with_one_worker_ends_the_following_of_no_other(
+    worker: WorkerStage,
+    sender: Sender,
+    follow: Callable[[Roster], None],
+    error: BaseException,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(roster_module, "AFTER_FAULT", 0.05)
+    await worker.start()
+    send, failures = sender.send, [error, error]
+
+    async def fail_first(endpoint: str, parcel: Parcel) -> Report:
+        if endpoint != worker.endpoint and failures:
+            raise failures.pop()
+        return await send(endpoint.replace("localhost", "127.0.0.1"), parcel)
+
+    monkeypatch.setattr(sender, "send", fail_first)
+    other = worker.endpoint.replace("127.0.0.1", "localhost")
+    roster = Roster([other, worker.endpoint], sender, SOURCE)
+    follow(roster)
+
+    await until(lambda: set(roster.in_turn(ASK)) == {other, worker.endpoint})
+    failed = [one for one in caplog.records if vars(one)["action"] == "roster_failed"]
+    assert len(failed) == 2

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import pytest_asyncio
 
-from qmonus_lite import serving
+from qmonus_lite.background import Background
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadPlace, Conflict, InternalFault, PreconditionFailed, Unprocessable
 from qmonus_lite.events.dispatcher import Dispatcher
@@ -50,7 +50,7 @@ class Stage:
     store: Storage
     keeper: KeeperServer
     far: Far
-    background: serving.Background
+    background: Background
     ended: list[str] = field(default_factory=list)
     mark: str = "0-abc-"
 
@@ -102,7 +102,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
             staging=store.staging,
             threads=store.threads,
         )
-        background = serving.Background()
+        background = Background()
         loop = asyncio.get_running_loop()
         ends: list[str] = []
         far = Far(
@@ -191,7 +191,7 @@ async def test_shows_and_replays_events(stage: Stage) -> None:
 
 
 async def test_tells_how_it_is(stage: Stage) -> None:
-    telling = asyncio.create_task(stage.keeper._tell())
+    telling = asyncio.create_task(stage.keeper._tell(stage.background))
     await asyncio.sleep(0.05)
     assert stage.far.trouble is None
     cast(NoDispatcher, stage.keeper.keeping.dispatcher).alive = False

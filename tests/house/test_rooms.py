@@ -31,6 +31,11 @@ BROAD_DOORS = {
     "keeper/server.py": "what an APIGW asked for and the keeper could not do; logged, it hears 500",
     "worker/listener.py": "a message that the worker could not answer; logged, and answered 500",
     "scripting/runner.py": "whatever a script raises; logged, and becomes its refusal",
+    "background.py": "how a background task ended; logged, and it is started again",
+    "catalog/live.py": "a look at the plugin folders that broke off; a listed fault, tried again",
+    "events/dispatcher.py": "a delivery or a turn of the loop; logged, and tried again",
+    "events/ledger.py": "a change that broke off; handed to those who asked for it",
+    "events/roster.py": "the following of one worker, or a listener; logged, and gone on with",
 }
 
 #: Tokens that alone make no line of code.

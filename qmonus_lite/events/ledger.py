@@ -30,7 +30,9 @@ MOST_TOGETHER = 512
 PATIENCE = 0.02
 #: Seconds to wait for another process that writes to the same database.
 BUSY = 10.0
-
+#: Seconds between two probes of a database that could not be written to, and bytes of one: more
+#: than a usual change has, so that a change works after a probe has.
+PROBING, PROBE = 1.0, 64 << 10
 
 #: Faults of one row alone (text that is no UTF-8, for one), while the others go on.
 _OWN_FAULTS = (sqlite3.IntegrityError, ValueError, OverflowError)
@@ -79,6 +81,10 @@ class Ledger:
         self._additions: deque[_Addition] = deque()
         #: Held for one transaction.
         self._turn = threading.Lock()
+        #: Whether the last transaction that had to write failed.
+        self.failing = False
+        #: Moment before which no further probe is made, by the monotonic clock.
+        self._probed = 0.0
         try:
             self._database = self._open()
         except (sqlite3.Error, OSError) as error:
@@ -109,8 +115,25 @@ class Ledger:
             # Whoever had the turn before may have taken ours along.
             if mine[-1].ended is None:
                 together = [self._additions.popleft() for _ in range(len(self._additions))]
-                _add(self._database, together)
+                self.failing = not _add(self._database, together)
         return [one.ended or LedgerFailed("not reached") for one in mine]
+
+    def probe(self) -> None:
+        """Find out, a little later, whether a failing database can be written to again."""
+        now = time.monotonic()
+        if now >= self._probed:
+            self._probed = now + PROBING
+            self._ask(self._write, lazy=False).add_done_callback(self._was_probed)
+
+    def _write(self, database: sqlite3.Connection) -> None:
+        database.execute("CREATE TABLE IF NOT EXISTS probe (filler BLOB)")
+        database.execute("DELETE FROM probe")
+        database.execute("INSERT INTO probe VALUES (randomblob(?))", (PROBE,))
+
+    def _was_probed(self, done: "Future[None]") -> None:
+        if done.exception() is None:
+            self.failing = False
+            self._ask(lambda database: database.execute("DROP TABLE IF EXISTS probe"), lazy=True)
 
     def close(self) -> None:
         """Finish what was asked and close the database."""
@@ -127,7 +150,8 @@ class Ledger:
         while going:
             jobs, going = self._gather()
             with self._turn:
-                _commit(self._database, jobs)
+                # What only reads ends well on a full disk too.
+                self.failing = not _commit(self._database, jobs) or self.failing
         self._database.close()
 
     def _open(self) -> sqlite3.Connection:
@@ -163,16 +187,18 @@ class Ledger:
         return self._jobs.get(timeout=wait) if wait else self._jobs.get_nowait()
 
 
-def _commit(database: sqlite3.Connection, jobs: list[_Job]) -> None:
-    """Do the jobs in one transaction, then say how each ended."""
+def _commit(database: sqlite3.Connection, jobs: list[_Job]) -> bool:
+    """Do the jobs in one transaction, then say how each ended; whether it was committed."""
     # From here on nobody can cancel them any more.
     jobs = [job for job in jobs if job.result.set_running_or_notify_cancel()]
     ended: list[tuple[_Job, Any, Exception | None]] = []
+    committed = False
     try:
         database.execute("BEGIN IMMEDIATE")
         for job in jobs:
             ended.append(_do(database, job))
         database.execute("COMMIT")
+        committed = True
     except sqlite3.Error as error:
         _roll_back(database)
         ended = [(job, None, error) for job in jobs]
@@ -181,11 +207,13 @@ def _commit(database: sqlite3.Connection, jobs: list[_Job]) -> None:
             job.result.set_result(value)
         else:
             job.result.set_exception(LedgerFailed(str(failure)))
+    return committed
 
 
-def _add(database: sqlite3.Connection, additions: list[_Addition]) -> None:
-    """Insert in one transaction, and write down how each ended."""
+def _add(database: sqlite3.Connection, additions: list[_Addition]) -> bool:
+    """Insert in one transaction, and write down how each ended; whether it was committed."""
     ended: list[int | LedgerFailed] = []
+    committed = False
     try:
         database.execute("BEGIN IMMEDIATE")
         for one in additions:
@@ -194,11 +222,13 @@ def _add(database: sqlite3.Connection, additions: list[_Addition]) -> None:
             except _OWN_FAULTS as error:
                 ended.append(LedgerFailed(str(error)))
         database.execute("COMMIT")
+        committed = True
     except sqlite3.Error as error:
         _roll_back(database)
         ended = [LedgerFailed(str(error)) for _ in additions]
     for one, end in zip(additions, ended, strict=True):
         one.ended = end
+    return committed
 
 
 def _do(database: sqlite3.Connection, job: _Job) -> tuple[_Job, Any, Exception | None]:

@@ -23,11 +23,16 @@ from typing import TypeVar
 
 from qmonus_lite.errors import InternalFault
 from qmonus_lite.upload.crew import Crew
+from qmonus_lite.upload.failures import PLACING
 from qmonus_lite.upload.ground import Ground, Parents
-from qmonus_lite.upload.staging import Names, Placed, StagedFile
+from qmonus_lite.upload.staging import Names, OtherMount, Placed, StagedFile
+from qmonus_lite.upload.staging_places import Staging
 
 #: Bytes of a file that the loop may store by itself.
 SMALL = 64 << 10
+#: Staging directories that a file is copied to when it cannot be renamed: the one of the mount, and
+#: one beside its path.
+MOST_MOVES = 2
 #: Seconds after which that was slow, and seconds for which the threads then do it.
 SLOW, REST = 0.005, 10.0
 
@@ -67,10 +72,26 @@ class Upload:
         self.write()
         self.sync()
 
-    def place(self, parents: Parents) -> None:
-        """Let it appear at its path; raises Problem."""
-        walk = parents.of(self.parts)
-        self.placed = self.staged.place(walk, self.parts[-1], create_only=self.create_only)
+    def place(
+        self, parents: Parents, staging: Staging, moved: Callable[[], object] | None = None
+    ) -> None:
+        """Let it appear at its path; raises Problem.
+
+        A file that is staged on another mount is copied first, and then `moved` is called.
+        """
+        walk, name = parents.of(self.parts), self.parts[-1]
+        for _ in range(MOST_MOVES):
+            try:
+                self.placed = self.staged.place(walk, name, create_only=self.create_only)
+                return
+            except OtherMount:
+                self.staged.move(staging.across(self.staged.path, *parents.place(self.parts)))
+            if moved is not None:
+                moved()
+        try:
+            self.placed = self.staged.place(walk, name, create_only=self.create_only)
+        except OtherMount as error:
+            raise self.staged.disk.answer(error.error, PLACING) from error
 
     def keep(self, names: Names) -> None:
         """Put its name on stable storage, if it has appeared; raises Problem."""
@@ -153,8 +174,9 @@ def _waits() -> int:
 class Storer:
     """Stores uploads that nobody is told of in one launch directory; callers have their turn."""
 
-    def __init__(self, ground: Ground, *, threads: Executor) -> None:
+    def __init__(self, ground: Ground, staging: Staging, *, threads: Executor) -> None:
         self._ground = ground
+        self._staging = staging
         self._crew: Crew[Upload] = Crew(self._store, threads)
         #: Moment before which the threads do it, by the monotonic clock.
         self._rests = 0.0
@@ -188,6 +210,6 @@ class Storer:
         each(uploads, Upload.sync)
         names = Names(self._ground.disk)
         with contextlib.closing(Parents(self._ground)) as parents:
-            each(uploads, lambda one: one.place(parents))
+            each(uploads, lambda one: one.place(parents, self._staging))
             each(uploads, lambda one: one.keep(names))
         return min(one.waited for one in uploads)

@@ -15,7 +15,8 @@ from qmonus_lite.events.outbox import Outbox, Promise
 from qmonus_lite.upload.commit import Announced, Committer, recover
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
-from qmonus_lite.upload.staging import StagedFile, Staging
+from qmonus_lite.upload.staging import StagedFile
+from qmonus_lite.upload.staging_places import Staging
 from qmonus_lite.upload.storing import Storer, Upload
 
 EVENT_ID = "01890000-0000-7000-8000-000000000001"
@@ -86,11 +87,13 @@ class Storage:
 
     @functools.cached_property
     def committer(self) -> Committer:
-        return Committer(self.ground(), self.outbox, NoPost(), threads=self.threads)
+        return Committer(
+            self.ground(), self.staging, self.outbox, NoPost(), threads=self.threads
+        )
 
     @functools.cached_property
     def storer(self) -> Storer:
-        return Storer(self.ground(), threads=self.threads)
+        return Storer(self.ground(), self.staging, threads=self.threads)
 
     def states(self) -> dict[str, str]:
         """Events in the outbox: id -> state."""

@@ -23,10 +23,6 @@ class SmallDisk(Disk):
     def free(self, directory: Path) -> int:
         return self.room[directory.name or "root"]
 
-    def device(self, directory: Path | int) -> int:
-        assert isinstance(directory, Path)
-        return list(self.room).index(directory.name or "root")
-
 
 def admission(free: int, *, most: int = 0, keep_free: int = 0) -> Admission:
     return Admission(SmallDisk(root=free, other=free), most=most, keep_free=keep_free)

@@ -19,7 +19,9 @@ from qmonus_lite.errors import (
 )
 from qmonus_lite.upload.disk import Disk, StrPath
 from qmonus_lite.upload.ground import Ground, Parents
-from qmonus_lite.upload.staging import MOUNT_STAGING, Names, StagedFile, Staging
+from qmonus_lite.upload.mounts import Mount
+from qmonus_lite.upload.staging import Names, StagedFile
+from qmonus_lite.upload.staging_places import MOUNT_STAGING, Staging
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def put(file: StagedFile, ground: Ground, *parts: str, create_only: bool = False
 
 def directory(staging: Staging, near: Path, disk: Disk | None = None) -> Path:
     """Where a file for a place near to that one is staged."""
-    return staging.directory(near, (disk or Disk()).device(near))
+    return staging.directory(near, (disk or Disk()).mount(near))
 
 
 def left(root: Path) -> list[str]:
@@ -251,9 +253,10 @@ def test_stages_beside_the_data_on_one_file_system(root: Path) -> None:
 class Mounted(Disk):
     """A disk with another one mounted at `mnt`."""
 
-    def device(self, directory: Path | int) -> int:
+    def mount(self, directory: StrPath | int) -> Mount:
         assert isinstance(directory, Path)
-        return super().device(directory) + ("mnt" in directory.parts)
+        real = super().mount(directory)
+        return real._replace(mount=real.mount + ("mnt" in directory.parts))
 
 
 def test_stages_at_the_top_of_another_mount(root: Path) -> None:

@@ -82,9 +82,10 @@ class Disk:
 
         Not for a read-only file system: that may be one that failed, which staging finds out.
         """
-        if not os.access(".", os.W_OK | os.X_OK, dir_fd=directory, effective_ids=True):
-            if not os.fstatvfs(directory).f_flag & os.ST_RDONLY:
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if os.access(".", os.W_OK | os.X_OK, dir_fd=directory, effective_ids=True):
+            return
+        if not os.fstatvfs(directory).f_flag & os.ST_RDONLY:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def status(self, name: str, parent: int) -> os.stat_result:
         """What stands at a name, links not followed; FileNotFoundError for nothing."""

@@ -213,6 +213,7 @@ RULES = (
             errno.ENOTDIR,
             errno.EISDIR,
             errno.EEXIST,
+            errno.ENOTEMPTY,
             errno.ENAMETOOLONG,
             errno.EILSEQ,
             errno.ELOOP,

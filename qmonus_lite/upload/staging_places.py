@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from qmonus_lite.upload.disk import Disk, StrPath
+from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.failures import MAKING_STAGING, MAKING_STAGING_THERE
 from qmonus_lite.upload.ground import BELIEVED, MOST_SEEN
 from qmonus_lite.upload.mounts import Mount
@@ -53,14 +53,16 @@ class Staging:
         self._places[mount] = directory, time.monotonic() + BELIEVED
         return directory
 
-    def across(self, staged: StrPath, near: Path, mount: Mount) -> Path:
-        """Where a file is copied to that could not be renamed into `near`; raises Problem."""
-        directory = self.directory(near, mount)
-        if directory == Path(os.path.dirname(staged)):
-            # The two look as one and are not: no place is surer than the folder itself.
-            with self._disk.answering(MAKING_STAGING_THERE):
-                return self._made(near)
-        return directory
+    def across(self, near: Path, mount: Mount) -> Iterator[Path]:
+        """Where a file may be copied to that could not be renamed into `near`; raises Problem.
+
+        The directory of the mount; and if the two look as one and are not, one in the folder
+        itself, than which no place is surer.
+        """
+        yield self.directory(near, mount)
+        with self._disk.answering(MAKING_STAGING_THERE):
+            beside = self._made(near)
+        yield beside
 
     def sweep(self, mark: str = "", keep: Collection[str] = ()) -> int:
         """Remove staged files that a process left; how many there were.

@@ -14,6 +14,7 @@ for a while.
 import asyncio
 import contextlib
 import math
+import os
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -30,9 +31,6 @@ from qmonus_lite.upload.staging_places import Staging
 
 #: Bytes of a file that the loop may store by itself.
 SMALL = 64 << 10
-#: Staging directories that a file is copied to when it cannot be renamed: the one of the mount, and
-#: one beside its path.
-MOST_MOVES = 2
 #: Seconds after which that was slow, and seconds for which the threads then do it.
 SLOW, REST = 0.005, 10.0
 
@@ -79,19 +77,34 @@ class Upload:
 
         A file that is staged on another mount is copied first, and then `moved` is called.
         """
-        walk, name = parents.of(self.parts), self.parts[-1]
-        for _ in range(MOST_MOVES):
-            try:
-                self.placed = self.staged.place(walk, name, create_only=self.create_only)
-                return
-            except OtherMount:
-                self.staged.move(staging.across(self.staged.path, *parents.place(self.parts)))
-            if moved is not None:
-                moved()
         try:
-            self.placed = self.staged.place(walk, name, create_only=self.create_only)
+            self._appear(parents)
         except OtherMount as error:
-            raise self.staged.disk.answer(error.error, PLACING) from error
+            self._move(parents, staging, moved or _nobody, error)
+
+    def _appear(self, parents: Parents) -> None:
+        walk, name = parents.of(self.parts), self.parts[-1]
+        self.placed = self.staged.place(walk, name, create_only=self.create_only)
+
+    def _move(
+        self,
+        parents: Parents,
+        staging: Staging,
+        moved: Callable[[], object],
+        error: OtherMount,
+    ) -> None:
+        """Copy it to where it can be renamed from, and let it appear from there."""
+        for directory in staging.across(*parents.place(self.parts)):
+            if str(directory) == os.path.dirname(self.staged.path):
+                continue
+            self.staged.move(directory)
+            moved()
+            try:
+                self._appear(parents)
+                return
+            except OtherMount as again:
+                error = again
+        raise self.staged.disk.answer(error.error, PLACING) from error
 
     def keep(self, names: Names) -> None:
         """Put its name on stable storage, if it has appeared; raises Problem."""
@@ -108,6 +121,10 @@ class Upload:
             # Only what went all the way is acknowledged, whatever broke off the way.
             raise InternalFault("the upload was not stored; the log of the server says why")
         return self.placed.replaced
+
+
+def _nobody() -> None:
+    """No outbox has to know."""
 
 
 U = TypeVar("U", bound=Upload)

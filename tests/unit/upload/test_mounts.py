@@ -1,6 +1,8 @@
 """Mount identity, by every way that a system may offer."""
 
+import ctypes
 import errno
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,7 +37,7 @@ def test_tells_file_systems_apart_and_directories_of_one_mount_not(
 
 def failing(code: int) -> Callable[..., int]:
     def statx(*_arguments: object) -> int:
-        mounts.ctypes.set_errno(code)
+        ctypes.set_errno(code)
         return -1
 
     return statx
@@ -74,7 +76,7 @@ def test_a_project_counts_where_new_entries_inherit_it(
 ) -> None:
     """As XFS and ext4 refuse a rename into a tree of another project with EXDEV."""
     answers = [mounts._FSXATTR.pack(0x200, 0, 0, 7), mounts._FSXATTR.pack(0, 0, 0, 7)]
-    monkeypatch.setattr(mounts.fcntl, "ioctl", lambda *_arguments: answers.pop(0))
+    monkeypatch.setattr(fcntl, "ioctl", lambda *_arguments: answers.pop(0))
     told = Mounts(None)
 
     assert [told.of(here).project, told.of(here).project] == [7, 0]
@@ -89,7 +91,7 @@ def test_a_file_system_without_projects_is_asked_once(
         asked.append(1)
         raise OSError(errno.ENOTTY, "no such ioctl")
 
-    monkeypatch.setattr(mounts.fcntl, "ioctl", refuse)
+    monkeypatch.setattr(fcntl, "ioctl", refuse)
     told = Mounts(None)
 
     assert [told.of(here).project, told.of(here).project] == [0, 0]

@@ -85,6 +85,8 @@ class Ledger:
         self.failing = False
         #: Moment before which no further probe is made, by the monotonic clock.
         self._probed = 0.0
+        #: Whether one is wanted.
+        self._probing = False
         try:
             self._database = self._open()
         except (sqlite3.Error, OSError) as error:
@@ -123,17 +125,9 @@ class Ledger:
         now = time.monotonic()
         if now >= self._probed:
             self._probed = now + PROBING
-            self._ask(self._write, lazy=False).add_done_callback(self._was_probed)
-
-    def _write(self, database: sqlite3.Connection) -> None:
-        database.execute("CREATE TABLE IF NOT EXISTS probe (filler BLOB)")
-        database.execute("DELETE FROM probe")
-        database.execute("INSERT INTO probe VALUES (randomblob(?))", (PROBE,))
-
-    def _was_probed(self, done: "Future[None]") -> None:
-        if done.exception() is None:
-            self.failing = False
-            self._ask(lambda database: database.execute("DROP TABLE IF EXISTS probe"), lazy=True)
+            self._probing = True
+            # So that its thread wakes up.
+            self._ask(lambda _database: None, lazy=False)
 
     def close(self) -> None:
         """Finish what was asked and close the database."""
@@ -152,6 +146,9 @@ class Ledger:
             with self._turn:
                 # What only reads ends well on a full disk too.
                 self.failing = not _commit(self._database, jobs) or self.failing
+                if self._probing:
+                    self._probing = False
+                    self.failing = not _can_write(self._database)
         self._database.close()
 
     def _open(self) -> sqlite3.Connection:
@@ -229,6 +226,20 @@ def _add(database: sqlite3.Connection, additions: list[_Addition]) -> bool:
     for one, end in zip(additions, ended, strict=True):
         one.ended = end
     return committed
+
+
+def _can_write(database: sqlite3.Connection) -> bool:
+    """Whether a transaction of its own that writes is committed; it leaves nothing behind."""
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("CREATE TABLE IF NOT EXISTS probe (filler BLOB)")
+        database.execute("INSERT INTO probe VALUES (randomblob(?))", (PROBE,))
+        database.execute("COMMIT")
+        database.execute("DROP TABLE probe")
+    except sqlite3.Error:
+        _roll_back(database)
+        return False
+    return True
 
 
 def _do(database: sqlite3.Connection, job: _Job) -> tuple[_Job, Any, Exception | None]:

@@ -194,21 +194,25 @@ def make(root: Path, crash: Crash, *, replaced: bool) -> None:
     for at, op in enumerate(crash.done):
         if op.kind == "create" and MOUNT_STAGING in op.path:
             make_staging(root, (root / op.path).parent)
-        if at in crash.missing or not root.joinpath(op.to or op.path).parent.is_dir():
-            continue
-        if op.kind == "mkdir":
-            (root / op.path).mkdir()
-        elif op.kind == "create":
-            (root / op.path).write_bytes(content[op.path])
-        elif op.kind == "remove":
-            (root / op.path).unlink(missing_ok=True)
-        elif op.kind == "rename":
-            if not (root / op.path).exists():
-                # Its first name was lost, and not the one that it has since.
-                (root / op.path).write_bytes(content[op.path])
-            (root / op.path).replace(root / op.to)
-            if crash.both_names:
-                os.link(root / op.to, root / op.path)
+        if at not in crash.missing and root.joinpath(op.to or op.path).parent.is_dir():
+            redo(root, op, content.get(op.path, b""), both_names=crash.both_names)
+
+
+def redo(root: Path, op: Op, content: bytes, *, both_names: bool) -> None:
+    """Do to names what one operation did."""
+    if op.kind == "mkdir":
+        (root / op.path).mkdir()
+    elif op.kind == "create":
+        (root / op.path).write_bytes(content)
+    elif op.kind == "remove":
+        (root / op.path).unlink(missing_ok=True)
+    elif op.kind == "rename":
+        if not (root / op.path).exists():
+            # Its first name was lost, and not the one that it has since.
+            (root / op.path).write_bytes(content)
+        (root / op.path).replace(root / op.to)
+        if both_names:
+            os.link(root / op.to, root / op.path)
 
 
 def make_staging(root: Path, directory: Path) -> None:
@@ -331,6 +335,6 @@ def test_every_crash_of_a_file_that_is_copied_to_another_mount_first_ends_so_too
 def test_the_enumeration_finds_what_a_missing_sync_breaks(
     missing: str, handled: bool, tmp_path: Path
 ) -> None:
-    disk = recording(tmp_path, **{missing: False})
+    disk = recording(tmp_path, files=missing != "files", names=missing != "names")
 
     assert violations(tmp_path, disk, NEW_PLACE, handled=handled)[1]

@@ -13,6 +13,7 @@ import pytest
 
 from qmonus_lite.errors import (
     Conflict,
+    Forbidden,
     InsufficientStorage,
     PreconditionFailed,
     TooLarge,
@@ -276,6 +277,47 @@ def test_sweeps_other_mounts_after_a_restart(root: Path) -> None:
 
     assert Staging(Mounted(), root / ".data", root).sweep() == 1
     assert os.listdir(place) == []
+
+
+def test_stages_beside_the_path_where_the_top_of_the_mount_is_not_ours(root: Path) -> None:
+    (root / "mnt" / "deep" / "er").mkdir(parents=True)
+    # What an attacker may leave: a link that leads our files elsewhere.
+    for folder in ("mnt", "mnt/deep"):
+        (root / folder / MOUNT_STAGING).symlink_to(root / "elsewhere")
+    (root / "elsewhere").mkdir()
+    staging = Staging(Mounted(), root / ".data", root)
+    place = directory(staging, root / "mnt" / "deep" / "er", Mounted())
+
+    assert place == root / "mnt" / "deep" / "er" / MOUNT_STAGING
+    with pytest.raises(Forbidden):
+        directory(Staging(Mounted(), root / ".data", root), root / "mnt", Mounted())
+
+
+def test_a_staging_directory_that_went_away_is_made_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "mnt").mkdir()
+    staging = Staging(Mounted(), root / ".data", root)
+    monkeypatch.setattr("qmonus_lite.upload.staging_places.BELIEVED", 0.0)
+    for _ in range(2):
+        directory(staging, root / "mnt", Mounted()).rmdir()
+        directory(staging, root, Mounted()).rmdir()
+
+    assert directory(staging, root / "mnt", Mounted()).is_dir()
+    assert directory(staging, root, Mounted()).is_dir()
+    # One line a directory, however often it was made.
+    assert len((root / ".data" / "staging.mounts").read_text().splitlines()) == 1
+
+
+def test_a_sweep_passes_over_what_it_cannot_read(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (root / "file").touch()
+    (root / ".data" / "staging.mounts").write_text(f"{root / 'file'}\n{root / 'gone'}\n")
+    (root / ".data" / "staging" / "u1").touch()
+
+    assert Staging(Disk(), root / ".data", root).sweep() == 1
+    assert [vars(record)["action"] for record in caplog.records] == ["sweep_failed"]
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no second file system here")

@@ -240,6 +240,16 @@ _BY_CALL = {
 }
 
 
+#: Names that have another one in some versions of Python.
+_NAMES = {errno.EOPNOTSUPP: "EOPNOTSUPP", errno.EDEADLK: "EDEADLK"}
+
+
+def name_of(code: int | None) -> str:
+    """The name of an error number, such as EIO."""
+    number = code or 0
+    return _NAMES.get(number) or errno.errorcode.get(number, "unknown")
+
+
 def rule_of(code: int | None, where: Where) -> Rule:
     """The rule for an error number at a place."""
     return _BY_CALL.get((code or 0, where), UNKNOWN)
@@ -252,9 +262,11 @@ def problem_of(error: OSError, action: Action) -> Problem:
     if issubclass(rule.problem, InternalFault) or action is KEEPING:
         detail = f"{detail}; {action.outcome}"
     problem = rule.problem(detail)
-    code = errno.errorcode.get(error.errno or 0, "unknown")
     problem.disk = DiskError(
-        action=action.name, code=code, said=error.strerror or str(error), failing=rule.failing
+        action=action.name,
+        code=name_of(error.errno),
+        said=error.strerror or str(error),
+        failing=rule.failing,
     )
     return problem
 

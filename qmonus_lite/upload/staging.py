@@ -86,8 +86,9 @@ class StagedFile:
         """
         if self.finished:
             return
-        with self.disk.answering(SYNCING):
+        with self.disk.answering(WRITING):
             self._open()
+        with self.disk.answering(SYNCING):
             self.disk.sync_file(self._descriptor)
             self._close()
         self.finished = True

@@ -129,10 +129,15 @@ class Staging:
         with suppress(FileExistsError):
             directory.mkdir(mode=0o700)
             self._disk.sync_names_in(place)
-        status = os.lstat(directory)
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-            # Whoever may write here could lead our files elsewhere.
-            raise PermissionError(errno.EACCES, f"{directory} is not a directory of this user")
+        if not stat.S_ISDIR(os.lstat(directory).st_mode):
+            # Whoever may write here could lead our files elsewhere by a link.
+            raise PermissionError(errno.EACCES, f"{directory} is no directory")
+        descriptor = self._disk.open_root(directory)
+        try:
+            # One that another user made is no place for ours.
+            self._disk.check_writable(descriptor)
+        finally:
+            self._disk.close(descriptor)
         if str(directory) not in self._others():
             with self._known.open("a") as known:
                 known.write(f"{directory}\n")

@@ -18,7 +18,7 @@ from qmonus_lite.errors import InternalFault, PreconditionFailed, Problem
 from qmonus_lite.events.ledger import LedgerFailed
 from qmonus_lite.events.outbox import Outbox, Promise
 from qmonus_lite.upload.disk import Disk, StrPath
-from qmonus_lite.upload.failures import RULES, Where, rule_of
+from qmonus_lite.upload.failures import RULES, Where, name_of, rule_of
 from qmonus_lite.upload.staging_places import MOUNT_STAGING
 from tests.integration.disk.storage import EVENT_ID, NEW, OLD, Storage, restart, storage
 
@@ -188,7 +188,7 @@ def test_every_error_of_every_call_is_answered_by_the_table(code: int, tmp_path:
             rule = rule_of(code, WHERE[call])
             assert type(error) is rule.problem, (call, error)
             assert len(disk._failures) == rule.failing, call
-            assert error.disk is not None and error.disk.code == errno.errorcode[code]
+            assert error.disk is not None and error.disk.code == name_of(code)
             assert "nothing was stored" not in error.detail or not renamed
 
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import resource
 import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -255,9 +256,11 @@ class Mounted(Disk):
     """A disk with another one mounted at `mnt`."""
 
     def mount(self, directory: StrPath | int) -> Mount:
-        assert isinstance(directory, Path)
+        place = (
+            os.readlink(f"/proc/self/fd/{directory}") if isinstance(directory, int) else directory
+        )
         real = super().mount(directory)
-        return real._replace(mount=real.mount + ("mnt" in directory.parts))
+        return real._replace(mount=real.mount + ("mnt" in Path(place).parts))
 
 
 def test_stages_at_the_top_of_another_mount(root: Path) -> None:
@@ -291,6 +294,50 @@ def test_stages_beside_the_path_where_the_top_of_the_mount_is_not_ours(root: Pat
     assert place == root / "mnt" / "deep" / "er" / MOUNT_STAGING
     with pytest.raises(Forbidden):
         directory(Staging(Mounted(), root / ".data", root), root / "mnt", Mounted())
+
+
+@pytest.fixture
+def foreign() -> Iterator[Path]:
+    """A launch directory of root's, in which one folder is ours: this is another user meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="qmonus-lite-") as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        for name in (".data/staging", "mnt/theirs", "mnt/ours"):
+            (root / name).mkdir(parents=True)
+        for name in (".data", ".data/staging", "mnt/ours"):
+            os.chown(root / name, 65534, 65534)
+        os.seteuid(65534)
+        try:
+            yield root
+        finally:
+            os.seteuid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="to be another user takes root")
+def test_another_user_stages_in_a_folder_of_his_own_and_is_refused_in_others(
+    foreign: Path,
+) -> None:
+    staging = Staging(Mounted(), foreign / ".data", foreign)
+    seen = Ground(root=foreign, protected=(foreign / ".data",), disk=Mounted())
+
+    assert not seen.look(("mnt", "ours", "new", "file")).there
+    ours = directory(staging, foreign / "mnt" / "ours", Mounted())
+    assert ours == foreign / "mnt" / "ours" / MOUNT_STAGING
+    for parts in (("mnt", "theirs", "file"), ("mnt", "file"), ("file",), ("new", "file")):
+        # Before its body is sent.
+        with pytest.raises(Forbidden, match="no permission"):
+            seen.look(parts)
+    # Any place on the mount will do; where none is known, none can be made.
+    assert directory(staging, foreign / "mnt" / "theirs", Mounted()) == ours
+    with pytest.raises(Forbidden):
+        fresh = Staging(Mounted(), foreign / ".data", foreign)
+        directory(fresh, foreign / "mnt" / "theirs", Mounted())
+    # One that root left there, at its start as root, is not used.
+    os.seteuid(0)
+    (foreign / "mnt" / MOUNT_STAGING).mkdir(mode=0o700)
+    os.seteuid(65534)
+    again = Staging(Mounted(), foreign / ".data", foreign)
+    assert directory(again, foreign / "mnt" / "ours", Mounted()) == ours
 
 
 def test_a_staging_directory_that_went_away_is_made_again(

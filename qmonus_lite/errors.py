@@ -14,6 +14,7 @@
         VersionUnknown 505, InsufficientStorage 507
       Terminated                 a plugin ended the request with an answer of its own
 
+`Refusal` and `DiskError` say more of why a request ended, for the log alone.
 `Problem.detail` reaches the client: it never holds a secret or the text of an unknown exception.
 """
 
@@ -76,10 +77,25 @@ class Refusal:
     reason: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DiskError:
+    """The system call that a request ended with, for the log; it is not sent to the client."""
+
+    #: What was being done.
+    action: str
+    #: Name of the error number, such as EIO, and the words of the system for it.
+    code: str
+    said: str
+    #: Whether the disk failed, and not the request.
+    failing: bool
+
+
 class Problem(QmonusLiteError):
     """A request ends here: RFC 9457 `status`, `title` and `detail`, and headers for the answer."""
 
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+    #: The system call that failed, if one did.
+    disk: DiskError | None = None
 
     def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
         self.detail = detail

@@ -23,6 +23,7 @@ from qmonus_lite.cli.main import COMMANDS
 from qmonus_lite.scripting.builtins.callout import Callout
 from qmonus_lite.scripting.builtins.names import NAMES
 from qmonus_lite.settings import Settings
+from qmonus_lite.upload import failures
 
 TOP = Path(__file__).parents[1]
 PART = re.compile(r"(<!-- printed: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -161,6 +162,29 @@ def problems() -> str:
     )
 
 
+def disk() -> str:
+    """What each error of the disk becomes: the table that the code goes by."""
+    rows = (*failures.RULES, failures.UNKNOWN)
+    return table(
+        ("error", "of", "answer", "counts towards readiness"),
+        (
+            (
+                ", ".join(_code(failures.name_of(code)) for code in rule.codes) or "any other",
+                _places(rule.where),
+                f"{int(rule.problem.status)} {rule.detail}",
+                "yes" if rule.failing else "no",
+            )
+            for rule in rows
+        ),
+    )
+
+
+def _places(where: Sequence[failures.Where]) -> str:
+    if set(where) == set(failures.Where):
+        return "anything"
+    return ", ".join(place.value for place in where)
+
+
 def doors() -> str:
     """Our own doors, from what their classes say of themselves."""
     said = [
@@ -178,7 +202,7 @@ def _first(documented: object) -> str:
 
 PARTS: Mapping[str, Callable[[], str]] = {
     part.__name__: part
-    for part in (settings, commands, kinds, unsupported, names, callout, problems, doors)
+    for part in (settings, commands, kinds, unsupported, names, callout, problems, doors, disk)
 }
 
 

@@ -23,6 +23,7 @@ from qmonus_lite.routing.backend import Backends
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.lanes import Lanes
 from qmonus_lite.settings import Settings
+from qmonus_lite.upload.room import Room
 from qmonus_lite.upload.session import Uploads
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class ApigwServer:
     token: Path | None
     #: Says where to, for people; a line on standard output.
     say: Callable[[str], None]
+    #: Whether any upload could be stored.
+    room: Room
 
     async def serve(self) -> bool:
         """Serve until the stop; whether everything under way came to its end."""
@@ -117,7 +120,10 @@ class ApigwServer:
         )
 
     def _invite(self) -> None:
-        """A worker answers, so uploads work: say how to send one."""
+        """A worker answers, so uploads work: say how to send one, or what is in their way."""
+        if trouble := self.room.trouble:
+            self.say(f"not ready: {trouble}")
+            return
         data_dir = self.local_admin.data_dir if self.local_admin else None
         line = bootstrap.curl_line(self.settings, data_dir)
         self.say(f"ready; try:\n  {line}")

@@ -38,11 +38,13 @@ from qmonus_lite.scripting.lanes import Lanes
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.settings import Settings, upload_template
 from qmonus_lite.upload.admission import Admission
+from qmonus_lite.upload.disk import UNFIT
 from qmonus_lite.upload.ground import Ground
 from qmonus_lite.upload.intake import Intake
 from qmonus_lite.upload.promised import Promised, Shared
+from qmonus_lite.upload.room import Room, folders_of
 from qmonus_lite.upload.session import Uploads
-from qmonus_lite.upload.staging import Staging
+from qmonus_lite.upload.staging_places import Staging
 from qmonus_lite.upload.storing import Storer
 
 #: Seconds that a script of a route may take, unless the route says otherwise.
@@ -88,6 +90,11 @@ class _Apigw:
         self._roster = make_roster(settings, shared.data_dir, self._sender, shared.environ)
         self._mark = "" if number is None else f"{number}-{secrets.token_hex(4)}-"
         self._keeping = self._kept()
+        self._room = Room(
+            root=ground.root,
+            folders=folders_of(upload_template(settings).text),
+            keep_free=settings.min_free_bytes,
+        )
         self._lanes = Lanes("script", most=MOST_LANES)
         self._backends = Backends(
             connect_timeout=settings.callout_connect_timeout,
@@ -131,6 +138,7 @@ class _Apigw:
             local_admin=admin if self._has_admin and self._first else None,
             token=admin.place if self._has_admin else None,
             say=self._say,
+            room=self._room,
         )
 
     def _stories(self, background: Background) -> Stories:
@@ -171,7 +179,7 @@ class _Apigw:
                 promised=self._promised(),
             ),
             committer=self._keeping,
-            storer=Storer(self._ground, threads=self._threads),
+            storer=Storer(self._ground, self._staging, threads=self._threads),
             staging=self._staging,
             disk=self._ground.disk,
             intake=Intake(self._threads),
@@ -224,8 +232,8 @@ class _Apigw:
         if trouble := self._keeping.trouble:
             return trouble
         if self._ground.disk.unfit:
-            return "the disk failed several times within a minute"
-        return self._roster.trouble
+            return UNFIT
+        return self._room.trouble or self._roster.trouble
 
     def _openapi(self) -> dict[str, object]:
         template = upload_template(self._shared.settings)

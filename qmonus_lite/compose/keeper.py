@@ -17,7 +17,7 @@ from qmonus_lite.keeper.server import KeeperServer
 from qmonus_lite.settings import Settings
 from qmonus_lite.upload.commit import Committer, recover
 from qmonus_lite.upload.ground import Ground
-from qmonus_lite.upload.staging import Staging
+from qmonus_lite.upload.staging_places import Staging
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def keep_here(parts: Parts) -> Near:
         disk=parts.ground.disk,
         outbox=outbox,
         dispatcher=dispatcher,
-        committer=Committer(parts.ground, outbox, dispatcher, threads=parts.threads),
+        committer=Committer(parts.ground, parts.staging, outbox, dispatcher, threads=parts.threads),
         roster=parts.roster,
         clock=parts.clock,
     )

@@ -34,7 +34,9 @@ MOST_TOGETHER = 512
 PATIENCE = 0.02
 #: Seconds to wait for another process that writes to the same database.
 BUSY = 10.0
-
+#: Seconds between two probes of a database that could not be written to, and bytes of one: more
+#: than a usual change has, so that a change works after a probe has.
+PROBING, PROBE = 1.0, 64 << 10
 
 #: Faults of one row alone (text that is no UTF-8, for one), while the others go on.
 _OWN_FAULTS = (sqlite3.IntegrityError, ValueError, OverflowError)
@@ -83,6 +85,12 @@ class Ledger:
         self._additions: deque[_Addition] = deque()
         #: Held for one transaction.
         self._turn = threading.Lock()
+        #: Whether the last transaction that had to write failed.
+        self.failing = False
+        #: Moment before which no further probe is made, by the monotonic clock.
+        self._probed = 0.0
+        #: Whether one is wanted.
+        self._probing = False
         try:
             self._database = self._open()
         except (sqlite3.Error, OSError) as error:
@@ -113,8 +121,17 @@ class Ledger:
             # Whoever had the turn before may have taken ours along.
             if mine[-1].ended is None:
                 together = [self._additions.popleft() for _ in range(len(self._additions))]
-                _add(self._database, together)
+                self.failing = not _add(self._database, together)
         return [one.ended or LedgerFailed("not reached") for one in mine]
+
+    def probe(self) -> None:
+        """Find out, a little later, whether a failing database can be written to again."""
+        now = time.monotonic()
+        if now >= self._probed:
+            self._probed = now + PROBING
+            self._probing = True
+            # So that its thread wakes up.
+            self._ask(lambda _database: None, lazy=False)
 
     def close(self) -> None:
         """Finish what was asked and close the database."""
@@ -131,7 +148,11 @@ class Ledger:
         while going:
             jobs, going = self._gather()
             with self._turn:
-                _commit(self._database, jobs)
+                # What only reads ends well on a full disk too.
+                self.failing = not _commit(self._database, jobs) or self.failing
+                if self._probing:
+                    self._probing = False
+                    self.failing = not _can_write(self._database)
         self._database.close()
 
     def _open(self) -> sqlite3.Connection:
@@ -167,16 +188,18 @@ class Ledger:
         return self._jobs.get(timeout=wait) if wait else self._jobs.get_nowait()
 
 
-def _commit(database: sqlite3.Connection, jobs: list[_Job]) -> None:
-    """Do the jobs in one transaction, then say how each ended."""
+def _commit(database: sqlite3.Connection, jobs: list[_Job]) -> bool:
+    """Do the jobs in one transaction, then say how each ended; whether it was committed."""
     # From here on nobody can cancel them any more.
     jobs = [job for job in jobs if job.result.set_running_or_notify_cancel()]
     ended: list[tuple[_Job, Any, Exception | None]] = []
+    committed = False
     try:
         database.execute("BEGIN IMMEDIATE")
         for job in jobs:
             ended.append(_do(database, job))
         database.execute("COMMIT")
+        committed = True
     except Exception as error:
         # Whatever it is: this thread serves all who ask, now and later.
         if not isinstance(error, sqlite3.Error):
@@ -188,11 +211,13 @@ def _commit(database: sqlite3.Connection, jobs: list[_Job]) -> None:
             job.result.set_result(value)
         else:
             job.result.set_exception(LedgerFailed(str(failure)))
+    return committed
 
 
-def _add(database: sqlite3.Connection, additions: list[_Addition]) -> None:
-    """Insert in one transaction, and write down how each ended."""
+def _add(database: sqlite3.Connection, additions: list[_Addition]) -> bool:
+    """Insert in one transaction, and write down how each ended; whether it was committed."""
     ended: list[int | LedgerFailed] = []
+    committed = False
     try:
         database.execute("BEGIN IMMEDIATE")
         for one in additions:
@@ -201,11 +226,27 @@ def _add(database: sqlite3.Connection, additions: list[_Addition]) -> None:
             except _OWN_FAULTS as error:
                 ended.append(LedgerFailed(str(error)))
         database.execute("COMMIT")
+        committed = True
     except sqlite3.Error as error:
         _roll_back(database)
         ended = [LedgerFailed(str(error)) for _ in additions]
     for one, end in zip(additions, ended, strict=True):
         one.ended = end
+    return committed
+
+
+def _can_write(database: sqlite3.Connection) -> bool:
+    """Whether a transaction of its own that writes is committed; it leaves nothing behind."""
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("CREATE TABLE IF NOT EXISTS probe (filler BLOB)")
+        database.execute("INSERT INTO probe VALUES (randomblob(?))", (PROBE,))
+        database.execute("COMMIT")
+        database.execute("DROP TABLE probe")
+    except sqlite3.Error:
+        _roll_back(database)
+        return False
+    return True
 
 
 def _do(database: sqlite3.Connection, job: _Job) -> tuple[_Job, Any, Exception | None]:

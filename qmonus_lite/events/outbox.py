@@ -113,6 +113,10 @@ class Outbox:
         """The file did not come into place: forget the event."""
         return self._ledger.change("withdraw", {"id": event_id})
 
+    def restage(self, event_id: str, staged: str) -> "Future[int]":
+        """The file is staged in another place now, from which it is going to be renamed."""
+        return self._ledger.change("restage", {"id": event_id, "staged": staged})
+
     def prepared(self) -> list[Undecided]:
         """The promises that a crash left undecided."""
         rows = self._ledger.rows("prepared", {}).result()
@@ -178,6 +182,17 @@ class Outbox:
     def counts(self) -> "Future[list[tuple[Any, ...]]]":
         """Rows of state and number."""
         return self._ledger.rows("counts", {})
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no event can be promised now, or None.
+
+        While the last write failed, asking tries another one, so that the end is noticed.
+        """
+        if self._ledger.failing:
+            self._ledger.probe()
+            return "the outbox cannot write; see the log"
+        return None
 
     def close(self) -> None:
         """Finish what was asked and close the database."""

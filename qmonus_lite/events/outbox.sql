@@ -39,6 +39,9 @@ UPDATE event SET state = 'ready', attempt = :attempt WHERE id = :id AND state = 
 -- name: withdraw
 DELETE FROM event WHERE id = :id AND state = 'prepared';
 
+-- name: restage
+UPDATE event SET staged = :staged WHERE id = :id AND state = 'prepared';
+
 -- name: prepared
 SELECT id, staged, final FROM event WHERE state = 'prepared' ORDER BY seq;
 

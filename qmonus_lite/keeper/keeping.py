@@ -14,7 +14,7 @@ from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.events.outbox import Outbox
 from qmonus_lite.events.roster import Roster
 from qmonus_lite.upload.commit import Announced, Committer
-from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.disk import UNFIT, Disk
 
 #: Rows of the outbox, as `events.outbox` reads them.
 Rows = list[tuple[Any, ...]]
@@ -97,7 +97,7 @@ class Near:
         """Why nothing should be sent here now, or None."""
         if not self.dispatcher.alive:
             return "events are no longer delivered; restart this APIGW"
-        return "the disk failed several times within a minute" if self.disk.unfit else None
+        return UNFIT if self.disk.unfit else self.outbox.trouble
 
     def rest(self) -> None:
         """Begin no delivery any more, and cut those under way."""

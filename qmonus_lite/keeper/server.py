@@ -17,7 +17,7 @@ from qmonus_lite.keeper.keeping import Near
 from qmonus_lite.keeper.link import Frames, listening
 from qmonus_lite.keeper.order import Order
 from qmonus_lite.settings import Settings
-from qmonus_lite.upload.staging import Staging
+from qmonus_lite.upload.staging_places import Staging
 
 logger = logging.getLogger(__name__)
 

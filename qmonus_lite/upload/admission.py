@@ -4,7 +4,10 @@ from pathlib import Path
 
 from qmonus_lite.errors import InsufficientStorage, TooLarge
 from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.failures import MEASURING, Seldom
 from qmonus_lite.upload.promised import Promised
+
+_seldom = Seldom()
 
 
 class Admission:
@@ -34,7 +37,21 @@ class Admission:
 
     def check_room(self, directory: Path, device: int, wanted: int) -> None:
         """Raises InsufficientStorage when `wanted` bytes more do not fit."""
-        if self._disk.free(directory) - self.promised.total(device) - wanted < self._keep_free:
+        with self._disk.answering(MEASURING):
+            free = self._disk.free(directory)
+        promised = self.promised.total(device)
+        if free - promised - wanted < self._keep_free:
+            # Everybody is refused then, so that one record in a while is enough.
+            _seldom.warn(
+                str(device),
+                "the disk has no room for an upload",
+                action="disk_low",
+                directory=str(directory),
+                free=free,
+                promised=promised,
+                min_free_bytes=self._keep_free,
+                wanted=wanted,
+            )
             raise InsufficientStorage("the disk has no room for this upload")
 
 

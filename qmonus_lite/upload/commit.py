@@ -13,6 +13,13 @@ What a crash leaves is decided at the next start by this table, and nothing else
     gone             -                                       happened             made READY
     there, no row    -                                       was never promised   (file swept)
 
+A file that turns out to be staged on another mount than its path (the rename fails with EXDEV) is
+copied to a staging directory on the right one, and its row is changed to name the copy, before that
+is renamed. Whichever of the two names the row has, the table holds: nothing is renamed before the
+change is committed, and the first file is removed after the rename alone.
+
+    rename: EXDEV -> copy, sync(copy), sync(its name) -> row names the copy -> rename -> ...
+
 Uploads that are whole at the same time take each step together (`upload.crew` says how many): one
 row after the other in one commit of the outbox, and one sync for all names in a directory.
 """
@@ -30,7 +37,8 @@ from qmonus_lite.events.ledger import LedgerFailed
 from qmonus_lite.events.outbox import Outbox, Promise, Undecided
 from qmonus_lite.upload.crew import Crew
 from qmonus_lite.upload.ground import Ground, Parents
-from qmonus_lite.upload.staging import Names, StagedFile, Staging
+from qmonus_lite.upload.staging import Names, StagedFile
+from qmonus_lite.upload.staging_places import Staging
 from qmonus_lite.upload.storing import PathTurns, Upload, each
 
 logger = logging.getLogger(__name__)
@@ -65,8 +73,11 @@ class Commits(Protocol):
 class Committer:
     """Commits uploads to one launch directory."""
 
-    def __init__(self, ground: Ground, outbox: Outbox, post: Post, *, threads: Executor) -> None:
+    def __init__(
+        self, ground: Ground, staging: Staging, outbox: Outbox, post: Post, *, threads: Executor
+    ) -> None:
         self._ground = ground
+        self._staging = staging
         self._outbox = outbox
         self._post = post
         self._crew: Crew[Announced] = Crew(self._commit, threads)
@@ -80,7 +91,8 @@ class Committer:
     @property
     def owed(self) -> set[str]:
         """Staged files that prove that nothing happened, while the outbox cannot forget."""
-        return {str(staged.path) for staged in self._owed.values()}
+        owed = self._owed.values()
+        return {str(path) for staged in owed for path in (staged.path, staged.former) if path}
 
     async def commit(self, upload: Announced) -> bool:
         """Store the file and promise its event; whether it replaced another. Raises Problem.
@@ -130,10 +142,17 @@ class Committer:
 
     def _place(self, upload: Announced, parents: Parents) -> None:
         try:
-            upload.place(parents)
+            upload.place(parents, self._staging, lambda: self._restage(upload))
         except BaseException:
             self._withdraw(upload)
             raise
+
+    def _restage(self, upload: Announced) -> None:
+        """Let the row name the copy that is going to be renamed: its absence is the proof."""
+        try:
+            self._outbox.restage(upload.promise.id, str(upload.staged.path)).result()
+        except LedgerFailed as error:
+            raise Unavailable("the event of this upload cannot be promised now") from error
 
     def _release(self, upload: Announced) -> None:
         """Let the event go; not waited for, since a restart would find the same out."""
@@ -179,13 +198,22 @@ def recover(outbox: Outbox, staging: Staging) -> None:
     """Decide what a crash left undecided; called before the first upload."""
     outbox.release()
     for promise in outbox.prepared():
-        if _happened(promise):
+        if _is_hidden(promise):
+            extra = {"action": "event_undecided", "event_id": promise.id}
+            message = "%s is not there, a mount may be missing: the event waits for the next start"
+            logger.error(message, promise.staged.parent, extra=extra)
+        elif _happened(promise):
             # Whether a delivery had begun nobody knows, so the next one counts as a repeat.
             outbox.ready(promise.id, attempt=1).result()
         else:
             outbox.withdraw(promise.id).result()
     if swept := staging.sweep():
         logger.info("removed %d staged files", swept, extra={"action": "staging_swept"})
+
+
+def _is_hidden(promise: Undecided) -> bool:
+    """Whether the staging directory is away, so that a file that is gone from there is no proof."""
+    return not (promise.staged.parent.exists() or promise.final.exists())
 
 
 def _happened(promise: Undecided) -> bool:

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from qmonus_lite.errors import Conflict, InsufficientStorage, InternalFault, Problem, TooLarge
+from qmonus_lite.errors import Problem
+from qmonus_lite.upload.failures import REMOVING, Action, problem_of
+from qmonus_lite.upload.mounts import Mount, mount_of
 
 logger = logging.getLogger(__name__)
 
@@ -23,21 +25,13 @@ StrPath = str | Path
 
 #: A disk that failed so often within so many seconds is not fit for uploads.
 UNFIT_AFTER, WITHIN = 3, 60.0
+#: What is said of it.
+UNFIT = "the disk failed several times within a minute"
 
-_ANSWERS: dict[int, type[Problem]] = {
-    errno.ENOSPC: InsufficientStorage,
-    errno.EDQUOT: InsufficientStorage,
-    errno.EFBIG: TooLarge,
-    errno.EISDIR: Conflict,
-    errno.ENOTDIR: Conflict,
-    errno.ENOENT: Conflict,
-    errno.ENOTEMPTY: Conflict,
-}
-_WORDS: dict[type[Problem], str] = {
-    InsufficientStorage: "the disk is full",
-    TooLarge: "the file system takes no file of this size",
-    Conflict: "another file or directory is in the way, or went away during the upload",
-}
+#: A copy within the kernel is not offered between these two files.
+_NO_COPY = {errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+#: Bytes that are copied by one call.
+_AT_ONCE = 64 << 20
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -60,19 +54,16 @@ class Disk:
         full = len(self._failures) == UNFIT_AFTER
         return full and time.monotonic() - self._failures[0] < WITHIN
 
-    def answering(self, doing: str) -> "Answering":
-        """Turn an OSError into the Problem that the client hears of; unknown ones are 500."""
-        return Answering(self, doing)
+    def answering(self, action: Action) -> "Answering":
+        """Turn an OSError into the Problem that the client hears of."""
+        return Answering(self, action)
 
-    def answer(self, error: OSError, doing: str) -> Problem:
-        """What the client hears of an error."""
-        kind = _ANSWERS.get(error.errno or 0)
-        if kind is not None:
-            return kind(_WORDS[kind])
-        self._failures.append(time.monotonic())
-        extra = {"action": "disk_failed", "doing": doing, "errno": error.errno}
-        logger.error("%s: %s", doing, error.strerror or error, extra=extra)
-        return InternalFault("the disk failed; nothing was stored")
+    def answer(self, error: OSError, action: Action) -> Problem:
+        """What the client hears of an error; a failing disk is counted."""
+        problem = problem_of(error, action)
+        if problem.disk is not None and problem.disk.failing:
+            self._failures.append(time.monotonic())
+        return problem
 
     def open_root(self, path: StrPath) -> int:
         """A descriptor of a directory given by its path."""
@@ -85,6 +76,16 @@ class Disk:
     def make_directory(self, name: str, parent: int) -> None:
         """Make a directory; FileExistsError when it is there."""
         os.mkdir(name, 0o777, dir_fd=parent)
+
+    def check_writable(self, directory: int) -> None:
+        """Raise PermissionError where this user may make no file, before a body is sent for it.
+
+        Not for a read-only file system: that may be one that failed, which staging finds out.
+        """
+        if os.access(".", os.W_OK | os.X_OK, dir_fd=directory, effective_ids=True):
+            return
+        if not os.fstatvfs(directory).f_flag & os.ST_RDONLY:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def status(self, name: str, parent: int) -> os.stat_result:
         """What stands at a name, links not followed; FileNotFoundError for nothing."""
@@ -117,6 +118,15 @@ class Disk:
             finally:
                 self.close(descriptor)
 
+    def copy(self, path: StrPath, descriptor: int) -> None:
+        """Write all bytes of a file to an open one, within the kernel."""
+        source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            while _copy_some(source, descriptor):
+                pass
+        finally:
+            self.close(source)
+
     def look(self, path: str) -> os.stat_result:
         """What stands at a path, a link at its end not followed; FileNotFoundError for nothing."""
         return os.lstat(path)
@@ -134,6 +144,15 @@ class Disk:
         with suppress(FileNotFoundError):
             os.unlink(path)
 
+    def tidy(self, path: StrPath) -> None:
+        """Remove a file that nobody needs; a failure is logged, and left to the next start."""
+        try:
+            self.remove(path)
+        except OSError as error:
+            problem = self.answer(error, REMOVING)
+            extra = {"action": "file_left", "file": str(path), "errno": error.errno}
+            logger.warning("%s: %s", problem.disk and problem.disk.action, error, extra=extra)
+
     def close(self, descriptor: int) -> None:
         """Give a descriptor back."""
         os.close(descriptor)
@@ -143,19 +162,35 @@ class Disk:
         status = os.statvfs(directory)
         return status.f_bavail * status.f_frsize
 
-    def device(self, directory: Path | int) -> int:
-        """Number of the file system that a directory is on, given by its path or open."""
-        return os.stat(directory).st_dev
+    def mount(self, directory: StrPath | int) -> Mount:
+        """Identity of the mount that a directory is on, given by its path or open."""
+        if isinstance(directory, int):
+            return mount_of(directory)
+        descriptor = self.open_root(directory)
+        try:
+            return mount_of(descriptor)
+        finally:
+            self.close(descriptor)
+
+
+def _copy_some(source: int, descriptor: int) -> int:
+    """Copy the next bytes; how many."""
+    try:
+        return os.copy_file_range(source, descriptor, _AT_ONCE)
+    except OSError as error:
+        if error.errno not in _NO_COPY:
+            raise
+    return os.sendfile(descriptor, source, None, _AT_ONCE)
 
 
 class Answering:
     """A block whose OSErrors become answers; a small upload has six of them."""
 
-    __slots__ = ("_disk", "_doing")
+    __slots__ = ("_action", "_disk")
 
-    def __init__(self, disk: Disk, doing: str) -> None:
+    def __init__(self, disk: Disk, action: Action) -> None:
         self._disk = disk
-        self._doing = doing
+        self._action = action
 
     def __enter__(self) -> None:
         pass
@@ -167,4 +202,4 @@ class Answering:
         _where: TracebackType | None,
     ) -> None:
         if isinstance(error, OSError):
-            raise self._disk.answer(error, self._doing) from error
+            raise self._disk.answer(error, self._action) from error

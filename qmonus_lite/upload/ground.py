@@ -16,6 +16,8 @@ from pathlib import Path
 
 from qmonus_lite.errors import BadPlace, Conflict, Forbidden
 from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.failures import FINDING, KEEPING_FOLDER, LOOKING
+from qmonus_lite.upload.mounts import Mount
 
 #: Seconds that what was seen of a directory is believed, and directories that are remembered.
 BELIEVED, MOST_SEEN = 1.0, 4096
@@ -25,9 +27,9 @@ BELIEVED, MOST_SEEN = 1.0, 4096
 class Look:
     """What stands at a path."""
 
-    #: The deepest directory of the path that exists, and the number of its file system.
+    #: The deepest directory of the path that exists, and where that is mounted.
     directory: Path
-    device: int
+    mount: Mount
     #: Whether a file stands at the path.
     there: bool
 
@@ -80,24 +82,26 @@ class Ground:
         seen of directories is believed for a second: whether a file may be put there is decided
         when it is put there.
         """
-        with self.disk.answering("looking at a path"):
+        with self.disk.answering(LOOKING):
             known = self._seen.get(parts[:-1])
             if known is not None and known[1] > time.monotonic():
                 with contextlib.suppress(NotADirectoryError):
                     there = _is_file(self.disk.look, self.path_of(parts))
                     seen = known[0]
-                    return Look(directory=seen.directory, device=seen.device, there=there)
+                    return Look(directory=seen.directory, mount=seen.mount, there=there)
             return self._walk(parts)
 
     def _walk(self, parts: tuple[str, ...]) -> "Look":
         with contextlib.closing(self._root()) as walk:
             for count, part in enumerate(parts[:-1]):
                 if not walk.step(part):
+                    self.disk.check_writable(walk.here)
                     directory = self.root.joinpath(*parts[:count])
-                    return Look(directory=directory, device=walk.device, there=False)
+                    return Look(directory=directory, mount=walk.mount, there=False)
             directory = self.root.joinpath(*parts[:-1])
             there = walk.has_file(parts[-1])
-            look = Look(directory=directory, device=walk.device, there=there)
+            self.disk.check_writable(walk.here)
+            look = Look(directory=directory, mount=walk.mount, there=there)
         if len(self._seen) >= MOST_SEEN:
             self._seen.clear()
         self._seen[parts[:-1]] = look, time.monotonic() + BELIEVED
@@ -133,9 +137,14 @@ class Parents:
         """A walk that stands in the directory of a file; raises as `Ground.parent`."""
         above = tuple(parts[:-1])
         if above not in self._walks:
-            with self._ground.disk.answering("putting a file in place"):
+            with self._ground.disk.answering(FINDING):
                 self._walks[above] = self._ground.parent(parts)
         return self._walks[above]
+
+    def place(self, parts: Sequence[str]) -> tuple[Path, Mount]:
+        """Path of the directory of a file, and where that is mounted; raises Problem."""
+        with self._ground.disk.answering(FINDING):
+            return self._ground.root.joinpath(*parts[:-1]), self.of(parts).mount
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -173,14 +182,15 @@ class Walk:
         """Make a directory and go into it."""
         with contextlib.suppress(FileExistsError):
             self._disk.make_directory(name, self.here)
-        self._disk.sync_directory(self.here)
+        with self._disk.answering(KEEPING_FOLDER):
+            self._disk.sync_directory(self.here)
         if not self.step(name):
             raise Conflict("a directory of the path went away during the upload")
 
     @property
-    def device(self) -> int:
-        """Number of the file system that we stand on."""
-        return self._disk.device(self.here)
+    def mount(self) -> Mount:
+        """Identity of the mount that we stand on."""
+        return self._disk.mount(self.here)
 
     def has_file(self, name: str) -> bool:
         """Whether a file stands here; raises Forbidden or Conflict for anything else."""

@@ -29,12 +29,14 @@ from qmonus_lite.upload.admission import Admission, Reservation
 from qmonus_lite.upload.commit import Announced, Commits
 from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.failures import DiskLogged
 from qmonus_lite.upload.ground import Ground
 from qmonus_lite.upload.head import Head
 from qmonus_lite.upload.intake import Intake
 from qmonus_lite.upload.names import BadName, parts_of
 from qmonus_lite.upload.receipt import Receipt
-from qmonus_lite.upload.staging import StagedFile, Staging
+from qmonus_lite.upload.staging import StagedFile
+from qmonus_lite.upload.staging_places import Staging
 from qmonus_lite.upload.storing import PathTurns, Storer, Upload
 from qmonus_lite.upload.target import read_target
 
@@ -86,11 +88,12 @@ class Uploads:
         }
         parts = _parts(target.path)
         outcome = await self._authorize(head, asked)
-        if outcome.event.get("path") == target.path:
-            place = self._place(head, parts)
-        else:
-            place = self._place_chosen(head, outcome)
-        reservation = self.admission.reserve(place.staging, place.device, head.length)
+        with DiskLogged(head.record, target.path):
+            if outcome.event.get("path") == target.path:
+                place = self._place(head, parts)
+            else:
+                place = self._place_chosen(head, outcome)
+            reservation = self.admission.reserve(place.staging, place.device, head.length)
         upload_id = new_id()
         staged = StagedFile(
             path=f"{place.staging}/{self.mark}{upload_id}", disk=self.disk, digests=digests
@@ -128,8 +131,8 @@ class Uploads:
         final = self.ground.path_of(parts)
         look = self.ground.look(parts)
         head.check_conditions(look.there)
-        staging = self.staging.directory(look.directory, look.device)
-        return Place(parts, final, staging, look.device)
+        staging = self.staging.directory(look.directory, look.mount)
+        return Place(parts, final, staging, look.mount.device)
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,7 @@ class Session:
         self._accepted = accepted
         self._staged = staged
         self._reservation = reservation
+        self._logged = DiskLogged(head.record, accepted.place.path, accepted.upload_id)
         self._gathered = bytearray()
         # The disk thread works on one thing of this upload at a time, also when it is dropped.
         self._writing = asyncio.Lock()
@@ -212,7 +216,8 @@ class Session:
         async with self._writing:
             if self.state is not State.RECEIVING:
                 return 0
-            count = await self._uploads.intake.burst(descriptor, self._staged, most)
+            with self._logged:
+                count = await self._uploads.intake.burst(descriptor, self._staged, most)
         self._reservation.take(count)
         return count
 
@@ -223,7 +228,8 @@ class Session:
         self.state = State.COMMITTING
         accepted = self._accepted
         try:
-            replaced = await self._store()
+            with self._logged:
+                replaced = await self._store()
         except BaseException:
             self.state = State.RECEIVING
             raise
@@ -288,7 +294,8 @@ class Session:
         async with self._writing:
             # Dropped meanwhile: a write would make the file anew, for nobody to remove.
             if self.state is State.RECEIVING:
-                await _on(self._uploads.threads, self._staged.write, batch)
+                with self._logged:
+                    await _on(self._uploads.threads, self._staged.write, batch)
 
     def _promise(self) -> Promise:
         accepted, uploads = self._accepted, self._uploads

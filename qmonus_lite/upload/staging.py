@@ -1,13 +1,14 @@
 """Staging: a file grows out of sight and appears at its final path whole, by a rename.
 
-A rename stays within one file system, so files for another mount are staged there, in a directory
-of its own that no upload can name. The methods block; one at a time for one file.
+A rename stays within one mount, so files for another one are staged there, in a directory of its
+own that no upload can name (`upload.staging_places`). Where a rename finds out that a
+file was staged on the wrong one, it is copied over first. The methods block; one at a time for one
+file.
 """
 
 import errno
-import logging
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -15,15 +16,31 @@ from typing import TypeVar
 from qmonus_lite.errors import PreconditionFailed, Problem
 from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk, StrPath
+from qmonus_lite.upload.failures import (
+    COPYING,
+    FINDING,
+    KEEPING,
+    KEEPING_STAGED,
+    PLACING,
+    SYNCING,
+    WRITING,
+    Action,
+)
 from qmonus_lite.upload.ground import Walk
-
-logger = logging.getLogger(__name__)
 
 Bytes = bytes | bytearray | memoryview
 P = TypeVar("P", int, str)
 
-#: Directory for staged files at the top of another mount, below the launch directory.
-MOUNT_STAGING = ".qmonus-lite-staging"
+#: What says that a file system has no links.
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+class OtherMount(Exception):
+    """The file is staged on another mount than the one that it is to appear on (EXDEV)."""
+
+    def __init__(self, error: OSError) -> None:
+        self.error = error
+        super().__init__(str(error))
 
 
 @dataclass(kw_only=True)
@@ -32,6 +49,8 @@ class StagedFile:
 
     path: StrPath
     disk: Disk
+    #: Where it was staged first, if it had to be copied to another mount; or nothing.
+    former: StrPath = ""
     #: Whether it is whole, and on stable storage.
     finished: bool = False
     #: Whether it has appeared at its final path.
@@ -52,7 +71,7 @@ class StagedFile:
     def write(self, data: Bytes) -> None:
         """Append all of `data`; the first write makes the file."""
         view = memoryview(data)
-        with self.disk.answering("writing"):
+        with self.disk.answering(WRITING):
             self._open()
             # A write may take only a part: on a full disk the error comes with the next one.
             while view:
@@ -67,8 +86,9 @@ class StagedFile:
         """
         if self.finished:
             return
-        with self.disk.answering("putting a file on stable storage"):
+        with self.disk.answering(WRITING):
             self._open()
+        with self.disk.answering(SYNCING):
             self.disk.sync_file(self._descriptor)
             self._close()
         self.finished = True
@@ -81,16 +101,48 @@ class StagedFile:
         names.keep_path(os.path.dirname(self.path))
 
     def place(self, walk: Walk, name: str, *, create_only: bool = False) -> "Placed":
-        """Let the file appear in a directory; it stays there when the name was `kept`."""
-        with self.disk.answering("putting a file in place"):
+        """Let the file appear in a directory; it stays there when the name was `kept`.
+
+        Raises OtherMount when it has to be copied before, and else Problem.
+        """
+        with self.disk.answering(FINDING):
             replaced = walk.has_file(name)
-            if replaced and create_only:
-                raise _too_late()
+        if replaced and create_only:
+            raise _too_late()
+        try:
             linked = create_only and self._link(name, walk.here)
             if not linked:
                 self.disk.rename(self.path, name, walk.here)
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                raise OtherMount(error) from error
+            raise self.disk.answer(error, PLACING) from error
         self.placed = True
         return Placed(file=self, walk=walk, replaced=replaced, linked=linked)
+
+    def move(self, directory: Path) -> None:
+        """Copy the finished file to another staging directory, whose mount its path is on.
+
+        The copy and its name are on stable storage then, and the first file stays until the copy
+        has appeared: up to then either may be the one that the outbox has a row of.
+        """
+        to = f"{directory}/{os.path.basename(self.path)}"
+        try:
+            with self.disk.answering(COPYING):
+                descriptor = self.disk.create(to, 0o666)
+                try:
+                    self.disk.copy(self.path, descriptor)
+                    with self.disk.answering(SYNCING):
+                        self.disk.sync_file(descriptor)
+                finally:
+                    self.disk.close(descriptor)
+            with self.disk.answering(KEEPING_STAGED):
+                self.disk.sync_names_in(directory)
+        except Problem:
+            self.disk.tidy(to)
+            raise
+        self._forget_former()
+        self.former, self.path = self.path, to
 
     def hand_over(self) -> None:
         """Leave the file to the process that stores it."""
@@ -99,8 +151,16 @@ class StagedFile:
     def discard(self) -> None:
         """Forget the file; does nothing when it is gone, in place, still owed, or another's."""
         self._close()
-        if not (self.placed or self.owed or self.handed_over):
-            self.disk.remove(self.path)
+        if self.owed or self.handed_over:
+            return
+        if not self.placed:
+            self.disk.tidy(self.path)
+        self._forget_former()
+
+    def _forget_former(self) -> None:
+        if self.former:
+            self.disk.tidy(self.former)
+            self.former = ""
 
     def _link(self, name: str, parent: int) -> bool:
         """Appear by a link, which replaces nothing; False where the file system has no links."""
@@ -109,7 +169,7 @@ class StagedFile:
         except FileExistsError:
             raise _too_late() from None
         except OSError as error:
-            if error.errno not in {errno.EPERM, errno.EOPNOTSUPP}:
+            if error.errno not in _NO_LINKS:
                 raise
             # Then only uploads of ours are kept apart, since they take turns on a path.
             return False
@@ -142,8 +202,10 @@ class Placed:
         """Put the new name on stable storage."""
         names.keep_walk(self.walk)
         if self.linked:
-            with self.file.disk.answering("putting a file in place"):
-                self.file.disk.remove(self.file.path)
+            # The file is stored by now: its old name may stay until the next start.
+            self.file.disk.tidy(self.file.path)
+        if self.file.former:
+            self.file.discard()
 
 
 class Names:
@@ -160,20 +222,21 @@ class Names:
     def keep_walk(self, walk: Walk) -> None:
         """The names where this walk stands; raises Problem."""
         if walk not in self._ended:
-            self._ended[walk] = self._kept(self._disk.sync_directory, walk.here)
+            self._ended[walk] = self._kept(self._disk.sync_directory, walk.here, KEEPING)
         if error := self._ended[walk]:
             raise error
 
     def keep_path(self, directory: str) -> None:
         """The names in a directory given by its path; raises Problem."""
         if directory not in self._ended:
-            self._ended[directory] = self._kept(self._disk.sync_names_in, directory)
+            sync = self._disk.sync_names_in
+            self._ended[directory] = self._kept(sync, directory, KEEPING_STAGED)
         if error := self._ended[directory]:
             raise error
 
-    def _kept(self, sync: Callable[[P], None], place: P) -> Problem | None:
+    def _kept(self, sync: Callable[[P], None], place: P, action: Action) -> Problem | None:
         try:
-            with self._disk.answering("putting a name on stable storage"):
+            with self._disk.answering(action):
                 sync(place)
         except Problem as error:
             return error
@@ -182,53 +245,3 @@ class Names:
 
 def _too_late() -> PreconditionFailed:
     return PreconditionFailed("a file was stored at this path in the meantime")
-
-
-class Staging:
-    """The directories of staged files, one a file system."""
-
-    def __init__(self, disk: Disk, data_dir: Path, root: Path) -> None:
-        self._disk = disk
-        self._root = root
-        self._home = data_dir / "staging"
-        self._home.mkdir(mode=0o700, exist_ok=True)
-        #: Staging directories on other mounts, one a line, for the sweep of the next start.
-        self._known = data_dir / "staging.mounts"
-        self._by_device = {disk.device(self._home): self._home}
-
-    def directory(self, near: Path, device: int) -> Path:
-        """The staging directory on a file system, which `near`, an existing directory, is on."""
-        if device not in self._by_device:
-            self._by_device[device] = self._make(near, device)
-        return self._by_device[device]
-
-    def sweep(self, mark: str = "", keep: Collection[str] = ()) -> int:
-        """Remove staged files that a process left; how many there were.
-
-        Those whose names begin with `mark`, which for every former process is nothing.
-        """
-        others = self._known.read_text().splitlines() if self._known.exists() else []
-        found = [
-            path
-            for directory in (self._home, *map(Path, others))
-            if directory.is_dir()
-            for path in directory.iterdir()
-            if path.is_file() and path.name.startswith(mark) and str(path) not in keep
-        ]
-        for path in found:
-            self._disk.remove(path)
-        return len(found)
-
-    def _make(self, near: Path, device: int) -> Path:
-        top = near
-        while top != self._root and self._disk.device(top.parent) == device:
-            top = top.parent
-        directory = top / MOUNT_STAGING
-        with self._disk.answering("making a staging directory on another mount"):
-            directory.mkdir(mode=0o700, exist_ok=True)
-            with self._known.open("a") as known:
-                known.write(f"{directory}\n")
-                known.flush()
-                self._disk.sync_file(known.fileno())
-        logger.info("staging in %s", directory, extra={"action": "staging_on_mount"})
-        return directory

@@ -14,6 +14,7 @@ for a while.
 import asyncio
 import contextlib
 import math
+import os
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -23,8 +24,10 @@ from typing import TypeVar
 
 from qmonus_lite.errors import InternalFault
 from qmonus_lite.upload.crew import Crew
+from qmonus_lite.upload.failures import PLACING
 from qmonus_lite.upload.ground import Ground, Parents
-from qmonus_lite.upload.staging import Names, Placed, StagedFile
+from qmonus_lite.upload.staging import Names, OtherMount, Placed, StagedFile
+from qmonus_lite.upload.staging_places import Staging
 
 #: Bytes of a file that the loop may store by itself.
 SMALL = 64 << 10
@@ -67,10 +70,41 @@ class Upload:
         self.write()
         self.sync()
 
-    def place(self, parents: Parents) -> None:
-        """Let it appear at its path; raises Problem."""
-        walk = parents.of(self.parts)
-        self.placed = self.staged.place(walk, self.parts[-1], create_only=self.create_only)
+    def place(
+        self, parents: Parents, staging: Staging, moved: Callable[[], object] | None = None
+    ) -> None:
+        """Let it appear at its path; raises Problem.
+
+        A file that is staged on another mount is copied first, and then `moved` is called.
+        """
+        try:
+            self._appear(parents)
+        except OtherMount as error:
+            self._move(parents, staging, moved or _nobody, error)
+
+    def _appear(self, parents: Parents) -> None:
+        walk, name = parents.of(self.parts), self.parts[-1]
+        self.placed = self.staged.place(walk, name, create_only=self.create_only)
+
+    def _move(
+        self,
+        parents: Parents,
+        staging: Staging,
+        moved: Callable[[], object],
+        error: OtherMount,
+    ) -> None:
+        """Copy it to where it can be renamed from, and let it appear from there."""
+        for directory in staging.across(*parents.place(self.parts)):
+            if str(directory) == os.path.dirname(self.staged.path):
+                continue
+            self.staged.move(directory)
+            moved()
+            try:
+                self._appear(parents)
+                return
+            except OtherMount as again:
+                error = again
+        raise self.staged.disk.answer(error.error, PLACING) from error
 
     def keep(self, names: Names) -> None:
         """Put its name on stable storage, if it has appeared; raises Problem."""
@@ -87,6 +121,10 @@ class Upload:
             # Only what went all the way is acknowledged, whatever broke off the way.
             raise InternalFault("the upload was not stored; the log of the server says why")
         return self.placed.replaced
+
+
+def _nobody() -> None:
+    """No outbox has to know."""
 
 
 U = TypeVar("U", bound=Upload)
@@ -153,8 +191,9 @@ def _waits() -> int:
 class Storer:
     """Stores uploads that nobody is told of in one launch directory; callers have their turn."""
 
-    def __init__(self, ground: Ground, *, threads: Executor) -> None:
+    def __init__(self, ground: Ground, staging: Staging, *, threads: Executor) -> None:
         self._ground = ground
+        self._staging = staging
         self._crew: Crew[Upload] = Crew(self._store, threads)
         #: Moment before which the threads do it, by the monotonic clock.
         self._rests = 0.0
@@ -188,6 +227,6 @@ class Storer:
         each(uploads, Upload.sync)
         names = Names(self._ground.disk)
         with contextlib.closing(Parents(self._ground)) as parents:
-            each(uploads, lambda one: one.place(parents))
+            each(uploads, lambda one: one.place(parents, self._staging))
             each(uploads, lambda one: one.keep(names))
         return min(one.waited for one in uploads)

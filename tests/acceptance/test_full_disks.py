@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.harness import Installation
+from tests.acceptance.process import until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a tmpfs takes root")
 
@@ -104,6 +105,35 @@ def test_a_disk_that_others_filled_is_507_until_there_is_room_again(
     assert files(small) == ["a.bin"]
 
 
+def test_a_disk_below_the_reserve_turns_readiness_red_until_there_is_room(
+    installation: Installation, small: Path
+) -> None:
+    installation.up("--min_free_bytes=4MiB")
+    file, filler = installation.file("a.bin", b"content"), small / "filler"
+    filler.write_bytes(bytes(6 << 20))
+
+    until(lambda: not installation.ready)
+    assert installation.live
+    answer = installation.curl("/-/ready")
+    assert "--min_free_bytes=4194304" in answer.json["detail"]
+    assert installation.upload(file, "/upload/a.bin", token=installation.token).status == 507
+    assert "promised=0" in installation.log and "min_free_bytes=4194304" in installation.log
+
+    filler.unlink()
+    until(lambda: installation.ready)
+    assert installation.upload(file, "/upload/a.bin", token=installation.token).status == 201
+
+
+def test_a_start_below_the_reserve_says_so_and_not_that_it_is_ready(
+    installation: Installation,
+) -> None:
+    running = installation.start("up", "--min_free_bytes=900TiB")
+    until(lambda: "not ready: the disk has" in running.stdout, report=lambda: installation.log)
+
+    assert "--min_free_bytes=" in running.stdout and "try:" not in running.stdout
+    assert installation.live and not installation.ready
+
+
 def test_a_read_only_disk_is_500_and_turns_readiness_red(
     installation: Installation, small: Path
 ) -> None:
@@ -116,6 +146,8 @@ def test_a_read_only_disk_is_500_and_turns_readiness_red(
 
     assert refused == [500, 500, 500]
     assert not installation.ready and installation.live
+    record = next(line for line in installation.log.splitlines() if "disk_failed" in line)
+    assert "path=/upload/0" in record and "errno=EROFS" in record and "request_id=" in record
     assert (small / "a.bin").read_bytes() == b"content"
 
 
@@ -140,9 +172,13 @@ def test_a_full_disk_under_the_outbox_refuses_uploads_and_loses_nothing(
             if statuses[-1] not in {200, 201}:
                 break
         assert statuses[-1] in {503, 507}
+        if statuses[-1] == 503:
+            assert not installation.ready and installation.live
         assert not (installation.base / f"upload/{len(statuses) - 1}").exists()
         assert files(installation.base / ".qmonus-lite-staging") == []
 
         filler.unlink()
+        # By itself, before anybody tries an upload.
+        until(lambda: installation.ready, report=lambda: installation.log)
         assert installation.upload(file, "/upload/after", token=token).status == 201
         running.stop()

@@ -15,7 +15,8 @@ from qmonus_lite.events.outbox import Outbox, Promise
 from qmonus_lite.upload.commit import Announced, Committer, recover
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
-from qmonus_lite.upload.staging import StagedFile, Staging
+from qmonus_lite.upload.staging import StagedFile
+from qmonus_lite.upload.staging_places import Staging
 from qmonus_lite.upload.storing import Storer, Upload
 
 EVENT_ID = "01890000-0000-7000-8000-000000000001"
@@ -51,11 +52,18 @@ class Storage:
     def ground(self) -> Ground:
         return Ground(root=self.root, protected=(self.data_dir,), disk=self.disk)
 
-    def commit(self, parts: tuple[str, ...], content: bytes, event_id: str = EVENT_ID) -> None:
+    def commit(
+        self,
+        parts: tuple[str, ...],
+        content: bytes,
+        event_id: str = EVENT_ID,
+        *,
+        create_only: bool = False,
+    ) -> None:
         """What a session does with one upload; a failed one is dropped, as the session drops it."""
         staged = StagedFile(path=self.data_dir / "staging" / event_id, disk=self.disk)
         if not self.handled:
-            one = Upload(staged=staged, rest=content, parts=parts)
+            one = Upload(staged=staged, rest=content, parts=parts, create_only=create_only)
             self._run(staged, self.store(one))
             return
         path = "/" + "/".join(parts)
@@ -68,7 +76,9 @@ class Storage:
             staged=str(staged.path),
             final=str(self.root.joinpath(*parts)),
         )
-        upload = Announced(staged=staged, rest=content, parts=parts, promise=promise)
+        upload = Announced(
+            staged=staged, rest=content, parts=parts, promise=promise, create_only=create_only
+        )
         self._run(staged, self.committer.commit(upload))
 
     async def store(self, upload: Upload) -> bool:
@@ -86,11 +96,11 @@ class Storage:
 
     @functools.cached_property
     def committer(self) -> Committer:
-        return Committer(self.ground(), self.outbox, NoPost(), threads=self.threads)
+        return Committer(self.ground(), self.staging, self.outbox, NoPost(), threads=self.threads)
 
     @functools.cached_property
     def storer(self) -> Storer:
-        return Storer(self.ground(), threads=self.threads)
+        return Storer(self.ground(), self.staging, threads=self.threads)
 
     def states(self) -> dict[str, str]:
         """Events in the outbox: id -> state."""

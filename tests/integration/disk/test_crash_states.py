@@ -8,10 +8,12 @@ unless the file was; a rename is lost, done, or done with the old name still the
 file system loses a file by dropping only the new name.) A committed row is there.
 """
 
+import errno
 import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +23,7 @@ import pytest
 from qmonus_lite.events.ledger import LedgerFailed
 from qmonus_lite.events.outbox import Outbox, Promise
 from qmonus_lite.upload.disk import Disk, StrPath
+from qmonus_lite.upload.staging_places import MOUNT_STAGING
 from tests.integration.disk.storage import EVENT_ID, NEW, OLD, restart, storage
 
 NEW_PLACE, OLD_PLACE = ("a", "b", "file"), ("file",)
@@ -71,6 +74,14 @@ class RecordingDisk(Disk):
         self._note("write", self._paths[descriptor])
         return written
 
+    def copy(self, path: StrPath, descriptor: int) -> None:
+        super().copy(path, descriptor)
+        self._note("write", self._paths[descriptor])
+
+    def remove(self, path: StrPath) -> None:
+        super().remove(path)
+        self._note("remove", Path(path))
+
     def sync_file(self, descriptor: int) -> None:
         super().sync_file(descriptor)
         if self.sync_files:
@@ -86,22 +97,41 @@ class RecordingDisk(Disk):
         self._note("rename", Path(path), str((self._paths[parent] / name).relative_to(self.root)))
 
 
+class SplitDisk(RecordingDisk):
+    """Two mounts that look like one: no rename leaves the first staging directory."""
+
+    def rename(self, path: StrPath, name: str, parent: int) -> None:
+        if Path(path).parent.name == "staging":
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        super().rename(path, name, parent)
+
+
 class RecordingOutbox(Outbox):
     """The real outbox, writing down its commits among the operations of the disk."""
 
     ops: list[Op]
+    root: Path
 
     def prepare(self, promises: Sequence[Promise]) -> list[int | LedgerFailed]:
         ends = super().prepare(promises)
-        self.ops += [Op("prepared", promise.id) for promise in promises]
+        self.ops += [Op("prepared", self._relative(promise.staged)) for promise in promises]
         return ends
+
+    def restage(self, event_id: str, staged: str) -> "Future[int]":
+        future = super().restage(event_id, staged)
+        future.result()
+        self.ops.append(Op("prepared", self._relative(staged)))
+        return future
+
+    def _relative(self, staged: str) -> str:
+        return str(Path(staged).relative_to(self.root))
 
 
 def record(disk: RecordingDisk, parts: tuple[str, ...], *, handled: bool) -> list[Op]:
     """The operations of one real commit, its answer last."""
     with storage(disk.root, disk, RecordingOutbox, handled=handled) as store:
         assert isinstance(store.outbox, RecordingOutbox)
-        store.outbox.ops = disk.ops
+        store.outbox.ops, store.outbox.root = disk.ops, disk.root
         store.commit(parts, NEW)
     return [*disk.ops, Op("acknowledged", EVENT_ID)]
 
@@ -114,7 +144,7 @@ class Crash:
     done: tuple[Op, ...]
     #: Indexes of those whose effect on names is missing.
     missing: frozenset[int]
-    #: How many bytes of the file are there.
+    #: How many bytes of the last file that was begun are there; one before it is whole.
     length: int
     #: Whether a rename that is there left the old name behind.
     both_names: bool
@@ -124,8 +154,9 @@ class Crash:
         return any(op.kind == "acknowledged" for op in self.done)
 
     @property
-    def prepared(self) -> bool:
-        return any(op.kind == "prepared" for op in self.done)
+    def prepared(self) -> str | None:
+        """The staged file that the row of the outbox names, or None while there is no row."""
+        return next((op.path for op in reversed(self.done) if op.kind == "prepared"), None)
 
 
 def crashes(ops: list[Op]) -> Iterator[Crash]:
@@ -133,8 +164,9 @@ def crashes(ops: list[Op]) -> Iterator[Crash]:
     for count in range(len(ops) + 1):
         done = tuple(ops[:count])
         unsynced = [at for at in range(count) if _may_be_missing(done, at)]
-        synced_bytes = any(op.kind == "sync_file" for op in done)
-        written = any(op.kind == "write" for op in done)
+        last = max((at for at in range(count) if done[at].kind == "create"), default=0)
+        synced_bytes = any(op.kind == "sync_file" for op in done[last:])
+        written = any(op.kind == "write" for op in done[last:])
         lengths = {len(NEW)} if synced_bytes else {0, 5, len(NEW)} if written else {0}
         renamed = any(op.kind == "rename" for op in done)
         for size in range(len(unsynced) + 1):
@@ -146,7 +178,7 @@ def crashes(ops: list[Op]) -> Iterator[Crash]:
 def _may_be_missing(done: tuple[Op, ...], at: int) -> bool:
     """Whether the name that operation `at` made may be lost."""
     op = done[at]
-    if op.kind not in {"create", "mkdir", "rename"}:
+    if op.kind not in {"create", "mkdir", "rename", "remove"}:
         return False
     directory = os.path.dirname(op.to or op.path) or "."
     later = done[at + 1 :]
@@ -155,29 +187,44 @@ def _may_be_missing(done: tuple[Op, ...], at: int) -> bool:
 
 def make(root: Path, crash: Crash, *, replaced: bool) -> None:
     """Make the disk that the crash leaves."""
-    staging = root / ".qmonus-lite" / "staging"
     if replaced:
         root.joinpath(*OLD_PLACE).write_bytes(OLD)
+    begun = [op.path for op in crash.done if op.kind == "create"]
+    content = {path: NEW if path != begun[-1] else NEW[: crash.length] for path in begun}
     for at, op in enumerate(crash.done):
-        if at in crash.missing or not root.joinpath(op.to or op.path).parent.is_dir():
-            continue
-        if op.kind == "mkdir":
-            (root / op.path).mkdir()
-        elif op.kind == "create":
-            (staging / EVENT_ID).write_bytes(NEW[: crash.length])
-        elif op.kind == "rename":
-            if not (root / op.path).exists():
-                # Its first name was lost, and not the one that it has since.
-                (root / op.path).write_bytes(NEW[: crash.length])
-            (root / op.path).replace(root / op.to)
-            if crash.both_names:
-                os.link(root / op.to, root / op.path)
+        if op.kind == "create" and MOUNT_STAGING in op.path:
+            make_staging(root, (root / op.path).parent)
+        if at not in crash.missing and root.joinpath(op.to or op.path).parent.is_dir():
+            redo(root, op, content.get(op.path, b""), both_names=crash.both_names)
+
+
+def redo(root: Path, op: Op, content: bytes, *, both_names: bool) -> None:
+    """Do to names what one operation did."""
+    if op.kind == "mkdir":
+        (root / op.path).mkdir()
+    elif op.kind == "create":
+        (root / op.path).write_bytes(content)
+    elif op.kind == "remove":
+        (root / op.path).unlink(missing_ok=True)
+    elif op.kind == "rename":
+        if not (root / op.path).exists():
+            # Its first name was lost, and not the one that it has since.
+            (root / op.path).write_bytes(content)
+        (root / op.path).replace(root / op.to)
+        if both_names:
+            os.link(root / op.to, root / op.path)
+
+
+def make_staging(root: Path, directory: Path) -> None:
+    """A staging directory is synced when it is made, before a file is put there."""
+    directory.mkdir()
+    (root / ".qmonus-lite" / "staging.mounts").write_text(f"{directory}\n")
 
 
 def promised(root: Path, crash: Crash, parts: tuple[str, ...]) -> None:
     """Put the row into the outbox that had been committed."""
     with storage(root, Disk()) as store:
-        if crash.prepared:
+        if staged := crash.prepared:
             path = "/" + "/".join(parts)
             promise = Promise(
                 id=EVENT_ID,
@@ -185,7 +232,7 @@ def promised(root: Path, crash: Crash, parts: tuple[str, ...]) -> None:
                 path=path,
                 time=datetime.now(UTC),
                 data=json.dumps({"path": path}),
-                staged=str(root / ".qmonus-lite" / "staging" / EVENT_ID),
+                staged=str(root / staged),
                 final=str(root.joinpath(*parts)),
             )
             store.outbox.prepare([promise])
@@ -206,6 +253,8 @@ def violations(
         make(root, crash, replaced=old is not None)
         promised(root, crash, parts)
         events = restart(root)
+        left = [path for folder in root.rglob(MOUNT_STAGING) for path in folder.iterdir()]
+        found += [f"a staged file is left: {crash}"] * bool(left)
         final = root.joinpath(*parts)
         content = final.read_bytes() if final.exists() else None
         ends = judge(crash, content, events, old, handled=handled)
@@ -232,11 +281,17 @@ def judge(
         yield "an acknowledged file is lost"
 
 
-def recording(folder: Path, *, files: bool = True, names: bool = True) -> RecordingDisk:
+def recording(
+    folder: Path,
+    kind: type[RecordingDisk] = RecordingDisk,
+    *,
+    files: bool = True,
+    names: bool = True,
+) -> RecordingDisk:
     """A disk to record on."""
     root = folder / "recorded"
     root.mkdir()
-    return RecordingDisk(root=root, sync_files=files, sync_names=names)
+    return kind(root=root, sync_files=files, sync_names=names)
 
 
 @pytest.mark.parametrize("parts", [NEW_PLACE, OLD_PLACE], ids=["new", "replaced"])
@@ -259,11 +314,27 @@ def test_every_crash_of_an_upload_that_nobody_hears_of_ends_with_a_whole_file_or
     assert count > 15
 
 
+@pytest.mark.parametrize(
+    ("parts", "handled"),
+    [(("a", "file"), True), (OLD_PLACE, True), (OLD_PLACE, False)],
+    ids=["new", "replaced", "replaced, and nobody hears of it"],
+)
+def test_every_crash_of_a_file_that_is_copied_to_another_mount_first_ends_so_too(
+    parts: tuple[str, ...], handled: bool, tmp_path: Path
+) -> None:
+    disk = recording(tmp_path, SplitDisk)
+    count, found = violations(tmp_path, disk, parts, handled=handled)
+
+    assert found == []
+    assert count > 35
+    assert [op.kind for op in disk.ops].count("create") == 2
+
+
 @pytest.mark.parametrize("handled", [True, False])
 @pytest.mark.parametrize("missing", ["files", "names"])
 def test_the_enumeration_finds_what_a_missing_sync_breaks(
     missing: str, handled: bool, tmp_path: Path
 ) -> None:
-    disk = recording(tmp_path, **{missing: False})
+    disk = recording(tmp_path, files=missing != "files", names=missing != "names")
 
     assert violations(tmp_path, disk, NEW_PLACE, handled=handled)[1]

@@ -215,3 +215,68 @@ def test_reads_statements_by_their_names(file: str) -> None:
 
     assert next(iter(found)) == "schema"
     assert all(text.strip() for text in found.values())
+
+
+def full(ledger: Ledger) -> None:
+    """Let the database grow no more, as on a full disk."""
+    [(pages,)] = ledger._database.execute("PRAGMA page_count").fetchall()
+    ledger._database.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def room_again(ledger: Ledger) -> None:
+    ledger._database.execute("PRAGMA max_page_count = 100000")
+
+
+def row(name: str) -> dict[str, object]:
+    return {"name": name * 10_000, "n": 1}
+
+
+@pytest.mark.parametrize("way", ["add", "change"])
+def test_knows_that_it_cannot_write_until_a_write_works(ledger: Ledger, way: str) -> None:
+    assert not ledger.failing
+    full(ledger)
+    if way == "add":
+        assert isinstance(ledger.add("add", [row("a")])[0], LedgerFailed)
+    else:
+        with pytest.raises(LedgerFailed):
+            ledger.change("add", row("a")).result(10)
+    assert ledger.failing
+    # To read works all the same, and says nothing of it.
+    assert words(ledger) == []
+    assert ledger.failing
+
+    room_again(ledger)
+    assert ledger.add("add", [row("b")]) == [1]
+    assert not ledger.failing
+
+
+def test_a_probe_finds_out_that_it_can_write_again(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qmonus_lite.events.ledger.PROBING", 0.0)
+    full(ledger)
+    ledger.add("add", [row("a")])
+    ledger.probe()
+    words(ledger)
+    assert ledger.failing
+
+    room_again(ledger)
+    ledger.probe()
+    words(ledger)
+    assert not ledger.failing
+    # Nothing of it is left.
+    words(ledger)
+    tables = ledger._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    assert tables.fetchall() == [("word",)]
+
+
+def test_a_failing_database_is_probed_once_a_second_at_the_most(ledger: Ledger) -> None:
+    full(ledger)
+    ledger.add("add", [row("a")])
+    ledger.probe()
+    words(ledger)
+    room_again(ledger)
+    ledger.probe()
+    words(ledger)
+
+    assert ledger.failing

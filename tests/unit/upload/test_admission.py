@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmonus_lite.errors import InsufficientStorage, TooLarge
+from qmonus_lite.errors import InsufficientStorage, TooLarge, Unavailable
+from qmonus_lite.upload import admission as admission_module
 from qmonus_lite.upload.admission import Admission
 from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.failures import Seldom
 
 HERE = Path("/")
 
@@ -22,10 +24,6 @@ class SmallDisk(Disk):
 
     def free(self, directory: Path) -> int:
         return self.room[directory.name or "root"]
-
-    def device(self, directory: Path | int) -> int:
-        assert isinstance(directory, Path)
-        return list(self.room).index(directory.name or "root")
 
 
 def admission(free: int, *, most: int = 0, keep_free: int = 0) -> Admission:
@@ -134,3 +132,30 @@ def test_asks_the_real_disk(tmp_path: Path) -> None:
 
     with pytest.raises(InsufficientStorage):
         room.reserve(tmp_path, 1, 1 << 62)
+
+
+def test_a_refusal_for_lack_of_room_is_logged_with_the_numbers_once_in_a_while(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission_module, "_seldom", Seldom())
+    room = admission(100, keep_free=40)
+    room.reserve(HERE, 1, 50)
+    for _ in range(3):
+        with pytest.raises(InsufficientStorage):
+            room.reserve(HERE, 1, 20)
+
+    [record] = caplog.records
+    said = vars(record)
+    assert said["action"] == "disk_low"
+    assert (said["free"], said["promised"], said["min_free_bytes"], said["wanted"]) == (
+        100,
+        50,
+        40,
+        20,
+    )
+
+
+def test_a_place_whose_room_cannot_be_looked_at_is_an_answer() -> None:
+    room = Admission(Disk(), most=0, keep_free=0)
+    with pytest.raises(Unavailable):
+        room.reserve(Path("/nowhere/at/all"), 1, 1)

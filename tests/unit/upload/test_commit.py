@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -146,3 +147,24 @@ def test_a_start_takes_back_what_the_former_process_was_sending(tmp_path: Path) 
         again = due_events(store.outbox.claim(1.0, lease=1e12, limit=9).result())
 
     assert [(due.id, due.attempt) for due in again] == [("e1", 3)]
+
+
+def test_an_event_whose_staging_directory_is_not_there_waits_for_the_next_start(
+    store: Storage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its mount may be missing: then a staged file that is gone proves nothing."""
+    mount = tmp_path / "volume"
+    (mount / ".qmonus-lite-staging").mkdir(parents=True)
+    staged = mount / ".qmonus-lite-staging" / "e1"
+    staged.touch()
+    promise = upload(store, "e1", b"", "volume", "file").promise
+    store.outbox.prepare([replace(promise, staged=str(staged))])
+    mount.rename(tmp_path / "away")
+
+    recover(store.outbox, store.staging)
+    assert store.states() == {"e1": "prepared"}
+    assert "event_undecided" in [vars(record).get("action") for record in caplog.records]
+
+    (tmp_path / "away").rename(mount)
+    recover(store.outbox, store.staging)
+    assert store.states() == {}

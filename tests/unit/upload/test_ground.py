@@ -66,7 +66,7 @@ def listening(place: Path) -> None:
 
 def looked(ground: Ground, *parts: str) -> tuple[Path, bool]:
     look = ground.look(parts)
-    assert look.device == look.directory.stat().st_dev
+    assert look.mount.device == look.directory.stat().st_dev
     return look.directory, look.there
 
 

@@ -17,6 +17,7 @@ from qmonus_lite.upload.ground import Ground
 from qmonus_lite.upload.head import Head
 from qmonus_lite.upload.session import Accepted, Place, Session, Uploads
 from qmonus_lite.upload.staging import StagedFile
+from qmonus_lite.upload.staging_places import Staging
 from qmonus_lite.upload.storing import PathTurns, Storer
 
 PARTS = ("upload", "f")
@@ -38,7 +39,7 @@ class Stage:
             Uploads,
             SimpleNamespace(
                 question=SimpleNamespace(roster=roster),
-                storer=Storer(ground, threads=self.threads),
+                storer=Storer(ground, Staging(disk, root, root), threads=self.threads),
                 committer=self,
                 turns=self.turns,
                 under_way=set(),

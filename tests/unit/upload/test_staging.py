@@ -4,6 +4,7 @@ import contextlib
 import os
 import resource
 import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,13 +14,16 @@ import pytest
 
 from qmonus_lite.errors import (
     Conflict,
+    Forbidden,
     InsufficientStorage,
     PreconditionFailed,
     TooLarge,
 )
 from qmonus_lite.upload.disk import Disk, StrPath
 from qmonus_lite.upload.ground import Ground, Parents
-from qmonus_lite.upload.staging import MOUNT_STAGING, Names, StagedFile, Staging
+from qmonus_lite.upload.mounts import Mount
+from qmonus_lite.upload.staging import Names, StagedFile
+from qmonus_lite.upload.staging_places import MOUNT_STAGING, Staging
 
 
 @pytest.fixture
@@ -46,7 +50,7 @@ def put(file: StagedFile, ground: Ground, *parts: str, create_only: bool = False
 
 def directory(staging: Staging, near: Path, disk: Disk | None = None) -> Path:
     """Where a file for a place near to that one is staged."""
-    return staging.directory(near, (disk or Disk()).device(near))
+    return staging.directory(near, (disk or Disk()).mount(near))
 
 
 def left(root: Path) -> list[str]:
@@ -251,9 +255,12 @@ def test_stages_beside_the_data_on_one_file_system(root: Path) -> None:
 class Mounted(Disk):
     """A disk with another one mounted at `mnt`."""
 
-    def device(self, directory: Path | int) -> int:
-        assert isinstance(directory, Path)
-        return super().device(directory) + ("mnt" in directory.parts)
+    def mount(self, directory: StrPath | int) -> Mount:
+        place = (
+            os.readlink(f"/proc/self/fd/{directory}") if isinstance(directory, int) else directory
+        )
+        real = super().mount(directory)
+        return real._replace(mount=real.mount + ("mnt" in Path(place).parts))
 
 
 def test_stages_at_the_top_of_another_mount(root: Path) -> None:
@@ -273,6 +280,91 @@ def test_sweeps_other_mounts_after_a_restart(root: Path) -> None:
 
     assert Staging(Mounted(), root / ".data", root).sweep() == 1
     assert os.listdir(place) == []
+
+
+def test_stages_beside_the_path_where_the_top_of_the_mount_is_not_ours(root: Path) -> None:
+    (root / "mnt" / "deep" / "er").mkdir(parents=True)
+    # What an attacker may leave: a link that leads our files elsewhere.
+    for folder in ("mnt", "mnt/deep"):
+        (root / folder / MOUNT_STAGING).symlink_to(root / "elsewhere")
+    (root / "elsewhere").mkdir()
+    staging = Staging(Mounted(), root / ".data", root)
+    place = directory(staging, root / "mnt" / "deep" / "er", Mounted())
+
+    assert place == root / "mnt" / "deep" / "er" / MOUNT_STAGING
+    with pytest.raises(Forbidden):
+        directory(Staging(Mounted(), root / ".data", root), root / "mnt", Mounted())
+
+
+@pytest.fixture
+def foreign() -> Iterator[Path]:
+    """A launch directory of root's, in which one folder is ours: this is another user meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="qmonus-lite-") as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        for name in (".data/staging", "mnt/theirs", "mnt/ours"):
+            (root / name).mkdir(parents=True)
+        for name in (".data", ".data/staging", "mnt/ours"):
+            os.chown(root / name, 65534, 65534)
+        os.seteuid(65534)
+        try:
+            yield root
+        finally:
+            os.seteuid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="to be another user takes root")
+def test_another_user_stages_in_a_folder_of_his_own_and_is_refused_in_others(
+    foreign: Path,
+) -> None:
+    staging = Staging(Mounted(), foreign / ".data", foreign)
+    seen = Ground(root=foreign, protected=(foreign / ".data",), disk=Mounted())
+
+    assert not seen.look(("mnt", "ours", "new", "file")).there
+    ours = directory(staging, foreign / "mnt" / "ours", Mounted())
+    assert ours == foreign / "mnt" / "ours" / MOUNT_STAGING
+    for parts in (("mnt", "theirs", "file"), ("mnt", "file"), ("file",), ("new", "file")):
+        # Before its body is sent.
+        with pytest.raises(Forbidden, match="no permission"):
+            seen.look(parts)
+    # Any place on the mount will do; where none is known, none can be made.
+    assert directory(staging, foreign / "mnt" / "theirs", Mounted()) == ours
+    with pytest.raises(Forbidden):
+        fresh = Staging(Mounted(), foreign / ".data", foreign)
+        directory(fresh, foreign / "mnt" / "theirs", Mounted())
+    # One that root left there, at its start as root, is not used.
+    os.seteuid(0)
+    (foreign / "mnt" / MOUNT_STAGING).mkdir(mode=0o700)
+    os.seteuid(65534)
+    again = Staging(Mounted(), foreign / ".data", foreign)
+    assert directory(again, foreign / "mnt" / "ours", Mounted()) == ours
+
+
+def test_a_staging_directory_that_went_away_is_made_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "mnt").mkdir()
+    staging = Staging(Mounted(), root / ".data", root)
+    monkeypatch.setattr("qmonus_lite.upload.staging_places.BELIEVED", 0.0)
+    for _ in range(2):
+        directory(staging, root / "mnt", Mounted()).rmdir()
+        directory(staging, root, Mounted()).rmdir()
+
+    assert directory(staging, root / "mnt", Mounted()).is_dir()
+    assert directory(staging, root, Mounted()).is_dir()
+    # One line a directory, however often it was made.
+    assert len((root / ".data" / "staging.mounts").read_text().splitlines()) == 1
+
+
+def test_a_sweep_passes_over_what_it_cannot_read(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (root / "file").touch()
+    (root / ".data" / "staging.mounts").write_text(f"{root / 'file'}\n{root / 'gone'}\n")
+    (root / ".data" / "staging" / "u1").touch()
+
+    assert Staging(Disk(), root / ".data", root).sweep() == 1
+    assert [vars(record)["action"] for record in caplog.records] == ["sweep_failed"]
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no second file system here")

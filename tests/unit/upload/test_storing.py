@@ -18,6 +18,7 @@ from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
 from qmonus_lite.upload.staging import StagedFile
+from qmonus_lite.upload.staging_places import Staging
 from qmonus_lite.upload.storing import SMALL, PathTurns, Storer, Upload
 
 T = TypeVar("T")
@@ -57,7 +58,8 @@ class Place:
     def __post_init__(self) -> None:
         (self.root / "staging").mkdir()
         ground = Ground(root=self.root, protected=(self.root / "staging",), disk=self.disk)
-        self.storer = Storer(ground, threads=self.threads)
+        staging = Staging(self.disk, self.root, self.root)
+        self.storer = Storer(ground, staging, threads=self.threads)
         self.turns = PathTurns()
 
     def upload(self, name: str, content: bytes, *parts: str, digest: str = "") -> Upload:

@@ -1,0 +1,329 @@
+"""What the error of a system call means: whose fault it is, and what the client is told.
+
+One table (`RULES`) for every error number that open, mkdir, write, fsync, rename, link, stat,
+unlink, statvfs and ioctl give on Linux; an error that it does not name is a failing disk.
+"""
+
+import errno
+import logging
+import time
+from dataclasses import dataclass
+from enum import Enum
+from types import TracebackType
+
+from qmonus_lite.errors import (
+    BadRequest,
+    Conflict,
+    DiskError,
+    Forbidden,
+    InsufficientStorage,
+    InternalFault,
+    Problem,
+    TooLarge,
+    Unavailable,
+)
+from qmonus_lite.upload.record import UploadRecord
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two records of refusals of one kind, which any client can cause.
+QUIET = 10.0
+
+
+class Where(Enum):
+    """What a system call was about."""
+
+    TARGET = "the folder that the client names"
+    STAGED = "a staged file"
+    STAGING = "the staging directory"
+    SYNC = "a sync"
+
+
+EVERYWHERE = tuple(Where)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """What is being done when a system call fails."""
+
+    #: As the log says it.
+    name: str
+    where: Where
+    #: What is added to the answer when the disk failed: what is known of the file.
+    outcome: str = "nothing was stored"
+
+
+LOOKING = Action(name="looking at a path", where=Where.TARGET)
+MEASURING = Action(name="looking for free room", where=Where.STAGED)
+MAKING_STAGING = Action(name="making a staging directory", where=Where.STAGING)
+MAKING_STAGING_THERE = Action(name="making a staging directory there", where=Where.TARGET)
+WRITING = Action(name="writing", where=Where.STAGED)
+SYNCING = Action(name="putting a file on stable storage", where=Where.SYNC)
+KEEPING_STAGED = Action(
+    name="putting the name of a staged file on stable storage", where=Where.SYNC
+)
+COPYING = Action(name="copying a staged file to another mount", where=Where.STAGED)
+FINDING = Action(name="finding the folder of a file", where=Where.TARGET)
+KEEPING_FOLDER = Action(name="putting the name of a folder on stable storage", where=Where.SYNC)
+PLACING = Action(
+    name="putting a file in place",
+    where=Where.TARGET,
+    outcome="look whether the file is there before it is sent again",
+)
+KEEPING = Action(
+    name="putting a name on stable storage",
+    where=Where.SYNC,
+    outcome="the file is at its path, but a loss of power may undo that",
+)
+REMOVING = Action(name="removing a staged file", where=Where.STAGED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """The answer to some error numbers."""
+
+    codes: tuple[int, ...]
+    where: tuple[Where, ...]
+    problem: type[Problem]
+    detail: str
+    #: Whether it counts as a failing disk, which makes the gateway unready.
+    failing: bool = False
+
+
+#: The first rule that has the number and the place counts.
+RULES = (
+    Rule(
+        codes=(errno.ENOSPC, errno.EDQUOT),
+        where=EVERYWHERE,
+        problem=InsufficientStorage,
+        detail="the disk is full",
+    ),
+    Rule(
+        codes=(errno.EFBIG,),
+        where=EVERYWHERE,
+        problem=TooLarge,
+        detail="the file system takes no file of this size",
+    ),
+    Rule(
+        codes=(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS),
+        where=EVERYWHERE,
+        problem=Unavailable,
+        detail="this machine is short of file descriptors or memory",
+    ),
+    Rule(
+        codes=(errno.EAGAIN, errno.EINTR, errno.ENOLCK, errno.EDEADLK),
+        where=EVERYWHERE,
+        problem=Unavailable,
+        detail="the file system is busy",
+    ),
+    Rule(
+        codes=(errno.EMLINK,),
+        where=(Where.TARGET,),
+        problem=InsufficientStorage,
+        detail="the directory takes no further entry",
+    ),
+    Rule(
+        codes=(errno.EACCES, errno.EPERM),
+        where=(Where.TARGET,),
+        problem=Forbidden,
+        detail="the server has no permission to store at this path",
+    ),
+    Rule(
+        codes=(errno.EROFS,),
+        where=(Where.TARGET,),
+        problem=Forbidden,
+        detail="the file system at this path is read-only",
+    ),
+    Rule(
+        codes=(errno.ENOKEY, errno.EOPNOTSUPP, errno.ENOSYS),
+        where=(Where.TARGET,),
+        problem=Forbidden,
+        detail="the file system at this path does not allow it (encrypted and locked, or without"
+        " what storing takes)",
+    ),
+    Rule(
+        codes=(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ),
+        where=(Where.TARGET,),
+        problem=BadRequest,
+        detail="the file system at this path takes no such name (too long, or characters that it"
+        " does not know)",
+    ),
+    Rule(
+        codes=(
+            errno.ENOENT,
+            errno.ENOTDIR,
+            errno.EISDIR,
+            errno.EEXIST,
+            errno.ENOTEMPTY,
+            errno.ELOOP,
+            errno.EBUSY,
+            errno.ETXTBSY,
+            errno.ESTALE,
+        ),
+        where=(Where.TARGET,),
+        problem=Conflict,
+        detail="another file or directory is in the way, or went away during the upload",
+    ),
+    Rule(
+        codes=(errno.EXDEV,),
+        where=(Where.TARGET,),
+        problem=InternalFault,
+        detail="the file could not be moved to the mount of its path",
+    ),
+    Rule(
+        # The staging directory was removed, or mounted over; it is made again within a second.
+        codes=(errno.ENOENT,),
+        where=(Where.STAGED,),
+        problem=Unavailable,
+        detail="the staging directory went away",
+    ),
+    Rule(
+        codes=(
+            errno.EIO,
+            errno.EREMOTEIO,
+            errno.EUCLEAN,
+            errno.EBADMSG,
+            errno.ENODATA,
+            errno.ENXIO,
+            errno.ENODEV,
+            errno.ENOMEDIUM,
+            errno.ENOTCONN,
+            errno.ESHUTDOWN,
+            errno.ECONNABORTED,
+            errno.ETIMEDOUT,
+            errno.EHOSTDOWN,
+            errno.EHOSTUNREACH,
+            errno.EBADF,
+        ),
+        where=EVERYWHERE,
+        problem=InternalFault,
+        detail="the disk failed",
+        failing=True,
+    ),
+    Rule(
+        codes=(
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOKEY,
+            errno.EOPNOTSUPP,
+            errno.ENOSYS,
+            errno.EINVAL,
+            errno.ENOENT,
+            errno.ENOTDIR,
+            errno.EISDIR,
+            errno.EEXIST,
+            errno.ENOTEMPTY,
+            errno.ENAMETOOLONG,
+            errno.EILSEQ,
+            errno.ELOOP,
+            errno.EMLINK,
+            errno.EBUSY,
+            errno.ETXTBSY,
+            errno.ESTALE,
+            errno.EXDEV,
+        ),
+        where=(Where.STAGED, Where.STAGING, Where.SYNC),
+        problem=InternalFault,
+        detail="the disk failed",
+        failing=True,
+    ),
+)
+
+#: For every number that no rule names.
+UNKNOWN = Rule(
+    codes=(), where=EVERYWHERE, problem=InternalFault, detail="the disk failed", failing=True
+)
+
+_BY_CALL = {
+    (code, where): rule for rule in reversed(RULES) for code in rule.codes for where in rule.where
+}
+
+
+#: Names that have another one in some versions of Python.
+_NAMES = {errno.EOPNOTSUPP: "EOPNOTSUPP", errno.EDEADLK: "EDEADLK"}
+
+
+def name_of(code: int | None) -> str:
+    """The name of an error number, such as EIO."""
+    number = code or 0
+    return _NAMES.get(number) or errno.errorcode.get(number, "unknown")
+
+
+def rule_of(code: int | None, where: Where) -> Rule:
+    """The rule for an error number at a place."""
+    return _BY_CALL.get((code or 0, where), UNKNOWN)
+
+
+def problem_of(error: OSError, action: Action) -> Problem:
+    """What the client hears of an error; it carries what the log is to say."""
+    rule = rule_of(error.errno, action.where)
+    detail = rule.detail
+    if issubclass(rule.problem, InternalFault) or action is KEEPING:
+        detail = f"{detail}; {action.outcome}"
+    problem = rule.problem(detail)
+    problem.disk = DiskError(
+        action=action.name,
+        code=name_of(error.errno),
+        said=error.strerror or str(error),
+        failing=rule.failing,
+    )
+    return problem
+
+
+class Seldom:
+    """Lets one record of a kind through in a while, and counts those held back."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, float] = {}
+        self._held: dict[str, int] = {}
+
+    def warn(self, kind: str, message: str, **extra: object) -> None:
+        """Log a warning, unless one of this kind was logged a moment ago."""
+        now = time.monotonic()
+        if now < self._next.get(kind, 0.0):
+            self._held[kind] = self._held.get(kind, 0) + 1
+            return
+        self._next[kind] = now + QUIET
+        held = self._held.pop(kind, 0)
+        logger.warning(message, extra={**extra, "held_back": held})
+
+
+_seldom = Seldom()
+
+
+class DiskLogged:
+    """Logs the system call behind a Problem that leaves the block.
+
+    Used where the request is known: disk threads and the keeper do not have its id.
+    """
+
+    __slots__ = ("_path", "_record", "_upload_id")
+
+    def __init__(self, record: UploadRecord, path: str, upload_id: str = "") -> None:
+        self._record = record
+        self._path = path
+        self._upload_id = upload_id
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _where: TracebackType | None,
+    ) -> None:
+        if isinstance(error, Problem) and error.disk is not None:
+            self._log(error.disk)
+
+    def _log(self, disk: DiskError) -> None:
+        extra = {"path": self._path, "request_id": self._record.request_id}
+        if self._upload_id:
+            extra["upload_id"] = self._upload_id
+        extra |= {"doing": disk.action, "errno": disk.code}
+        message = f"{disk.action}: {disk.said}"
+        if disk.failing:
+            logger.error(message, extra={"action": "disk_failed", **extra})
+        else:
+            _seldom.warn(disk.code, message, action="disk_refused", **extra)

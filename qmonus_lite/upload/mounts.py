@@ -1,0 +1,110 @@
+"""Mount identity: what two directories must have in common for a rename between them to work.
+
+The device number is not enough: two bind mounts of one file system (Docker volumes, subPaths of
+Kubernetes) have the same one, and a rename or link between them fails with EXDEV. So does one into
+a directory tree with another project id (project quotas of XFS and ext4).
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+#: Flags and masks of statx(2): the descriptor itself, no round trip to a server; either mount id.
+_AT_EMPTY_PATH, _AT_STATX_DONT_SYNC = 0x1000, 0x4000
+_STATX_MNT_ID, _STATX_MNT_ID_UNIQUE = 0x1000, 0x4000
+#: `struct statx` (256 bytes): the mask, the device number at 136, the mount id at 144.
+_STATX = struct.Struct("=I132xIIQ104x")
+#: Where `stx_mnt_id` is not known: a kernel before 5.8.
+_MOUNT_IDS = _STATX_MNT_ID | _STATX_MNT_ID_UNIQUE
+
+#: ioctl(2) that reads `struct fsxattr`: flags, three numbers, of which the last is the project id.
+_FSGETXATTR = 0x801C581F
+_FSXATTR = struct.Struct("=IIII12x")
+#: New entries of such a directory take its project id, and others are not moved into it.
+_PROJECT_INHERITED = 0x200
+
+
+class Mount(NamedTuple):
+    """Identity of the place that a directory is in."""
+
+    #: Number of the file system; room is counted by it.
+    device: int
+    #: Id of the mount; 0 where the system does not tell.
+    mount: int
+    #: Project id that entries of the directory must have; 0 for any.
+    project: int = 0
+
+
+Statx = Callable[..., int]
+
+
+def _statx() -> Statx | None:
+    """The function of the C library; None where it has none (glibc before 2.28)."""
+    found: Any = getattr(ctypes.CDLL(None, use_errno=True), "statx", None)
+    if found is not None:
+        numbers = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p]
+        found.argtypes = numbers
+        found.restype = ctypes.c_int
+    return found  # type: ignore[no-any-return]
+
+
+class Mounts:
+    """Reads the identity of open directories."""
+
+    def __init__(self, statx: Statx | None) -> None:
+        self._statx = statx
+        #: File systems that know no project ids, so that they are asked once.
+        self._without_projects: set[int] = set()
+
+    def of(self, descriptor: int) -> Mount:
+        """The identity of an open directory; raises OSError."""
+        device, mount = self._by_statx(descriptor) or _by_proc(descriptor)
+        if device in self._without_projects:
+            return Mount(device, mount)
+        return Mount(device, mount, self._project(descriptor, device))
+
+    def _by_statx(self, descriptor: int) -> tuple[int, int] | None:
+        """Device and mount id; None where statx is missing, forbidden, or knows no mount ids."""
+        if self._statx is None:
+            return None
+        buffer = ctypes.create_string_buffer(_STATX.size)
+        flags = _AT_EMPTY_PATH | _AT_STATX_DONT_SYNC
+        if self._statx(descriptor, b"", flags, _MOUNT_IDS, buffer):
+            code = ctypes.get_errno()
+            if code not in {errno.ENOSYS, errno.EPERM, errno.EINVAL}:
+                raise OSError(code, os.strerror(code))
+            # An old kernel, or a filter of system calls (seccomp) older than statx.
+            self._statx = None
+            return None
+        mask, major, minor, mount = _STATX.unpack(buffer.raw)
+        if not mask & _MOUNT_IDS:
+            self._statx = None
+            return None
+        return os.makedev(major, minor), mount
+
+    def _project(self, descriptor: int, device: int) -> int:
+        try:
+            told = fcntl.ioctl(descriptor, _FSGETXATTR, bytes(_FSXATTR.size))
+        except OSError:
+            self._without_projects.add(device)
+            return 0
+        flags, _extent, _extents, project = _FSXATTR.unpack(told)
+        return int(project) if flags & _PROJECT_INHERITED else 0
+
+
+def _by_proc(descriptor: int) -> tuple[int, int]:
+    """Device and mount id by /proc; the id is 0 without it."""
+    device = os.fstat(descriptor).st_dev
+    try:
+        with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as info:
+            fields = dict(line.split(":", 1) for line in info if ":" in line)
+        return device, int(fields["mnt_id"])
+    except (OSError, KeyError, ValueError):
+        return device, 0
+
+
+mount_of = Mounts(_statx()).of

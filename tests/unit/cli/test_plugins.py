@@ -1,5 +1,11 @@
 """`check`."""
 
+import io
+import sys
+
+import pytest
+
+from qmonus_lite.cli.main import main
 from tests.unit.catalog.stage import handler
 from tests.unit.cli.conftest import Shell
 
@@ -33,3 +39,16 @@ def test_refuses_a_folder_that_is_not_there(shell: Shell) -> None:
 
 def test_takes_no_words(shell: Shell) -> None:
     assert shell.refused("check", "a.yml").startswith("unexpected 'a.yml'")
+
+
+def test_prints_names_that_the_terminal_has_no_characters_for(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = shell.put("a.yml", 'name: "\\ud83d\\ude00\\u3042"\nvalues: {}\n')
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    status = main(["check"])
+    sys.stdout.flush()
+
+    assert status == 0
+    assert raw.getvalue() == f"{place}: Config \\U0001f600\\u3042\n".encode("ascii")

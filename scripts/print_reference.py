@@ -18,6 +18,7 @@ from qmonus_lite import errors
 from qmonus_lite.apigw import app
 from qmonus_lite.apigw.door import Door
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED, Kind
+from qmonus_lite.catalog.lint.rules import rules as all_rules
 from qmonus_lite.cli import help
 from qmonus_lite.cli.main import COMMANDS
 from qmonus_lite.scripting.builtins.callout import Callout
@@ -110,6 +111,14 @@ def unsupported() -> str:
     )
 
 
+def rules() -> str:
+    """Every rule of `check`."""
+    return table(
+        ("rule", "finds", "level", "changed in"),
+        ((_code(one.id), one.finds, one.level, one.changed) for one in all_rules()),
+    )
+
+
 def names() -> str:
     """Every name that scripts find without importing it."""
     return table(
@@ -178,7 +187,7 @@ def _first(documented: object) -> str:
 
 PARTS: Mapping[str, Callable[[], str]] = {
     part.__name__: part
-    for part in (settings, commands, kinds, unsupported, names, callout, problems, doors)
+    for part in (settings, commands, kinds, unsupported, rules, names, callout, problems, doors)
 }
 
 

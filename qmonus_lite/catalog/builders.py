@@ -38,6 +38,8 @@ class Workshop:
     sealer: Sealer
     #: Why a public path cannot be had, or None.
     reserved: Callable[[PathTemplate], str | None]
+    #: Seconds that a question may take.
+    question_limit: float = 5.0
 
 
 class Entry:

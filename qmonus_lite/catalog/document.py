@@ -190,7 +190,7 @@ def _spot(node: Any, step: str | int) -> tuple[int, int]:
 
 
 def _scalar(node: Any) -> Any:
-    """A scalar without the round-trip class around it; raises TypeError, ValueError if of no use."""
+    """A scalar without the round-trip class around it; raises TypeError or ValueError."""
     if node is None or isinstance(node, bool):
         return node
     if isinstance(node, ScalarBoolean):

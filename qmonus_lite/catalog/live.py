@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from watchfiles import awatch
 
+from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.errors import BadPlugins, Fault
@@ -28,6 +29,9 @@ class Live:
         self.catalog: Catalog = loader.load()
         #: Faults of the folders as they are now; empty when the catalog is what they hold.
         self.faults: tuple[Fault, ...] = ()
+        #: What the plugins say and hardly can mean.
+        self.warnings: tuple[PluginWarning, ...] = ()
+        self._warn(self.catalog)
         self._listeners: list[Callable[[Catalog], None]] = []
 
     def on_change(self, listener: Callable[[Catalog], None]) -> None:
@@ -66,9 +70,21 @@ class Live:
             )
             return False
         self.faults = ()
+        self._warn(catalog)
         if catalog.fingerprint != self.catalog.fingerprint:
             self._swap(catalog)
         return True
+
+    def _warn(self, catalog: Catalog) -> None:
+        """Log the warnings that are new; what stays as it was has been logged before."""
+        known, self.warnings = (
+            set(self.warnings),
+            tuple(one for one in catalog.warnings if one.level == "warning"),
+        )
+        for one in self.warnings:
+            if one not in known:
+                extra = {"action": "plugin_warning", "file": one.file, "rule": one.rule}
+                logger.warning("%s", one, extra=extra)
 
     def _swap(self, catalog: Catalog) -> None:
         self.catalog = catalog
@@ -89,4 +105,5 @@ def describe(live: Live) -> dict[str, object]:
         "events": list(catalog.events),
         "fingerprint": catalog.fingerprint,
         "faults": [vars(fault) for fault in live.faults],
+        "warnings": [vars(one) for one in live.warnings],
     }

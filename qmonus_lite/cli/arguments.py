@@ -62,7 +62,7 @@ def parse(typed: Sequence[str]) -> Arguments:
 def _next_value(name: str, rest: list[str]) -> str:
     if name not in settings.NAMES and name not in COMMAND_FLAGS:
         raise settings.unknown(name, f"--{name}")
-    if name in settings.SWITCHES:
+    if name in settings.SWITCHES or name in COMMAND_SWITCHES:
         return "true"
     if not rest or rest[0].startswith("--"):
         raise BadSetting(f"--{name}: needs a value, as in --{name}=VALUE")
@@ -70,4 +70,6 @@ def _next_value(name: str, rest: list[str]) -> str:
 
 
 #: Flags of single commands, which are no settings.
-COMMAND_FLAGS = frozenset({"config", "roles", "state"})
+COMMAND_FLAGS = frozenset({"config", "roles", "state", "strict"})
+#: Those of them that say something without a value.
+COMMAND_SWITCHES = frozenset({"strict"})

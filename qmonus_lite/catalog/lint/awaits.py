@@ -33,6 +33,8 @@ _AWAITED = {
 }
 
 
+#: Places where one name is read that are looked at; of more than these, one will await it.
+_MOST_READS = 100
 _ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.NamedExpr)
 _COLLECTIONS = (ast.List, ast.Tuple, ast.Set, ast.Dict, ast.ListComp, ast.SetComp, ast.GeneratorExp)
 
@@ -150,11 +152,11 @@ def _is_async(script: ScriptView, node: Function) -> bool:
     """Whether a call of it has to be awaited: an async function, and no generator."""
     if not isinstance(node, ast.AsyncFunctionDef):
         return False
-    return not any(script.function_of(one) is node for one in script.all(ast.Yield))
+    return node not in script.yields
 
 
 def _returns_only(script: ScriptView, node: Function, coroutines: Set[str]) -> bool:
-    returned = [one.value for one in script.all(ast.Return) if script.function_of(one) is node]
+    returned = [one.value for one in script.returns.get(node, ())]
     return bool(returned) and all(
         isinstance(value, ast.Call)
         and (
@@ -198,14 +200,10 @@ def _kind(script: ScriptView, value: ast.expr, known: Mapping[str, str]) -> str:
         return _ANSWER
     if script.dotted(value.func) == "aiofiles.open":
         return _FILE
-    if isinstance(value.func, ast.Name) and value.func.id in _classes(script):
+    if isinstance(value.func, ast.Name) and value.func.id in script.classes:
         return value.func.id
     dotted = script.dotted(value.func)
     return dotted if isinstance(found_object(dotted), type) else ""
-
-
-def _classes(script: ScriptView) -> Set[str]:
-    return {node.name for node in script.all(ast.ClassDef) if script.bound[node.name] == 1}
 
 
 def _fate(script: ScriptView, node: ast.AST, *, follow: bool = True) -> Fate:
@@ -300,12 +298,10 @@ def _assigned(script: ScriptView, above: ast.AST, _node: ast.AST) -> Fate | None
         return Fate.FINE if kept else Fate.ASSIGNED
     if not isinstance(target, ast.Name):
         return Fate.FINE
-    loads = [
-        node
-        for node in script.all(ast.Name)
-        if node.id == target.id and isinstance(node.ctx, ast.Load)
-    ]
-    fates = {_fate(script, node, follow=False) for node in loads}
+    reads = script.reads.get(target.id, ())
+    if len(reads) > _MOST_READS:
+        return Fate.FINE
+    fates = {_fate(script, node, follow=False) for node in reads}
     if isinstance(above, ast.NamedExpr) and Fate.FINE not in fates:
         return None
     return Fate.FINE if Fate.FINE in fates else Fate.ASSIGNED

@@ -75,8 +75,7 @@ def _is_verdict(script: ScriptView, value: ast.expr, deep: int = 3) -> bool:
         and deep > 0
         and all(
             node.value is None or _is_verdict(script, node.value, deep - 1)
-            for node in script.all(ast.Return)
-            if script.function_of(node) is helper
+            for node in script.returns.get(helper, ())
         )
     )
 

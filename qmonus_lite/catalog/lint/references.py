@@ -154,8 +154,10 @@ def route_no_role(plugins: PluginSet) -> Iterator[Found]:
     """A route for accounts that no role lets anybody use."""
     catalog = plugins.catalog
     everything = any(EVERYTHING.name in one.roles for one in catalog.accounts.values())
+    if not catalog.roles or everything:
+        return
     called = set(_called_paths(plugins))
-    if not catalog.roles or everything or None in called:
+    if None in called:
         return
     by_path = {route.template.text: route for route in catalog.routes}
     for plugin in plugins.of("Routing"):
@@ -178,11 +180,12 @@ def _called_paths(plugins: PluginSet) -> Iterator[str | None]:
 
 def event_header(plugins: PluginSet) -> Iterator[Found]:
     """`event.get` of what is no key of an event, which was a header before 0.2."""
+    keys_set: dict[ScriptView, frozenset[str]] = {}
     for plugin, script in plugins.scripts:
         ours = script.event in GATES | set(PUBLISHED) and ".get(" in script.text
         for key in _event_gets(script) if ours else ():
             name = constant_text(key) or "-"
-            if "-" not in name and name not in EVENT_KEYS and not _is_set(plugins, name):
+            if "-" not in name and name not in EVENT_KEYS and not _is_set(plugins, name, keys_set):
                 message = f"event.get({name!r}) looks among headers no more, since a client could"
                 message += f" forge it; for the header write event['headers'].get({name!r})"
                 yield plugin, _in(script, message, key)
@@ -196,9 +199,15 @@ def _event_gets(script: ScriptView) -> Iterator[ast.expr]:
             yield key
 
 
-def _is_set(plugins: PluginSet, name: str) -> bool:
-    """Whether some script may put such a key into an event."""
-    return any(name in s.text and name in _keys_set(s) for _, s in plugins.scripts)
+def _is_set(plugins: PluginSet, name: str, known: dict[ScriptView, frozenset[str]]) -> bool:
+    """Whether some script may put such a key into an event; `known`: what was looked at."""
+    for _, script in plugins.scripts:
+        if name in script.text:
+            if script not in known:
+                known[script] = frozenset(_keys_set(script))
+            if name in known[script]:
+                return True
+    return False
 
 
 def _keys_set(script: ScriptView) -> Iterator[str]:

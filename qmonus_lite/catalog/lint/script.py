@@ -5,7 +5,7 @@ import inspect
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -103,6 +103,37 @@ class ScriptView:
         return self.tree
 
     @cached_property
+    def returns(self) -> Mapping[ast.AST, Sequence[ast.Return]]:
+        """The `return` statements of each function."""
+        return self._by_function(ast.Return)
+
+    @cached_property
+    def yields(self) -> Mapping[ast.AST, Sequence[ast.Yield]]:
+        """The `yield` expressions of each function."""
+        return self._by_function(ast.Yield)
+
+    def _by_function(self, kind: type[_Node]) -> Mapping[ast.AST, Sequence[_Node]]:
+        found: dict[ast.AST, list[_Node]] = {}
+        for node in self.all(kind):
+            found.setdefault(self.function_of(node), []).append(node)
+        return found
+
+    @cached_property
+    def reads(self) -> Mapping[str, Sequence[ast.Name]]:
+        """Where each name is read."""
+        return _by_name(node for node in self.all(ast.Name) if isinstance(node.ctx, ast.Load))
+
+    @cached_property
+    def writes(self) -> Mapping[str, Sequence[ast.Name]]:
+        """Where each name is assigned, or deleted."""
+        return _by_name(node for node in self.all(ast.Name) if not isinstance(node.ctx, ast.Load))
+
+    @cached_property
+    def classes(self) -> frozenset[str]:
+        """Classes of the script that a name stands for and nothing else does."""
+        return frozenset(n.name for n in self.all(ast.ClassDef) if self.bound[n.name] == 1)
+
+    @cached_property
     def bound(self) -> Mapping[str, int]:
         """How often each name is bound, by whatever means."""
         return Counter(name for node in self.nodes for name in _bound_by(node))
@@ -150,6 +181,13 @@ class ScriptView:
             and not node.decorator_list
             and not isinstance(self.parents[node], ast.ClassDef)
         }
+
+
+def _by_name(nodes: Iterable[ast.Name]) -> Mapping[str, Sequence[ast.Name]]:
+    found: dict[str, list[ast.Name]] = {}
+    for node in nodes:
+        found.setdefault(node.id, []).append(node)
+    return found
 
 
 def _is_body(function: Function | ast.Lambda, below: ast.AST) -> bool:

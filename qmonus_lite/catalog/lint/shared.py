@@ -83,12 +83,9 @@ def _is_of_module(script: ScriptView, name: ast.Name) -> bool:
     """Whether a name is one of the script's module level, or of another module."""
     if name.id in script.imports:
         return True
-    places = {
-        script.function_of(node)
-        for node in script.all(ast.Name)
-        if node.id == name.id and not isinstance(node.ctx, ast.Load)
-    }
-    return script.is_handler and places == {script.tree}
+    writes = script.writes.get(name.id, ())
+    at_top = all(script.function_of(node) is script.tree for node in writes)
+    return script.is_handler and bool(writes) and at_top
 
 
 def _keeps(script: ScriptView, above: ast.Call, node: ast.AST) -> bool:

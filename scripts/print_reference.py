@@ -18,6 +18,7 @@ from qmonus_lite import errors
 from qmonus_lite.apigw import app
 from qmonus_lite.apigw.door import Door
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED, Kind
+from qmonus_lite.catalog.lint.rules import rules as all_rules
 from qmonus_lite.cli import help
 from qmonus_lite.cli.main import COMMANDS
 from qmonus_lite.scripting.builtins.callout import Callout
@@ -108,6 +109,14 @@ def unsupported() -> str:
     return table(
         ("kind of Qmonus SDK", "recognised by its keys"),
         ((name, ", ".join(map(_code, keys))) for name, keys in UNSUPPORTED.items()),
+    )
+
+
+def rules() -> str:
+    """Every rule of `check`."""
+    return table(
+        ("rule", "finds", "level", "changed in"),
+        ((_code(one.id), one.finds, one.level, one.changed) for one in all_rules()),
     )
 
 
@@ -202,7 +211,18 @@ def _first(documented: object) -> str:
 
 PARTS: Mapping[str, Callable[[], str]] = {
     part.__name__: part
-    for part in (settings, commands, kinds, unsupported, names, callout, problems, doors, disk)
+    for part in (
+        settings,
+        commands,
+        kinds,
+        unsupported,
+        rules,
+        names,
+        callout,
+        problems,
+        doors,
+        disk,
+    )
 }
 
 

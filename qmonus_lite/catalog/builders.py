@@ -1,6 +1,7 @@
 """From the checked content of a plugin file to plugin values; every fault found is reported."""
 
 import difflib
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,7 @@ from typing import Any
 
 from qmonus_lite.auth.account import Account, Authority, Role
 from qmonus_lite.auth.sealing import CannotOpen, Sealer
-from qmonus_lite.catalog.document import Document, Env, Pointer, Sealed
+from qmonus_lite.catalog.document import CONTROL, Document, Env, Pointer, Sealed
 from qmonus_lite.catalog.kinds import KINDS, Kind
 from qmonus_lite.catalog.plugins import ConfigPlugin, LambdaPlugin, Plugin
 from qmonus_lite.catalog.routes import RouteBuilder
@@ -18,9 +19,14 @@ from qmonus_lite.schema import BadPattern, Pattern
 from qmonus_lite.scripting.compiler import BadScript, Script, compile_handler
 from qmonus_lite.scripting.origin import Origin
 
+logger = logging.getLogger(__name__)
+_UNBUILT = {"action": "plugin_not_built"}
+
 _SCHEMAS = {name: kind.schema() for name, kind in KINDS.items()}
 #: How alike two keys have to be before the unknown one counts as a slip of the pen.
 _SLIP = 0.7
+#: Keys whose texts are names: they stand in logs, answers and signed messages.
+_NAMES = ("name", "event", "success", "failure", "username", "role", "roles", "authorities")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +38,8 @@ class Workshop:
     sealer: Sealer
     #: Why a public path cannot be had, or None.
     reserved: Callable[[PathTemplate], str | None]
+    #: Seconds that a question may take.
+    question_limit: float = 5.0
 
 
 class Entry:
@@ -56,7 +64,24 @@ class Entry:
             self.fault(found.path, f"{label}: {found.message}")
         if isinstance(self.value, Mapping):
             self._find_slips()
+            self._find_stray_tags()
+            self._find_control_characters()
         return not self.faults
+
+    def _find_stray_tags(self) -> None:
+        """Tagged values where nobody opens them."""
+        for key, part in self.value.items():
+            if (self.kind.name, key) != ("Config", "values"):
+                for pointer, value in _tagged(part, (key,)):
+                    tag = type(value).__name__.lower()
+                    self.fault(pointer, f"!{tag} is for the values of a Config plugin only")
+
+    def _find_control_characters(self) -> None:
+        for key in _NAMES:
+            part = self.value.get(key)
+            for text in part if isinstance(part, list) else [part]:
+                if isinstance(text, str) and CONTROL.search(text):
+                    self.fault((key,), f"{key} {text!r} has a control character")
 
     def _find_slips(self) -> None:
         known = list(self.kind.keys)
@@ -92,7 +117,13 @@ def build(entry: Entry, shop: Workshop) -> Plugin | None:
     if not entry.check():
         return None
     maker = _MAKERS[entry.kind.name]
-    plugin = maker(entry, shop)
+    try:
+        plugin = maker(entry, shop)
+    except Exception as error:
+        # One plugin that nobody thought of must not keep the others from being looked at.
+        logger.exception("%s cannot be built", entry.document.file, extra=_UNBUILT)
+        entry.fault((), f"cannot be used: {type(error).__name__}")
+        return None
     return None if entry.faults else plugin
 
 
@@ -131,14 +162,21 @@ def place(file_name: str, pointer: Pointer) -> str:
 
 def sealed_values(value: object, pointer: Pointer = ()) -> Iterator[tuple[Pointer, Sealed]]:
     """Every sealed value below `value`, with its path."""
-    if isinstance(value, Sealed):
+    for where, found in _tagged(value, pointer):
+        if isinstance(found, Sealed):
+            yield where, found
+
+
+def _tagged(value: object, pointer: Pointer) -> Iterator[tuple[Pointer, Env | Sealed]]:
+    """Every tagged value below `value`, with its path."""
+    if isinstance(value, (Env, Sealed)):
         yield pointer, value
     elif isinstance(value, Mapping):
         for key, part in value.items():
-            yield from sealed_values(part, (*pointer, key))
+            yield from _tagged(part, (*pointer, key))
     elif isinstance(value, list):
         for index, part in enumerate(value):
-            yield from sealed_values(part, (*pointer, index))
+            yield from _tagged(part, (*pointer, index))
 
 
 def _route(entry: Entry, shop: Workshop) -> Plugin | None:

@@ -1,31 +1,31 @@
 """The one door to YAML: a file becomes plain values that remember their lines.
 
-Refused with line and column: a second document, duplicate keys, aliases, tags other than ours, and
-what would take seconds to read.
+Refused with line and column: a second document, duplicate keys, aliases, tags other than ours,
+what would take seconds to read, and what could not be written as JSON later.
 Tags of ours are `!env NAME` and `!sealed TEXT`; they become values of these classes.
 """
 
 import datetime
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
-from ruamel.yaml.composer import Composer, ComposerError, MaxDepthExceededError
+from ruamel.yaml.composer import MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.events import AliasEvent, ScalarEvent
 from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.scalarbool import ScalarBoolean
 from ruamel.yaml.scalarstring import LiteralScalarString
 
+from qmonus_lite.catalog.yaml_reader import MOST_DEEP, RefusedYAML, reader
 from qmonus_lite.errors import BadPlace, Fault
 
-#: Lists and mappings inside of one another, and values in one file: the parser takes 1 s for them.
-MOST_DEEP, MOST_VALUES = 100, 10_000
+#: Characters that no name has.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BRACKETS = re.compile(r"[\[\]{}]")
 
 #: A path into a document: keys and indexes.
@@ -119,13 +119,16 @@ class Document:
             return [self._plain(value, (*pointer, index)) for index, value in enumerate(node)]
         try:
             return _scalar(node)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise BadDocument(self.fault(pointer, str(error))) from None
 
     def _key(self, key: Any, pointer: Pointer) -> str:
         if not isinstance(key, str):
             fault = self.fault((*pointer, key), f"key {key!r} is not text; put it in quotes")
             raise BadDocument(fault)
+        if CONTROL.search(key):
+            message = f"key {str(key)!r} has a control character"
+            raise BadDocument(self.fault((*pointer, key), message))
         return str(key)
 
     def _tagged(self, node: TaggedScalar, pointer: Pointer) -> Env | Sealed:
@@ -136,38 +139,6 @@ class Document:
             return Sealed(text)
         expected = "expected '!env NAME' or '!sealed TEXT'"
         raise BadDocument(self.fault(pointer, f"tag {tag!r}: {expected}"))
-
-
-class _Refusal(ComposerError):
-    """YAML, but not for plugins."""
-
-
-class _Composer(Composer):
-    """Refuses aliases, and more values than a plugin has."""
-
-    def __init__(self, loader: Any = None) -> None:
-        super().__init__(loader)
-        self._values = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        self._values += 1
-        mark = self.parser.peek_event().start_mark
-        if self.parser.check_event(AliasEvent):
-            raise _Refusal(None, None, "an alias (*name); write the value out instead", mark)
-        # A key is composed without an index, as the root is.
-        if parent is not None and index is None and not self.parser.check_event(ScalarEvent):
-            raise _Refusal(None, None, "a list or a mapping in the place of a key", mark)
-        if self._values > MOST_VALUES:
-            raise _Refusal(None, None, f"more than {MOST_VALUES} values; split it", mark)
-        return super().compose_node(parent, index)
-
-
-def _reader() -> YAML:
-    reader = YAML(typ="rt")
-    reader.Composer = _Composer
-    reader.max_depth = MOST_DEEP
-    reader.width = 1 << 16
-    return reader
 
 
 def _check_depth(file: str, source: str) -> None:
@@ -188,7 +159,7 @@ def _spot_at(source: str, position: int) -> tuple[int, int]:
 def _load(file: str, source: str) -> Any:
     _check_depth(file, source)
     try:
-        return _reader().load(source)
+        return reader().load(source)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -207,7 +178,7 @@ def _reason(error: MarkedYAMLError) -> str:
     if isinstance(error, MaxDepthExceededError):
         return "is nested too deeply"
     reason = " ".join((error.problem or "cannot be read").split())
-    return reason if isinstance(error, _Refusal) else f"not usable YAML: {reason}"
+    return reason if isinstance(error, RefusedYAML) else f"not usable YAML: {reason}"
 
 
 def _spot(node: Any, step: str | int) -> tuple[int, int]:
@@ -219,17 +190,28 @@ def _spot(node: Any, step: str | int) -> tuple[int, int]:
 
 
 def _scalar(node: Any) -> Any:
-    """A scalar without the round-trip class around it; raises TypeError for one of no use."""
+    """A scalar without the round-trip class around it; raises TypeError or ValueError."""
     if node is None or isinstance(node, bool):
         return node
     if isinstance(node, ScalarBoolean):
         return bool(node)
-    for kind in (int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
+    if isinstance(node, (int, float)):
+        return _finite(int(node) if isinstance(node, int) else float(node))
+    if isinstance(node, str):
+        return str(node)
     if isinstance(node, datetime.date):
         return node.isoformat()
     raise TypeError(f"a value of type {type(node).__name__}, which plugins have no use for")
+
+
+def _finite(number: int | float) -> int | float:
+    """The number, if JSON has it and others read it alike; raises ValueError."""
+    try:
+        if math.isfinite(number):
+            return number
+    except OverflowError:
+        pass
+    raise ValueError("a number that JSON has no form for (.nan, .inf, or above 1.8e308)")
 
 
 def read_values(path: Path) -> dict[str, object]:
@@ -247,7 +229,7 @@ def read_values(path: Path) -> dict[str, object]:
 
 def replace_scalars(source: str, new: Mapping[Pointer, Sealed]) -> str:
     """The YAML text with these scalars replaced, and not a character changed beside them."""
-    root = _reader().compose(source)
+    root = reader().compose(source)
     spans = []
     for pointer, value in new.items():
         node = root
@@ -267,7 +249,7 @@ def set_texts(source: str, pointer: Pointer, after: str, new: Mapping[str, str |
     A key that is not there yet comes behind the key `after`; None takes a key away.
     """
     for key, value in new.items():
-        node = _reader().compose(source)
+        node = reader().compose(source)
         for step in pointer:
             node = _child(node, step)
         names = [name.value for name, _ in node.value]
@@ -303,5 +285,5 @@ def _child(node: Any, step: str | int) -> Any:
 def dump(value: Mapping[str, Any] | Sequence[Any]) -> str:
     """Plain values as YAML text."""
     out = io.StringIO()
-    _reader().dump(value, out)
+    reader().dump(value, out)
     return out.getvalue()

@@ -16,6 +16,7 @@ from qmonus_lite.errors import Fault
 
 #: Bytes of the largest plugin file that is read.
 MOST_BYTES = 256 << 10
+_SUFFIXES = frozenset({".yml", ".yaml"})
 
 
 def files(folders: Sequence[Path]) -> Iterator[Path]:
@@ -25,13 +26,27 @@ def files(folders: Sequence[Path]) -> Iterator[Path]:
         for place, names in _walk(folder):
             found += [place / name for name in names if not name.startswith(".")]
         for path in sorted(found):
-            if path.suffix in {".yml", ".yaml"} and (path.is_file() or path.is_symlink()):
+            if path.suffix in _SUFFIXES and (path.is_file() or path.is_symlink()):
                 yield path
 
 
+def ignored(folders: Sequence[Path]) -> Iterator[Path]:
+    """Files and links that are no plugin files and lie below the folders, hidden ones left out."""
+    for folder in folders:
+        for place, names in _walk(folder):
+            for name in sorted(names):
+                if not name.startswith(".") and Path(name).suffix not in _SUFFIXES:
+                    yield place / name
+
+
+def shown(path: Path) -> str:
+    """The path as text that can be encoded, whatever bytes its names have."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 def stamp(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
-    """Differs when a plugin file changed, or who may write to a folder; raises OSError."""
-    found = []
+    """Differs when a plugin file changed, an ignored one came, or who may write; raises OSError."""
+    found = [(str(path), 0, 0) for path in ignored(folders)]
     for path in files(folders):
         with suppress(OSError):
             status = path.lstat()
@@ -48,11 +63,11 @@ def folder_faults(folders: Sequence[Path]) -> Iterator[Fault]:
     """What is wrong with the folders themselves."""
     for folder in folders:
         if not folder.is_dir():
-            yield Fault(str(folder), 1, 1, "the plugin folder is gone")
+            yield Fault(shown(folder), 1, 1, "the plugin folder is gone")
             continue
         for place, _ in _walk(folder):
             if reason := _distrusted(place.stat()):
-                yield Fault(str(place), 1, 1, reason)
+                yield Fault(shown(place), 1, 1, reason)
 
 
 def unreadable(error: OSError) -> Fault:
@@ -63,6 +78,8 @@ def unreadable(error: OSError) -> Fault:
 
 def read(path: Path) -> str:
     """The text of a plugin file; raises BadDocument."""
+    if shown(path) != str(path):
+        raise _bad(path, "its path is not UTF-8 text; rename it")
     try:
         # Not blocking, should a pipe stand there by now.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -87,11 +104,12 @@ def read(path: Path) -> str:
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """The folder and those below it, hidden ones left out, with the names in each."""
+    """The folder and those below it, hidden ones left out, with the names of files and links."""
     # Not rglob(): a folder that goes away while it is looked at must not end the look.
     for place, below, names in os.walk(folder, onerror=_raise_unless_gone):
         below[:] = [name for name in below if not name.startswith(".")]
-        yield Path(place), names
+        links = [name for name in below if os.path.islink(os.path.join(place, name))]
+        yield Path(place), names + links
 
 
 def _raise_unless_gone(error: OSError) -> None:
@@ -113,4 +131,4 @@ def _distrusted(status: os.stat_result) -> str | None:
 
 
 def _bad(path: Path, reason: str | None) -> BadDocument:
-    return BadDocument(Fault(str(path), 1, 1, reason or "cannot be read"))
+    return BadDocument(Fault(shown(path), 1, 1, reason or "cannot be read"))

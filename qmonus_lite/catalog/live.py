@@ -12,6 +12,7 @@ from watchfiles import awatch
 
 from qmonus_lite.background import ends_the_task
 from qmonus_lite.catalog.files import unreadable
+from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.errors import BadPlugins, Fault
@@ -49,6 +50,9 @@ class Live:
             raise BadPlugins([self._fault_of(error)]) from None
         #: Faults of the folders as they are now; empty when the catalog is what they hold.
         self.faults: tuple[Fault, ...] = ()
+        #: What the plugins say and hardly can mean.
+        self.warnings: tuple[PluginWarning, ...] = ()
+        self._warn(self.catalog)
         self._listeners: list[Callable[[Catalog], None]] = []
         # Its own: a thread that all share may be busy with requests for long.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="plugins")
@@ -151,6 +155,7 @@ class Live:
             self._keep(error.faults)
             return False
         self._failed, self.faults = False, ()
+        self._warn(catalog)
         if catalog.fingerprint != self.catalog.fingerprint:
             self._swap(catalog)
         return True
@@ -194,6 +199,17 @@ class Live:
         folders = ", ".join(map(str, self._loader.folders))
         return Fault(folders, 1, 1, f"the plugins could not be loaded: {_text_of(error)}")
 
+    def _warn(self, catalog: Catalog) -> None:
+        """Log the warnings that are new; what stays as it was has been logged before."""
+        known, self.warnings = (
+            set(self.warnings),
+            tuple(one for one in catalog.warnings if one.level == "warning"),
+        )
+        for one in self.warnings:
+            if one not in known:
+                extra = {"action": "plugin_warning", "file": one.file, "rule": one.rule}
+                logger.warning("%s", one, extra=extra)
+
     def _swap(self, catalog: Catalog) -> None:
         self.catalog = catalog
         logger.info(
@@ -228,4 +244,5 @@ def describe(live: Live) -> dict[str, object]:
         "events": list(catalog.events),
         "fingerprint": catalog.fingerprint,
         "faults": [vars(fault) for fault in live.faults],
+        "warnings": [vars(one) for one in live.warnings],
     }

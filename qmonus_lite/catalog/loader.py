@@ -6,14 +6,18 @@ of it is sound.
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from qmonus_lite.auth.account import EVERYTHING, Account, Role
 from qmonus_lite.catalog import files
 from qmonus_lite.catalog.builders import Entry, Workshop, build
 from qmonus_lite.catalog.document import BadDocument, Document, Pointer
 from qmonus_lite.catalog.kinds import KINDS, Kind, tell
+from qmonus_lite.catalog.lint.linter import Linter
+from qmonus_lite.catalog.lint.plugin_set import PluginSet, near
+from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.catalog.plugins import (
     Catalog,
     ConfigPlugin,
@@ -40,6 +44,14 @@ class Found:
     kind: str
 
     @property
+    def value(self) -> Any:
+        """The plugin as it is written."""
+        value = self.document.value
+        for step in self.pointer:
+            value = value[step]
+        return value
+
+    @property
     def name(self) -> str:
         """What the plugin is called."""
         if isinstance(self.plugin, Account):
@@ -60,6 +72,7 @@ class Loader:
         self._shop = shop
         # What was read last, by path: parsing is slow, and most files stay as they are.
         self._read: dict[Path, Document] = {}
+        self._linter = Linter(shop.question_limit)
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -89,7 +102,15 @@ class Loader:
         for document in documents:
             print_.update(f"{self._within(document.file)}\0{document.source}\0".encode())
             remember_source(document.file, document.source)
-        return _catalog(found, print_.hexdigest())
+        catalog = _catalog(found, print_.hexdigest())
+        return replace(catalog, warnings=self._warnings(found, catalog))
+
+    def _warnings(self, found: Sequence[Found], catalog: Catalog) -> tuple[PluginWarning, ...]:
+        plugins = [
+            self._linter.plugin(one.document, one.pointer, _kind(one), one.value) for one in found
+        ]
+        ignored = list(files.ignored(self._folders))
+        return self._linter.warnings(PluginSet(plugins=plugins, catalog=catalog, ignored=ignored))
 
     def _within(self, file: str) -> str:
         """The number of its folder and its path there: the same on machines with other folders."""
@@ -167,6 +188,7 @@ def _missing_roles(found: Sequence[Found]) -> Iterator[Fault]:
             for role in one.plugin.roles:
                 if role not in roles:
                     message = f"account {one.name!r} has role {role!r}, which no plugin defines"
+                    message += near(role, roles)
                     yield one.document.fault((*one.pointer, "roles"), message)
 
 

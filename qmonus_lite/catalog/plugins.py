@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qmonus_lite.auth.account import Account, Role
+from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.schema import Schema
 from qmonus_lite.scripting.compiler import Script
@@ -106,6 +107,8 @@ class Catalog:
     listed: tuple[Listed, ...]
     #: Changes with the content of the files.
     fingerprint: str
+    #: What the plugins say and hardly can mean; it stops nothing.
+    warnings: tuple[PluginWarning, ...] = ()
 
     @property
     def events(self) -> tuple[str, ...]:

@@ -74,4 +74,4 @@ def _next_value(name: str, rest: list[str]) -> str:
 #: Flags of single commands, which are no settings.
 COMMAND_FLAGS = frozenset({"config", "roles", "state"})
 #: Those that say something without a value.
-COMMAND_SWITCHES = frozenset({"json"})
+COMMAND_SWITCHES = frozenset({"json", "strict"})

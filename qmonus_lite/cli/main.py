@@ -1,5 +1,6 @@
 """`qmonus-lite`: finds the command, runs it, and turns what was refused into one clear message."""
 
+import io
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -24,6 +25,7 @@ REFUSED = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; gives the exit status."""
     typed = list(sys.argv[1:] if argv is None else argv)
+    _print_anything()
     try:
         return _run(typed)
     except BadPlugins as error:
@@ -33,6 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return REFUSED
+
+
+def _print_anything() -> None:
+    """Let a terminal of any encoding show any text: as an escape, what it has no character for."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run(typed: list[str]) -> int:

@@ -1,33 +1,60 @@
-"""`check`: loads the plugin folders and prints every fault in them."""
+"""`check`: loads the plugin folders and prints every fault and every warning in them."""
 
 import os
 import sys
+from collections.abc import Sequence
 
+from qmonus_lite import setting_values
 from qmonus_lite.auth.sealing import sealer_of
+from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command, no_words
+from qmonus_lite.cli.excerpt import excerpt
 from qmonus_lite.compose.shared import make_loader
 from qmonus_lite.datadir import DataDir
-from qmonus_lite.errors import BadPlugins
+from qmonus_lite.errors import BadPlugins, BadSetting, Fault
 
 
 def check(arguments: Arguments) -> int:
-    """Print every fault; 1 when there is one."""
+    """Print every fault and warning; 1 when there is a fault, or with --strict a warning."""
     no_words(arguments)
-    settings = arguments.settings(os.environ)
+    strict = _switch(arguments, "strict")
+    settings = arguments.settings(os.environ, own=("strict",))
     sealer = sealer_of(DataDir(settings.state_dir))
     try:
         catalog = make_loader(settings, sealer, callout=None).load()
     except BadPlugins as error:
-        print(error)
+        _show(error.faults)
         print(f"{len(error.faults)} fault(s); nothing of these folders would be taken over")
         return 1
     for one in catalog.listed:
         print(f"{one.file}: {one.kind} {one.name}")
-    print(f"{len(catalog.listed)} plugin(s), no faults", file=sys.stderr)
-    return 0
+    _show(catalog.warnings)
+    warnings = sum(one.level == "warning" for one in catalog.warnings)
+    counted = f", {warnings} warning(s)" if warnings else ""
+    print(f"{len(catalog.listed)} plugin(s), no faults{counted}", file=sys.stderr)
+    return 1 if strict and warnings else 0
+
+
+def _show(found: Sequence[Fault | PluginWarning]) -> None:
+    for one in found:
+        print(one)
+        if shown := excerpt(one.file, one.line, one.column):
+            print(shown)
+
+
+def _switch(arguments: Arguments, name: str) -> bool:
+    try:
+        return setting_values.switch(arguments.flags.get(name, "false"))
+    except ValueError as error:
+        raise BadSetting(f"--{name}={arguments.flags[name]}: {error}") from None
 
 
 COMMANDS = {
-    "check": Command(run=check, summary="load the plugin folders and print every fault"),
+    "check": Command(
+        run=check,
+        summary="load the plugin folders and print every fault and every warning",
+        usage="[--strict] [--name=value ...]",
+        own_flags={"--strict": "warnings end with status 1 too"},
+    ),
 }

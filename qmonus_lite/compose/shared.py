@@ -89,6 +89,7 @@ def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
         names=granted(callout=callout, options=Options(settings)),
         sealer=sealer,
         reserved=lambda public: _reserved(public, template),
+        question_limit=settings.lambda_sync_timeout,
     )
     return Loader(settings.plugin_dirs, shop)
 

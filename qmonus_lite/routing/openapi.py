@@ -1,15 +1,21 @@
 """The OpenAPI 3.1 description of what one APIGW serves: routes, the upload API, our own doors."""
 
+import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
+from qmonus_lite import strictjson
 from qmonus_lite.catalog.plugins import MethodSpec, Route
 from qmonus_lite.headers import canonical
 from qmonus_lite.routing import openapi_doors as doors
 from qmonus_lite.routing.openapi_doors import UploadDescription
 from qmonus_lite.routing.openapi_shelf import Shelf
 from qmonus_lite.schema import Schema
+
+logger = logging.getLogger(__name__)
+_BARE = {"action": "route_not_described"}
 
 _VERBS = ("GET", "PUT", "POST", "DELETE", "PATCH")
 #: Where OpenAPI has what a part of a request is.
@@ -25,10 +31,7 @@ def describe(routes: Iterable[Route], upload: UploadDescription | None, version:
     paths: Node = doors.paths(upload)
     shelf = Shelf()
     for route in routes:
-        paths[route.template.text] = {
-            method.lower(): _operation(route, spec, shelf)
-            for method, spec in _methods(route).items()
-        }
+        paths[route.template.text] = _path_item(route, shelf)
     components = doors.components()
     return {
         "openapi": "3.1.0",
@@ -37,6 +40,29 @@ def describe(routes: Iterable[Route], upload: UploadDescription | None, version:
         "paths": paths,
         "components": {**components, "schemas": {**components["schemas"], **shelf.schemas}},
     }
+
+
+def _path_item(route: Route, shelf: Shelf) -> Node:
+    """The operations of a route; without its schemas and texts where those cannot be written."""
+    specs = _methods(route)
+    before = len(shelf.schemas)
+    try:
+        item = _operations(route, specs, shelf)
+        strictjson.write([item, *list(shelf.schemas.values())[before:]]).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        shelf.cut(before)
+        path, reason = route.template.text, type(error).__name__
+        logger.warning("%s is described without its schemas: %s", path, reason, extra=_BARE)
+        bare = {
+            method: replace(spec, command="", usage="", schemas={})
+            for method, spec in specs.items()
+        }
+        item = _operations(route, bare, shelf)
+    return item
+
+
+def _operations(route: Route, specs: Mapping[str, MethodSpec], shelf: Shelf) -> Node:
+    return {method.lower(): _operation(route, spec, shelf) for method, spec in specs.items()}
 
 
 def _methods(route: Route) -> Mapping[str, MethodSpec]:

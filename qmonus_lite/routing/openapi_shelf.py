@@ -22,6 +22,11 @@ class Shelf:
             return {"$ref": _place(name)}
         return _led(part, name)
 
+    def cut(self, count: int) -> None:
+        """Forget all schemas but the first `count`."""
+        self.schemas = dict(list(self.schemas.items())[:count])
+        self._names = {schema: name for schema, name in self._names.items() if name in self.schemas}
+
     def _name(self, schema: Schema) -> str:
         if schema not in self._names:
             name = f"plugin{len(self._names) + 1}"

@@ -66,3 +66,39 @@ def test_a_pattern_that_would_stall_another_engine_answers_at_once(running: Inst
     assert time.monotonic() - began < 1
     (running.plugins / "accounts/slow.yml").unlink()
     file.unlink()
+
+
+def test_an_emoji_as_json_writes_it_takes_no_worker_away(running: Installation) -> None:
+    files = {
+        "event.yml": 'name: zz\nevent: "\\ud83d\\ude00"\n'
+        "script: |-\n  async def zz(event, handle):\n      pass\n",
+        "usage.yml": GOOD.replace("/good", "/usage")
+        + '  spec: [{method: GET, usage: "\\ud83d\\ude00"}]\n',
+    }
+    for name, text in files.items():
+        running.plugin(name, text)
+    until(lambda: running.curl("/usage").text == "good", within=5)
+
+    shown = running.curl("/-/plugins", token=running.token).json
+    assert "\U0001f600" in shown["events"]
+    openapi = running.curl("/-/openapi.json", token=running.token).json
+    assert openapi["paths"]["/usage"]["get"]["description"] == "\U0001f600"
+    sent = running.upload(running.file("f", b"content"), "/upload/f", token=running.token)
+    assert sent.status in {200, 201}
+    for name in files:
+        (running.plugins / name).unlink()
+
+
+def test_half_an_emoji_and_no_number_leave_the_running_set_as_it_was(
+    running: Installation,
+) -> None:
+    running.plugin("half.yml", 'name: zz\nevent: "\\ud83d"\nscript: |-\n  x\n')
+    running.plugin("nan.yml", "name: nan\nvalues: {a: .nan}\n")
+    until(lambda: len(faults(running)) == 2, within=5)
+
+    assert [(one["line"], one["column"]) for one in faults(running)] == [(2, 8), (2, 10)]
+    sent = running.upload(running.file("f", b"content"), "/upload/f", token=running.token)
+    assert sent.status in {200, 201}
+    for name in ("half.yml", "nan.yml"):
+        (running.plugins / name).unlink()
+    until(lambda: not faults(running), within=5)

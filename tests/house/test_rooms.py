@@ -23,6 +23,8 @@ BROAD_DOORS = {
     "apigw/connection.py": "what nobody expected of a connection; logged, and it is closed",
     "apigw/door.py": "a body that a door could not take; logged, and the client hears 500",
     "apigw/whole.py": "what nobody expected of a whole upload; logged, and the client hears 500",
+    "catalog/builders.py": "a plugin that nobody thought of; logged, becomes a fault of its file",
+    "catalog/lint/linter.py": "a rule of check that fails; logged, and the other rules go on",
     "catalog/document.py": "whatever the YAML library stumbles over; becomes a fault of its file",
     "scripting/compiler.py": "what a script does as it is loaded; becomes a fault of its file",
     "upload/storing.py": "how one upload of several ended; raised to its own session",

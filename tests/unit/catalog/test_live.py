@@ -357,3 +357,32 @@ async def test_says_so_while_the_folders_cannot_be_looked_at(
 
     hangs.set()
     await until(lambda: not live.trouble)
+
+
+async def test_warnings_are_logged_once_and_shown_and_stop_nothing(
+    folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = "APIGW.OnFileUploading"
+    bad = folder.put("a.yml", handler("a", gate, "return 401"))
+    live = Live(folder.loader)
+    folder.put("b.yml", handler("b", gate, "return handle.terminate(302)"))
+    assert await live.reload()
+    upper = folder.put("GATE.YML", handler("c", gate))
+    assert await live.reload()
+
+    warned = [one for one in caplog.records if vars(one).get("action") == "plugin_warning"]
+    assert [(vars(one)["rule"], vars(one)["file"]) for one in warned] == [
+        ("gate-return-value", str(bad)),
+        ("file-ignored", str(upper)),
+    ]
+    assert live.catalog.events == (gate,)
+    said = json.loads(json.dumps(describe(live)))["warnings"]
+    assert [(one["file"], one["line"], one["column"], one["rule"]) for one in said] == [
+        (str(upper), 1, 1, "file-ignored"),
+        (str(bad), 5, 7, "gate-return-value"),
+    ]
+
+    folder.put("a.yml", handler("a", gate))
+    upper.unlink()
+    assert await live.reload()
+    assert describe(live)["warnings"] == []

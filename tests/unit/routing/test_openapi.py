@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from qmonus_lite import strictjson
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.routing.openapi import describe
 from qmonus_lite.routing.openapi_doors import UploadDescription
@@ -163,3 +164,22 @@ def test_the_upload_names_its_answers(document: Any) -> None:
 
 def test_there_may_be_no_upload() -> None:
     assert list(describe((), None, "1")["paths"]) == ["/-/live", "/-/ready", "/-/logon"]
+
+
+@pytest.mark.parametrize("odd", ["\ud83d", float("nan"), float("inf"), {1, 2}])
+def test_a_route_that_cannot_be_written_costs_its_own_schemas_only(
+    odd: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    def route(path: str, **body: object) -> RouteOf:
+        return RouteOf(path=path, specs=[spec("POST", body={**TREE, **body})])
+
+    routes = [route("/good"), route("/odd"), route("/also")]
+    built = catalog(*routes).routes
+    built[1].methods["POST"].schemas["body"].document = {**TREE, "default": odd}
+    written = strictjson.write(describe(built, UPLOAD, "1")).encode()
+    paths = json.loads(written)["paths"]
+
+    assert "requestBody" in paths["/good"]["post"] and "requestBody" in paths["/also"]["post"]
+    assert paths["/odd"]["post"]["responses"] and "requestBody" not in paths["/odd"]["post"]
+    assert len(json.loads(written)["components"]["schemas"]) == 3 + 2
+    assert "/odd is described without its schemas" in caplog.text

@@ -1,0 +1,143 @@
+"""Keys that nobody reads: misspelt ones below the top level, and in JSON Schemas of routes."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from qmonus_lite.catalog.document import Pointer
+from qmonus_lite.catalog.kinds import KINDS
+from qmonus_lite.catalog.lint.plugin_set import Plugin, PluginSet, near
+from qmonus_lite.catalog.lint.warning import Hit
+
+Found = tuple[Plugin, Hit]
+
+#: Keywords of JSON Schema whose value is a schema, a list of schemas, or a mapping to schemas.
+_ONE = frozenset(
+    """
+    items additionalItems additionalProperties not if then else contains propertyNames
+    unevaluatedItems unevaluatedProperties contentSchema
+    """.split()
+)
+_SEVERAL = frozenset("allOf anyOf oneOf prefixItems items".split())
+_NAMED = frozenset("properties patternProperties $defs definitions dependentSchemas".split())
+_OTHERS = frozenset(
+    """
+    $schema $id id $ref $anchor $dynamicRef $dynamicAnchor $recursiveRef $recursiveAnchor
+    $vocabulary $comment title description default deprecated readOnly writeOnly examples
+    type enum const multipleOf maximum exclusiveMaximum minimum exclusiveMinimum maxLength
+    minLength pattern maxItems minItems uniqueItems maxContains minContains maxProperties
+    minProperties required dependentRequired dependencies format contentEncoding contentMediaType
+    """.split()
+)
+_KEYWORDS = _ONE | _SEVERAL | _NAMED | _OTHERS
+#: Keywords of OpenAPI, which do no harm.
+_OF_OPENAPI = frozenset("example nullable discriminator xml externalDocs".split())
+#: Keys of Qmonus that look like one of ours.
+_OF_QMONUS = frozenset({"abnormal"})
+#: Keywords by which what `required` names may be described elsewhere.
+_ELSEWHERE = frozenset(
+    "patternProperties allOf anyOf oneOf if not $ref $dynamicRef dependentSchemas".split()
+)
+
+
+def unknown_key(plugins: PluginSet) -> Iterator[Found]:
+    """A key below the top level that is none of ours."""
+    for plugin in plugins.plugins:
+        kind = KINDS.get(plugin.kind)
+        for name, key in kind.keys.items() if kind else ():
+            for pointer, known in _unknown(key.schema, plugin.value.get(name), (name,)):
+                # What Qmonus says of answers is none of our business, but for slips of the pen.
+                hint = near(str(pointer[-1]), known) or _elsewhere(kind, pointer)
+                if pointer[-1] not in _OF_QMONUS and (hint or "response" not in pointer):
+                    hint = hint or f"; known are {', '.join(sorted(known))}"
+                    where = ".".join(map(str, pointer))
+                    message = f"{where} is no key that anything reads, so it has no effect{hint}"
+                    yield plugin, Hit(message=message, pointer=plugin.at(*pointer))
+
+
+def _unknown(
+    schema: Mapping[str, Any], value: object, pointer: Pointer
+) -> Iterator[tuple[Pointer, Mapping[str, Any]]]:
+    """Keys below a value that its schema does not name, each with those that it does."""
+    if isinstance(value, list) and "items" in schema:
+        for index, part in enumerate(value):
+            yield from _unknown(schema["items"], part, (*pointer, index))
+    known = schema.get("properties")
+    if isinstance(value, Mapping) and known is not None:
+        for key, part in value.items():
+            if key in known:
+                yield from _unknown(known[key], part, (*pointer, key))
+            else:
+                yield (*pointer, key), known
+
+
+def _elsewhere(kind: Any, pointer: Pointer) -> str:
+    """Where such a key belongs, if it is one of another place in the same kind of plugin."""
+    for name, key in kind.keys.items():
+        for path in _paths(key.schema, name):
+            if path.rpartition(".")[2] == pointer[-1]:
+                return f"; it belongs to {path}"
+    return ""
+
+
+def _paths(schema: Mapping[str, Any], name: str) -> Iterator[str]:
+    yield name
+    for key, part in schema.get("properties", {}).items():
+        yield from _paths(part, f"{name}.{key}")
+    if "items" in schema:
+        yield from _paths(schema["items"], name)
+
+
+def _parts(plugins: PluginSet) -> Iterator[tuple[Plugin, Pointer, Mapping[str, Any], bool]]:
+    """Every schema in every route, its parts too; whether it stands alone, outside of allOf …"""
+    for plugin in plugins.of("Routing"):
+        for index, spec in enumerate(plugin.value.get("spec", [])):
+            request = spec.get("schema", {}).get("request", {})
+            for part in ("headers", "params", "resources", "body"):
+                at: Pointer = ("spec", index, "schema", "request", part)
+                for pointer, schema, alone in _below(request.get(part), at, True):
+                    yield plugin, plugin.at(*pointer), schema, alone
+
+
+def _below(
+    schema: object, pointer: Pointer, alone: bool
+) -> Iterator[tuple[Pointer, Mapping[str, Any], bool]]:
+    if not isinstance(schema, Mapping):
+        return
+    yield pointer, schema, alone
+    for key, part in schema.items():
+        if key in _NAMED and isinstance(part, Mapping):
+            for name, one in part.items():
+                yield from _below(one, (*pointer, key, name), alone and key == "properties")
+        elif key in _SEVERAL and isinstance(part, list):
+            for index, one in enumerate(part):
+                yield from _below(one, (*pointer, key, index), False)
+        elif key in _ONE:
+            yield from _below(part, (*pointer, key), alone and key == "items")
+
+
+def schema_keyword(plugins: PluginSet) -> Iterator[Found]:
+    """A keyword that JSON Schema does not know, and that looks like one or like a property."""
+    for plugin, pointer, schema, _ in _parts(plugins):
+        for key, value in schema.items():
+            if key in _KEYWORDS | _OF_OPENAPI or key.startswith("x-"):
+                continue
+            hint = near(key, _KEYWORDS - set(schema), cutoff=0.75)
+            if not hint and isinstance(value, Mapping) and _KEYWORDS & set(value):
+                hint = "; properties stand below 'properties'"
+            if hint:
+                message = f"{key!r} is no keyword of JSON Schema, so it checks nothing{hint}"
+                yield plugin, Hit(message=message, pointer=(*pointer, key))
+
+
+def schema_required(plugins: PluginSet) -> Iterator[Found]:
+    """A required property that the same schema does not describe."""
+    for plugin, pointer, schema, alone in _parts(plugins):
+        described = schema.get("properties")
+        names = schema.get("required")
+        if not alone or not isinstance(described, Mapping) or not isinstance(names, list):
+            continue
+        for index, name in enumerate(names if not _ELSEWHERE & set(schema) else ()):
+            if isinstance(name, str) and name not in described:
+                message = f"{name!r} is required and not among the properties, so nothing says"
+                message += f" what it is{near(name, described)}"
+                yield plugin, Hit(message=message, pointer=(*pointer, "required", index))

@@ -1,0 +1,126 @@
+"""Runs the rules over a plugin set; what only one script decides is remembered with its file."""
+
+import difflib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from qmonus_lite.catalog.document import Document, Pointer
+from qmonus_lite.catalog.files import shown
+from qmonus_lite.catalog.kinds import KINDS
+from qmonus_lite.catalog.lint.plugin_set import Plugin, PluginSet
+from qmonus_lite.catalog.lint.rules import USUAL_LIMIT, Rule, rules
+from qmonus_lite.catalog.lint.script import ScriptView
+from qmonus_lite.catalog.lint.warning import Hit, PluginWarning
+
+logger = logging.getLogger(__name__)
+
+#: Warnings of one rule in one script, or among all plugins; looking for near names takes time.
+MOST_FOUND = 200
+#: How alike an ending has to be to `.yml` before it counts as a slip.
+_SLIP = 0.75
+
+
+class Linter:
+    """Finds warnings; keeps what it found in files that stay as they are."""
+
+    def __init__(self, limit: float = USUAL_LIMIT) -> None:
+        """`limit`: seconds that a question may take."""
+        self._rules = rules(limit)
+        self._found: dict[tuple[Document, Pointer], list[PluginWarning]] = {}
+
+    @staticmethod
+    def plugin(document: Document, pointer: Pointer, kind: str, value: Any) -> Plugin:
+        """A plugin ready for the rules."""
+        keys = KINDS[kind].scripts if kind in KINDS else ()
+        views = (_view(document, (*pointer, key), value) for key in keys if key in value)
+        scripts = tuple(view for view in views if view is not None)
+        return Plugin(document=document, pointer=pointer, kind=kind, value=value, scripts=scripts)
+
+    def warnings(self, plugins: PluginSet) -> tuple[PluginWarning, ...]:
+        """Everything that the rules find, in the order of the files."""
+        before, self._found = self._found, {}
+        for _, script in plugins.scripts:
+            key = script.document, script.pointer
+            known = before.get(key)
+            self._found[key] = list(self._of_script(script)) if known is None else known
+        found = [*_ignored(plugins.ignored), *chain.from_iterable(self._found.values())]
+        for rule in self._rules:
+            found += _guarded(rule, lambda one=rule: _of_set(one, plugins))  # type: ignore[misc]
+        return tuple(sorted(set(found)))
+
+    def _of_script(self, script: ScriptView) -> Iterator[PluginWarning]:
+        for rule in self._rules:
+            yield from _guarded(rule, lambda one=rule: _of_script(one, script))  # type: ignore[misc]
+
+
+def _view(document: Document, pointer: Pointer, value: Any) -> ScriptView | None:
+    block = document.block(pointer)
+    if block is None:
+        return None
+    return ScriptView(
+        document=document,
+        pointer=pointer,
+        value=value,
+        text=block.text,
+        line=block.line,
+        indent=block.indent,
+    )
+
+
+def _guarded(rule: Rule, find: Callable[[], Iterator[PluginWarning]]) -> Sequence[PluginWarning]:
+    """What a rule finds; nothing when it fails, for no rule stops a load."""
+    try:
+        return list(islice(find(), MOST_FOUND))
+    except Exception:
+        logger.exception("the rule %s failed", rule.id, extra={"action": "rule_failed"})
+        return []
+
+
+def _of_script(rule: Rule, script: ScriptView) -> Iterator[PluginWarning]:
+    for hit in rule.script(script) if rule.script else ():
+        yield _warning(rule, script.document, script, hit)
+
+
+def _of_set(rule: Rule, plugins: PluginSet) -> Iterator[PluginWarning]:
+    for plugin, hit in rule.plugins(plugins) if rule.plugins else ():
+        script = next((one for one in plugin.scripts if one.pointer == hit.pointer), None)
+        yield _warning(rule, plugin.document, script, hit)
+
+
+def _warning(rule: Rule, document: Document, script: ScriptView | None, hit: Hit) -> PluginWarning:
+    if script is not None and hit.node is not None:
+        line, column = script.place(hit.node)
+    else:
+        line, column = document.place(hit.pointer)
+    return PluginWarning(document.file, line, column, rule.id, hit.message, rule.level)
+
+
+def _ignored(paths: Sequence[Path]) -> Iterator[PluginWarning]:
+    """Files that are not read and look as if they should be."""
+    for path in paths:
+        if reason := _why_odd(path):
+            message = f"{reason}, so it is not read; plugin files end in .yml or .yaml"
+            yield PluginWarning(shown(path), 1, 1, "file-ignored", message)
+
+
+def _why_odd(path: Path) -> str:
+    suffix = path.suffix.casefold()
+    if path.is_symlink() and path.is_dir():
+        return "a link to a folder is not followed"
+    if suffix in {".yml", ".yaml"}:
+        return f"its name ends in {path.suffix}, in capitals"
+    if suffix in {".py", ".json"}:
+        return f"its name ends in {path.suffix}"
+    inner = path.stem.casefold().endswith((".yml", ".yaml"))
+    if suffix == ".txt" and inner or _is_slip(suffix):
+        return f"its name ends in {path.suffix}"
+    return ""
+
+
+def _is_slip(suffix: str) -> bool:
+    if not suffix.removeprefix(".").isalpha():
+        return False
+    return bool(difflib.get_close_matches(suffix, [".yml", ".yaml"], n=1, cutoff=_SLIP))

@@ -1,0 +1,209 @@
+"""Every rule by its id: the reference page is printed from here, and the loader runs them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from qmonus_lite.catalog.lint import awaits, gates, keys, references, shared
+from qmonus_lite.catalog.lint.plugin_set import Plugin, PluginSet
+from qmonus_lite.catalog.lint.script import ScriptRule, ScriptView
+from qmonus_lite.catalog.lint.warning import Hit
+
+SetRule = Callable[[PluginSet], Iterator[tuple[Plugin, Hit]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One rule."""
+
+    #: Stable name, for people and programs.
+    id: str
+    #: What it finds, and what comes of it.
+    finds: str
+    #: The release before which it meant something else.
+    changed: str = ""
+    #: True for what may well be meant: `check` shows it, and nothing else does.
+    is_note: bool = False
+    #: How it is found: in each script by itself, or among all plugins.
+    script: ScriptRule | None = None
+    plugins: SetRule | None = None
+
+    @property
+    def level(self) -> str:
+        """`warning` or `note`."""
+        return "note" if self.is_note else "warning"
+
+
+#: `--lambda_sync_timeout` where nobody set it.
+USUAL_LIMIT = 5.0
+
+
+def _gate_slow(limit: float) -> ScriptRule:
+    sleeps = gates.sleeps(limit)
+
+    def slow(script: ScriptView) -> Iterator[Hit]:
+        yield from sleeps(script)
+        yield from gates.gate_waits(script)
+        yield from gates.gate_timeout(script, limit)
+
+    return slow
+
+
+def rules(limit: float = USUAL_LIMIT) -> Sequence[Rule]:
+    """All rules; `limit` is what a question may take in seconds."""
+    return (*_OF_GATES, Rule(id="gate-slow", finds=_SLOW, script=_gate_slow(limit)), *_OTHERS)
+
+
+_SLOW = (
+    "a sleep or a `timeout` in a gate that is longer than `--lambda_sync_timeout`, or a request to"
+    " another server without a timeout: uploads are refused after it"
+)
+
+_OF_GATES = (
+    Rule(
+        id="gate-unawaited",
+        finds="a coroutine that a gate does not await (`callout`, helpers of its own): the upload"
+        " is refused with 500; before, it was let in",
+        changed="0.2",
+        script=gates.gate_unawaited,
+    ),
+    Rule(
+        id="gate-return-value",
+        finds="a gate that returns something (`return 401`): the upload is refused with 500;"
+        " before, it was let in",
+        changed="0.2",
+        script=gates.gate_return_value,
+    ),
+    Rule(
+        id="gate-goes-on",
+        finds="a refusing `handle.terminate` that does not leave the handler: the upload is"
+        " refused, and what follows still runs",
+        script=gates.gate_goes_on,
+    ),
+    Rule(
+        id="gate-3xx",
+        finds="a gate that terminates with 3xx: that is the answer; before, the upload was stored",
+        changed="0.2",
+        is_note=True,
+        script=gates.gate_redirect,
+    ),
+    Rule(
+        id="gate-allow",
+        finds="a gate that terminates with 2xx and has gates behind it: they run too, and all have"
+        " to agree; before, they did not run",
+        changed="0.2",
+        is_note=True,
+        plugins=references.gate_allow,
+    ),
+)
+
+_OTHERS = (
+    Rule(
+        id="terminate-code",
+        finds="`handle.terminate` with a code that is no status from 200 to 599: the answer is 500",
+        script=gates.terminate_code,
+    ),
+    Rule(
+        id="handle-attribute",
+        finds="something that `handle` does not have, or a `terminate` that is not called",
+        script=gates.handle_attribute,
+    ),
+    Rule(
+        id="unawaited",
+        finds="a coroutine that no `await` is written for, outside of gates: it never runs",
+        script=gates.other_unawaited,
+    ),
+    Rule(
+        id="needs-async-with",
+        finds="`with` where `async with` is needed, or the other way round: TypeError",
+        script=awaits.needs_async_with,
+    ),
+    Rule(
+        id="loop-bound",
+        finds="an asyncio lock or queue, a client session or a database connection kept for later"
+        " runs: it works alone and fails under load, since runs have several loops and threads",
+        script=shared.loop_bound,
+    ),
+    Rule(
+        id="masked-header",
+        finds="a credential header read from a promised event, where its value is masked unless"
+        " `keep_headers` names it; before, it was there",
+        changed="0.2",
+        script=gates.masked_header,
+    ),
+    Rule(
+        id="event-get-header",
+        finds="`event.get` of a key without a hyphen that no event has: None; before, a header"
+        " of that name was the answer",
+        changed="0.2",
+        plugins=references.event_header,
+    ),
+    Rule(
+        id="unknown-event",
+        finds="a handler of an `APIGW.` event that there is not: it never runs",
+        plugins=references.unknown_event,
+    ),
+    Rule(
+        id="event-nobody-handles",
+        finds="`success`, `failure` or `lambda_event` of an event without a handler",
+        plugins=references.event_nobody_handles,
+    ),
+    Rule(
+        id="event-loop",
+        finds="events that follow one another in a circle: the chain ends with 500 after 16",
+        plugins=references.event_loop,
+    ),
+    Rule(
+        id="unknown-config",
+        finds="`get_service_config` of a name that no Config plugin has: Error(404)",
+        plugins=references.unknown_config,
+    ),
+    Rule(
+        id="unknown-config-key",
+        finds="a key that the Config plugin does not have: AttributeError",
+        plugins=references.unknown_config_key,
+    ),
+    Rule(
+        id="role-method",
+        finds="a method in a role that is no HTTP method: it allows nothing",
+        plugins=references.role_method,
+    ),
+    Rule(
+        id="route-no-role",
+        finds="a route for accounts that no role allows",
+        plugins=references.route_no_role,
+    ),
+    Rule(
+        id="route-timeout",
+        finds="a route whose script waits for others and has no `timeout`: it may run 3600 s, also"
+        " when the client left; before, 60 s",
+        changed="0.2",
+        is_note=True,
+        plugins=references.route_timeout,
+    ),
+    Rule(
+        id="unknown-key",
+        finds="a key below the top level that nothing reads, so that a validation is off, say",
+        plugins=keys.unknown_key,
+    ),
+    Rule(
+        id="schema-keyword",
+        finds="a misspelt keyword in a JSON Schema: it checks nothing",
+        plugins=keys.schema_keyword,
+    ),
+    Rule(
+        id="schema-required",
+        finds="a required property that the same schema does not describe",
+        plugins=keys.schema_required,
+    ),
+    Rule(
+        id="unsupported-kind",
+        finds="a file of a kind of Qmonus SDK that is listed and not run",
+        plugins=references.unsupported_kind,
+    ),
+    # Found among the files that are not read: see `ignored`.
+    Rule(
+        id="file-ignored",
+        finds="a file that is not read and looks as if it should be: `GATE.YML`, `gate.yml.txt`,"
+        " `gate.py`, a link to a folder",
+    ),
+)

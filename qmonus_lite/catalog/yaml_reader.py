@@ -1,0 +1,99 @@
+"""The YAML parser of plugin files: round-trip, without aliases, within bounds, Unicode text only.
+
+JSON writes a character beyond U+FFFF as two escapes (`\\ud83d\\ude00`), each a surrogate. Such a
+pair becomes its character here; a surrogate alone is no text that could be encoded later.
+"""
+
+import re
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
+from ruamel.yaml.constructor import RoundTripConstructor
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import AliasEvent, ScalarEvent
+from ruamel.yaml.scanner import RoundTripScanner
+
+#: Lists and mappings inside of one another, and values in one file: the parser takes 1 s for them.
+MOST_DEEP, MOST_VALUES = 100, 10_000
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+#: What the library raises, without a place, for a scalar that is not of the type it looks like.
+_NOT_OF_ITS_TYPE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+class RefusedYAML(ComposerError):
+    """YAML, but not for plugins."""
+
+
+class _Composer(Composer):
+    """Refuses aliases, lone surrogates, and more values than a plugin has."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self._values = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self._values += 1
+        mark = self.parser.peek_event().start_mark
+        if self.parser.check_event(AliasEvent):
+            raise RefusedYAML(None, None, "an alias (*name); write the value out instead", mark)
+        # A key is composed without an index, as the root is.
+        if parent is not None and index is None and not self.parser.check_event(ScalarEvent):
+            raise RefusedYAML(None, None, "a list or a mapping in the place of a key", mark)
+        if self._values > MOST_VALUES:
+            raise RefusedYAML(None, None, f"more than {MOST_VALUES} values; split it", mark)
+        return super().compose_node(parent, index)
+
+    def compose_scalar_node(self, anchor: Any) -> Any:
+        node = super().compose_scalar_node(anchor)
+        if _SURROGATE.search(node.value):
+            node.value = _paired(node.value)
+            if alone := _SURROGATE.search(node.value):
+                reason = f"half of a surrogate pair (\\u{ord(alone[0]):04x}), which is no character"
+                raise RefusedYAML(None, None, reason, node.start_mark)
+        return node
+
+
+class _Constructor(RoundTripConstructor):
+    """Says where a scalar stands that cannot be read as its type, such as 2001-02-30."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except MarkedYAMLError:
+            raise
+        except _NOT_OF_ITS_TYPE as error:
+            reason = _one_line(error)
+            raise MarkedYAMLError(problem=reason, problem_mark=node.start_mark) from None
+
+
+class _Scanner(RoundTripScanner):
+    """Says where an escape stands that is no character, such as \\U00110000."""
+
+    def scan_flow_scalar_non_spaces(self, double: Any, start_mark: Any) -> Any:
+        try:
+            return super().scan_flow_scalar_non_spaces(double, start_mark)
+        except (OverflowError, ValueError):
+            reason = "an escape that is no character of Unicode"
+            raise MarkedYAMLError(problem=reason, problem_mark=self.reader.get_mark()) from None
+
+
+def reader() -> YAML:
+    """A parser, and writer, for one document."""
+    yaml = YAML(typ="rt")
+    yaml.Composer = _Composer
+    yaml.Constructor = _Constructor
+    yaml.Scanner = _Scanner
+    yaml.max_depth = MOST_DEEP
+    yaml.width = 1 << 16
+    return yaml
+
+
+def _paired(text: str) -> str:
+    """The text with each pair of surrogates as its one character."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

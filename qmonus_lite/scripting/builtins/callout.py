@@ -94,8 +94,7 @@ class Callout:
         """
         target = self._target(url, endpoint, path, auto_url_encode)
         ours = self._is_ours(target)
-        sent = callout_headers.fields(headers, body)
-        callout_headers.add_arguments(sent, static_route, authentication)
+        sent = callout_headers.fields(headers, body, static_route, authentication)
         tls, tls_of_other_name = self._trust(ours, validate_cert, ca_certs, client_cert, client_key)
         message = Message(
             url=str(target),

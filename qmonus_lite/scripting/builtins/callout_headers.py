@@ -51,8 +51,13 @@ def payload(body: object) -> bytes | None:
     return json.dumps(body, ensure_ascii=False).encode()
 
 
-def fields(given: Mapping[str, str] | None, body: object) -> dict[str, str]:
-    """The header fields to send with this body."""
+def fields(
+    given: Mapping[str, str] | None,
+    body: object,
+    static_route: str | None,
+    authentication: str | tuple[str, str] | None,
+) -> dict[str, str]:
+    """The header fields to send with this body; those of an argument replace those given."""
     headers = {str(name): str(value) for name, value in (given or {}).items()}
     is_json = body is not None and not isinstance(body, (bytes, str))
     dropped = _OF_THE_CONNECTION | _named_by_connection(headers)
@@ -61,15 +66,6 @@ def fields(given: Mapping[str, str] | None, body: object) -> dict[str, str]:
     headers = {name: value for name, value in headers.items() if name.lower() not in dropped}
     if is_json and not _says_json(headers):
         _replace(headers, "Content-Type", "application/json")
-    return headers
-
-
-def add_arguments(
-    headers: dict[str, str],
-    static_route: str | None,
-    authentication: str | tuple[str, str] | None,
-) -> None:
-    """Put the fields of these arguments of callout in place of those among the headers."""
     if static_route:
         _replace(headers, "X-Xaas-Static-Routing", static_route)
     if isinstance(authentication, str):
@@ -77,6 +73,7 @@ def add_arguments(
     elif authentication:
         pair = base64.b64encode(":".join(authentication).encode()).decode()
         _replace(headers, "Authorization", f"Basic {pair}")
+    return headers
 
 
 def _replace(headers: dict[str, str], name: str, value: str) -> None:

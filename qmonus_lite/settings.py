@@ -83,10 +83,7 @@ class Settings:
         reader=read.endpoints,
     )
     lambda_processes: int = flag(
-        1,
-        "Lambda workers that up starts",
-        example="--lambda_processes=2",
-        reader=read.count,
+        1, "Lambda workers that up starts", example="--lambda_processes=2", reader=read.count
     )
     file_upload_api_path: str = flag(
         "/upload/{filepath}",
@@ -119,10 +116,7 @@ class Settings:
         reader=read.count,
     )
     max_uploads: int = flag(
-        256,
-        "uploads at once, 503 above",
-        example="--max_uploads=64",
-        reader=read.count,
+        256, "uploads at once, 503 above", example="--max_uploads=64", reader=read.count
     )
     body_stall_timeout: float = flag(
         30.0,
@@ -150,6 +144,12 @@ class Settings:
         example="--lambda_event_timeout=2h",
         reader=read.seconds,
     )
+    route_script_timeout: float = flag(
+        3600.0,
+        "seconds for one script of a route, unless the route has a timeout of its own",
+        example="--route_script_timeout=2h",
+        reader=read.seconds,
+    )
     event_max_age: float = flag(
         259200.0,
         "seconds after which an event that was not delivered is a dead letter",
@@ -170,7 +170,7 @@ class Settings:
     )
     callout_request_timeout: float = flag(
         60.0,
-        "seconds for a whole request of callout",
+        "seconds for a whole request of callout; one to our own APIGW lasts as long as its script",
         example="--callout_request_timeout=600",
         reader=read.seconds,
     )

@@ -43,13 +43,23 @@ class RoutedDoor(Door):
         assert self.admission is not None
         self.body_came()
         self.incoming.request.body = self.body
-        with bound(request_id=self.request_id):
-            try:
-                answer = await self.routing.answer(self.admission, self.incoming, self.catalog)
-            except (Problem, Terminated) as error:
-                self.answer(error)
-                return
-            await self._send(answer)
+        # A script runs to its end without its client, and a stop waits for it as long as it may.
+        self.committed = self.admission.match.route.has_script
+        try:
+            with bound(request_id=self.request_id):
+                await self._answer_to(self.admission)
+        finally:
+            self.committed = False
+            if self.stream.closed():
+                self.leave()
+
+    async def _answer_to(self, admission: Admission) -> None:
+        try:
+            answer = await self.routing.answer(admission, self.incoming, self.catalog)
+        except (Problem, Terminated) as error:
+            self.answer(error)
+            return
+        await self._send(answer)
 
     get = head = put = post = patch = delete = options = _serve
 

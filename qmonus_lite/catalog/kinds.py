@@ -135,7 +135,7 @@ ROUTING = Kind(
         "request_forbidden_process": Key(gloss="script that sees the request", schema=_TEXT),
         "response_forbidden_process": Key(gloss="script that sees the answer", schema=_TEXT),
         "timeout": Key(
-            gloss="seconds that one run of a script may take (default 60)",
+            gloss="seconds that one run of a script may take (default `--route_script_timeout`)",
             schema={"type": "number", "exclusiveMinimum": 0},
         ),
         "spec": Key(

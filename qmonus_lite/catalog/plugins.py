@@ -69,8 +69,13 @@ class Route:
     methods: Mapping[str, MethodSpec]
     request_script: Script | None = None
     response_script: Script | None = None
-    #: Seconds that one run of a script may take; None for what is usual.
+    #: Seconds that one run of a script may take; None for --route_script_timeout.
     timeout: float | None = None
+
+    @property
+    def has_script(self) -> bool:
+        """Whether a request to it runs a script."""
+        return self.request_script is not None or self.response_script is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,9 +47,6 @@ from qmonus_lite.upload.session import Uploads
 from qmonus_lite.upload.staging_places import Staging
 from qmonus_lite.upload.storing import Storer
 
-#: Seconds that a script of a route may take, unless the route says otherwise.
-ROUTE_TIMEOUT = 60.0
-
 
 def compose_apigw(
     settings: Settings,
@@ -147,10 +144,13 @@ class _Apigw:
             uploads=self._uploads(),
             routing=Routing(
                 gatekeeper=self._gatekeeper,
-                runner=Runner(lanes=self._lanes),
+                runner=Runner(
+                    lanes=self._lanes,
+                    limit_hint=" (--route_script_timeout, or the route's own timeout)",
+                ),
                 backends=self._backends,
                 surroundings=self._surroundings,
-                script_timeout=ROUTE_TIMEOUT,
+                script_timeout=self._shared.settings.route_script_timeout,
             ),
             live=live,
             operations=Operations(

@@ -21,13 +21,18 @@ def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServ
         signer=shared.signer,
         passes=shared.passes,
         opener=shared.opener,
-        asked=Runner(lanes=asked, limit=_answerable(settings.lambda_sync_timeout)),
-        delivered=Runner(lanes=delivered, limit=_answerable(settings.lambda_event_timeout)),
+        asked=_runner(asked, settings.lambda_sync_timeout, "lambda_sync_timeout"),
+        delivered=_runner(delivered, settings.lambda_event_timeout, "lambda_event_timeout"),
         inbox=Inbox(shared.data_dir.path / "inbox.sqlite3", shared.clock),
     )
     return WorkerServer(
         settings=settings, worker=worker, lanes=(asked, delivered), outgoing=shared.outgoing
     )
+
+
+def _runner(lanes: Lanes, exchange: float, flag: str) -> Runner:
+    hint = f" (--{flag}={exchange:g}, or the plugin's own timeout)"
+    return Runner(lanes=lanes, limit=_answerable(exchange), limit_hint=hint)
 
 
 def _answerable(exchange: float) -> float:

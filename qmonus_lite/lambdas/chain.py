@@ -10,6 +10,7 @@ from qmonus_lite.catalog.plugins import Catalog, LambdaPlugin
 from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.lambdas.event import Event
 from qmonus_lite.lambdas.handle import Handle, Termination
+from qmonus_lite.lambdas.unanswered import warn_of_unanswered
 from qmonus_lite.scripting.context import Surroundings
 from qmonus_lite.scripting.runner import Runner, ScriptRaised
 
@@ -53,16 +54,19 @@ class Chain:
         """Run one handler and what follows from it; how the chain ends, if it does."""
         handle = Handle()
         function = plugin.script.function
+        surroundings = self._surroundings()
         try:
             await self.runner.run(
                 plugin.script,
                 lambda: function(event, handle),
-                self._surroundings(),
+                surroundings,
                 timeout=plugin.timeout,
             )
         except ScriptRaised as error:
             return await self._failed(plugin, event, error)
         end = handle.termination
+        if surroundings.unanswered and (end is None or end.code < 400):
+            warn_of_unanswered(plugin.script, surroundings)
         if plugin.success and (end is None or end.code < 400):
             return await self._follow(plugin.success, event) or end
         return end

@@ -44,6 +44,8 @@ class Runner:
     lanes: Lanes
     #: Seconds that any run may take, whatever its plugin allows; None for no bound.
     limit: float | None = None
+    #: What sets the time of a script, for the log.
+    limit_hint: str = ""
 
     async def run(
         self,
@@ -69,8 +71,10 @@ class Runner:
             raise ScriptRaised(503, "too many scripts are stuck") from None
         except TimeoutError:
             logger.error(
-                "%s was not done in time",
+                "%s was not done within %g s%s",
                 script.origin.label,
+                timeout or 0,
+                self.limit_hint,
                 extra={"action": "script_overran", "plugin_file": script.origin.file},
             )
             raise ScriptOverran(script, timeout or 0) from None

@@ -59,7 +59,7 @@ def page(shared: Installation, s3: Rclone, seed: Path) -> Installation:
 @pytest.fixture(scope="module")
 def children(page: Installation) -> dict[str, int]:
     """Its APIGW and its worker, ready."""
-    return page.up("--callout_request_timeout=600").children
+    return page.up().children
 
 
 @pytest.fixture

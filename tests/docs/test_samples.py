@@ -105,6 +105,19 @@ def test_the_checksum_is_that_of_the_file(samples: Installation) -> None:
     assert sums.read_text().split()[0] == hashlib.sha256(b"abc").hexdigest()
 
 
+def test_a_name_that_leaves_no_room_for_a_checksum_beside_it_is_not_tried_again(
+    samples: Installation,
+) -> None:
+    samples.up()
+    (samples.base / "upload" / "a.sha256").mkdir(parents=True)
+    file = samples.file("file", b"abc")
+    for name in ("a", "x" * 255):
+        assert samples.upload(file, f"/upload/{name}", token=samples.token).status == 201
+
+    until(lambda: samples.log.count("has no checksum file") == 2, report=lambda: samples.log)
+    until(lambda: samples.log.count("delivered APIGW.OnFileUploaded") == 2)
+
+
 @pytest.mark.parametrize(
     ("path", "greeting"),
     [("/hello/Ann", "Hello, Ann"), ("/hello/%E8%8A%B1?lang=ja", "こんにちは, 花")],

@@ -1,19 +1,24 @@
 """`callout`: HTTP from a script, with Qmonus's arguments; our own APIGW lets it in by a pass."""
 
 import asyncio
-import base64
 import json
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 from tornado.httpclient import HTTPResponse
 from yarl import URL
 
+from qmonus_lite.scripting import context
+from qmonus_lite.scripting.builtins import callout_headers, callout_tls, no_answer
 from qmonus_lite.scripting.builtins.outgoing import NO_ANSWER, Message, Outgoing
 from qmonus_lite.scripting.builtins.raising import Error
+
+#: Credentials of a script's own; beside one of them a callout carries no pass.
+_BROUGHT = frozenset({"x-auth-token", "authorization"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +31,7 @@ class Gateways:
     scheme: Callable[[str], str | None]
     #: Headers that let a request in, for (host:port, method, path).
     credential: Callable[[str, str, str], Mapping[str, str]]
-    #: Certificates that our own APIGWs are trusted by, or None for those of the system.
+    #: Certificates that our own APIGWs are trusted by besides those of the system.
     certfile: str | None = None
 
 
@@ -79,34 +84,58 @@ class Callout:
 
         `url` is absolute; else `path` goes to `endpoint` (`host:port` or `http(s)://host:port`,
         default our own APIGW). A dict or list as `body` is sent as JSON. No answer is code 599, and
-        no code raises; a 3xx is given back, not followed. `authentication` is a token for
-        `X-Auth-Token` or `(user, password)`. With `response_jsonify` the `body` is the parsed JSON.
+        no code raises; a 3xx is given back, not followed. Of `headers`, fields that frame a message
+        or belong to one connection are left out. `authentication` is a token for `X-Auth-Token` or
+        `(user, password)`. With `response_jsonify` the `body` is the parsed JSON.
         Raises Error(400) for a call that names neither url nor path, or no usable one.
 
         Accepted without effect, for services that qmonus_lite lacks: xid, xname,
         scenario_resume_index, scenario_iteration, lambda_termination, via_apigw.
         """
         target = self._target(url, endpoint, path, auto_url_encode)
-        trusted = ca_certs or (self._gateways.certfile if self._is_ours(target) else None)
-        payload, kind = _payload(body)
-        sent = _headers(headers, kind, static_route, authentication)
+        ours = self._is_ours(target)
+        sent = callout_headers.fields(headers, body, static_route, authentication)
+        tls, tls_of_other_name = self._trust(ours, validate_cert, ca_certs, client_cert, client_key)
         message = Message(
             url=str(target),
             method=method.upper(),
-            headers=sent | self._pass(target, method.upper(), sent),
-            body=payload,
+            headers=sent,
+            body=callout_headers.payload(body),
             connect_timeout=connect_timeout or self._timeouts.connect,
-            request_timeout=request_timeout or self._timeouts.request,
-            tls=_tls(validate_cert, trusted, client_cert, client_key),
+            # Our own APIGW bounds its scripts, and this one has an end too.
+            request_timeout=request_timeout or (None if ours else self._timeouts.request),
+            tls=tls,
+            tls_of_other_name=tls_of_other_name,
         )
         await asyncio.sleep(delay)
-        response = await self._outgoing.send(message)
-        for _ in range(retry_count):
-            if response.code not in retry_codes:
-                break
+        response = await self._send(message, target, ours)
+        while retry_count > 0 and response.code in retry_codes:
+            retry_count -= 1
             await asyncio.sleep(retry_interval)
-            response = await self._outgoing.send(message)
+            response = await self._send(message, target, ours)
         return _jsonified(response) if response_jsonify else response
+
+    async def _send(self, message: Message, target: URL, ours: bool) -> HTTPResponse:
+        """One try. Each has a pass of its own, which is not good for long."""
+        if ours and not _BROUGHT & {name.lower() for name in message.headers}:
+            # The path as the client will send it: spaces and the like percent-encoded.
+            issued = self._gateways.credential(_place(target), message.method, target.raw_path)
+            message = replace(message, headers={**message.headers, **issued})
+        response = await self._outgoing.send(message)
+        if ours:
+            _note(message, target, response)
+        return response
+
+    def _trust(
+        self, ours: bool, validate: bool, ca_certs: str | None, cert: str | None, key: str | None
+    ) -> tuple[ssl.SSLContext | bool, ssl.SSLContext | None]:
+        """TLS settings, and those for an APIGW of ours that its certificate does not name."""
+        certfile = self._gateways.certfile
+        if ours and certfile and validate and not ca_certs and not cert:
+            own = callout_tls.for_own(certfile)
+            return own.named, own.pinned
+        trusted = ca_certs or (certfile if ours else None)
+        return callout_tls.settings(validate, trusted, cert, key), None
 
     def _target(self, url: str | None, endpoint: str | None, path: str | None, encode: bool) -> URL:
         if url is None:
@@ -117,14 +146,6 @@ class Callout:
                 where = f"{self._gateways.scheme(where) or 'http'}://{where}"
             url = where.rstrip("/") + "/" + path.lstrip("/")
         return _parsed(quote(url, safe="%/:=&?~#+!$,;'@()*[]") if encode else url)
-
-    def _pass(self, url: URL, method: str, headers: Mapping[str, str]) -> dict[str, str]:
-        """The credential for one of our own APIGWs, unless the script brought one; else nothing."""
-        brought = {name.lower() for name in headers} & {"x-auth-token", "authorization"}
-        if brought or not self._is_ours(url):
-            return {}
-        # The path as the client will send it: spaces and the like percent-encoded.
-        return dict(self._gateways.credential(_place(url), method, url.raw_path))
 
     def _is_ours(self, url: URL) -> bool:
         return self._gateways.scheme(_place(url)) == url.scheme
@@ -145,47 +166,13 @@ def _parsed(text: str) -> URL:
     return url
 
 
-def _payload(body: object) -> tuple[bytes | None, str | None]:
-    """The bytes to send and their Content-Type, if it follows from the type."""
-    if body is None or isinstance(body, bytes):
-        return body, None
-    if isinstance(body, str):
-        return body.encode(), None
-    return json.dumps(body, ensure_ascii=False).encode(), "application/json"
-
-
-def _headers(
-    given: Mapping[str, str] | None,
-    kind: str | None,
-    static_route: str | None,
-    authentication: str | tuple[str, str] | None,
-) -> dict[str, str]:
-    headers = {name: str(value) for name, value in (given or {}).items()}
-    names = {name.lower() for name in headers}
-    if kind and "content-type" not in names:
-        headers["Content-Type"] = kind
-    if static_route:
-        headers["X-Xaas-Static-Routing"] = static_route
-    if isinstance(authentication, str):
-        headers["X-Auth-Token"] = authentication
-    elif authentication:
-        pair = base64.b64encode(":".join(authentication).encode()).decode()
-        headers["Authorization"] = f"Basic {pair}"
-    return headers
-
-
-def _tls(
-    validate: bool, ca_certs: str | None, cert: str | None, key: str | None
-) -> ssl.SSLContext | bool:
-    if validate and not ca_certs and not cert:
-        return True
-    context = ssl.create_default_context(cafile=ca_certs)
-    if cert:
-        context.load_cert_chain(cert, key)
-    if not validate:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+def _note(message: Message, target: URL, response: HTTPResponse) -> None:
+    """Remember for the end of the run that one of our own APIGWs gave no answer, or did."""
+    where = no_answer.shown(target)
+    if response.code in {NO_ANSWER, HTTPStatus.GATEWAY_TIMEOUT}:
+        context.note_unanswered(message.method, where, response.code, response.reason)
+    else:
+        context.note_answered(message.method, where)
 
 
 class _JsonResponse(HTTPResponse):

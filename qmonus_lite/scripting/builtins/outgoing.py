@@ -1,22 +1,31 @@
 """One HTTP client for all scripts of a process, on a loop of its own, with kept connections."""
 
 import asyncio
+import logging
+import re
 import ssl
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 
 import aiohttp
 from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
-from tornado.httputil import HTTPHeaders
+from tornado.httputil import HTTPHeaders, HTTPInputError
+from yarl import URL
 
+from qmonus_lite.scripting.builtins import no_answer
+from qmonus_lite.scripting.builtins.patience import keepalive_socket
 from qmonus_lite.scripting.lanes import Lane
+
+logger = logging.getLogger(__name__)
 
 #: Code of an answer that never came, as in Tornado.
 NO_ANSWER = 599
 #: Largest body of an answer, in bytes: callout holds it in memory.
 MOST_ANSWER = 64 << 20
+#: What no field of an answer may have; RFC 9110 section 5.5 has it replaced.
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +37,12 @@ class Message:
     headers: Mapping[str, str]
     body: bytes | None
     connect_timeout: float
-    request_timeout: float
-    #: TLS settings, or None for the usual checks.
+    #: None for no bound of its own.
+    request_timeout: float | None
+    #: TLS settings, or True for the usual checks.
     tls: ssl.SSLContext | bool = field(default=True)
+    #: TLS settings for a server whose certificate is good but has another name; None for no more.
+    tls_of_other_name: ssl.SSLContext | None = None
 
 
 class Outgoing:
@@ -42,6 +54,9 @@ class Outgoing:
         # Scripts call from the threads of their lanes.
         self._opening = threading.Lock()
         self._session: aiohttp.ClientSession | None = None
+        self._notes = no_answer.Notes()
+        #: Servers (`scheme://host:port`) that were let in by their key, not by their name.
+        self._of_other_name: set[str] = set()
 
     async def send(self, message: Message) -> HTTPResponse:
         """The answer; code 599 with `error` set when none came."""
@@ -62,35 +77,92 @@ class Outgoing:
             self._session = None
 
     async def _exchange(self, message: Message) -> HTTPResponse:
+        url = URL(message.url)
+        try:
+            return await self._trusting(message, url)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            why = no_answer.reason(error, url, message.connect_timeout, message.request_timeout)
+            self._notes.failed(message.method, url, why)
+            return _nothing(message, why)
+
+    async def _trusting(self, message: Message, url: URL) -> HTTPResponse:
+        """The answer of a server that one of the TLS settings accepts."""
+        pinned = message.tls_of_other_name
+        if pinned is None:
+            return await self._request(message)
+        by_key, origin = replace(message, tls=pinned), str(url.origin())
+        if origin in self._of_other_name:
+            try:
+                return await self._request(by_key)
+            except aiohttp.ClientConnectorCertificateError:
+                # Nothing was sent. It has another certificate now.
+                self._of_other_name.discard(origin)
+        try:
+            return await self._request(message)
+        except aiohttp.ClientConnectorCertificateError as error:
+            if not no_answer.is_other_name(error):
+                raise
+            return await self._by_key(by_key, url, error)
+
+    async def _by_key(
+        self, by_key: Message, url: URL, error: aiohttp.ClientConnectorCertificateError
+    ) -> HTTPResponse:
+        try:
+            response = await self._request(by_key)
+        except aiohttp.ClientConnectorCertificateError:
+            # It is not ours, so its name is what is wrong.
+            raise error from None
+        self._of_other_name.add(str(url.origin()))
+        logger.info(
+            "the certificate of --certfile does not name %s; callouts know APIGW by its key",
+            url.host,
+            extra={"action": "callout_by_key"},
+        )
+        return response
+
+    async def _request(self, message: Message) -> HTTPResponse:
+        started = asyncio.get_running_loop().time()
+        async with self._open().request(
+            message.method,
+            message.url,
+            headers=dict(message.headers),
+            data=message.body,
+            skip_auto_headers=() if message.body else ("Content-Type",),
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(
+                total=message.request_timeout,
+                # To wait for a free connection is part of it, as with Tornado's clients.
+                connect=message.connect_timeout,
+                sock_connect=message.connect_timeout,
+            ),
+            ssl=message.tls,
+        ) as answer:
+            body = await _read(answer)
+        elapsed = asyncio.get_running_loop().time() - started
+        return _response(message, answer.status, _fields(answer.raw_headers), body, elapsed)
+
+    def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._most, keepalive_timeout=60),
+                connector=aiohttp.TCPConnector(
+                    limit=self._most, keepalive_timeout=60, socket_factory=keepalive_socket
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=True,
             )
-        timeout = aiohttp.ClientTimeout(
-            total=message.request_timeout, sock_connect=message.connect_timeout
-        )
-        started = asyncio.get_running_loop().time()
+        return self._session
+
+
+def _fields(raw: Iterable[tuple[bytes, bytes]]) -> HTTPHeaders:
+    """Header fields as Tornado has them: Latin-1, one character for each byte."""
+    headers = HTTPHeaders()
+    for name, value in raw:
+        text = _CONTROL.sub(" ", value.decode("latin-1")).strip(" \t")
         try:
-            async with self._session.request(
-                message.method,
-                message.url,
-                headers=dict(message.headers),
-                data=message.body,
-                skip_auto_headers=() if message.body else ("Content-Type",),
-                allow_redirects=False,
-                timeout=timeout,
-                ssl=message.tls,
-            ) as answer:
-                body = await _read(answer)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return _nothing(message, error)
-        headers = HTTPHeaders()
-        for name, value in answer.headers.items():
-            headers.add(name, value)
-        elapsed = asyncio.get_running_loop().time() - started
-        return _response(message, answer.status, headers, body, elapsed)
+            headers.add(name.decode("latin-1"), text)
+        except HTTPInputError:
+            logger.debug("a field of an answer has no usable name", extra={"action": "odd_field"})
+    return headers
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
@@ -110,9 +182,8 @@ def _response(
     return HTTPResponse(request, code, headers=headers, buffer=BytesIO(body), request_time=elapsed)
 
 
-def _nothing(message: Message, error: Exception) -> HTTPResponse:
-    text = str(error) or type(error).__name__
+def _nothing(message: Message, why: str) -> HTTPResponse:
     request = HTTPRequest(message.url, method=message.method, allow_nonstandard_methods=True)
-    response = HTTPResponse(request, NO_ANSWER, buffer=BytesIO(b""), reason=text)
-    response.error = HTTPClientError(NO_ANSWER, text, response)
+    response = HTTPResponse(request, NO_ANSWER, buffer=BytesIO(b""), reason=why)
+    response.error = HTTPClientError(NO_ANSWER, why, response)
     return response

@@ -1,0 +1,35 @@
+"""The warning for a handler that ended well though one of our own APIGWs had not answered it.
+
+The founding page's sample does so: it does not look at what its callout gave, so its event counts
+as delivered although nothing was done.
+"""
+
+import logging
+
+from qmonus_lite.scripting.compiler import Script
+from qmonus_lite.scripting.context import Surroundings
+
+logger = logging.getLogger(__name__)
+
+
+def warn_of_unanswered(script: Script, surroundings: Surroundings) -> None:
+    """Log each callout to an APIGW of ours that ended with 599 or 504 and was not made up for."""
+    origin = script.origin
+    for (method, address), one in surroundings.unanswered.items():
+        line = one.line_in(origin.file) or origin.line
+        logger.warning(
+            "%s (%s:%d) ended well, though its callout %s %s got %d: %s",
+            origin.label,
+            origin.file,
+            line,
+            method,
+            address,
+            one.code,
+            one.reason,
+            extra={
+                "action": "callout_unanswered",
+                "plugin_file": origin.file,
+                "line": line,
+                "code": one.code,
+            },
+        )

@@ -1,0 +1,81 @@
+"""TLS settings of callouts: whom a connection trusts, and as whom it speaks.
+
+A callout to our own APIGW trusts the authorities of the system and the certificates of --certfile,
+of which the leaf is enough (a chain file seldom holds the root). What --certfile names need not be
+the address that APIGW is known by inside: a peer that proves to have the key of that very leaf is
+our own, so then the name does not matter. `for_own` gives both settings, to be tried in that order.
+"""
+
+import ssl
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+#: Begins and ends a certificate in a PEM file.
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnTrust:
+    """How a callout checks one of our own APIGWs."""
+
+    #: By chain, validity and name.
+    named: ssl.SSLContext
+    #: By the leaf alone, whatever it names; for a peer whose certificate has another name.
+    pinned: ssl.SSLContext
+
+
+@lru_cache(maxsize=1)
+def for_own(certfile: str) -> OwnTrust:
+    """The settings for an APIGW whose chain is in this file; raises OSError or ValueError."""
+    leaf = _leaf(Path(certfile).read_text(encoding="ascii", errors="replace"))
+    named = ssl.create_default_context()
+    named.load_verify_locations(cafile=certfile)
+    pinned = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    pinned.check_hostname = False
+    pinned.load_verify_locations(cadata=leaf)
+    for context in (named, pinned):
+        # A certificate of the file is trusted without the rest of its chain.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        # Python 3.13 asks more of certificates than 3.11 and 3.12, and of a self-signed one more
+        # than `openssl req -x509` gives it: the same file is to work with all of them.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return OwnTrust(named=named, pinned=pinned)
+
+
+def settings(
+    validate: bool, ca_certs: str | None, cert: str | None, key: str | None
+) -> ssl.SSLContext | bool:
+    """The settings that a script asked for; True for the usual ones."""
+    if validate and not ca_certs and not cert:
+        return True
+    files = [name for name in (ca_certs, cert, key) if name]
+    changed = tuple(Path(name).stat().st_mtime_ns for name in files)
+    return _made(validate, ca_certs, cert, key, changed)
+
+
+# Kept: a connection is used again only under the very same settings, and reading the authorities
+# of the system takes some 10 ms.
+@lru_cache(maxsize=32)
+def _made(
+    validate: bool,
+    ca_certs: str | None,
+    cert: str | None,
+    key: str | None,
+    _changed: tuple[int, ...],
+) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_certs)
+    if cert:
+        context.load_cert_chain(cert, key)
+    if not validate:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _leaf(text: str) -> str:
+    """The first certificate of a PEM file, which is that of the server itself."""
+    begin, end = text.find(_BEGIN), text.find(_END)
+    if begin < 0 or end < begin:
+        raise ValueError("no certificate in the file")
+    return text[begin : end + len(_END)] + "\n"

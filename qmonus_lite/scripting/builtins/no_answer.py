@@ -1,0 +1,79 @@
+"""Why a callout got no answer, in words that name what to look at; logged, though not each time."""
+
+import asyncio
+import logging
+import os
+import ssl
+import threading
+import time
+
+import aiohttp
+from yarl import URL
+
+logger = logging.getLogger(__name__)
+
+#: Seconds in which the same cause at the same server is logged once, and causes that are kept.
+QUIET, MOST_KEPT = 10.0, 1000
+
+
+def reason(error: BaseException, url: URL, connect: float, request: float | None) -> str:
+    """What to tell the script and the log; the seconds are those that this callout had."""
+    place = f"{url.host_subcomponent}:{url.port}"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"the certificate of {place} is not accepted: {_of_certificate(error)}"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"{url.host}: the name cannot be resolved: {error.strerror or error}"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return f"no TLS with {place}: {error.os_error}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        # asyncio's own text says "Connect call failed" of all of them.
+        cause = os.strerror(error.errno) if error.errno else str(error.os_error)
+        return f"no connection to {place}: {cause}"
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return f"no connection to {place} within {connect:g} s"
+    if isinstance(error, asyncio.TimeoutError) and request is not None:
+        return f"no answer from {place} within {request:g} s"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return f"{place} closed the connection without an answer"
+    return f"no usable answer from {place}: {str(error) or type(error).__name__}"
+
+
+def is_other_name(error: BaseException) -> bool:
+    """Whether a certificate is good but for the names in it."""
+    cause = getattr(error, "certificate_error", None)
+    # X509_V_ERR_HOSTNAME_MISMATCH, _EMAIL_MISMATCH, _IP_ADDRESS_MISMATCH
+    return isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code in {62, 63, 64}
+
+
+def _of_certificate(error: aiohttp.ClientConnectorCertificateError) -> str:
+    cause = error.certificate_error
+    said = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""
+    return said.rstrip(".") or str(cause)
+
+
+class Notes:
+    """Logs why callouts got no answer: a cause that goes on is told again after a while."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        #: When a cause was told last, and how often it was not told since.
+        self._told: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def failed(self, method: str, url: URL, why: str) -> None:
+        """One callout of this method and address got no answer."""
+        now = time.monotonic()
+        with self._lock:
+            last, untold = self._told.get((str(url.origin()), why), (-QUIET, 0))
+            due = now - last >= QUIET
+            if len(self._told) >= MOST_KEPT:
+                self._told.clear()
+            self._told[str(url.origin()), why] = (now, 0) if due else (last, untold + 1)
+        if due:
+            # Without the query, which may hold a credential.
+            extra = {"action": "callout_failed", "code": 599, "untold": untold}
+            logger.warning("callout %s %s: %s", method, shown(url), why, extra=extra)
+
+
+def shown(url: URL) -> str:
+    """An address as a log may have it: without user, query and fragment."""
+    return f"{url.origin()}{url.raw_path}"

@@ -1,0 +1,57 @@
+"""The warning for a handler that ended well though our own APIGW had not answered it."""
+
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from qmonus_lite.scripting.lanes import Lanes
+from tests.unit.lambdas.test_chain import Stage
+
+#: What `callout` notes when it got no answer, from inside of a handler.
+UNANSWERED = (
+    "from qmonus_lite.scripting import context",
+    "context.note_unanswered('PUT', 'http://127.0.0.1:1/v1/x', 599, 'Connection refused')",
+)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    lanes = Lanes("test", most=4)
+    yield Stage(tmp_path, lanes)
+    assert await lanes.close(within=5)
+
+
+async def warnings(stage: Stage, caplog: pytest.LogCaptureFixture, *lines: str) -> list[str]:
+    stage.handler("a", "E", *UNANSWERED, *lines)
+    with caplog.at_level(logging.WARNING):
+        await stage.publish("E")
+    return [one.getMessage() for one in caplog.records if "ended well" in one.getMessage()]
+
+
+@pytest.mark.parametrize("end", ["pass", "return", "await handle.terminate(200)"])
+async def test_a_handler_that_ends_well_is_told_of_with_its_line(
+    stage: Stage, caplog: pytest.LogCaptureFixture, tmp_path: Path, end: str
+) -> None:
+    (warning,) = await warnings(stage, caplog, end)
+
+    # The handler's third line, in the sixth of its file.
+    assert f"{tmp_path / 'a.yml'}:6)" in warning
+    assert "callout PUT http://127.0.0.1:1/v1/x got 599: Connection refused" in warning
+
+
+@pytest.mark.parametrize("end", ["raise Error(502, 'x')", "await handle.terminate(502)"])
+async def test_a_handler_that_took_it_for_a_failure_is_not(
+    stage: Stage, caplog: pytest.LogCaptureFixture, end: str
+) -> None:
+    assert await warnings(stage, caplog, end) == []
+
+
+async def test_each_handler_answers_for_its_own_callouts(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.handler("b", "E", "pass")
+
+    (warning,) = await warnings(stage, caplog)
+    assert warning.startswith("a.script")

@@ -51,6 +51,11 @@ class bound:
         _context.reset(self._token)
 
 
+def named(name: str) -> str:
+    """The value that this name is bound to here, or an empty text."""
+    return _context.get().get(name, "")
+
+
 def configure(*, style: str, level: str, clock: Clock) -> None:
     """Send the records of this process to standard error; `style` is console or json."""
     handler = logging.StreamHandler(sys.stderr)

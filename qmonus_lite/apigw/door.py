@@ -21,15 +21,19 @@ from qmonus_lite.apigw.answers import PROBLEM, Answer, date, problem, reason, re
 from qmonus_lite.apigw.framing import RequestHead
 from qmonus_lite.apigw.limits import Limits
 from qmonus_lite.apigw.linger import MOST_DRAINED, SECONDS, linger, say_no_more
+from qmonus_lite.apigw.refusing import log_client_left, put_body
 from qmonus_lite.apigw.timers import BodyWatch
 from qmonus_lite.errors import (
     InternalFault,
     LengthRequired,
     Problem,
+    Refusal,
     RequestTimeout,
     Terminated,
     TooLarge,
     Unavailable,
+    refusal_by_status,
+    refusal_of,
 )
 from qmonus_lite.headers import Headers
 from qmonus_lite.ids import new_id
@@ -53,6 +57,8 @@ class Door(RequestHandler):
     came = 0
     #: Set when the request was answered before its body came.
     refused = False
+    #: Why it was refused, for the access record.
+    refusal: Refusal | None = None
     #: Set when the request goes on to its end, whatever the client does.
     committed = False
 
@@ -116,8 +122,7 @@ class Door(RequestHandler):
         if not self.committed:
             self.leave()
         if not self._finished:
-            extra = {"action": "client_left", "request_id": self.request_id}
-            logger.info("%s: the client left", self.request.method, extra=extra)
+            log_client_left(self)
 
     async def data_received(self, chunk: bytes) -> None:
         """Take bytes of the body, or throw them away after a refusal."""
@@ -198,8 +203,7 @@ class Door(RequestHandler):
         self.refused = True
         self.leave()
         body = self._shape(error)
-        self.set_header("Content-Length", str(len(body)))
-        self.write(body)
+        put_body(self, body)
         if not self.asked.body_follows:
             # Nothing to throw away, so that the connection can stay: it ends with the method, to
             # which Tornado goes on.
@@ -220,10 +224,9 @@ class Door(RequestHandler):
         self.refused = True
         self.leave()
         body = self._shape(error)
-        self.set_header("Content-Length", str(len(body)))
+        put_body(self, body)
         self.set_header("Connection", "close")
         self._go_on_to(self._end)
-        self.write(body)
         try:
             await self.flush()
         except StreamClosedError:
@@ -288,6 +291,7 @@ class Door(RequestHandler):
             self.set_header("Allow", ", ".join(self.offered))
         if self.asked.body_follows:
             self.set_header("Connection", "close")
+        self.refusal = refusal_by_status(status_code, detail)
         self.finish(self._problem(status_code, detail))
 
     #: Methods of this door, for `Allow`.
@@ -303,6 +307,7 @@ class Door(RequestHandler):
         """No hash over answers: nothing here is asked for conditionally."""
 
     def _shape(self, error: Problem | Terminated) -> bytes:
+        self.refusal = refusal_of(error)
         return self.dress(refusal(error, self.request_id))
 
     def dress(self, answer: Answer) -> bytes:

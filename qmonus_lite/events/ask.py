@@ -10,12 +10,13 @@ from typing import Any
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadGateway, Problem, Unavailable
 from qmonus_lite.events.breaker import Breaker
-from qmonus_lite.events.envelope import CONTENT_TYPE, Envelope
+from qmonus_lite.events.envelope import CONTENT_TYPE, Envelope, Ids
 from qmonus_lite.events.outcome import Outcome, Report
 from qmonus_lite.events.roster import Roster
 from qmonus_lite.events.sender import ASK, Parcel, Sender
 from qmonus_lite.events.wire import WorkerAway, WorkerBroke, WorkerGarbled
 from qmonus_lite.ids import new_id
+from qmonus_lite.log import named
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +40,15 @@ class Question:
             raise Unavailable("no Lambda worker has answered yet")
         return self.roster.handles(event)
 
-    async def ask(self, event: str, data: dict[str, Any], subject: str | None = None) -> Outcome:
+    async def ask(
+        self, event: str, data: dict[str, Any], subject: str | None = None, ids: Ids | None = None
+    ) -> Outcome:
         """What the handlers made of it; raises Unavailable or BadGateway.
 
+        `ids` are those of the request and of the upload that it is about.
         Another worker is tried only when nothing had been sent to the one before.
         """
-        parcel = self._parcel(event, data, subject)
+        parcel = self._parcel(event, data, subject, ids or Ids())
         for endpoint in self.roster.in_turn(ASK):
             if not self._breakers[endpoint].admits(_now()):
                 continue
@@ -65,7 +69,9 @@ class Question:
         loop = asyncio.get_running_loop()
 
         async def publish(event: str, data: dict[str, Any]) -> Outcome:
-            asking = asyncio.run_coroutine_threadsafe(self.ask(event, data), loop)
+            # The script runs in the context of its request.
+            ids = Ids(request_id=named("request_id"))
+            asking = asyncio.run_coroutine_threadsafe(self.ask(event, data, ids=ids), loop)
             return await asyncio.wrap_future(asking)
 
         return publish
@@ -90,7 +96,7 @@ class Question:
         breaker.succeeded()
         return report
 
-    def _parcel(self, event: str, data: dict[str, Any], subject: str | None) -> Parcel:
+    def _parcel(self, event: str, data: dict[str, Any], subject: str | None, ids: Ids) -> Parcel:
         envelope = Envelope(
             id=new_id(),
             type=event,
@@ -98,6 +104,8 @@ class Question:
             subject=subject,
             time=self.clock.moment(),
             attempt=1,
+            request_id=ids.request_id,
+            upload_id=ids.upload_id,
             data=data,
         )
         return Parcel(

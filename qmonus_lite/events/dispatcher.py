@@ -250,6 +250,9 @@ class Dispatcher:
             time=due.time,
             attempt=due.attempt,
             seq=due.seq,
+            request_id=due.request_id,
+            # The event of an upload has the id of the upload.
+            upload_id=due.id,
         )
         return Parcel(
             id=due.id,
@@ -262,6 +265,8 @@ class Dispatcher:
     async def _settle(self, due: Due, decision: Decision) -> None:
         outbox = self._with.outbox
         extra = {"event_id": due.id, "path": due.path, "attempt": due.attempt}
+        if due.request_id:
+            extra["request_id"] = due.request_id
         if isinstance(decision, Done):
             self._forget(due)
             logger.info("delivered %s", due.type, extra={"action": "event_delivered", **extra})

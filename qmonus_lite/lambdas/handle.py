@@ -14,8 +14,8 @@ from qmonus_lite.scripting.origin import line_now
 
 logger = logging.getLogger(__name__)
 
-#: Characters of an output that are kept as the reason of a refusal.
-MOST_REASON = 200
+#: Characters of an output or of an exception that are kept as the reason of a refusal.
+MOST_REASON = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Handle:
     def _misused(self, where: Refusal, reason: str) -> Error:
         _log(where, "terminate_misused", reason)
         if self._bad is None:
-            refusal = replace(where, rule="bad-terminate", reason=hushed(reason))
+            refusal = replace(where, rule="bad-terminate", reason=hushed(reason)[:MOST_REASON])
             self._bad = Termination(code=500, output=reason, refusal=refusal)
         return Error(500, reason)
 

@@ -13,7 +13,7 @@ from qmonus_lite import strictjson
 from qmonus_lite.catalog.plugins import LambdaPlugin
 from qmonus_lite.errors import Refusal
 from qmonus_lite.hushed import hushed
-from qmonus_lite.lambdas.handle import Handle, Termination
+from qmonus_lite.lambdas.handle import MOST_REASON, Handle, Termination
 from qmonus_lite.scripting.runner import ScriptRaised
 from qmonus_lite.scripting.unawaited import Watch
 
@@ -42,7 +42,8 @@ class Ran:
         if error is None:
             return None
         output = error.reason if error.body is None else error.body
-        refusal = self._at(error.line, error.kind, hushed(error.text or error.reason))
+        reason = hushed(error.text or error.reason)[:MOST_REASON]
+        refusal = self._at(error.line, error.kind, reason)
         return Termination(code=_failing(error.code), output=output, refusal=refusal)
 
     def verdict(self) -> Termination | None:

@@ -39,7 +39,8 @@ class ScriptRaised(Exception):
     def by(self, error: BaseException, script: Script) -> "ScriptRaised":
         """The same, with what is known of the exception that the script raised."""
         self.kind = type(error).__name__
-        self.text = "".join(traceback.format_exception_only(error)).strip()
+        # Not str(), which a script's own class may have broken.
+        self.text = "".join(traceback.format_exception_only(error)).partition(": ")[2].strip()
         self.line = line_raised(error, script.origin.file)
         return self
 

@@ -63,6 +63,8 @@ def configure(*, style: str, level: str, clock: Clock) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # Else what Python warns of stands between the records, without time and level.
+    logging.captureWarnings(True)
     _look_up_nothing_more()
     # One line a request is ours (`action=request`); Tornado's own would show query strings.
     logging.getLogger("tornado.access").disabled = True

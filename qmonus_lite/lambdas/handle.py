@@ -11,11 +11,9 @@ from qmonus_lite.headers import BadFields, answer_fields
 from qmonus_lite.hushed import hushed
 from qmonus_lite.scripting.builtins.raising import Error
 from qmonus_lite.scripting.origin import line_now
+from qmonus_lite.scripting.runner import MOST_REASON
 
 logger = logging.getLogger(__name__)
-
-#: Characters of an output or of an exception that are kept as the reason of a refusal.
-MOST_REASON = 500
 
 
 @dataclass(frozen=True, kw_only=True)

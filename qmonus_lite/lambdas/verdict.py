@@ -12,8 +12,7 @@ from typing import Any
 from qmonus_lite import strictjson
 from qmonus_lite.catalog.plugins import LambdaPlugin
 from qmonus_lite.errors import Refusal
-from qmonus_lite.hushed import hushed
-from qmonus_lite.lambdas.handle import MOST_REASON, Handle, Termination
+from qmonus_lite.lambdas.handle import Handle, Termination
 from qmonus_lite.scripting.runner import ScriptRaised
 from qmonus_lite.scripting.unawaited import Watch
 
@@ -42,8 +41,10 @@ class Ran:
         if error is None:
             return None
         output = error.reason if error.body is None else error.body
-        reason = hushed(error.text or error.reason)[:MOST_REASON]
-        refusal = self._at(error.line, error.kind, reason)
+        refusal = error.refusal(self.plugin.script.origin)
+        # The name of a plugin may have a dot, and its handler knows its own first line.
+        where = place_of(self.plugin)
+        refusal = replace(refusal, plugin=where.plugin, line=error.line or where.line)
         return Termination(code=_failing(error.code), output=output, refusal=refusal)
 
     def verdict(self) -> Termination | None:

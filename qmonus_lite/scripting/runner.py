@@ -11,15 +11,21 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from qmonus_lite.errors import Refusal
+from qmonus_lite.hushed import hushed
 from qmonus_lite.scripting import context, unawaited
 from qmonus_lite.scripting.builtins.raising import Error, HTTPError
 from qmonus_lite.scripting.compiler import Script
 from qmonus_lite.scripting.context import Surroundings
 from qmonus_lite.scripting.lanes import Lanes, NoLane
-from qmonus_lite.scripting.origin import line_raised
+from qmonus_lite.scripting.origin import Origin, line_raised
 from qmonus_lite.scripting.unawaited import Watch
 
 logger = logging.getLogger(__name__)
+
+
+#: Characters of what a script said that are kept as the reason of a refusal.
+MOST_REASON = 500
 
 
 class ScriptRaised(Exception):
@@ -43,6 +49,16 @@ class ScriptRaised(Exception):
         self.text = "".join(traceback.format_exception_only(error)).partition(": ")[2].strip()
         self.line = line_raised(error, script.origin.file)
         return self
+
+    def refusal(self, origin: Origin) -> Refusal:
+        """Which plugin, file and line ended the request so, and by what; secrets masked."""
+        return Refusal(
+            plugin=origin.plugin,
+            file=origin.file,
+            line=self.line or origin.line,
+            rule=self.kind,
+            reason=hushed(self.text or self.reason)[:MOST_REASON],
+        )
 
 
 class ScriptOverran(ScriptRaised):

@@ -74,6 +74,8 @@ ROUTE = """\
     path: /asks
     authorization: {auth_mode: none}
   request_forbidden_process: |-
+    if "refuse" in parameters:
+        raise Error(404, "no")
     return (await lambda_event("Asked")).output
 """
 ASKED = """\
@@ -249,3 +251,11 @@ def test_an_event_of_a_route_has_the_id_of_its_request(up: Installation) -> None
     attempt, request_id, upload_id = json.loads(body)
     assert (attempt, upload_id) == (1, "")
     assert records(up, action="request", request_id=request_id)
+
+
+def test_a_script_of_a_route_that_refuses_is_told(up: Installation) -> None:
+    request = b"GET /asks?refuse=1 HTTP/1.1\r\nHost: apigw\r\n\r\n"
+    record = refused(up, request, 404)
+    said = {name: record[name] for name in ("plugin", "line", "rule", "reason", "code")}
+
+    assert said == {"plugin": "/asks", "line": 7, "rule": "Error", "reason": "404 no", "code": 404}

@@ -69,7 +69,8 @@ class Ran:
 
     def _fault(self, rule: str, reason: str) -> Termination:
         """A refusal for something that the script left, which is told in the log."""
-        refusal = self._at(0, rule, reason)
+        line = self.watch.returned_at if rule == "returned-value" else 0
+        refusal = self._at(line, rule, reason)
         extra = {
             "action": "gate_refused",
             "plugin": refusal.plugin,

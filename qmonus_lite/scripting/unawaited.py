@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: Name of `seen` in the globals of a script; no source text can spell it.
 SEEN = "<seen>"
+#: The same of `returning`.
+RETURNING = "<returning>"
 #: Seconds for an event loop of another thread to begin what it was given.
 BEGINNING = 0.02
 #: Coroutines of one run that are known before those that were begun are forgotten.
@@ -57,6 +59,8 @@ class Watch:
         self._forget_at = FEW
         #: What was left, once the run is over.
         self.left: list[Unawaited] = []
+        #: Line of the `return` with a value that the handler ended by, or 0.
+        self.returned_at = 0
 
     def begin(self) -> None:
         """Watch the current task, and the tasks and threads that inherit its context."""
@@ -129,7 +133,22 @@ def instrument(tree: ast.Module, file: str) -> ast.Module:
                 value[:] = [_passed(node, part) for part in value]
             elif isinstance(value, ast.AST):
                 setattr(node, name, _passed(node, value))
+    for entry in tree.body:
+        arguments = entry.args.args if isinstance(entry, ast.AsyncFunctionDef) else []
+        if [one.arg for one in arguments] == ["event", "handle"]:
+            _mark_returns(entry)
     return tree
+
+
+def _mark_returns(entry: ast.AST) -> None:
+    """Have each `return VALUE` of a handler itself tell its line, through `returning`."""
+    waiting = list(ast.iter_child_nodes(entry))
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Return) and node.value is not None:
+            node.value = _call(RETURNING, node.value)
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            waiting.extend(ast.iter_child_nodes(node))
 
 
 def _passed(parent: ast.AST, node: Any) -> Any:
@@ -138,8 +157,21 @@ def _passed(parent: ast.AST, node: Any) -> Any:
         parent, (ast.Await, ast.Attribute)
     ):
         return node
-    name = ast.copy_location(ast.Name(id=SEEN, ctx=ast.Load()), node)
+    return _call(SEEN, node)
+
+
+def _call(function: str, node: ast.expr) -> ast.expr:
+    """A call of a function of ours on a value, at the value's place."""
+    name = ast.copy_location(ast.Name(id=function, ctx=ast.Load()), node)
     return ast.copy_location(ast.Call(func=name, args=[node], keywords=[]), node)
+
+
+def returning(value: Any) -> Any:
+    """The value as it is; the line of its `return` is noted."""
+    watch = _watch.get()
+    if watch is not None:
+        watch.returned_at = sys._getframe(1).f_lineno
+    return value
 
 
 def seen(value: Any) -> Any:

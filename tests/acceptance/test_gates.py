@@ -92,7 +92,7 @@ REFUSALS = {
     "elsewhere": (308, "gate", "terminate", 11, None),
     "typed": (422, "gate", "terminate", 13, None),
     "unmodified": (304, "gate", "terminate", 15, "not sent"),
-    "value": (500, "gate", "returned-value", 6, "returned a value of type tuple, which is no"),
+    "value": (500, "gate", "returned-value", 17, "returned a value of type tuple, which is no"),
     "callout": (500, "gate", "not-awaited", 19, "'Callout.__call__' was never awaited"),
     "forgotten": (500, "gate", "not-awaited", 21, "'check' was never awaited"),
     "framed": (500, "gate", "bad-terminate", 24, "terminate: header Content-Length is set by"),

@@ -247,18 +247,18 @@ async def test_what_leaves_nothing_open_lets_in(
 async def test_a_returned_value_refuses(
     stage: Stage, value: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    outcome = await asked(stage, f"return {value}")
+    outcome = await asked(stage, f"if event:\n    return {value}")
 
     assert (outcome.code, outcome.output) == (500, "a.script failed")
     assert outcome.refusal is not None
     assert (outcome.refusal.plugin, outcome.refusal.rule) == ("a", "returned-value")
-    assert (outcome.refusal.file[-5:], outcome.refusal.line) == ("a.yml", FIRST)
+    assert (outcome.refusal.file[-5:], outcome.refusal.line) == ("a.yml", FIRST + 2)
     [record] = caplog.records
     said = {name: vars(record)[name] for name in ("action", "plugin", "line", "rule")}
     assert said == {
         "action": "gate_refused",
         "plugin": "a",
-        "line": FIRST,
+        "line": FIRST + 2,
         "rule": "returned-value",
     }
 

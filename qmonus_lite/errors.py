@@ -18,6 +18,7 @@
 `Problem.detail` reaches the client: it never holds a secret or the text of an unknown exception.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -96,6 +97,8 @@ class Problem(QmonusLiteError):
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
     #: The system call that failed, if one did.
     disk: DiskError | None = None
+    #: Who refused, where it was a plugin; else the class and `detail` say it.
+    refusal: Refusal | None = None
 
     def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
         self.detail = detail
@@ -270,3 +273,20 @@ class Terminated(QmonusLiteError):
         self.headers = dict(headers or {})
         self.refusal = refusal
         super().__init__(f"terminated with {code}")
+
+
+def refusal_of(error: "Problem | Terminated") -> Refusal:
+    """Who refused and why: a plugin, else the rule of ours that the class stands for."""
+    if error.refusal is not None:
+        return error.refusal
+    if isinstance(error, Terminated):
+        return Refusal(rule="terminate")
+    rule = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(error).__name__).lower()
+    return Refusal(rule=rule, reason=error.detail)
+
+
+def refusal_by_status(status: int, detail: str) -> Refusal:
+    """The same for an error that is known by its status alone."""
+    known = {one.value: one.name for one in HTTPStatus}
+    name = "internal-fault" if status == 500 else known.get(status, "refused")
+    return Refusal(rule=name.lower().replace("_", "-"), reason=detail)

@@ -4,7 +4,8 @@ A dict, so it is plain JSON and goes wherever a dict goes. Names are kept in one
 `X-Auth-Token`, as Tornado has them; a field that came several times is one value with commas.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar, overload
 
@@ -97,3 +98,58 @@ def _joined(first: Any, second: Any) -> Any:
     joined = Headers(first)
     joined.update(second)
     return joined
+
+
+class BadFields(Exception):
+    """Header fields that no answer of a script may have; the text says why."""
+
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\x20-\x7e\x80-\xff]*")
+#: Those that frame a message or belong to one connection (RFC 9110 sections 6.6 and 7.6.1), and
+#: those that APIGW sends of itself.
+_NOT_FROM_SCRIPTS = frozenset(
+    {
+        "Connection",
+        "Content-Length",
+        "Date",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "Server",
+        "Te",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
+        "X-Request-Id",
+    }
+)
+
+
+def answer_fields(given: object) -> Headers:
+    """Header fields for an answer of APIGW, as a script gives them; raises BadFields."""
+    if given is None:
+        return Headers()
+    if not isinstance(given, Mapping):
+        raise BadFields(f"headers is of type {type(given).__name__}; expected a dict")
+    return Headers({_name(name): _value(name, value) for name, value in given.items()})
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BadFields(f"{name!r} is no name of a header")
+    if canonical(name) in _NOT_FROM_SCRIPTS:
+        raise BadFields(f"header {name} is set by the server, not by a script")
+    return name
+
+
+def _value(name: object, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        kind = type(value).__name__
+        raise BadFields(f"header {name} is of type {kind}; expected text or a number")
+    text = str(value).strip(" ")
+    if not _VALUE.fullmatch(text):
+        # Fields are Latin-1 on their way through us, which carries UTF-8 byte by byte.
+        text = text.encode(errors="replace").decode("latin-1")
+    if not _VALUE.fullmatch(text):
+        raise BadFields(f"header {name} has a line break or another control character")
+    return text

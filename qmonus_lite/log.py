@@ -51,6 +51,11 @@ class bound:
         _context.reset(self._token)
 
 
+def named(name: str) -> str:
+    """The value that this name is bound to here, or an empty text."""
+    return _context.get().get(name, "")
+
+
 def configure(*, style: str, level: str, clock: Clock) -> None:
     """Send the records of this process to standard error; `style` is console or json."""
     handler = logging.StreamHandler(sys.stderr)
@@ -58,6 +63,8 @@ def configure(*, style: str, level: str, clock: Clock) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # Else what Python warns of stands between the records, without time and level.
+    logging.captureWarnings(True)
     _look_up_nothing_more()
     # One line a request is ours (`action=request`); Tornado's own would show query strings.
     logging.getLogger("tornado.access").disabled = True

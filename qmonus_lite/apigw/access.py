@@ -1,11 +1,13 @@
 """The access log: one record for one request; no query string, no header."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from tornado.web import RequestHandler
 
 from qmonus_lite.apigw.door import Door
+from qmonus_lite.upload.record import UploadRecord
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +24,8 @@ class Access:
     seconds: float
     #: The address of the client.
     peer: str
-    request_id: str
+    #: Ids, account and reason, as far as the request got.
+    record: UploadRecord
 
     def log(self) -> None:
         """Make its record."""
@@ -35,13 +38,25 @@ class Access:
             self.method,
             _printable(self.path),
             self.status,
-            extra={
-                "action": "request",
-                "ms": round(self.seconds * 1000, 1),
-                "peer": self.peer,
-                "request_id": self.request_id,
-            },
+            extra=self._fields(),
         )
+
+    def _fields(self) -> dict[str, Any]:
+        record = self.record
+        fields: dict[str, Any] = {
+            "action": "request",
+            "ms": round(self.seconds * 1000, 1),
+            "peer": self.peer,
+            "request_id": record.request_id,
+        }
+        if record.upload_id:
+            fields["upload_id"] = record.upload_id
+        if record.account is not None:
+            fields["account"] = record.account
+        if record.refusal is not None:
+            fields["code"] = self.status
+            fields |= {name: value for name, value in asdict(record.refusal).items() if value}
+        return fields
 
 
 def log_request(door: RequestHandler) -> None:
@@ -53,9 +68,19 @@ def log_request(door: RequestHandler) -> None:
         status=door.get_status(),
         seconds=request.request_time(),
         peer=door.client if isinstance(door, Door) else request.remote_ip or "",
-        request_id=getattr(door, "request_id", ""),
+        record=_record(door),
     )
     access.log()
+
+
+def _record(door: RequestHandler) -> UploadRecord:
+    """That of an upload, which is filled in on its way; else what the door knows."""
+    record = getattr(door, "record", None)
+    if not isinstance(record, UploadRecord):
+        request_id = getattr(door, "request_id", "")
+        record = UploadRecord(request_id=request_id, account=getattr(door, "account", None))
+    record.refusal = getattr(door, "refusal", None)
+    return record
 
 
 def _printable(path: str) -> str:

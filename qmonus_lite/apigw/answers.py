@@ -40,8 +40,9 @@ class Answer:
             "Server: qmonus-lite",
             f"X-Request-Id: {request_id}",
             *[f"{name}: {value}" for name, value in self.headers.items()],
-            f"Content-Length: {len(self.body)}",
         ]
+        if self.status != HTTPStatus.NOT_MODIFIED:
+            lines.append(f"Content-Length: {len(self.body)}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
 
 
@@ -49,7 +50,11 @@ def refusal(error: Problem | Terminated, request_id: str) -> Answer:
     """The answer of a request that does not go on."""
     if isinstance(error, Terminated):
         kind, body = as_given(error.output)
-        return Answer(status=error.code, headers={"Content-Type": kind}, body=body)
+        if error.code == HTTPStatus.NOT_MODIFIED:
+            # The one refusal that ends with its head (RFC 9110 section 15.4.5).
+            return Answer(status=error.code, headers=error.headers, body=b"")
+        headers = {"Content-Type": kind, **error.headers}
+        return Answer(status=error.code, headers=headers, body=body)
     status = int(error.status)
     headers = {**error.headers, "Content-Type": PROBLEM}
     return Answer(status=status, headers=headers, body=problem(status, error.detail, request_id))

@@ -167,7 +167,8 @@ class Connection:
     async def _answer(self, found: WholePut, body: bytes, whole: WholeUploads) -> None:
         try:
             answer, access = await whole.take(found, body, self._peer.remote_ip)
-            await self._send(answer.on_wire(access.request_id), access.request_id)
+            request_id = access.record.request_id
+            await self._send(answer.on_wire(request_id), request_id)
             access.log()
             if answer.closes:
                 self._stop_waiting()

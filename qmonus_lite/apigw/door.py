@@ -22,15 +22,19 @@ from qmonus_lite.apigw.framing import RequestHead
 from qmonus_lite.apigw.limits import Limits
 from qmonus_lite.apigw.linger import MOST_DRAINED, SECONDS, linger, say_no_more
 from qmonus_lite.apigw.methods import Methods
+from qmonus_lite.apigw.refusing import log_client_left, put_body
 from qmonus_lite.apigw.timers import BodyWatch
 from qmonus_lite.errors import (
     InternalFault,
     LengthRequired,
     Problem,
+    Refusal,
     RequestTimeout,
     Terminated,
     TooLarge,
     Unavailable,
+    refusal_by_status,
+    refusal_of,
 )
 from qmonus_lite.headers import Headers
 from qmonus_lite.ids import new_id
@@ -54,6 +58,8 @@ class Door(Methods):
     came = 0
     #: Set when the request was answered before its body came.
     refused = False
+    #: Why it was refused, for the access record.
+    refusal: Refusal | None = None
     #: Set when the request goes on to its end, whatever the client does.
     committed = False
 
@@ -118,8 +124,7 @@ class Door(Methods):
         if not self.committed:
             self.leave()
         if not self._finished:
-            extra = {"action": "client_left", "request_id": self.request_id}
-            logger.info("%s: the client left", self.request.method, extra=extra)
+            log_client_left(self)
 
     async def data_received(self, chunk: bytes) -> None:
         """Take bytes of the body, or throw them away after a refusal."""
@@ -200,8 +205,7 @@ class Door(Methods):
         self.refused = True
         self.leave()
         body = self._shape(error)
-        self.set_header("Content-Length", str(len(body)))
-        self.write(body)
+        put_body(self, body)
         if not self.asked.body_follows and self.has_known_method:
             # Nothing to throw away, so that the connection can stay: it ends with the method, to
             # which Tornado goes on.
@@ -222,10 +226,9 @@ class Door(Methods):
         self.refused = True
         self.leave()
         body = self._shape(error)
-        self.set_header("Content-Length", str(len(body)))
+        put_body(self, body)
         self.set_header("Connection", "close")
         self._go_on_to(self._end)
-        self.write(body)
         try:
             await self.flush()
         except StreamClosedError:
@@ -288,6 +291,7 @@ class Door(Methods):
         detail = HTTPStatus(status_code).description or "see the log under the request id"
         if self.asked.body_follows:
             self.set_header("Connection", "close")
+        self.refusal = refusal_by_status(status_code, detail)
         self.finish(self._problem(status_code, detail))
 
     def log_exception(self, kind: Any, error: Any, tb: Any) -> None:
@@ -300,6 +304,7 @@ class Door(Methods):
         """No hash over answers: nothing here is asked for conditionally."""
 
     def _shape(self, error: Problem | Terminated) -> bytes:
+        self.refusal = refusal_of(error)
         return self.dress(refusal(error, self.request_id))
 
     def dress(self, answer: Answer) -> bytes:

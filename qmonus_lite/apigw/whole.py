@@ -19,7 +19,7 @@ from qmonus_lite.apigw.answers import Answer, refusal
 from qmonus_lite.apigw.framing import RequestHead
 from qmonus_lite.apigw.limits import Limits
 from qmonus_lite.apigw.upload import MOST_ARGUMENTS, query, stored, values_in
-from qmonus_lite.errors import InternalFault, Problem, Terminated
+from qmonus_lite.errors import InternalFault, Problem, Terminated, refusal_of
 from qmonus_lite.headers import Headers
 from qmonus_lite.ids import new_id
 from qmonus_lite.log import bound
@@ -137,7 +137,7 @@ class WholeUploads:
             extra = {"action": "request_failed", "request_id": request_id}
             logger.exception("request failed", extra=extra)
             detail = HTTPStatus.INTERNAL_SERVER_ERROR.description
-            answer = refusal(InternalFault(detail), request_id).closing()
+            answer = _refused(InternalFault(detail), record).closing()
         finally:
             self._settings["active"].discard(put)
             self._settings["uploading"].discard(put)
@@ -147,7 +147,7 @@ class WholeUploads:
             status=answer.status,
             seconds=time.monotonic() - began,
             peer=self._limits.client(remote, put.head.values("x-forwarded-for")),
-            request_id=request_id,
+            record=record,
         )
         return answer, access
 
@@ -156,12 +156,12 @@ class WholeUploads:
             session = await self._open(put, len(body), record)
         except (Problem, Terminated) as error:
             # As at the doors: whoever is refused with a body begins anew.
-            answer = refusal(error, record.request_id)
+            answer = _refused(error, record)
             return answer.closing() if put.head.body_follows else answer
         try:
             return await _stored(session, body)
         except Problem as error:
-            return refusal(error, record.request_id)
+            return _refused(error, record)
 
     async def _open(self, put: WholePut, length: int, record: UploadRecord) -> Session:
         head = Head(
@@ -173,6 +173,11 @@ class WholeUploads:
             record=record,
         )
         return await self._uploads.open(head)
+
+
+def _refused(error: Problem | Terminated, record: UploadRecord) -> Answer:
+    record.refusal = refusal_of(error)
+    return refusal(error, record.request_id)
 
 
 async def _stored(session: Session, body: bytes) -> Answer:

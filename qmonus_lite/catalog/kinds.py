@@ -83,7 +83,9 @@ LAMBDA = Kind(
     scripts={
         "script": ScriptKey(
             given=("event", "handle"),
-            returns="nothing; `await handle.terminate(code=200, output=None)` ends the chain",
+            returns=(
+                "nothing; `handle.terminate(code=200, output=None, headers=None)` ends the chain"
+            ),
         )
     },
 )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from qmonus_lite.clock import Clock
 from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_ground, make_roster
 from qmonus_lite.datadir import DataDir
-from qmonus_lite.events.dispatcher import Delivery, Dispatcher
+from qmonus_lite.events.delivery import Delivery
+from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.events.outbox import Outbox
 from qmonus_lite.events.roster import Roster
 from qmonus_lite.events.sender import Sender

@@ -10,12 +10,13 @@ from typing import Any
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadGateway, Problem, Unavailable
 from qmonus_lite.events.breaker import Breaker
-from qmonus_lite.events.envelope import CONTENT_TYPE, Envelope
+from qmonus_lite.events.envelope import CONTENT_TYPE, Envelope, Ids
 from qmonus_lite.events.outcome import Outcome, Report
 from qmonus_lite.events.roster import Roster
 from qmonus_lite.events.sender import ASK, Parcel, Sender
 from qmonus_lite.events.wire import WorkerAway, WorkerBroke, WorkerGarbled
 from qmonus_lite.ids import new_id
+from qmonus_lite.log import named
 
 logger = logging.getLogger(__name__)
 
@@ -42,14 +43,17 @@ class Question:
             raise Unavailable(known.unknown)
         return False
 
-    async def ask(self, event: str, data: dict[str, Any], subject: str | None = None) -> Outcome:
+    async def ask(
+        self, event: str, data: dict[str, Any], subject: str | None = None, ids: Ids | None = None
+    ) -> Outcome:
         """What the handlers made of it; raises Unavailable or BadGateway.
 
+        `ids` are those of the request and of the upload that it is about.
         Another worker is tried only when nothing had been sent to the one before, or when that one
         ran no handler although a worker is known to have one. An outcome without handlers is
         given only for an event that no worker is known to handle.
         """
-        parcel = self._parcel(event, data, subject)
+        parcel = self._parcel(event, data, subject, ids or Ids())
         for endpoint in self.roster.in_turn(ASK, event):
             if not self._breakers[endpoint].admits(_now()):
                 continue
@@ -80,7 +84,9 @@ class Question:
         loop = asyncio.get_running_loop()
 
         async def publish(event: str, data: dict[str, Any]) -> Outcome:
-            asking = asyncio.run_coroutine_threadsafe(self.ask(event, data), loop)
+            # The script runs in the context of its request.
+            ids = Ids(request_id=named("request_id"))
+            asking = asyncio.run_coroutine_threadsafe(self.ask(event, data, ids=ids), loop)
             return await asyncio.wrap_future(asking)
 
         return publish
@@ -105,7 +111,7 @@ class Question:
         breaker.succeeded()
         return report
 
-    def _parcel(self, event: str, data: dict[str, Any], subject: str | None) -> Parcel:
+    def _parcel(self, event: str, data: dict[str, Any], subject: str | None, ids: Ids) -> Parcel:
         envelope = Envelope(
             id=new_id(),
             type=event,
@@ -113,6 +119,8 @@ class Question:
             subject=subject,
             time=self.clock.moment(),
             attempt=1,
+            request_id=ids.request_id,
+            upload_id=ids.upload_id,
             data=data,
         )
         return Parcel(

@@ -12,24 +12,19 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 import uvloop
 
-from qmonus_lite.clock import Clock
 from qmonus_lite.events.decision import Attempt, Decision, Done, Retry, decide
-from qmonus_lite.events.envelope import CONTENT_TYPE, Attributes
+from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.knowledge import Knowledge
 from qmonus_lite.events.ledger import LedgerFailed
-from qmonus_lite.events.outbox import Due, Outbox, Promise, Types, due_events, straight
-from qmonus_lite.events.roster import Roster
+from qmonus_lite.events.outbox import Due, Promise, Types, due_events, straight
 from qmonus_lite.events.sender import (
     DELIVER,
-    Parcel,
     Sender,
     WorkerBusy,
 )
-from qmonus_lite.events.signature import Signer
 from qmonus_lite.events.turns import MOST_KNOWN, Turns
 from qmonus_lite.events.wire import WorkerAway, WorkerBroke, WorkerGarbled
 
@@ -47,22 +42,6 @@ SHOWN = 1.0
 LEASE_GRACE = 60.0
 #: Status that stands for a delivery without a usable answer.
 NO_ANSWER = 599
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delivery:
-    """How events are delivered."""
-
-    outbox: Outbox
-    roster: Roster
-    signer: Signer
-    clock: Clock
-    #: `http(s)://host:port` of this APIGW.
-    source: str
-    #: Seconds for one delivery.
-    timeout: float
-    #: Seconds after which an event is given up.
-    max_age: float
 
 
 class Dispatcher:
@@ -218,7 +197,7 @@ class Dispatcher:
             # A fault of ours: tried again as any other failure, and a dead letter in the end.
             # Without that the event and all later ones of its path would wait until a restart.
             logger.exception("delivery failed", extra={"action": "delivery_failed"})
-            attempt = self._tried(due, NO_ANSWER, f"{type(error).__name__}: {error}")
+            attempt = self._with.attempt(due, NO_ANSWER, f"{type(error).__name__}: {error}")
         finally:
             if shown is not None:
                 shown.cancel()
@@ -237,57 +216,31 @@ class Dispatcher:
         """Send once; None when nobody was reached, which is no attempt."""
         roster = self._with.roster
         endpoints = roster.in_turn(DELIVER, due.type) if roster.takes(due.type) else []
-        parcel = self._parcel(due)
+        parcel = self._with.parcel(due)
         for endpoint in endpoints:
             try:
                 report = await self._sender.send(endpoint, parcel)
             except WorkerAway:
                 continue
             except WorkerBusy as error:
-                return self._tried(due, NO_ANSWER, str(error), error.seconds)
+                return self._with.attempt(due, NO_ANSWER, str(error), error.seconds)
             except (WorkerBroke, WorkerGarbled) as error:
-                return self._tried(due, NO_ANSWER, f"{endpoint}: {error}")
+                return self._with.attempt(due, NO_ANSWER, f"{endpoint}: {error}")
             if (outcome := report.outcome) is None:
-                return self._tried(due, NO_ANSWER, f"{endpoint}: no outcome")
+                return self._with.attempt(due, NO_ANSWER, f"{endpoint}: no outcome")
             done = outcome.handlers or outcome.refused
             if not done and roster.known.is_open(due.type, endpoint, report):
                 # It is not delivered: a worker that has a handler has not heard of it.
                 continue
             reason = f"{outcome.code}: {outcome.output}" if outcome.refused else ""
-            return self._tried(due, outcome.code, reason[:1000])
+            return self._with.attempt(due, outcome.code, reason[:1000])
         return None
-
-    def _tried(self, due: Due, code: int, reason: str, retry_after: float | None = None) -> Attempt:
-        return Attempt(
-            number=due.attempt,
-            age=self._with.clock.now() - due.since,
-            max_age=self._with.max_age,
-            code=code,
-            reason=reason,
-            retry_after=retry_after,
-        )
-
-    def _parcel(self, due: Due) -> Parcel:
-        attributes = Attributes(
-            id=due.id,
-            type=due.type,
-            source=self._with.source,
-            subject=due.path,
-            time=due.time,
-            attempt=due.attempt,
-            seq=due.seq,
-        )
-        return Parcel(
-            id=due.id,
-            path=DELIVER,
-            body=attributes.around(due.data),
-            content_type=CONTENT_TYPE,
-            timeout=self._with.timeout,
-        )
 
     async def _settle(self, due: Due, decision: Decision) -> None:
         outbox = self._with.outbox
         extra = {"event_id": due.id, "path": due.path, "attempt": due.attempt}
+        if due.request_id:
+            extra["request_id"] = due.request_id
         if isinstance(decision, Done):
             self._forget(due)
             logger.info("delivered %s", due.type, extra={"action": "event_delivered", **extra})

@@ -10,13 +10,42 @@ from qmonus_lite import strictjson
 UPLOADING = "APIGW.OnFileUploading"
 UPLOADED = "APIGW.OnFileUploaded"
 
+#: Events whose handlers decide over an upload: all have to agree, and what is unclear is a no. The
+#: rules of gates are those of docs/decisions/gates.md.
+GATES = frozenset({UPLOADING, "APIGW.OnFileInspecting", "APIGW.OnFileReceived"})
+
 CONTENT_TYPE = "application/cloudevents+json"
+
+#: Extension attributes: lower-case letters and digits only, as CloudEvents wants it.
+REQUEST_ID, UPLOAD_ID = "requestid", "uploadid"
 
 _VERSION, _DATA = "1.0", "application/json"
 
 
 class BadEnvelope(Exception):
     """Bytes that are no envelope of ours; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ids:
+    """What a handler and a log record call an event by; empty for what is not known."""
+
+    event_id: str = ""
+    #: 1 for a question, and for the first delivery.
+    attempt: int = 1
+    #: Of the request that it came from, as its client was told in `X-Request-Id`.
+    request_id: str = ""
+    upload_id: str = ""
+
+    @property
+    def known(self) -> dict[str, str]:
+        """Those that are known, for `log.bound`."""
+        ids = {
+            "event_id": self.event_id,
+            "request_id": self.request_id,
+            "upload_id": self.upload_id,
+        }
+        return {name: value for name, value in ids.items() if value}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +65,19 @@ class Attributes:
     attempt: int
     #: Place in the order of all commits of that APIGW; None for a question.
     seq: int | None = None
+    #: Of the request and of the upload that it is about; empty where there is none.
+    request_id: str = ""
+    upload_id: str = ""
+
+    @property
+    def ids(self) -> Ids:
+        """What handlers and log records call it by."""
+        return Ids(
+            event_id=self.id,
+            attempt=self.attempt,
+            request_id=self.request_id,
+            upload_id=self.upload_id,
+        )
 
     def around(self, data: str) -> bytes:
         """The JSON form, around data that is JSON already."""
@@ -52,6 +94,10 @@ class Attributes:
             attributes["subject"] = self.subject
         if self.seq is not None:
             attributes["seq"] = self.seq
+        if self.request_id:
+            attributes[REQUEST_ID] = self.request_id
+        if self.upload_id:
+            attributes[UPLOAD_ID] = self.upload_id
         return f'{strictjson.write(attributes)[:-1]},"data":{data}}}'.encode()
 
 
@@ -85,6 +131,8 @@ class Envelope(Attributes):
             time=_time(given),
             attempt=_number(given, "attempt"),
             seq=_number(given, "seq") if given.get("seq") is not None else None,
+            request_id=_optional(given, REQUEST_ID),
+            upload_id=_optional(given, UPLOAD_ID),
             data=_data(given),
         )
 
@@ -94,6 +142,10 @@ def _text(given: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise BadEnvelope(f"expected a text as {name}")
     return value
+
+
+def _optional(given: dict[str, Any], name: str) -> str:
+    return _text(given, name) if given.get(name) is not None else ""
 
 
 def _number(given: dict[str, Any], name: str) -> int:

@@ -163,6 +163,7 @@ class Ledger:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute(f"PRAGMA synchronous = {self._synchronous}")
         database.executescript(self._sql["schema"])
+        _add_columns(database, self._sql)
         return database
 
     def _gather(self) -> tuple[list[_Job], bool]:
@@ -186,6 +187,19 @@ class Ledger:
             return self._jobs.get()
         wait = 0.0 if hurry else max(0.0, deadline - time.monotonic())
         return self._jobs.get(timeout=wait) if wait else self._jobs.get_nowait()
+
+
+def _add_columns(database: sqlite3.Connection, sql: Mapping[str, str]) -> None:
+    """Add what a database of an older version lacks: statements named `column_NAME`."""
+    for statement, text in sql.items():
+        _, _, column = statement.partition("column_")
+        if column:
+            try:
+                database.execute(text)
+            except sqlite3.OperationalError as error:
+                # Whoever else opened it now was first, or it never lacked the column.
+                if "duplicate column" not in str(error):
+                    raise
 
 
 def _commit(database: sqlite3.Connection, jobs: list[_Job]) -> bool:

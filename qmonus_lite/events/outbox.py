@@ -31,6 +31,8 @@ class Promise:
     #: Where the file is staged, and where it goes.
     staged: str
     final: str
+    #: Of the request that stored the file; empty for one of an older version.
+    request_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,8 @@ class Due:
     attempt: int
     #: Seconds since the epoch from which its age counts.
     since: float
+    #: Of the request that stored the file, or empty.
+    request_id: str = ""
     #: Whether it came straight from its commit, without being claimed.
     straight: bool = False
 
@@ -210,6 +214,7 @@ def straight(seq: int, promise: Promise) -> Due:
         data=promise.data,
         attempt=1,
         since=promise.time.timestamp(),
+        request_id=promise.request_id,
         straight=True,
     )
 
@@ -226,8 +231,9 @@ def due_events(rows: list[tuple[Any, ...]]) -> list[Due]:
             data=data,
             attempt=attempt,
             since=since,
+            request_id=request_id,
         )
-        for seq, id_, type_, path, time, data, attempt, since in sorted(rows)
+        for seq, id_, type_, path, time, data, attempt, since, request_id in sorted(rows)
     ]
 
 
@@ -262,4 +268,5 @@ def _row(promise: Promise) -> dict[str, Any]:
         "staged": promise.staged,
         "final": promise.final,
         "since": promise.time.timestamp(),
+        "request_id": promise.request_id,
     }

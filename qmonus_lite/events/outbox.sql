@@ -24,14 +24,20 @@ CREATE TABLE IF NOT EXISTS event (
     -- Seconds since the epoch before which it is left alone: a back-off, or a lease.
     next_at    REAL NOT NULL DEFAULT 0,
     -- 1 while the dispatcher of a living APIGW has it.
-    leased     INTEGER NOT NULL DEFAULT 0
+    leased     INTEGER NOT NULL DEFAULT 0,
+    -- Of the request that stored the file.
+    request_id TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS event_path ON event (path, seq);
 CREATE INDEX IF NOT EXISTS event_due ON event (state, next_at, seq);
 
+-- An outbox of a version before lacks this column.
+-- name: column_request_id
+ALTER TABLE event ADD COLUMN request_id TEXT NOT NULL DEFAULT '';
+
 -- name: prepare
-INSERT INTO event (id, type, path, time, data, staged, final, since)
-VALUES (:id, :type, :path, :time, :data, :staged, :final, :since);
+INSERT INTO event (id, type, path, time, data, staged, final, since, request_id)
+VALUES (:id, :type, :path, :time, :data, :staged, :final, :since, :request_id);
 
 -- name: ready
 UPDATE event SET state = 'ready', attempt = :attempt WHERE id = :id AND state = 'prepared';
@@ -74,7 +80,7 @@ WHERE seq IN (
       )
     ORDER BY next_at, seq LIMIT :limit
 )
-RETURNING seq, id, type, path, time, data, attempt, since;
+RETURNING seq, id, type, path, time, data, attempt, since, request_id;
 
 -- When the next event falls due.
 -- name: next_due

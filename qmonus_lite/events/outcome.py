@@ -1,9 +1,12 @@
 """What became of one event: the answer of a worker, as both sides read it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from qmonus_lite import strictjson
+from qmonus_lite.errors import Refusal, Terminated
+from qmonus_lite.headers import BadFields, answer_fields
 
 
 class BadOutcome(Exception):
@@ -22,20 +25,39 @@ class Outcome:
     event: dict[str, Any]
     #: Names of the handlers that ran, in order.
     handlers: tuple[str, ...] = ()
+    #: Header fields of `terminate`, for the answer to a client.
+    headers: Mapping[str, str] = field(default_factory=dict)
+    #: Which handler said no, where and why.
+    refusal: Refusal | None = None
 
     @property
     def refused(self) -> bool:
-        """Whether the handlers said no, or failed."""
+        """Whether the handlers of a message failed."""
         return self.code >= 400
+
+    @property
+    def denied(self) -> bool:
+        """Whether the handlers of a gate said no: 300 and above is the answer to the client."""
+        return self.code >= 300
+
+    def terminated(self) -> Terminated:
+        """The end of the request whose gate said no."""
+        headers, refusal = self.headers, self.refusal
+        return Terminated(self.code, self.output, headers=headers, refusal=refusal)
 
     def to_json(self) -> dict[str, Any]:
         """The form on the wire."""
-        return {
+        value = {
             "code": self.code,
             "output": self.output,
             "event": self.event,
             "handlers": list(self.handlers),
         }
+        if self.headers:
+            value["headers"] = dict(self.headers)
+        if self.refusal is not None:
+            value["refusal"] = asdict(self.refusal)
+        return value
 
     @classmethod
     def from_json(cls, value: Any) -> "Outcome":
@@ -49,8 +71,40 @@ class Outcome:
             raise BadOutcome(f"code is {code!r}")
         if not isinstance(event, dict) or not isinstance(handlers, list):
             raise BadOutcome("event or handlers has another type")
-        names = tuple(map(str, handlers))
-        return cls(code=code, output=value.get("output"), event=event, handlers=names)
+        return cls(
+            code=code,
+            output=value.get("output"),
+            event=event,
+            handlers=tuple(map(str, handlers)),
+            headers=_headers(value.get("headers")),
+            refusal=_refusal(value.get("refusal")),
+        )
+
+
+def _headers(given: Any) -> Mapping[str, str]:
+    """Absent in the answer of an older worker; raises BadOutcome."""
+    try:
+        fields = answer_fields(given)
+    except BadFields as error:
+        raise BadOutcome(str(error)) from None
+    if given is not None and fields != given:
+        raise BadOutcome("headers are not as a worker writes them")
+    return fields
+
+
+def _refusal(given: Any) -> Refusal | None:
+    """Absent in the answer of an older worker, null for one without; raises BadOutcome."""
+    if given is None:
+        return None
+    texts = ("file", "rule", "reason")
+    if not isinstance(given, dict) or set(given) != {"plugin", "line", *texts}:
+        raise BadOutcome("refusal has other keys")
+    plugin, line = given["plugin"], given["line"]
+    if type(line) is not int or line < 0 or not isinstance(plugin, (str, type(None))):
+        raise BadOutcome("plugin or line of refusal has another type")
+    if not all(isinstance(given[name], str) for name in texts):
+        raise BadOutcome("a text of refusal has another type")
+    return Refusal(**given)
 
 
 @dataclass(frozen=True, kw_only=True)

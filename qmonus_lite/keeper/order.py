@@ -27,6 +27,7 @@ class Order(NamedTuple):
     time: str
     data: str
     final: str
+    request_id: str
 
     @classmethod
     def of(cls, upload: Announced) -> "Order":
@@ -44,6 +45,7 @@ class Order(NamedTuple):
             time=promise.time.isoformat(),
             data=promise.data,
             final=promise.final,
+            request_id=promise.request_id,
         )
 
     def upload(self, disk: Disk) -> Announced:
@@ -60,6 +62,7 @@ class Order(NamedTuple):
                 data=self.data,
                 staged=self.staged,
                 final=self.final,
+                request_id=self.request_id,
             ),
             create_only=self.create_only,
         )

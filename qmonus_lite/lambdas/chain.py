@@ -4,15 +4,18 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qmonus_lite import strictjson
 from qmonus_lite.catalog.opening import Opener
 from qmonus_lite.catalog.plugins import Catalog, LambdaPlugin
+from qmonus_lite.errors import Refusal
+from qmonus_lite.events.envelope import GATES, Ids
 from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.lambdas.event import Event
 from qmonus_lite.lambdas.handle import Handle, Termination
 from qmonus_lite.lambdas.unanswered import warn_of_unanswered
+from qmonus_lite.lambdas.verdict import NOT_JSON, NOT_JSON_REASON, Ran, as_json, place_of
 from qmonus_lite.scripting.context import Surroundings
 from qmonus_lite.scripting.runner import Runner, ScriptRaised
+from qmonus_lite.scripting.unawaited import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -27,93 +30,130 @@ class Chain:
     catalog: Catalog
     runner: Runner
     opener: Opener
+    #: What handlers find in their handle.
+    ids: Ids = Ids()
     depth: int = 0
+    #: Whether the event that this one follows is a gate.
+    below_gate: bool = False
 
     async def run(self, name: str, data: dict[str, Any]) -> Outcome:
         """What the handlers of event `name` make of `data`; never raises for what they do."""
         if self.depth > MOST_DEEP:
             reason = f"more than {MOST_DEEP} events follow one another; the last is {name}"
             logger.error("%s", reason, extra={"action": "chain_too_deep", "event_name": name})
-            return Outcome(code=500, output=reason, event=data)
+            refusal = Refusal(rule="chain-too-deep", reason=reason)
+            return Outcome(code=500, output=reason, event=data, refusal=refusal)
         plugins = self.catalog.lambdas.get(name, ())
         if not plugins:
             return Outcome(code=200, output=None, event=data)
+        handle = self._gate if self.below_gate or name in GATES else self._handle
         left = data
-        ran: list[str] = []
+        ran: list[LambdaPlugin] = []
         end: Termination | None = None
         for plugin in plugins:
-            ran.append(plugin.name)
+            ran.append(plugin)
             # Anew for each: one before may have put a plain dict in the place of the headers.
             left = event = Event(left)
-            end = await self._handle(plugin, event)
+            end = await handle(plugin, event)
             if end is not None:
                 break
         return self._outcome(end, left, ran)
 
+    async def _gate(self, plugin: LambdaPlugin, event: Event) -> Termination | None:
+        """Run one handler of a gate and what follows from it; its refusal, if it refused.
+
+        An allow is no end: the handlers after it are asked too.
+        """
+        ran = await self._run(plugin, event, gate=True)
+        end = ran.verdict()
+        if ran.raised is not None and plugin.failure:
+            after = await self._follow(plugin.failure, event, gate=True)
+            # What was terminated stands; an exception may be put in other words, not undone.
+            return ran.handle.refusal or after or end
+        if end is None and plugin.success:
+            return await self._follow(plugin.success, event, gate=True)
+        return end
+
     async def _handle(self, plugin: LambdaPlugin, event: Event) -> Termination | None:
         """Run one handler and what follows from it; how the chain ends, if it does."""
-        handle = Handle()
-        function = plugin.script.function
-        surroundings = self._surroundings()
-        try:
-            await self.runner.run(
-                plugin.script,
-                lambda: function(event, handle),
-                surroundings,
-                timeout=plugin.timeout,
-            )
-        except ScriptRaised as error:
-            return await self._failed(plugin, event, error)
-        end = handle.termination
-        if surroundings.unanswered and (end is None or end.code < 400):
-            warn_of_unanswered(plugin.script, surroundings)
+        ran = await self._run(plugin, event)
+        if (end := ran.failure) is not None:
+            return (await self._follow(plugin.failure, event) or end) if plugin.failure else end
+        end = ran.handle.termination
         if plugin.success and (end is None or end.code < 400):
             return await self._follow(plugin.success, event) or end
         return end
 
-    async def _failed(self, plugin: LambdaPlugin, event: Event, error: ScriptRaised) -> Termination:
-        """The end that a raising handler makes, or the one that its `failure` event puts there."""
-        output = error.reason if error.body is None else error.body
-        # type() rather than isinstance(): a script may raise Error(True), and that is no status.
-        usable = type(error.code) is int and 400 <= error.code <= 599
-        end = Termination(code=error.code if usable else 500, output=output)
-        return (await self._follow(plugin.failure, event) or end) if plugin.failure else end
+    async def _run(self, plugin: LambdaPlugin, event: Event, *, gate: bool = False) -> Ran:
+        """Run one handler to its end."""
+        script, function = plugin.script, plugin.script.function
+        surroundings = self._surroundings()
+        ran = Ran(
+            plugin=plugin,
+            handle=(handle := Handle(place_of(plugin), self.ids)),
+            watch=Watch(script.origin, strict=gate),
+        )
+        try:
+            ran.returned = await self.runner.run(
+                script,
+                lambda: function(event, handle),
+                surroundings,
+                timeout=plugin.timeout,
+                watch=ran.watch,
+            )
+        except ScriptRaised as error:
+            ran.raised = error
+        handle.close()
+        if surroundings.unanswered and ran.ended_well:
+            warn_of_unanswered(script, surroundings)
+        return ran
 
-    async def _follow(self, name: str, event: Event) -> Termination | None:
+    async def _follow(self, name: str, event: Event, *, gate: bool = False) -> Termination | None:
         """Run the event that follows; how its handlers ended, if they did."""
-        outcome = await self._below(name, event)
+        below = replace(self, depth=self.depth + 1, below_gate=gate)
+        outcome = await below.run(name, event)
         event.update(outcome.event)
-        ended = outcome.refused or outcome.output is not None
-        return Termination(code=outcome.code, output=outcome.output) if ended else None
+        ended = outcome.denied if gate else outcome.refused or outcome.output is not None
+        if not ended:
+            return None
+        return Termination(
+            code=outcome.code,
+            output=outcome.output,
+            headers=outcome.headers,
+            refusal=outcome.refusal,
+        )
 
     async def _below(self, name: str, data: dict[str, Any]) -> Outcome:
-        """Run an event that follows from one of ours."""
-        below = replace(self, depth=self.depth + 1)
-        return await below.run(name, data)
+        """Run an event that a script publishes."""
+        below = replace(self, ids=replace(self.ids, attempt=1), depth=self.depth + 1)
+        return await replace(below, below_gate=False).run(name, data)
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
             config=lambda name: self.opener.values(self.catalog, name), publish=self._below
         )
 
-    def _outcome(self, end: Termination | None, event: dict[str, Any], ran: list[str]) -> Outcome:
+    def _outcome(
+        self, end: Termination | None, event: dict[str, Any], ran: list[LambdaPlugin]
+    ) -> Outcome:
         """The outcome in values that JSON can hold; a plugin that left others has failed."""
-        code, output = (end.code, end.output) if end else (200, None)
+        end = end or Termination(code=200, output=None)
+        names = tuple(plugin.name for plugin in ran)
+        refusal = end.refusal if end.code >= 300 else None
         try:
-            event_left, output = _as_json(event), _as_json(output)
-        except (TypeError, ValueError, RuntimeError) as error:
-            names = ", ".join(ran)
-            logger.error(
-                "%s left something that JSON cannot hold: %s",
-                names,
-                error,
-                extra={"action": "event_not_json"},
-            )
-            reason = "a handler left something that JSON cannot hold"
-            return Outcome(code=500, output=reason, event={}, handlers=tuple(ran))
-        return Outcome(code=code, output=output, event=event_left, handlers=tuple(ran))
-
-
-def _as_json(value: object) -> Any:
-    """The value as it arrives; raises TypeError, ValueError or RuntimeError if it cannot travel."""
-    return value if value is None else strictjson.read(strictjson.write(value).encode())
+            event_left, output = as_json(event), as_json(end.output)
+        except NOT_JSON as error:
+            extra = {"action": "event_not_json"}
+            text = ", ".join(names)
+            logger.error("%s left something that JSON cannot hold: %s", text, error, extra=extra)
+            reason = NOT_JSON_REASON
+            refusal = replace(place_of(ran[-1]), rule="not-json", reason=reason)
+            return Outcome(code=500, output=reason, event={}, handlers=names, refusal=refusal)
+        return Outcome(
+            code=end.code,
+            output=output,
+            event=event_left,
+            handlers=names,
+            headers=end.headers,
+            refusal=refusal,
+        )

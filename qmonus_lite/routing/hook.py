@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TypeVar
 
-from qmonus_lite.errors import InternalFault, Problem
+from qmonus_lite.errors import InternalFault, Problem, Refusal
 from qmonus_lite.routing import said
 from qmonus_lite.routing.message import Answer
 from qmonus_lite.scripting.compiler import Script
@@ -21,9 +21,10 @@ T = TypeVar("T")
 class Raised(Problem):
     """A script ended the request with a status of its own choice."""
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(self, code: int, reason: str, refusal: Refusal) -> None:
         super().__init__(reason or "a script of this route refused the request")
         self.status = code
+        self.refusal = refusal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ def _raised(script: Script, error: ScriptRaised) -> Answer:
     try:
         code = said.status(error.code)
         if error.body is None and code >= HTTPStatus.BAD_REQUEST:
-            raise Raised(code, error.reason)
+            raise Raised(code, error.reason, error.refusal(script.origin))
         return said.answer(code, error.reason or None if error.body is None else error.body)
     except said.Unusable as unusable:
         logger.error(

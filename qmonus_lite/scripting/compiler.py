@@ -21,6 +21,7 @@ from qmonus_lite.errors import Fault
 from qmonus_lite.scripting.loading import StillLoading, in_time
 from qmonus_lite.scripting.misspelt import misspelt
 from qmonus_lite.scripting.origin import Origin
+from qmonus_lite.scripting.unawaited import RETURNING, SEEN, instrument, returning, seen
 
 #: Unknown names of one script that are reported; looking for what each was meant to be takes time.
 MOST_UNKNOWN = 20
@@ -123,7 +124,7 @@ def _takes_event_and_handle(node: ast.AsyncFunctionDef) -> bool:
 
 def _compile(tree: ast.Module, text: str, origin: Origin, names: set[str]) -> CodeType:
     try:
-        code = compile(tree, origin.file, "exec")
+        code = compile(instrument(tree, origin.file), origin.file, "exec")
     except SyntaxError as error:
         line = error.lineno or origin.line
         column = _column(text, origin, line, (error.offset or 1) - 1)
@@ -132,6 +133,7 @@ def _compile(tree: ast.Module, text: str, origin: Origin, names: set[str]) -> Co
         reason = f"cannot be compiled: {type(error).__name__}"
         raise BadScript([_fault(origin, origin.line, origin.indent + 1, reason)]) from None
     known = {*names, *dir(builtins), "__name__", "__file__", "__annotations__"}
+    known |= {SEEN, RETURNING}
     if not _imports_all(tree) and (
         faults := [
             _fault(origin, line, _column(text, origin, line, offset), misspelt(name, known))
@@ -200,7 +202,8 @@ def _imported(node: ast.stmt) -> list[str]:
 
 def _execute(code: CodeType, names: Mapping[str, object], origin: Origin) -> dict[str, Any]:
     """Run the module level of a script; whatever it raises is a fault of the plugin."""
-    space: dict[str, Any] = {**names, "__name__": origin.label, "__file__": origin.file}
+    own = {"__name__": origin.label, "__file__": origin.file}
+    space: dict[str, Any] = {**names, **own, SEEN: seen, RETURNING: returning}
     try:
         in_time(lambda: exec(code, space))
     except KeyboardInterrupt:

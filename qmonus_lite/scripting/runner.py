@@ -11,17 +11,30 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from qmonus_lite.scripting import context
+from qmonus_lite.errors import Refusal
+from qmonus_lite.hushed import hushed
+from qmonus_lite.scripting import context, unawaited
 from qmonus_lite.scripting.builtins.raising import Error, HTTPError
 from qmonus_lite.scripting.compiler import Script
 from qmonus_lite.scripting.context import Surroundings
 from qmonus_lite.scripting.lanes import Lanes, NoLane
+from qmonus_lite.scripting.origin import Origin, line_raised
+from qmonus_lite.scripting.unawaited import Watch
 
 logger = logging.getLogger(__name__)
 
 
+#: Characters of what a script said that are kept as the reason of a refusal.
+MOST_REASON = 500
+
+
 class ScriptRaised(Exception):
     """The script ended by raising; `code` and `body` are what it means as an HTTP answer."""
+
+    #: Class of what was raised, its text for the log, and its line in the plugin file or 0.
+    kind = "Error"
+    text = ""
+    line = 0
 
     def __init__(self, code: int, reason: str, body: object = None) -> None:
         self.code = code
@@ -29,9 +42,29 @@ class ScriptRaised(Exception):
         self.body = body
         super().__init__(reason)
 
+    def by(self, error: BaseException, script: Script) -> "ScriptRaised":
+        """The same, with what is known of the exception that the script raised."""
+        self.kind = type(error).__name__
+        # Not str(), which a script's own class may have broken.
+        self.text = "".join(traceback.format_exception_only(error)).partition(": ")[2].strip()
+        self.line = line_raised(error, script.origin.file)
+        return self
+
+    def refusal(self, origin: Origin) -> Refusal:
+        """Which plugin, file and line ended the request so, and by what; secrets masked."""
+        return Refusal(
+            plugin=origin.plugin,
+            file=origin.file,
+            line=self.line or origin.line,
+            rule=self.kind,
+            reason=hushed(self.text or self.reason)[:MOST_REASON],
+        )
+
 
 class ScriptOverran(ScriptRaised):
     """The script was not done within its time."""
+
+    kind = "timeout"
 
     def __init__(self, script: Script, seconds: float) -> None:
         super().__init__(504, f"{script.origin.label} was not done within {seconds:g} s")
@@ -47,6 +80,9 @@ class Runner:
     #: What sets the time of a script, for the log.
     limit_hint: str = ""
 
+    def __post_init__(self) -> None:
+        unawaited.install()
+
     async def run(
         self,
         script: Script,
@@ -54,12 +90,23 @@ class Runner:
         surroundings: Surroundings,
         *,
         timeout: float | None = None,
+        watch: Watch | None = None,
     ) -> Any:
-        """What `start()`, a call of the script, returns; raises ScriptRaised."""
+        """What `start()`, a call of the script, returns; raises ScriptRaised.
+
+        `watch` hears of the coroutines that it leaves un-awaited.
+        """
+        watched = watch or Watch(script.origin)
 
         async def guarded() -> Any:
             context.enter(surroundings)
-            return await call(script, start)
+            watched.begin()
+            try:
+                value = await call(script, start)
+                await watched.settle()
+                return value
+            finally:
+                watched.close()
 
         timeout = min((one for one in (timeout, self.limit) if one is not None), default=None)
         try:
@@ -96,17 +143,17 @@ async def call(script: Script, start: Callable[[], Coroutine[Any, Any, Any]]) ->
             raise
         raise ScriptRaised(500, f"{script.origin.label} cancelled itself") from None
     except Error as error:
-        raise ScriptRaised(error.code, error.reason, error.body) from error
+        raise ScriptRaised(error.code, error.reason, error.body).by(error, script) from error
     except HTTPError as error:
         # As in Tornado: the reason is for the client, the message for the log.
         text = "".join(traceback.format_exception_only(error)).strip()
         extra = {"action": "script_refused", "plugin_file": script.origin.file}
         logger.info("%s: %s", script.origin.label, text, extra=extra)
-        raise ScriptRaised(error.status_code, error.reason or "") from error
+        raise ScriptRaised(error.status_code, error.reason or "").by(error, script) from error
     except BaseException as error:
         # BaseException: a script's sys.exit() must end the request, not the lane under it.
         _log(script, error)
-        raise ScriptRaised(500, f"{script.origin.label} failed") from error
+        raise ScriptRaised(500, f"{script.origin.label} failed").by(error, script) from error
 
 
 def _being_cancelled() -> bool:

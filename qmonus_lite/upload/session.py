@@ -16,11 +16,11 @@ from qmonus_lite.errors import (
     BadRequest,
     Conflict,
     Forbidden,
-    Terminated,
+    Refusal,
     Unavailable,
 )
 from qmonus_lite.events.ask import Question
-from qmonus_lite.events.envelope import UPLOADED, UPLOADING
+from qmonus_lite.events.envelope import UPLOADED, UPLOADING, Ids
 from qmonus_lite.events.outbox import Promise
 from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.ids import new_id
@@ -87,6 +87,7 @@ class Uploads:
             "headers": dict(head.headers),
         }
         parts = _parts(target.path)
+        upload_id = head.record.upload_id = new_id()
         outcome = await self._authorize(head, asked)
         with DiskLogged(head.record, target.path):
             if outcome.event.get("path") == target.path:
@@ -94,7 +95,6 @@ class Uploads:
             else:
                 place = self._place_chosen(head, outcome)
             reservation = self.admission.reserve(place.staging, place.device, head.length)
-        upload_id = new_id()
         staged = StagedFile(
             path=f"{place.staging}/{self.mark}{upload_id}", disk=self.disk, digests=digests
         )
@@ -104,9 +104,10 @@ class Uploads:
     async def _authorize(self, head: Head, asked: dict[str, Any]) -> Outcome:
         """The event as its handlers left it; without handlers, the default authorization."""
         if self.question.is_handled(UPLOADING):
-            outcome = await self.question.ask(UPLOADING, asked, subject=asked["path"])
-            if outcome.refused:
-                raise Terminated(outcome.code, outcome.output)
+            ids = Ids(request_id=head.record.request_id, upload_id=head.record.upload_id)
+            outcome = await self.question.ask(UPLOADING, asked, subject=asked["path"], ids=ids)
+            if outcome.denied:
+                raise outcome.terminated()
             if outcome.handlers:
                 return outcome
             # The last handler was taken away a moment ago, and nobody has said yes.
@@ -124,7 +125,9 @@ class Uploads:
             names = ", ".join(outcome.handlers)
             extra = {"action": "path_refused", "handlers": names}
             logger.error("%s gave the path %r: %s", names, path, error, extra=extra)
-            raise BadGateway("a plugin gave a path that cannot be stored") from None
+            problem = BadGateway("a plugin gave a path that cannot be stored")
+            problem.refusal = Refusal(plugin=names, rule="bad-path", reason=f"{path!r}: {error}")
+            raise problem from None
 
     def _place(self, head: Head, parts: tuple[str, ...]) -> "Place":
         """Raises Problem for a place that cannot be had."""
@@ -316,6 +319,7 @@ class Session:
             data=strictjson.write(data),
             staged=str(self._staged.path),
             final=final,
+            request_id=self._head.record.request_id,
         )
 
 

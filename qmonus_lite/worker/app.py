@@ -50,10 +50,11 @@ class Worker:
 
     async def run(self, envelope: Envelope, runner: Runner) -> Outcome:
         """What the handlers in force make of an event."""
-        chain = Chain(catalog=self.live.catalog, runner=runner, opener=self.opener)
+        ids = envelope.ids
+        chain = Chain(catalog=self.live.catalog, runner=runner, opener=self.opener, ids=ids)
         self.running += 1
         try:
-            with bound(event_id=envelope.id):
+            with bound(**ids.known):
                 return await chain.run(envelope.type, envelope.data)
         finally:
             self.running -= 1

@@ -3,11 +3,12 @@
 import inspect
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from qmonus_lite import errors
-from qmonus_lite.errors import BadPlugins, Fault, MethodNotAllowed, Problem, Refused
+from qmonus_lite.errors import BadPlugins, Fault, MethodNotAllowed, Problem, Refusal, Refused
 
 
 def problems(kind: type[Problem] = Problem) -> Iterator[type[Problem]]:
@@ -68,3 +69,25 @@ def test_a_wrong_method_hears_which_are_offered() -> None:
 )
 def test_carries_the_headers_of_its_answer(error: Problem, headers: dict[str, str]) -> None:
     assert error.headers == headers
+
+
+@pytest.mark.parametrize(
+    ("error", "refusal"),
+    [
+        (errors.NotFound("x"), Refusal(rule="not-found", reason="x")),
+        (errors.TooManyRequests("x", retry_after=1), Refusal(rule="too-many-requests", reason="x")),
+        (errors.NotImplementedHere("x"), Refusal(rule="not-implemented-here", reason="x")),
+        (errors.Terminated(401, "x"), Refusal(rule="terminate")),
+        (errors.Terminated(401, "x", refusal=Refusal(plugin="p")), Refusal(plugin="p")),
+    ],
+)
+def test_whoever_refused_is_known_by_a_stable_word(error: Any, refusal: Refusal) -> None:
+    assert errors.refusal_of(error) == refusal
+
+
+@pytest.mark.parametrize(
+    ("status", "rule"),
+    [(405, "method-not-allowed"), (500, "internal-fault"), (599, "refused"), (404, "not-found")],
+)
+def test_an_error_that_is_known_by_its_status_has_the_same_words(status: int, rule: str) -> None:
+    assert errors.refusal_by_status(status, "x") == Refusal(rule=rule, reason="x")

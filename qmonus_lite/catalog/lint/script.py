@@ -208,8 +208,16 @@ def _bound_by(node: ast.AST) -> Iterator[str]:
 
 
 def called(node: ast.Call) -> str:
-    """The call's function as it is written."""
-    return ast.unparse(node.func)
+    """The call's function as it is written, if that is a name with dots, else an empty text.
+
+    Not `ast.unparse`, which a chain of some hundred calls takes beyond Python's recursion limit.
+    """
+    names: list[str] = []
+    part: ast.AST = node.func
+    while isinstance(part, ast.Attribute):
+        names.append(part.attr)
+        part = part.value
+    return ".".join(reversed([*names, part.id])) if isinstance(part, ast.Name) else ""
 
 
 def argument(call: ast.Call, position: int, name: str) -> ast.expr | None:

@@ -18,6 +18,7 @@ from qmonus_lite.apigw.access import Access
 from qmonus_lite.apigw.answers import Answer
 from qmonus_lite.apigw.heads import HeadWatch
 from qmonus_lite.apigw.whole import PlainPut, WholePut, WholeUploads
+from qmonus_lite.upload.record import UploadRecord
 
 #: Seconds that the server of these tests waits for a head.
 PATIENCE = 1.0
@@ -49,8 +50,9 @@ class Recorder(WholeUploads):
     async def take(self, put: WholePut, body: bytes, remote: str) -> tuple[Answer, Access]:
         self.taken.append(body)
         await self.may_answer.wait()
+        record = UploadRecord(request_id="id")
         access = Access(
-            method="PUT", path=put.path, status=201, seconds=0, peer=remote, request_id="id"
+            method="PUT", path=put.path, status=201, seconds=0, peer=remote, record=record
         )
         return self.answer, access
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.events import decision, dispatcher, roster
-from qmonus_lite.events.dispatcher import Delivery, Dispatcher
+from qmonus_lite.events.delivery import Delivery
+from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.events.ledger import BUSY
 from qmonus_lite.events.outbox import Entry, Outbox, Promise, entry
 from qmonus_lite.events.roster import Roster
@@ -329,10 +330,10 @@ async def test_a_delivery_that_breaks_off_is_tried_again(
     await post.reload()
     in_turn, failures = post.roster.in_turn, [ValueError("broken")]
 
-    def fail_once(path: str) -> list[str]:
+    def fail_once(path: str, event: str) -> list[str]:
         if failures:
             raise failures.pop()
-        return in_turn(path)
+        return in_turn(path, event)
 
     monkeypatch.setattr(post.roster, "in_turn", fail_once)
     post.start()

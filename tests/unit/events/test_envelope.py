@@ -10,7 +10,7 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmonus_lite.events.envelope import BadEnvelope, Envelope
+from qmonus_lite.events.envelope import BadEnvelope, Envelope, Ids
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 WORD = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=20)
@@ -34,6 +34,8 @@ ENVELOPES = st.builds(
     attempt=st.integers(1, 10_000),
     data=st.dictionaries(TEXT, JSON, max_size=4),
     seq=st.none() | st.integers(1, 2**31 - 1),
+    request_id=st.just("") | WORD,
+    upload_id=st.just("") | WORD,
 )
 
 
@@ -53,6 +55,8 @@ def sample(**changed: Any) -> dict[str, Any]:
         "datacontenttype": "application/json",
         "attempt": 2,
         "seq": 7,
+        "requestid": "r1",
+        "uploadid": "u1",
         "data": {"path": "/upload/a"},
     }
     return {name: value for name, value in (whole | changed).items() if value is not None}
@@ -65,6 +69,20 @@ def test_is_a_cloudevents_message_that_others_read() -> None:
     assert event.get_specversion() == "1.0"
     assert event.get_data() == {"path": "/upload/a"}
     assert (event.get_extension("attempt"), event.get_extension("seq")) == (2, 7)
+    assert (event.get_extension("requestid"), event.get_extension("uploadid")) == ("r1", "u1")
+
+
+def test_has_the_ids_that_handlers_and_records_call_it_by() -> None:
+    ids = Envelope.from_bytes(json.dumps(sample()).encode()).ids
+
+    assert ids == Ids(event_id="e1", attempt=2, request_id="r1", upload_id="u1")
+    assert ids.known == {"event_id": "e1", "request_id": "r1", "upload_id": "u1"}
+
+
+def test_one_of_an_older_version_lacks_the_id_of_its_request() -> None:
+    ids = Envelope.from_bytes(json.dumps(sample(requestid=None, uploadid=None)).encode()).ids
+
+    assert (ids.request_id, ids.upload_id, ids.known) == ("", "", {"event_id": "e1"})
 
 
 @pytest.mark.parametrize(
@@ -76,6 +94,9 @@ def test_is_a_cloudevents_message_that_others_read() -> None:
         {"source": None},
         {"time": "soon"},
         {"time": 5},
+        {"requestid": ""},
+        {"requestid": 5},
+        {"uploadid": ["u"]},
         {"attempt": None},
         {"attempt": "2"},
         {"attempt": True},

@@ -250,22 +250,26 @@ def test_knows_that_it_cannot_write_until_a_write_works(ledger: Ledger, way: str
     assert not ledger.failing
 
 
+def probed(ledger: Ledger) -> None:
+    """Return when a probe has ended: it comes after the jobs that were gathered with it."""
+    ledger.probe()
+    for _ in range(2):
+        words(ledger)
+
+
 def test_a_probe_finds_out_that_it_can_write_again(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qmonus_lite.events.ledger.PROBING", 0.0)
     full(ledger)
     ledger.add("add", [row("a")])
-    ledger.probe()
-    words(ledger)
+    probed(ledger)
     assert ledger.failing
 
     room_again(ledger)
-    ledger.probe()
-    words(ledger)
+    probed(ledger)
     assert not ledger.failing
     # Nothing of it is left.
-    words(ledger)
     tables = ledger._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
     assert tables.fetchall() == [("word",)]
 
@@ -273,10 +277,8 @@ def test_a_probe_finds_out_that_it_can_write_again(
 def test_a_failing_database_is_probed_once_a_second_at_the_most(ledger: Ledger) -> None:
     full(ledger)
     ledger.add("add", [row("a")])
-    ledger.probe()
-    words(ledger)
+    probed(ledger)
     room_again(ledger)
-    ledger.probe()
-    words(ledger)
+    probed(ledger)
 
     assert ledger.failing

@@ -1,7 +1,9 @@
 """The outbox: states, order by path, and everything there after a restart."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmonus_lite.events.ledger import LedgerFailed
-from qmonus_lite.events.outbox import Due, Outbox, Promise, detail, due_events, entry
+from qmonus_lite.events.ledger import LedgerFailed, statements
+from qmonus_lite.events.outbox import Due, Outbox, Promise, detail, due_events, entry, straight
 
 pytestmark = pytest.mark.usefixtures("hasty")
 
@@ -36,6 +38,7 @@ def promise(event_id: str, path: str = "/upload/a") -> Promise:
         data=DATA,
         staged=f"/staging/{event_id}",
         final=f"/srv{path}",
+        request_id=f"request of {event_id}",
     )
 
 
@@ -71,7 +74,40 @@ def test_an_event_that_was_let_go_is_due_as_it_was_promised(outbox: Outbox) -> N
         data=DATA,
         attempt=1,
         since=MOMENT.timestamp(),
+        request_id="request of e1",
     )
+
+
+def test_what_goes_straight_is_what_the_outbox_would_give(outbox: Outbox) -> None:
+    put(outbox, "e1")
+    [due] = claim(outbox)
+
+    assert straight(1, promise("e1")) == replace(due, straight=True)
+
+
+def test_an_outbox_of_the_version_before_opens_and_delivers(tmp_path: Path) -> None:
+    place = tmp_path / "older.sqlite3"
+    schema = statements("outbox.sql")["schema"]
+    # As it was: without the column of the request id.
+    older, _, _ = schema.partition(",\n    -- Of the request that stored the file.")
+    row = ("e0", "E", "/upload/a", MOMENT.isoformat(), DATA, "s", "f", 1.0, "ready")
+    with closing(sqlite3.connect(place)) as database, database:
+        database.execute(f"{older});")
+        database.execute(
+            "INSERT INTO event (id, type, path, time, data, staged, final, since, state)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            row,
+        )
+    # Also a second time, with the column there.
+    for event_id in ("e1", "e2"):
+        outbox = Outbox(place)
+        put(outbox, event_id, f"/upload/{event_id}")
+        outbox.close()
+    outbox = Outbox(place)
+    found = {due.id: due.request_id for due in claim(outbox)}
+    outbox.close()
+
+    assert found == {"e0": "", "e1": "request of e1", "e2": "request of e2"}
 
 
 def test_a_promise_is_not_due(outbox: Outbox) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qmonus_lite.errors import Refusal
 from qmonus_lite.events.outcome import BadOutcome, Outcome, Report
 from tests.unit.events.test_envelope import JSON, TEXT
 
@@ -16,6 +17,16 @@ OUTCOMES = st.builds(
     output=JSON,
     event=st.dictionaries(TEXT, JSON, max_size=3),
     handlers=st.lists(TEXT, max_size=3).map(tuple),
+    headers=st.sampled_from([{}, {"Location": "/x"}, {"Etag": "", "X-A": "1"}]),
+    refusal=st.none()
+    | st.builds(
+        Refusal,
+        plugin=st.none() | TEXT,
+        file=TEXT,
+        line=st.integers(0, 10**6),
+        rule=TEXT,
+        reason=TEXT,
+    ),
 )
 REPORTS = st.builds(
     Report,
@@ -38,8 +49,32 @@ def test_400_and_above_is_a_refusal(code: int, refused: bool) -> None:
     assert Outcome(code=code, output=None, event={}).refused is refused
 
 
+@pytest.mark.parametrize(("code", "denied"), [(200, False), (299, False), (300, True), (500, True)])
+def test_300_and_above_is_the_answer_of_a_gate(code: int, denied: bool) -> None:
+    assert Outcome(code=code, output=None, event={}).denied is denied
+
+
+def test_the_end_of_a_request_is_that_of_its_gate() -> None:
+    refusal = Refusal(plugin="a", file="a.yml", line=3, rule="terminate", reason="no")
+    headers = {"Location": "/x"}
+    end = Outcome(code=308, output="o", event={}, headers=headers, refusal=refusal).terminated()
+
+    assert (end.code, end.output, end.headers, end.refusal) == (308, "o", headers, refusal)
+
+
 def sample(**changed: Any) -> dict[str, Any]:
     return {"code": 200, "output": None, "event": {}, "handlers": []} | changed
+
+
+def refusal(**changed: Any) -> dict[str, Any]:
+    whole = {"plugin": "a", "file": "a.yml", "line": 3, "rule": "terminate", "reason": "no"}
+    return whole | changed
+
+
+def test_the_answer_of_an_older_worker_has_neither_headers_nor_refusal() -> None:
+    outcome = Outcome.from_json(sample(code=401))
+
+    assert (outcome.denied, outcome.headers, outcome.refusal) == (True, {}, None)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +97,20 @@ def sample(**changed: Any) -> dict[str, Any]:
         sample(handlers="a"),
         sample(handlers=None),
         {"code": 200, "event": {}},
+        sample(headers=[]),
+        sample(headers={"X": 5}),
+        sample(headers={"X": "a\r\nb: c"}),
+        sample(headers={"Content-Length": "5"}),
+        sample(headers={"location": "/x"}),
+        sample(refusal="no"),
+        sample(refusal={}),
+        sample(refusal=refusal(line="3")),
+        sample(refusal=refusal(line=True)),
+        sample(refusal=refusal(line=-1)),
+        sample(refusal=refusal(plugin=5)),
+        sample(refusal=refusal(file=None)),
+        sample(refusal=refusal(reason={})),
+        sample(refusal=refusal(more="x")),
     ],
 )
 def test_refuses_what_is_no_outcome(value: object) -> None:

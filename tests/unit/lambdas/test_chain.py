@@ -1,53 +1,10 @@
 """The chain: handlers in order, and what follows from how they end."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from qmonus_lite.catalog.opening import Opener
 from qmonus_lite.events.outcome import Outcome
-from qmonus_lite.lambdas.chain import MOST_DEEP, Chain
-from qmonus_lite.scripting.lanes import Lanes
-from qmonus_lite.scripting.runner import Runner
-from tests.unit.catalog.stage import SEALER, Folder
-
-DATA = {"path": "/upload/a", "headers": {"X-Auth-Token": "t"}, "seen": []}
-
-
-class Stage:
-    """Handlers, and a way to publish events to them."""
-
-    def __init__(self, path: Path, lanes: Lanes) -> None:
-        self._folder = Folder(path)
-        self._lanes = lanes
-
-    def handler(self, name: str, event: str, *lines: str, more: str = "") -> None:
-        code = "".join(f"      {line}\n" for line in lines or ("pass",))
-        self._folder.put(
-            f"{name}.yml",
-            f"name: {name}\nevent: {event}\nscript: |-\n"
-            f"  async def run(event, handle):\n{code}{more}",
-        )
-
-    def put(self, name: str, text: str) -> None:
-        self._folder.put(name, text)
-
-    async def publish(self, name: str, data: dict[str, Any] | None = None) -> Outcome:
-        chain = Chain(
-            catalog=self._folder.load(),
-            runner=Runner(lanes=self._lanes),
-            opener=Opener(sealer=SEALER, environ={"ID": "AK"}),
-        )
-        return await chain.run(name, DATA if data is None else data)
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    lanes = Lanes("test", most=4)
-    yield Stage(tmp_path, lanes)
-    assert await lanes.close(within=5)
+from qmonus_lite.lambdas.chain import MOST_DEEP
+from tests.unit.lambdas.stage import DATA, Stage
 
 
 def note(text: str) -> str:

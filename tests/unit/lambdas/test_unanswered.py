@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.scripting.lanes import Lanes
-from tests.unit.lambdas.test_chain import Stage
+from tests.unit.lambdas.stage import Stage
 
 #: What `callout` notes when it got no answer, from inside of a handler.
 UNANSWERED = (

@@ -1,0 +1,266 @@
+"""Coroutines that a script made and did not await: found per run, with file and line.
+
+Two ways together. Every call and every `await` of a script passes its value through `seen`
+(`instrument`), so that a coroutine is known from the moment the script has it, wherever it is kept.
+A coroutine that was made elsewhere (`map(check, items)`) is found when it is freed, by the function
+that CPython itself calls then: `warnings._warn_unawaited_coroutine`. What neither finds stands in
+docs/decisions/gates.md.
+"""
+
+import ast
+import asyncio
+import logging
+import sys
+import threading
+import warnings
+from contextvars import ContextVar
+from dataclasses import dataclass
+from inspect import CO_ITERABLE_COROUTINE
+from pathlib import Path
+from types import CodeType, CoroutineType, GeneratorType
+from typing import Any
+
+from qmonus_lite.scripting.origin import Origin, line_now
+
+logger = logging.getLogger(__name__)
+
+#: Name of `seen` in the globals of a script; no source text can spell it.
+SEEN = "<seen>"
+#: The same of `returning`.
+RETURNING = "<returning>"
+#: Seconds for an event loop of another thread to begin what it was given.
+BEGINNING = 0.02
+#: Coroutines of one run that are known before those that were begun are forgotten.
+FEW = 64
+#: Our own code, whose coroutines (callout, get_service_config) count as the script's.
+_OURS = str(Path(__file__).parent)
+
+
+@dataclass(frozen=True)
+class Unawaited:
+    """One coroutine that was never begun."""
+
+    name: str
+    #: Line of the plugin file that made it, or 0.
+    line: int
+
+
+class Watch:
+    """The coroutines of one run of a script."""
+
+    def __init__(self, origin: Origin, *, strict: bool = False) -> None:
+        """`strict`: what is left is an error, which refuses; else a warning."""
+        self.origin = origin
+        self._strict = strict
+        self._open = False
+        self._made: list[tuple[Any, int]] = []
+        #: A script makes coroutines on several threads (`asyncio.to_thread`).
+        self._lock = threading.Lock()
+        self._forget_at = FEW
+        #: What was left, once the run is over.
+        self.left: list[Unawaited] = []
+        #: Line of the `return` with a value that the handler ended by, or 0.
+        self.returned_at = 0
+
+    def begin(self) -> None:
+        """Watch the current task, and the tasks and threads that inherit its context."""
+        self._open = True
+        _watch.set(self)
+
+    async def settle(self) -> None:
+        """Let tasks begin that the script made just before its end."""
+        for pause in (0, 0, 0, BEGINNING):
+            if not any(_never_begun(one) for one, _ in self._made):
+                return
+            await asyncio.sleep(pause)
+
+    def close(self) -> None:
+        """The run is over: find what is left, tell of it, and keep nothing."""
+        self._open = False
+        made, self._made = self._made, []
+        scheduled = _scheduled() if any(_never_begun(one) for one, _ in made) else set()
+        while made:
+            one, line = made.pop(0)
+            # Refused for a gate, wherever else it is kept. Elsewhere a coroutine that somebody
+            # keeps may still be awaited: one that is not is told of when it is freed.
+            alone = self._strict or sys.getrefcount(one) <= 2
+            if alone and _never_begun(one) and id(one) not in scheduled:
+                self.left.append(Unawaited(_name(one), line))
+                one.close()
+        for left in self.left:
+            _tell(self.origin, left, logging.ERROR if self._strict else logging.WARNING)
+
+    def made(self, coroutine: Any, line: int) -> None:
+        """The script has a coroutine."""
+        if not self._open:
+            return
+        with self._lock:
+            self._made.append((coroutine, line))
+            if len(self._made) > self._forget_at:
+                self._made = [pair for pair in self._made if _never_begun(pair[0])]
+                self._forget_at = 2 * len(self._made) + FEW
+
+    def freed(self, coroutine: Any) -> bool:
+        """A coroutine that nobody began is no more; whether it was one of this run."""
+        top = _first_outside()
+        mine = coroutine.cr_code.co_filename == self.origin.file
+        if not self._open or not (mine or _is_scripts(coroutine.cr_code) or _is_scripts(top)):
+            return False
+        self.left.append(Unawaited(_name(coroutine), line_now(self.origin.file)))
+        return True
+
+
+_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+#: Plugin files with scripts that were compiled.
+_files: set[str] = set()
+
+
+def instrument(tree: ast.Module, file: str) -> ast.Module:
+    """The same script, with the value of every call and every `await` passed through `seen`.
+
+    Not those of a call that is awaited at once, and not in annotations, which may become text.
+    """
+    _files.add(file)
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        for name, value in ast.iter_fields(node):
+            if name in {"annotation", "returns"}:
+                continue
+            parts = value if isinstance(value, list) else [value]
+            waiting.extend(part for part in parts if isinstance(part, ast.AST))
+            if isinstance(value, list):
+                value[:] = [_passed(node, part) for part in value]
+            elif isinstance(value, ast.AST):
+                setattr(node, name, _passed(node, value))
+    for entry in tree.body:
+        arguments = entry.args.args if isinstance(entry, ast.AsyncFunctionDef) else []
+        if [one.arg for one in arguments] == ["event", "handle"]:
+            _mark_returns(entry)
+    return tree
+
+
+def _mark_returns(entry: ast.AST) -> None:
+    """Have each `return VALUE` of a handler itself tell its line, through `returning`."""
+    waiting = list(ast.iter_child_nodes(entry))
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Return) and node.value is not None:
+            node.value = _call(RETURNING, node.value)
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+def _passed(parent: ast.AST, node: Any) -> Any:
+    # Of a value that only an attribute is taken from, nothing is left: it is seen when it is freed.
+    if not isinstance(node, (ast.Call, ast.Await)) or isinstance(
+        parent, (ast.Await, ast.Attribute)
+    ):
+        return node
+    return _call(SEEN, node)
+
+
+def _call(function: str, node: ast.expr) -> ast.expr:
+    """A call of a function of ours on a value, at the value's place."""
+    name = ast.copy_location(ast.Name(id=function, ctx=ast.Load()), node)
+    return ast.copy_location(ast.Call(func=name, args=[node], keywords=[]), node)
+
+
+def returning(value: Any) -> Any:
+    """The value as it is; the line of its `return` is noted."""
+    watch = _watch.get()
+    if watch is not None:
+        watch.returned_at = sys._getframe(1).f_lineno
+    return value
+
+
+def seen(value: Any) -> Any:
+    """The value as it is; a coroutine is noted for the run that made it."""
+    kind = type(value)
+    if kind is CoroutineType or (kind is GeneratorType and _is_awaitable(value)):
+        watch = _watch.get()
+        if watch is not None:
+            watch.made(value, sys._getframe(1).f_lineno)
+    return value
+
+
+def _is_awaitable(generator: Any) -> bool:
+    return bool(generator.gi_code.co_flags & CO_ITERABLE_COROUTINE)
+
+
+def _never_begun(one: Any) -> bool:
+    if type(one) is CoroutineType:
+        return bool(one.cr_frame is not None and not one.cr_running and not one.cr_suspended)
+    return bool(one.gi_frame is not None and not one.gi_running and not one.gi_suspended)
+
+
+def _scheduled() -> set[int]:
+    """Ids of the coroutines of all tasks of this loop that are not done."""
+    try:
+        return {id(task.get_coro()) for task in asyncio.all_tasks()}
+    except RuntimeError:
+        return set()
+
+
+def _name(one: Any) -> str:
+    return str(getattr(one, "__qualname__", type(one).__name__))
+
+
+def _is_scripts(code: CodeType) -> bool:
+    return code.co_filename in _files or code.co_filename.startswith(_OURS)
+
+
+def _first_outside() -> CodeType:
+    """The code that was running when the coroutine was freed."""
+    return sys._getframe(3).f_code
+
+
+def _tell(origin: Origin, left: Unawaited, level: int) -> None:
+    extra = {
+        "action": "coroutine_not_awaited",
+        "plugin": origin.plugin,
+        "file": origin.file,
+        "line": left.line,
+    }
+    logger.log(level, "%s: '%s' was never awaited", origin.label, left.name, extra=extra)
+
+
+class _Hook:
+    """In place of `warnings._warn_unawaited_coroutine`, for coroutines of scripts."""
+
+    def __init__(self) -> None:
+        self._usual: Any = warnings._warn_unawaited_coroutine  # type: ignore[attr-defined]
+        #: References to a coroutine that is freed because nobody refers to it.
+        self._alone = 0
+
+    def __call__(self, coroutine: Any) -> None:
+        count = sys.getrefcount(coroutine)
+        if coroutine.cr_code is _probe.__code__:
+            self._alone = count
+            return
+        watch = _watch.get()
+        # The garbage collector works in whatever run happens to be under way; what it frees is
+        # still referred to by the circle that it was part of.
+        if watch is not None and count <= self._alone and watch.freed(coroutine):
+            return
+        code = coroutine.cr_code
+        if code.co_filename not in _files:
+            self._usual(coroutine)
+            return
+        left = Unawaited(_name(coroutine), line_now(code.co_filename) or code.co_firstlineno)
+        label = watch.origin.label if watch else "a script"
+        origin = Origin(file=code.co_filename, line=left.line, indent=0, label=label)
+        _tell(origin, left, logging.WARNING)
+
+
+async def _probe() -> None:
+    """Shows the hook how a coroutine looks that is freed at once."""
+
+
+def install() -> None:
+    """Hear of coroutines of scripts that are freed without having been begun; once a process."""
+    if isinstance(warnings._warn_unawaited_coroutine, _Hook):  # type: ignore[attr-defined]
+        return
+    warnings._warn_unawaited_coroutine = _Hook()  # type: ignore[attr-defined]
+    # Freed at once, so that the hook counts.
+    _probe()  # type: ignore[unused-coroutine]

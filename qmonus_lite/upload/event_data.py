@@ -1,0 +1,72 @@
+"""The data of an upload's events: what a question asks about, and what is left for later.
+
+A question carries the client's headers as they came, for handlers may judge by them. A promised
+event may lie in the outbox for days and go to every worker, so there credentials are masked.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from qmonus_lite.auth import apikey, callout_pass
+from qmonus_lite.auth.gatekeeper import Gatekeeper
+from qmonus_lite.auth.own import OwnCredentials
+from qmonus_lite.errors import BadRequest
+from qmonus_lite.hushed import MASK
+from qmonus_lite.pathtemplate import normalized
+from qmonus_lite.upload.head import Head
+from qmonus_lite.upload.target import Target
+
+#: Headers whose values are masked unless a plugin keeps them; in lower case, for a handler may have
+#: put a plain dict in the place of the headers.
+MASKED = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token"})
+
+
+def question_data(head: Head, target: Target, gatekeeper: Gatekeeper) -> dict[str, Any]:
+    """What handlers are asked about; notes the account in the record of the upload.
+
+    Raises BadRequest for a credential in the query.
+    """
+    if head.params and gatekeeper.own.shown_in(head.params):
+        raise BadRequest(apikey.SHOWN)
+    actor = gatekeeper.known(head.headers)
+    head.record.account = actor.name if actor else None
+    headers = dict(head.headers)
+    # It lets this callout in, and nobody else is to make use of it.
+    headers.pop(callout_pass.HEADER, None)
+    return {
+        "path": target.path,
+        "resources": target.resources,
+        "params": _normalized(head.params),
+        "headers": headers,
+        "account": actor.account if actor else None,
+        "length": head.length,
+    }
+
+
+def _normalized(params: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The query in NFC, as the path is: handlers make names of it."""
+    found: dict[str, list[str]] = {}
+    for name, texts in params.items():
+        found.setdefault(normalized(name), []).extend(map(normalized, texts))
+    return found
+
+
+def masked_headers(headers: Any, *, kept: frozenset[str], own: OwnCredentials) -> Any:
+    """The headers of an event, fit to be promised; `kept` are names in lower case.
+
+    A credential of ours is masked in other headers as well.
+    """
+    if not isinstance(headers, dict):
+        return headers
+    return {name: _masked(name.lower(), value, kept, own) for name, value in headers.items()}
+
+
+def _masked(name: str, value: Any, kept: frozenset[str], own: OwnCredentials) -> Any:
+    if name in kept:
+        return value
+    if name in MASKED:
+        return MASK
+    if isinstance(value, str) and ("qml_" in value or "eyJ" in value):
+        for secret in own.found_in(value):
+            value = value.replace(secret, MASK)
+    return value

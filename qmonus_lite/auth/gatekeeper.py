@@ -14,7 +14,7 @@ from qmonus_lite.auth.account import Account, Directory, Role
 from qmonus_lite.auth.brake import Brake
 from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.auth.own import OwnCredentials
-from qmonus_lite.auth.tokens import BadToken, Minter
+from qmonus_lite.auth.tokens import MOST_GOOD, BadToken, Minter
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadRequest, Forbidden, TooManyRequests, Unauthorized
 from qmonus_lite.pathtemplate import decode_as_written, normalized
@@ -82,6 +82,8 @@ class Gatekeeper:
     #: Seconds that a token is valid.
     token_ttl: float
     brake: Brake = field(default_factory=Brake)
+    #: Whom tokens that were found good belong to, by the directory that said so, and until when.
+    _verified: dict[str, tuple[Directory, float, Actor]] = field(default_factory=dict, repr=False)
 
     def log_on(self, key: str | None, client: str = "") -> Token:
         """A token for the owner of an API key; raises Unauthorized, and TooManyRequests."""
@@ -135,7 +137,9 @@ class Gatekeeper:
         callout may call every route and upload, but nothing under `/-/`: that is for people.
         """
         actor = self.identify(headers, method, raw_path)
-        written = "/".join(map(decode_as_written, raw_path.split("/")))
+        written = raw_path
+        if "%" in raw_path:
+            written = "/".join(map(decode_as_written, raw_path.split("/")))
         path = normalized(written)
         allowed = actor.may(method, path)
         if goes_on and written != path:
@@ -157,16 +161,28 @@ class Gatekeeper:
     def _bearer(self, token: str | None) -> Actor:
         if token is None:
             raise Unauthorized(_WHO)
+        directory = self.directory()
+        verified = self._verified.get(token)
+        # A client sends the same token with every upload; the accounts and roles in force and the
+        # time are judged each time.
+        if verified is not None and verified[0] is directory and self.clock.now() < verified[1]:
+            return verified[2]
         try:
-            name = self.minter.read(token, audience=AUDIENCE)["sub"]
+            claims = self.minter.read(token, audience=AUDIENCE)
         except BadToken:
             raise Unauthorized(_WHO) from None
-        directory = self.directory()
-        account = directory.accounts.get(name)
+        account = directory.accounts.get(claims["sub"])
         if account is None or self._void(account):
             raise Unauthorized(_WHO)
         roles = (directory.roles.get(role) for role in account.roles)
-        return Actor(name=name, roles=tuple(role for role in roles if role))
+        actor = Actor(name=account.username, roles=tuple(role for role in roles if role))
+        until = float(claims["exp"])
+        if account.expires_at is not None:
+            until = min(until, account.expires_at.timestamp())
+        if len(self._verified) >= MOST_GOOD:
+            self._verified.clear()
+        self._verified[token] = directory, until, actor
+        return actor
 
     def _void(self, account: Account) -> bool:
         expires = account.expires_at

@@ -5,11 +5,13 @@ event may lie in the outbox for days and go to every worker, so there credential
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
+from qmonus_lite import strictjson
 from qmonus_lite.auth import apikey, callout_pass
 from qmonus_lite.auth.gatekeeper import Gatekeeper
-from qmonus_lite.auth.own import OwnCredentials
+from qmonus_lite.auth.own import OwnCredentials, masked
 from qmonus_lite.errors import BadRequest
 from qmonus_lite.hushed import MASK
 from qmonus_lite.pathtemplate import normalized
@@ -36,7 +38,7 @@ def question_data(head: Head, target: Target, gatekeeper: Gatekeeper) -> dict[st
     return {
         "path": target.path,
         "resources": target.resources,
-        "params": _normalized(head.params),
+        "params": _normalized(head.params) if head.params else {},
         "headers": headers,
         "account": actor.account if actor else None,
         "length": head.length,
@@ -51,22 +53,37 @@ def _normalized(params: Mapping[str, list[str]]) -> dict[str, list[str]]:
     return found
 
 
-def masked_headers(headers: Any, *, kept: frozenset[str], own: OwnCredentials) -> Any:
-    """The headers of an event, fit to be promised; `kept` are names in lower case.
+def promised_data(
+    event: Mapping[str, Any], told: Mapping[str, Any], kept: frozenset[str], own: OwnCredentials
+) -> str:
+    """JSON of an event as its handlers left it, with what the gateway tells in addition.
 
-    A credential of ours is masked in other headers as well.
+    Credential headers are masked but for `kept`, names in lower case, and so is a credential of
+    ours in another header.
     """
+    data = {**event, **told}
+    headers = data.get("headers")
+    # A handler may have put anything in their place.
     if not isinstance(headers, dict):
-        return headers
-    return {name: _masked(name.lower(), value, kept, own) for name, value in headers.items()}
+        return strictjson.write(data)
+    hidden = _hidden(kept)
+    data["headers"] = headers = {
+        name: MASK if name.lower() in hidden else value for name, value in headers.items()
+    }
+    text = strictjson.write(data)
+    if "qml_" not in text and "eyJ" not in text:
+        return text
+    data["headers"] = {
+        name: value if name.lower() in kept else _without_ours(value, own)
+        for name, value in headers.items()
+    }
+    return strictjson.write(data)
 
 
-def _masked(name: str, value: Any, kept: frozenset[str], own: OwnCredentials) -> Any:
-    if name in kept:
-        return value
-    if name in MASKED:
-        return MASK
-    if isinstance(value, str) and ("qml_" in value or "eyJ" in value):
-        for secret in own.found_in(value):
-            value = value.replace(secret, MASK)
-    return value
+@lru_cache(maxsize=8)
+def _hidden(kept: frozenset[str]) -> frozenset[str]:
+    return MASKED - kept
+
+
+def _without_ours(value: Any, own: OwnCredentials) -> Any:
+    return masked(value, own.found_in(value)) if isinstance(value, str) else value

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qmonus_lite import strictjson
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import (
@@ -30,7 +29,7 @@ from qmonus_lite.upload.admission import Admission, Reservation
 from qmonus_lite.upload.commit import Announced, Commits
 from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
-from qmonus_lite.upload.event_data import masked_headers, question_data
+from qmonus_lite.upload.event_data import promised_data, question_data
 from qmonus_lite.upload.ground import Ground
 from qmonus_lite.upload.head import Head
 from qmonus_lite.upload.intake import Intake
@@ -295,7 +294,7 @@ class Session:
     def _promise(self) -> Promise:
         accepted, uploads = self._accepted, self._uploads
         path, final = accepted.place.path, accepted.place.final
-        data = accepted.event | {
+        told = {
             "path": path,
             "account": accepted.account,
             "length": self._head.length,
@@ -305,15 +304,13 @@ class Session:
             "mime": self._head.mime,
             "bytes": self._reservation.received,
         }
-        if "headers" in data:
-            kept, own = uploads.kept_headers(), uploads.gatekeeper.own
-            data["headers"] = masked_headers(data["headers"], kept=kept, own=own)
+        kept, own = uploads.kept_headers(), uploads.gatekeeper.own
         return Promise(
             id=accepted.upload_id,
             type=UPLOADED,
             path=path,
             time=uploads.clock.moment(),
-            data=strictjson.write(data),
+            data=promised_data(accepted.event, told, kept, own),
             staged=str(self._staged.path),
             final=final,
         )

@@ -36,6 +36,8 @@ def read_target(values: Mapping[str, str]) -> Target:
 
 
 def _of_file(value: str) -> str:
+    if "%" not in value and value.isascii():
+        return value
     # Slashes of {filepath} separate; only what stands between them is decoded.
     return "/".join(map(decode, value.split("/")))
 

@@ -1,7 +1,7 @@
 """The gatekeeper: 401 for who is unknown, 403 for who may not, and at once."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -317,3 +317,36 @@ def test_a_script_that_comes_by_a_pass_has_no_account(gate: Gate) -> None:
     headers = gate.keeper.passes.issue(PLACE, "PUT", "/v1/x")
 
     assert gate.keeper.identify(headers, "PUT", "/v1/x").account is None
+
+
+def test_a_token_that_was_found_good_is_judged_by_time_and_accounts_each_time(gate: Gate) -> None:
+    clock = LateClock(0)
+    end = datetime.now(UTC) + timedelta(seconds=30)
+    ends = Account(username="user", roles=("putter",), expires_at=end)
+    stays = Account(username="stays", roles=("putter",))
+    directories = [
+        Directory(accounts={"user": ends, "stays": stays}, roles=gate.roles),
+        Directory(accounts={"user": ends, "stays": stays}, roles={}),
+        Directory(accounts={}, roles=gate.roles),
+    ]
+    keeper = replace(gate.keeper, directory=lambda: directories[0], clock=clock)
+    keeper = replace(keeper, minter=Minter(key=b"t" * 32, clock=clock))
+    mine, theirs = ({"X-Auth-Token": keeper.token_for(name).token} for name in ("user", "stays"))
+    for headers in (mine, mine, theirs):
+        keeper.authorize(headers, "PUT", "/upload/a")
+
+    clock.seconds = 31
+    assert keeper.known(mine) is None
+    assert keeper.known(theirs) is not None
+    # With another key only what is remembered is good.
+    forgetful = replace(keeper, minter=Minter(key=b"x" * 32, clock=clock))
+    assert forgetful.known(theirs) is not None
+    clock.seconds = 61
+    assert forgetful.known(theirs) is None
+    clock.seconds = 0
+    assert keeper.known(mine) is not None
+    directories.pop(0)
+    with pytest.raises(Forbidden):
+        keeper.authorize(theirs, "PUT", "/upload/a")
+    directories.pop(0)
+    assert keeper.known(theirs) is None

@@ -30,9 +30,10 @@ def question_data(head: Head, target: Target, gatekeeper: Gatekeeper) -> dict[st
     """
     if head.params and gatekeeper.own.shown_in(head.params):
         raise BadRequest(apikey.SHOWN)
-    actor = gatekeeper.known(head.headers)
-    head.record.account = actor.name if actor else None
+    # A plain dict of canonical names: to look one up is quick.
     headers = dict(head.headers)
+    actor = gatekeeper.known(headers)
+    head.record.account = actor.name if actor else None
     # It lets this callout in, and nobody else is to make use of it.
     headers.pop(callout_pass.HEADER, None)
     return {

@@ -17,6 +17,8 @@ SHORTEST, SHORTEST_LINE = 4, 12
 _KEYS = re.compile(
     r"qml_[A-Za-z0-9_-]{43}|eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}"
 )
+#: `user:password` in base64 that is long enough to hold an API key of ours.
+_BASIC = re.compile(r"(?<=[Bb]asic )[A-Za-z0-9+/_-]{62,}=*")
 
 
 class _Hush:
@@ -51,6 +53,8 @@ def hushed(text: str) -> str:
     for form in _hush.forms:
         if form in text:
             text = text.replace(form, MASK)
+    if "asic " in text:
+        text = _BASIC.sub(MASK, text)
     return _KEYS.sub(MASK, text) if "qml_" in text or "eyJ" in text else text
 
 

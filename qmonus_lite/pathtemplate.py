@@ -5,6 +5,7 @@ Matching is done on the raw, still encoded path, so an encoded slash never becom
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,16 +17,38 @@ from qmonus_lite.errors import BadRequest
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
+#: Control characters, halves of surrogate pairs, direction marks that make a name read as another.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+#: What some server reads as a separator, and as a step in a path: also encoded again, between
+#: backslashes, or with parameters (`..;x`) behind.
+_SEPARATOR = r"(?:[/\\]|%(?:25)*(?:2f|5c))"
+_DOT = r"(?:\.|%(?:25)*2e)"
+_PARAMETERS = r"(?:(?:;|%(?:25)*3b)[^/\\]*?)?"
+_STEP = re.compile(
+    rf"(?:\A|{_SEPARATOR}){_DOT}{{1,2}}{_PARAMETERS}(?:{_SEPARATOR}|\Z)", re.IGNORECASE | re.DOTALL
+)
+
 
 class BadTemplate(ValueError):
     """A template that cannot be used; the message says why and shows one that can."""
 
 
+def normalized(text: str) -> str:
+    """The text in Unicode NFC: the one form in which names are judged, compared and stored."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def decode(raw: str) -> str:
-    """The text behind one percent-encoded path value, decoded exactly once.
+    """The text behind one percent-encoded path value, decoded exactly once, in NFC.
 
     Raises BadRequest for a broken escape, for bytes that are not UTF-8 and for an encoded slash.
     """
+    return normalized(decode_as_written(raw))
+
+
+def decode_as_written(raw: str) -> str:
+    """The same in the form in which the client wrote it, which a backend would get."""
     if "%" not in raw:
         return raw
     if _BAD_ESCAPE.search(raw):
@@ -36,6 +59,20 @@ def decode(raw: str) -> str:
         return unquote_to_bytes(raw).decode()
     except UnicodeDecodeError:
         raise BadRequest("the path is not UTF-8 after percent-decoding") from None
+
+
+def decode_variable(name: str, raw: str) -> str:
+    """The value of a template's variable, decoded once, in NFC; raises BadRequest.
+
+    Whoever puts it into another path must not leave that path: no step such as `..`, no control
+    character.
+    """
+    value = decode(raw)
+    if CONTROL.search(value):
+        raise BadRequest(f"the path variable {name!r} has a control character or a direction mark")
+    if _STEP.search(value):
+        raise BadRequest(f"the path variable {name!r} has a step ('.' or '..') in it")
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,8 @@ class RoutedDoor(Door):
         self.routing = routing
         self.live = live
         self.admission: Admission | None = None
+        #: Name of the account whose valid credential came along, for the access record.
+        self.account: str | None = None
 
     async def judge(self) -> None:
         """Find the route and judge who asks, before the body."""
@@ -37,7 +39,11 @@ class RoutedDoor(Door):
         if match is None:
             raise NotFound("nothing is served at this path")
         self.incoming = self._incoming()
-        self.admission = await self.routing.admit(match, self.incoming)
+        try:
+            self.admission = await self.routing.admit(match, self.incoming)
+        finally:
+            known = self.incoming.request.account
+            self.account = known["name"] if known else None
 
     async def _serve(self) -> None:
         assert self.admission is not None

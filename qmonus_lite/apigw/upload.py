@@ -176,5 +176,5 @@ def query(text: str) -> dict[str, list[str]]:
         raise BadRequest("the query has too many arguments or is not UTF-8") from None
     if apikey.shown_in(found):
         # It is in logs and histories already, and would go into events and to backends.
-        raise BadRequest("the query has a credential; give it in a header, and get a new one")
+        raise BadRequest(apikey.SHOWN)
     return found

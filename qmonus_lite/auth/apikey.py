@@ -17,6 +17,9 @@ _FORM = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
 #: Headers that carry credentials, and mean nothing in the query of an address.
 _HEADERS = frozenset({"x-api-key", "x-auth-token"})
 
+#: What is said to those who put a credential in an address.
+SHOWN = "the query has a credential; give it in a header, and get a new one"
+
 
 def new_key() -> str:
     """A fresh API key, 47 characters."""
@@ -26,6 +29,11 @@ def new_key() -> str:
 def digest(key: str) -> str:
     """What an account plugin keeps of a key: `sha256:` and 64 hexadecimal digits."""
     return "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def found_in(text: str) -> list[str]:
+    """The keys of our form in a text."""
+    return _FORM.findall(text) if PREFIX in text else []
 
 
 def shown_in(query: Mapping[str, Sequence[str]]) -> bool:

@@ -6,20 +6,24 @@ Deny is the default. 401 says that we do not know who asks, 403 that we know and
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 from qmonus_lite.auth import apikey, callout_pass
 from qmonus_lite.auth.account import Account, Directory, Role
 from qmonus_lite.auth.brake import Brake
 from qmonus_lite.auth.callout_pass import Passes
-from qmonus_lite.auth.tokens import BadToken, Minter
+from qmonus_lite.auth.own import OwnCredentials
+from qmonus_lite.auth.tokens import MOST_GOOD, BadToken, Minter
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadRequest, Forbidden, TooManyRequests, Unauthorized
-from qmonus_lite.pathtemplate import decode
+from qmonus_lite.pathtemplate import decode_as_written, normalized
 
 #: Audience of the tokens that logon gives.
 AUDIENCE = "qmonus-lite"
 #: Where a request may carry a credential of ours.
-CREDENTIAL_HEADERS = ("X-Auth-Token", "Authorization", callout_pass.HEADER)
+_PLACES = ("X-Auth-Token", "Authorization")
+CREDENTIAL_HEADERS = (*_PLACES, callout_pass.HEADER)
 
 #: A second credential in one field.
 _SECOND = re.compile(r"^bearer\b.*,|,\s*(?:bearer|basic|digest)\b|^[^\s,]+,", re.IGNORECASE)
@@ -36,9 +40,22 @@ class Actor:
     by_pass: bool = False
 
     @property
+    def account(self) -> dict[str, Any] | None:
+        """What events and requests say of it: None for a script of ours, which has no account."""
+        if self.by_pass:
+            return None
+        return {"name": self.name, "roles": [role.name for role in self.roles]}
+
+    @property
     def may_route_statically(self) -> bool:
         """Whether a role allows `X-Xaas-Static-Routing`; scripts of ours may."""
         return self.by_pass or any(role.static_routing for role in self.roles)
+
+    def may(self, method: str, path: str) -> bool:
+        """Whether it may do this on a decoded path."""
+        if self.by_pass:
+            return not path.startswith("/-/")
+        return any(role.allows(method, path) for role in self.roles)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +82,8 @@ class Gatekeeper:
     #: Seconds that a token is valid.
     token_ttl: float
     brake: Brake = field(default_factory=Brake)
+    #: Whom tokens that were found good belong to, by the directory that said so, and until when.
+    _verified: dict[str, tuple[Directory, float, Actor]] = field(default_factory=dict, repr=False)
 
     def log_on(self, key: str | None, client: str = "") -> Token:
         """A token for the owner of an API key; raises Unauthorized, and TooManyRequests."""
@@ -89,35 +108,81 @@ class Gatekeeper:
             return Actor(name=callout_pass.SUBJECT, roles=(), by_pass=True)
         return self._bearer(_token(headers))
 
-    def authorize(self, headers: Mapping[str, str], method: str, raw_path: str) -> Actor:
+    def known(self, headers: Mapping[str, str]) -> Actor | None:
+        """The account whose valid credential a request carries; None for anything else.
+
+        For those who decide by themselves: nothing is refused, and no failure is counted.
+        """
+        if callout_pass.HEADER in headers:
+            return None
+        try:
+            token = _token(headers)
+            return None if token is None else self._bearer(token)
+        except (Unauthorized, BadRequest):
+            return None
+
+    def authorize(
+        self,
+        headers: Mapping[str, str],
+        method: str,
+        raw_path: str,
+        *,
+        goes_on: bool = False,
+    ) -> Actor:
         """Who sends this request, if it may; raises Unauthorized, Forbidden or BadRequest.
 
         A pass is for the path as it stands in the request line, roles are for what it says, decoded
-        once. A script of ours that came by callout may call every route and upload, but nothing
-        under `/-/`: that is for people.
+        once and in NFC. With `goes_on` somebody else gets to see the path as it was written, who
+        may or may not read it in NFC: roles have to allow both. A script of ours that came by
+        callout may call every route and upload, but nothing under `/-/`: that is for people.
         """
         actor = self.identify(headers, method, raw_path)
-        path = "/".join(map(decode, raw_path.split("/")))
-        allowed = any(role.allows(method, path) for role in actor.roles)
-        if actor.by_pass:
-            allowed = not path.startswith("/-/")
+        written = raw_path
+        if "%" in raw_path:
+            written = "/".join(map(decode_as_written, raw_path.split("/")))
+        path = normalized(written)
+        allowed = actor.may(method, path)
+        if goes_on and written != path:
+            allowed = allowed and actor.may(method, written)
         if not allowed:
             raise Forbidden(f"no role of account {actor.name!r} allows {method} on this path")
         return actor
 
+    def check_single(self, headers: Mapping[str, str]) -> None:
+        """Raise BadRequest for a request with two credentials in one place."""
+        for name in _PLACES:
+            _only(headers.get(name, ""))
+
+    @cached_property
+    def own(self) -> OwnCredentials:
+        """Tells the credentials of this installation from others."""
+        return OwnCredentials(minters=(self.minter, self.passes.minter))
+
     def _bearer(self, token: str | None) -> Actor:
         if token is None:
             raise Unauthorized(_WHO)
+        directory = self.directory()
+        verified = self._verified.get(token)
+        # A client sends the same token with every upload; the accounts and roles in force and the
+        # time are judged each time.
+        if verified is not None and verified[0] is directory and self.clock.now() < verified[1]:
+            return verified[2]
         try:
-            name = self.minter.read(token, audience=AUDIENCE)["sub"]
+            claims = self.minter.read(token, audience=AUDIENCE)
         except BadToken:
             raise Unauthorized(_WHO) from None
-        directory = self.directory()
-        account = directory.accounts.get(name)
+        account = directory.accounts.get(claims["sub"])
         if account is None or self._void(account):
             raise Unauthorized(_WHO)
         roles = (directory.roles.get(role) for role in account.roles)
-        return Actor(name=name, roles=tuple(role for role in roles if role))
+        actor = Actor(name=account.username, roles=tuple(role for role in roles if role))
+        until = float(claims["exp"])
+        if account.expires_at is not None:
+            until = min(until, account.expires_at.timestamp())
+        if len(self._verified) >= MOST_GOOD:
+            self._verified.clear()
+        self._verified[token] = directory, until, actor
+        return actor
 
     def _void(self, account: Account) -> bool:
         expires = account.expires_at

@@ -4,6 +4,8 @@ A token names an account; what the account may do is looked up at every request,
 account or a role works at once. PyJWT does the signing (docs/decisions/libraries.md).
 """
 
+import base64
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -47,6 +49,13 @@ class Minter:
             self._good.clear()
         self._good[token, audience] = claims
         return claims
+
+    def signed(self, token: str) -> bool:
+        """Whether this key signed the token, for whatever purpose and however long ago."""
+        # Not by PyJWT, which takes twenty times as long: strangers choose how many are looked at.
+        said, _, signature = token.rpartition(".")
+        mac = base64.urlsafe_b64encode(hmac.digest(self.key, said.encode(), "sha256"))
+        return hmac.compare_digest(mac.rstrip(b"="), signature.encode())
 
     def _verified(self, token: str, audience: str) -> Mapping[str, str]:
         try:

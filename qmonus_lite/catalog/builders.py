@@ -14,7 +14,7 @@ from qmonus_lite.catalog.kinds import KINDS, Kind
 from qmonus_lite.catalog.plugins import ConfigPlugin, LambdaPlugin, Plugin
 from qmonus_lite.catalog.routes import RouteBuilder
 from qmonus_lite.errors import Fault
-from qmonus_lite.pathtemplate import PathTemplate
+from qmonus_lite.pathtemplate import PathTemplate, normalized
 from qmonus_lite.schema import BadPattern, Pattern
 from qmonus_lite.scripting.compiler import BadScript, Script, compile_handler
 from qmonus_lite.scripting.origin import Origin
@@ -135,7 +135,10 @@ def _lambda(entry: Entry, shop: Workshop) -> Plugin | None:
     if script is None:
         return None
     optional = {key: value.get(key) for key in ("success", "failure", "timeout")}
-    return LambdaPlugin(name=value["name"], event=value["event"], script=script, **optional)
+    kept = frozenset(name.lower() for name in value.get("keep_headers", ()))
+    return LambdaPlugin(
+        name=value["name"], event=value["event"], script=script, keep_headers=kept, **optional
+    )
 
 
 def _config(entry: Entry, shop: Workshop) -> Plugin:
@@ -187,7 +190,8 @@ def _role(entry: Entry, _shop: Workshop) -> Plugin:
     authorities = []
     for index, given in enumerate(entry.value["authorities"]):
         try:
-            regex = Pattern(given["regex"])
+            # Paths are judged in NFC, so what is to match them has to be.
+            regex = Pattern(normalized(given["regex"]))
         except BadPattern as error:
             entry.fault(("authorities", index, "regex"), str(error))
             continue

@@ -79,6 +79,10 @@ LAMBDA = Kind(
         "timeout": Key(
             gloss="seconds one run may take", schema={"type": "number", "exclusiveMinimum": 0}
         ),
+        "keep_headers": Key(
+            gloss="names of credential headers that its promised events carry unmasked",
+            schema=_TEXTS,
+        ),
     },
     scripts={
         "script": ScriptKey(

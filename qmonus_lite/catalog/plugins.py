@@ -25,6 +25,8 @@ class LambdaPlugin:
     failure: str | None = None
     #: Seconds that one run may take.
     timeout: float | None = None
+    #: Credential headers that its promised events carry unmasked, in lower case.
+    keep_headers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,3 +121,16 @@ class Catalog:
     def events(self) -> tuple[str, ...]:
         """Names of the events that have a handler, sorted."""
         return tuple(sorted(self.lambdas))
+
+    def kept_headers(self, event: str) -> frozenset[str]:
+        """What the handlers of an event, and of those that follow from it, want kept of headers."""
+        waiting, seen, kept = [event], set[str](), frozenset[str]()
+        while waiting:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            for plugin in self.lambdas.get(name, ()):
+                kept |= plugin.keep_headers
+                waiting += filter(None, (plugin.success, plugin.failure))
+        return kept

@@ -26,6 +26,7 @@ from qmonus_lite.compose.shared import (
     make_roster,
 )
 from qmonus_lite.events.ask import Question
+from qmonus_lite.events.envelope import UPLOADED
 from qmonus_lite.events.sender import Sender
 from qmonus_lite.keeper.far import Far
 from qmonus_lite.keeper.keeping import Keeping
@@ -100,6 +101,8 @@ class _Apigw:
         )
         #: The directory of the catalog in force.
         self._known: tuple[Catalog, Directory] | None = None
+        #: What its handlers want kept of the headers of promised events.
+        self._keeps: tuple[Catalog, frozenset[str]] | None = None
         self._has_admin = bootstrap.wanted(shared.data_dir, bool(shared.live.catalog.accounts))
         self._gatekeeper = Gatekeeper(
             directory=self._directory,
@@ -187,8 +190,15 @@ class _Apigw:
             clock=self._shared.clock,
             address=settings.advertised_host,
             port=settings.port,
+            kept_headers=self._kept_headers,
             mark=self._mark,
         )
+
+    def _kept_headers(self) -> frozenset[str]:
+        catalog = self._shared.live.catalog
+        if self._keeps is None or self._keeps[0] is not catalog:
+            self._keeps = catalog, catalog.kept_headers(UPLOADED)
+        return self._keeps[1]
 
     def _kept(self) -> Keeping:
         shared = self._shared

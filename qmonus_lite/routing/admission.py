@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from qmonus_lite.auth import apikey
 from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
 from qmonus_lite.catalog.plugins import MethodSpec, Route
-from qmonus_lite.errors import BadRequest, Forbidden, MethodNotAllowed, Unauthorized
+from qmonus_lite.errors import BadRequest, Forbidden, MethodNotAllowed
 from qmonus_lite.routing.authority import STATIC_ROUTING, is_authority
 from qmonus_lite.routing.match import Match
 from qmonus_lite.routing.message import Request
-
-_CREDENTIALS = ("X-Auth-Token", "Authorization")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +27,14 @@ class Admission:
     resources: Mapping[str, str]
     #: The backends, tried in turn.
     authorities: tuple[str, ...]
-    #: Headers with credentials of ours, which no backend may see.
-    own_credentials: Mapping[str, str]
+    #: Credentials of ours that came along, which no backend and no event may see.
+    own_credentials: frozenset[str]
 
 
 def admit(gatekeeper: Gatekeeper, match: Match, request: Request) -> Admission:
-    """Let a request in by its head; raises Problem."""
+    """Let a request in by its head; raises Problem. Its `account` is told also if it raises."""
+    known = gatekeeper.known(request.headers)
+    request.account = known.account if known else None
     route, method, headers = match.route, request.method, request.headers
     actor = _authorize(gatekeeper, match, request) if route.needs_account else None
     spec = _spec(route, method)
@@ -44,18 +45,18 @@ def admit(gatekeeper: Gatekeeper, match: Match, request: Request) -> Admission:
         spec=spec,
         resources=match.resources(),
         authorities=_authorities(route, actor, headers.get(STATIC_ROUTING)),
-        own_credentials=_own(gatekeeper, match, request),
+        own_credentials=_own(gatekeeper, request),
     )
 
 
 def _authorize(gatekeeper: Gatekeeper, match: Match, request: Request) -> Actor:
     try:
-        return gatekeeper.authorize(request.headers, request.method, match.raw_path)
+        return gatekeeper.authorize(request.headers, request.method, match.raw_path, goes_on=True)
     except Forbidden:
         if request.method != "HEAD":
             raise
     # Who may GET may ask for the head of it.
-    return gatekeeper.authorize(request.headers, "GET", match.raw_path)
+    return gatekeeper.authorize(request.headers, "GET", match.raw_path, goes_on=True)
 
 
 def _spec(route: Route, method: str) -> MethodSpec | None:
@@ -79,16 +80,12 @@ def _authorities(route: Route, actor: Actor | None, wanted: str | None) -> tuple
     return (wanted,)
 
 
-def _own(gatekeeper: Gatekeeper, match: Match, request: Request) -> dict[str, str]:
-    """Credentials that are good here; others may be meant for the backend."""
-    own = {}
-    for name in _CREDENTIALS:
-        value = request.headers.get(name)
-        if value is None:
-            continue
-        try:
-            gatekeeper.identify({name: value}, request.method, match.raw_path)
-        except Unauthorized:
-            continue
-        own[name] = value
-    return own
+def _own(gatekeeper: Gatekeeper, request: Request) -> frozenset[str]:
+    """Credentials of ours in the headers; others may be meant for the backend.
+
+    Raises BadRequest for those in the query.
+    """
+    gatekeeper.check_single(request.headers)
+    if gatekeeper.own.shown_in(request.params):
+        raise BadRequest(apikey.SHOWN)
+    return gatekeeper.own.of(request.headers)

@@ -1,8 +1,8 @@
 """Header fields that end at us: those of one connection, those we set anew, and our secrets."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from qmonus_lite.auth import callout_pass
+from qmonus_lite.auth import callout_pass, own
 from qmonus_lite.headers import Headers, canonical
 from qmonus_lite.routing.authority import STATIC_ROUTING
 
@@ -30,16 +30,14 @@ _OURS = frozenset(
 )
 
 
-def onward(headers: Headers, own_credentials: Mapping[str, str]) -> Headers:
-    """What a backend may see; a credential of ours stays here, unless a script put another."""
+def onward(headers: Headers, own_credentials: frozenset[str]) -> Headers:
+    """What a backend may see; the client's credentials of ours stay here, wherever they stand.
+
+    What a script put there is meant for the backend, and goes on.
+    """
     ending = _HOP_BY_HOP | _OURS | _named(headers.items())
-    return Headers(
-        {
-            name: value
-            for name, value in headers.items()
-            if name not in ending and own_credentials.get(name) != value
-        }
-    )
+    going = Headers({name: value for name, value in headers.items() if name not in ending})
+    return own.without(going, own_credentials) if own_credentials else going
 
 
 def back(fields: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from qmonus_lite.catalog.plugins import Route
-from qmonus_lite.errors import BadRequest
-from qmonus_lite.pathtemplate import decode
+from qmonus_lite.pathtemplate import decode_variable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +18,8 @@ class Match:
     values: Mapping[str, str]
 
     def resources(self) -> dict[str, str]:
-        """Path variables, decoded once; raises BadRequest."""
-        return {name: _segment(raw) for name, raw in self.values.items()}
+        """Path variables, decoded once, in NFC; raises BadRequest."""
+        return {name: decode_variable(name, raw) for name, raw in self.values.items()}
 
 
 def best(routes: Iterable[Route], raw_path: str) -> Match | None:
@@ -31,11 +30,3 @@ def best(routes: Iterable[Route], raw_path: str) -> Match | None:
         if (values := route.template.match(raw_path)) is not None
     )
     return min(found, key=lambda match: len(match.values), default=None)
-
-
-def _segment(raw: str) -> str:
-    value = decode(raw)
-    # A backend would read it as a step up, and leave the path that was authorized.
-    if value in {".", ".."}:
-        raise BadRequest(f"the path has {value!r} as a segment")
-    return value

@@ -1,7 +1,7 @@
 """What travels: the request and the response that scripts may change, and the answer in the end."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from qmonus_lite.headers import Headers
 
@@ -19,6 +19,8 @@ class Request:
     #: The query: every name with all its values.
     params: dict[str, list[str]]
     body: bytes
+    #: `{"name", "roles"}` of the account whose valid credential came along, else None.
+    account: dict[str, Any] | None = None
 
 
 @dataclass(kw_only=True, slots=True)

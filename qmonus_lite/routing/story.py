@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
+from typing import Any
 
-from qmonus_lite.auth import callout_pass
+from qmonus_lite.auth import own
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.catalog.plugins import Catalog, Route
 from qmonus_lite.headers import Headers
@@ -51,7 +52,8 @@ class Routing:
 
     async def answer(self, admission: Admission, incoming: Incoming, catalog: Catalog) -> Answer:
         """Schema, scripts and backend; raises Problem. Close the answer when it is sent."""
-        visit = await self._begin(admission, incoming, self._surroundings(catalog))
+        surroundings = _discreet(self._surroundings(catalog), admission.own_credentials)
+        visit = await self._begin(admission, incoming, surroundings)
         gone_on = await self._request(visit)
         if isinstance(gone_on, Answer):
             return await _trimmed(gone_on, admission.method, keep_length=True)
@@ -110,8 +112,7 @@ class _Visit:
         request = incoming.request
         arrival = forward.Arrival.of(request)
         resources = dict(admission.resources)
-        # It let the request in; no script has a use for it.
-        request.headers.pop(callout_pass.HEADER, None)
+        own.hide_from_scripts(request.headers)
         inspect(admission.spec, request, resources)
         given = {
             "request": request,
@@ -136,6 +137,17 @@ class _Visit:
     def call(self) -> Call:
         """What goes to the backend, as things stand now; raises said.Unusable."""
         return forward.to_backend(self.admission, self.incoming, self.arrival)
+
+
+def _discreet(surroundings: Surroundings, secrets: frozenset[str]) -> Surroundings:
+    """Surroundings whose events carry none of the client's credentials of ours."""
+    if not secrets:
+        return surroundings
+
+    async def publish(name: str, event: dict[str, Any]) -> Any:
+        return await surroundings.publish(name, own.masked(event, secrets))
+
+    return replace(surroundings, publish=publish)
 
 
 async def _trimmed(answer: Answer, method: str, *, keep_length: bool) -> Answer:

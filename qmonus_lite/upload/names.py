@@ -4,13 +4,11 @@ Names are compared and stored in Unicode NFC. `;`, `:`, `%`, `+` and a leading `
 """
 
 import re
-import unicodedata
+
+from qmonus_lite.pathtemplate import CONTROL, normalized
 
 #: Bytes of one part, bytes of a whole path, parts of a path.
 MOST_PART, MOST_PATH, MOST_PARTS = 255, 1024, 32
-
-#: Control characters, halves of surrogate pairs, direction marks that make a name read as another.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 #: What most parts look like, and nothing is to be said against.
 _PLAIN = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9_-])?")
@@ -27,7 +25,7 @@ def parts_of(path: str) -> tuple[str, ...]:
     """The parts of an absolute `path`, in NFC; raises BadName."""
     if not path.startswith("/"):
         raise BadName("the path does not start with a slash")
-    text = unicodedata.normalize("NFC", path[1:])
+    text = normalized(path[1:])
     parts = tuple(text.split("/"))
     if len(parts) > MOST_PARTS:
         raise BadName(f"the path has more than {MOST_PARTS} parts")
@@ -50,7 +48,7 @@ def _check(part: str) -> None:
         raise BadName("a part of the path ends with a dot or a space")
     if "\\" in part:
         raise BadName("the path has a backslash")
-    if _CONTROL.search(part):
+    if CONTROL.search(part):
         raise BadName("the path has a control character")
     if len(part.encode()) > MOST_PART:
         raise BadName(f"a part of the path is longer than {MOST_PART} bytes")

@@ -3,12 +3,12 @@
 import asyncio
 import enum
 import logging
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qmonus_lite import strictjson
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import (
@@ -29,6 +29,7 @@ from qmonus_lite.upload.admission import Admission, Reservation
 from qmonus_lite.upload.commit import Announced, Commits
 from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
+from qmonus_lite.upload.event_data import promised_data, question_data
 from qmonus_lite.upload.failures import DiskLogged
 from qmonus_lite.upload.ground import Ground
 from qmonus_lite.upload.head import Head
@@ -68,6 +69,8 @@ class Uploads:
     #: `address` and `port` of events.
     address: str
     port: int
+    #: Headers that a handler of promised events wants to have unmasked, in lower case.
+    kept_headers: Callable[[], frozenset[str]] = frozenset
     #: What the names of staged files begin with.
     mark: str = ""
     #: Of either way of storing, one upload at a time at a path.
@@ -80,12 +83,8 @@ class Uploads:
         self.admission.check_size(head.length or 0)
         digests = Digests.read(head.headers)
         target = read_target(head.values)
-        asked = {
-            "path": target.path,
-            "resources": target.resources,
-            "params": dict(head.params),
-            "headers": dict(head.headers),
-        }
+        asked = question_data(head, target, self.gatekeeper)
+        account = asked["account"]
         parts = _parts(target.path)
         upload_id = head.record.upload_id = new_id()
         outcome = await self._authorize(head, asked)
@@ -98,7 +97,7 @@ class Uploads:
         staged = StagedFile(
             path=f"{place.staging}/{self.mark}{upload_id}", disk=self.disk, digests=digests
         )
-        accepted = Accepted(upload_id, outcome.event, place)
+        accepted = Accepted(upload_id, outcome.event, place, account)
         return Session(self, head, accepted, staged, reservation)
 
     async def _authorize(self, head: Head, asked: dict[str, Any]) -> Outcome:
@@ -163,6 +162,8 @@ class Accepted:
     #: The event as its handlers left it.
     event: dict[str, Any]
     place: Place
+    #: `account` of its events, whatever a handler made of that.
+    account: dict[str, Any] | None = None
 
 
 class State(enum.Enum):
@@ -303,20 +304,23 @@ class Session:
     def _promise(self) -> Promise:
         accepted, uploads = self._accepted, self._uploads
         path, final = accepted.place.path, accepted.place.final
-        data = accepted.event | {
+        told = {
             "path": path,
+            "account": accepted.account,
+            "length": self._head.length,
             "address": uploads.address,
             "port": uploads.port,
             "filepath": final,
             "mime": self._head.mime,
             "bytes": self._reservation.received,
         }
+        kept, own = uploads.kept_headers(), uploads.gatekeeper.own
         return Promise(
             id=accepted.upload_id,
             type=UPLOADED,
             path=path,
             time=uploads.clock.moment(),
-            data=strictjson.write(data),
+            data=promised_data(accepted.event, told, kept, own),
             staged=str(self._staged.path),
             final=final,
             request_id=self._head.record.request_id,

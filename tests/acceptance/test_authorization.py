@@ -13,6 +13,10 @@ TEAM = """\
   authorities:
     - regex: /upload/team/
       methods: [PUT]
+    - regex: /upload/ガード/
+      methods: [PUT]
+    - regex: /upload/open/[^K]
+      methods: [PUT]
 """
 GATE = """\
 name: gate
@@ -80,6 +84,19 @@ def test_without_a_handler_an_account_needs_a_role_that_allows_it(guarded: Apart
     stored = guarded.installation.stored()
     assert "upload/team/judged" in stored
     assert "upload/elsewhere" not in stored
+
+
+def test_roles_judge_a_name_as_it_is_stored(guarded: Apart) -> None:
+    token = guarded.installation.log_on(guarded.key)
+
+    assert guarded.upload("/upload/open/KEYS", token=token).status == 403
+    assert guarded.upload("/upload/open/%E2%84%AAEYS", token=token).status == 403
+    # As Linux and as macOS write the same name.
+    for name in ("%E3%82%AC%E3%83%BC%E3%83%89", "%E3%82%AB%E3%82%99%E3%83%BC%E3%83%88%E3%82%99"):
+        assert guarded.upload(f"/upload/{name}/x", token=token).status in {200, 201}
+    stored = guarded.installation.stored()
+    assert "upload/ガード/x" in stored
+    assert "upload/open" not in stored
 
 
 def test_a_refusal_is_a_problem_that_names_itself(guarded: Apart) -> None:

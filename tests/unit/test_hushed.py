@@ -63,3 +63,13 @@ def test_the_longer_of_two_values_is_masked_whole() -> None:
     hush("secret-and-more")
 
     assert hushed.hushed("secret-and-more secret") == f"{MASK} {MASK}"
+
+
+@pytest.mark.parametrize("user", ["", "ann:", "a long name:"])
+def test_masks_a_key_of_ours_in_a_basic_credential(user: str) -> None:
+    pair = base64.b64encode(f"{user}{new_key()}".encode()).decode()
+
+    assert hushed.hushed(f"Authorization: Basic {pair}, x") == f"Authorization: Basic {MASK}, x"
+    assert hushed.hushed("Basic authentication is no credential") == (
+        "Basic authentication is no credential"
+    )

@@ -1,7 +1,10 @@
 """Path templates, on raw request paths."""
 
+import contextlib
 import re
+import sys
 import time
+import unicodedata
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -10,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qmonus_lite.errors import BadRequest
-from qmonus_lite.pathtemplate import BadTemplate, PathTemplate, decode
+from qmonus_lite.pathtemplate import (
+    CONTROL,
+    BadTemplate,
+    PathTemplate,
+    decode,
+    decode_as_written,
+    decode_variable,
+)
 
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
 LITERALS = st.from_regex(r"[A-Za-z0-9.+~:;,=@!$&'()*-]{1,8}", fullmatch=True)
@@ -34,7 +44,81 @@ def test_finds_again_what_it_was_filled_with(text: str, data: st.DataObject) -> 
 
 @given(SEGMENTS)
 def test_decodes_once_what_was_encoded_once(text: str) -> None:
-    assert decode(quote(text, safe="")) == text
+    assert decode_as_written(quote(text, safe="")) == text
+    assert decode(quote(text, safe="")) == unicodedata.normalize("NFC", text)
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        # KELVIN SIGN and OHM SIGN, which stand for a letter.
+        ("%E2%84%AAEYS", "KEYS"),
+        ("%E2%84%A6", "\u03a9"),
+        # As macOS writes them: kana with a mark of its own, Hangul in pieces, Greek and its accent.
+        ("%E3%82%AB%E3%82%99", "ガ"),
+        ("%E1%84%92%E1%85%A1%E1%86%AB", "한"),
+        ("%CE%B1%CC%81", "\u03ac"),
+        ("%E1%BD%B1", "\u03ac"),
+        ("cafe%CC%81", "caf\u00e9"),
+        ("caf%C3%A9", "caf\u00e9"),
+    ],
+)
+def test_what_was_decoded_is_in_one_form(raw: str, text: str) -> None:
+    assert decode(raw) == text
+    assert decode_variable("name", raw) == text
+
+
+def test_no_character_becomes_a_separator_a_dot_or_a_control_character_in_nfc() -> None:
+    # What is refused in a name is refused after it was normalized, and what separates names is
+    # looked for before: both are right only as long as this holds.
+    for number in range(0x80, sys.maxunicode + 1):
+        text = unicodedata.normalize("NFC", chr(number)) if not 0xD800 <= number < 0xE000 else ""
+        if text != chr(number):
+            assert not CONTROL.search(text), hex(number)
+            assert not set(text) & set("/\\.%"), hex(number)
+
+
+@pytest.mark.parametrize("before", ["/", ".", "\\", "%"])
+def test_nothing_composes_with_a_separator_a_dot_or_a_percent_sign(before: str) -> None:
+    for number in range(0x80, sys.maxunicode + 1):
+        if unicodedata.combining(chr(number)):
+            assert unicodedata.normalize("NFC", before + chr(number))[0] == before, hex(number)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *(".", "..", "%2e", "%2E%2e", ".%2e"),
+        # Encoded again, between backslashes, with parameters: a step for some server.
+        *("%252e%252e", "%25252E%25252e", "%5C..%5C", "..%5Cx", "x%5c..", "x%255c..%255cy"),
+        *("..;", "..;x=1", "..%3Bx", ".;", "..%253b", "..%252fadmin", "x%252F.."),
+        *("%00", "a%0d%0aX:y", "a%09", "%7F", "%C2%85", "%C2%9f", "a%0A"),
+        *("%E2%80%AEgnp", "%E2%81%A6x"),
+    ],
+)
+def test_a_variable_is_no_step_and_has_no_control_character(raw: str) -> None:
+    with pytest.raises(BadRequest, match="'tenant'"):
+        decode_variable("tenant", raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("t1", "a.b", "...", "..a", ".hidden", "a..", "x%3B..", "100%25", "%25", "C%23", "a%3Fb"),
+        *("DOMAIN%5Cann", "a%252eb", "%E6%97%A5", "a%20b", ";", "a:b@c+d", "..%25"),
+    ],
+)
+def test_a_variable_may_be_any_other_text(raw: str) -> None:
+    assert decode_variable("tenant", raw) == decode(raw)
+
+
+def test_looking_for_steps_takes_time_that_grows_with_the_text_alone() -> None:
+    began = time.process_time()
+    for text in ("%2525" * 1600, "%5c" * 2700, "..;" * 2700, "%5c..;" * 1300, "..%25" * 1600):
+        with contextlib.suppress(BadRequest):
+            decode_variable("tenant", text)
+
+    assert time.process_time() - began < 1
 
 
 @given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E)))

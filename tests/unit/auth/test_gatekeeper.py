@@ -1,7 +1,7 @@
 """The gatekeeper: 401 for who is unknown, 403 for who may not, and at once."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -252,3 +252,101 @@ def test_roles_are_for_what_a_path_says_and_a_pass_for_how_it_is_written(gate: G
 def test_a_path_that_says_nothing_clear_is_a_bad_request(gate: Gate, raw: str) -> None:
     with pytest.raises(BadRequest):
         gate.keeper.authorize(gate.bearer(), "PUT", raw)
+
+
+KELVIN, GUARD = "/upload/%E2%84%AAEYS/a", "/upload/%E3%82%AB%E3%82%99%E3%83%BC%E3%83%88%E3%82%99/a"
+
+
+def test_roles_judge_a_path_in_the_form_in_which_it_is_stored(gate: Gate) -> None:
+    gate.roles["putter"] = role("putter", "/upload/[^K]|/upload/KEYS/public", "PUT")
+    with pytest.raises(Forbidden):
+        gate.keeper.authorize(gate.bearer(), "PUT", KELVIN)
+    gate.keeper.authorize(gate.bearer(), "PUT", "/upload/%E2%84%AAEYS/public")
+
+    gate.roles["putter"] = role("putter", "/upload/ガード/", "PUT")
+    gate.keeper.authorize(gate.bearer(), "PUT", GUARD)
+
+
+@pytest.mark.parametrize(
+    ("regex", "allowed"), [("/upload/[^K]", False), ("/upload/K", False), ("/upload/", True)]
+)
+def test_of_a_path_that_goes_on_as_it_was_written_roles_judge_both_forms(
+    gate: Gate, regex: str, allowed: bool
+) -> None:
+    gate.roles["putter"] = role("putter", regex, "PUT")
+    if allowed:
+        gate.keeper.authorize(gate.bearer(), "PUT", KELVIN, goes_on=True)
+        return
+    with pytest.raises(Forbidden):
+        gate.keeper.authorize(gate.bearer(), "PUT", KELVIN, goes_on=True)
+
+
+def test_a_pass_is_for_a_path_as_it_is_written_in_any_form(gate: Gate) -> None:
+    headers = gate.keeper.passes.issue(PLACE, "PUT", KELVIN)
+    gate.keeper.authorize(headers, "PUT", KELVIN, goes_on=True)
+
+    with pytest.raises(Unauthorized):
+        gate.keeper.authorize(headers, "PUT", "/upload/KEYS/a")
+
+
+@pytest.mark.parametrize("header", ["X-Auth-Token", "Authorization"])
+def test_an_account_is_known_by_its_token(gate: Gate, header: str) -> None:
+    gate.add("user", "putter", "not there")
+    token = gate.keeper.token_for("user").token
+    actor = gate.keeper.known({header: token if header == "X-Auth-Token" else f"Bearer {token}"})
+
+    assert actor is not None
+    assert actor.account == {"name": "user", "roles": ["putter"]}
+
+
+def test_nothing_but_a_valid_token_makes_an_account_known(gate: Gate) -> None:
+    token = gate.keeper.token_for("user").token
+    passed = gate.keeper.passes.issue(PLACE, "PUT", "/upload/a")
+    for headers in (
+        *({}, {"X-Auth-Token": "x"}, {"X-Auth-Token": f"{token}, {token}"}, {"Account": "user"}),
+        *({"Authorization": "Basic dXNlcjp4"}, {"X-API-Key": KEY}, {"X-Other": token}),
+        *(passed, {HEADER: "x", "X-Auth-Token": token}),
+    ):
+        assert gate.keeper.known(headers) is None, headers
+    gate.accounts.clear()
+
+    assert gate.keeper.known({"X-Auth-Token": token}) is None
+
+
+def test_a_script_that_comes_by_a_pass_has_no_account(gate: Gate) -> None:
+    headers = gate.keeper.passes.issue(PLACE, "PUT", "/v1/x")
+
+    assert gate.keeper.identify(headers, "PUT", "/v1/x").account is None
+
+
+def test_a_token_that_was_found_good_is_judged_by_time_and_accounts_each_time(gate: Gate) -> None:
+    clock = LateClock(0)
+    end = datetime.now(UTC) + timedelta(seconds=30)
+    ends = Account(username="user", roles=("putter",), expires_at=end)
+    stays = Account(username="stays", roles=("putter",))
+    directories = [
+        Directory(accounts={"user": ends, "stays": stays}, roles=gate.roles),
+        Directory(accounts={"user": ends, "stays": stays}, roles={}),
+        Directory(accounts={}, roles=gate.roles),
+    ]
+    keeper = replace(gate.keeper, directory=lambda: directories[0], clock=clock)
+    keeper = replace(keeper, minter=Minter(key=b"t" * 32, clock=clock))
+    mine, theirs = ({"X-Auth-Token": keeper.token_for(name).token} for name in ("user", "stays"))
+    for headers in (mine, mine, theirs):
+        keeper.authorize(headers, "PUT", "/upload/a")
+
+    clock.seconds = 31
+    assert keeper.known(mine) is None
+    assert keeper.known(theirs) is not None
+    # With another key only what is remembered is good.
+    forgetful = replace(keeper, minter=Minter(key=b"x" * 32, clock=clock))
+    assert forgetful.known(theirs) is not None
+    clock.seconds = 61
+    assert forgetful.known(theirs) is None
+    clock.seconds = 0
+    assert keeper.known(mine) is not None
+    directories.pop(0)
+    with pytest.raises(Forbidden):
+        keeper.authorize(theirs, "PUT", "/upload/a")
+    directories.pop(0)
+    assert keeper.known(theirs) is None

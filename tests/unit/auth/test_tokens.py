@@ -21,10 +21,10 @@ class LateClock(Clock):
 
     def __init__(self, seconds: float) -> None:
         super().__init__("UTC")
-        self._seconds = seconds
+        self.seconds = seconds
 
     def now(self) -> float:
-        return super().now() + self._seconds
+        return super().now() + self.seconds
 
 
 def minted(seconds: float = 0, **claims: str) -> str:

@@ -198,3 +198,26 @@ def test_refuses_a_key_in_another_form(folder: Folder, hashed: str) -> None:
 
     [fault] = folder.faults()
     assert fault.startswith("a.yml:2:3: Account plugin, api_key_hash")
+
+
+def test_a_handler_may_keep_headers_and_so_may_one_that_follows(folder: Folder) -> None:
+    folder.put("a.yml", handler("a", "Told") + "success: Followed\nkeep_headers: [X-Auth-Token]\n")
+    folder.put("b.yml", handler("b", "Followed") + "failure: Told\nkeep_headers: [COOKIE]\n")
+    folder.put("c.yml", handler("c", "Other") + "keep_headers: [Authorization]\n")
+    catalog = folder.load()
+
+    assert catalog.kept_headers("Told") == {"x-auth-token", "cookie"}
+    assert catalog.kept_headers("Nobody") == frozenset()
+
+
+def test_headers_to_be_kept_are_a_list(folder: Folder) -> None:
+    folder.put("a.yml", handler() + "keep_headers: Cookie\n")
+
+    assert len(folder.faults()) == 1
+    assert "keep_headers" in folder.faults()[0]
+
+
+def test_the_pattern_of_a_role_is_in_the_form_of_the_paths_it_judges(folder: Folder) -> None:
+    folder.put("r.yml", "- name: r\n  authorities:\n  - {regex: '/\u30ab\u3099', methods: [PUT]}\n")
+
+    assert folder.load().roles["r"].allows("PUT", "/ガ")

@@ -23,7 +23,6 @@ def test_get_looks_among_the_headers_for_a_key_that_is_not_there(name: str) -> N
 
 def test_get_prefers_the_key_of_the_event() -> None:
     assert Event(DATA).get("path") == "/upload/a"
-    assert Event(DATA).get("Path") == "a header"
     assert Event(DATA).get("none", "default") is None
 
 
@@ -59,3 +58,23 @@ def test_the_data_it_was_made_of_stays_as_it_was() -> None:
 
     assert DATA["path"] == "/upload/a"
     assert "X-New" not in str(DATA)
+
+
+@pytest.mark.parametrize("name", ["account", "Account", "approved", "x_auth_token", "Path", "id"])
+def test_a_key_without_a_hyphen_is_never_answered_by_a_client(name: str) -> None:
+    sent = {"Account": "root", "Approved": "yes", "X_auth_token": "t", "Path": "p", "Id": "1"}
+    event = Event({"path": "/upload/a", "headers": sent})
+
+    assert event.get(name) is None
+    assert event.get(name, "default") == "default"
+    assert name not in event
+    assert event.pop(name, None) is None
+    assert event.setdefault(name, "first") == "first"
+
+
+def test_the_path_of_an_upload_is_in_one_form_for_every_handler() -> None:
+    left = {"path": "/upload/\u212aEYS", "resources": {"filepath": "x"}}
+
+    assert Event(left)["path"] == "/upload/KEYS"
+    assert Event({"path": "\u212a"})["path"] == "\u212a"
+    assert Event({"path": 5, "resources": {}})["path"] == 5

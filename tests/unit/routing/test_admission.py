@@ -1,9 +1,16 @@
 """Who is let in, by the head of a request."""
 
+import re
+from dataclasses import replace
+from functools import partial
+
 import pytest
 
+from qmonus_lite.auth.account import Account, Authority, Directory, Role
 from qmonus_lite.errors import BadRequest, Forbidden, MethodNotAllowed, Unauthorized
 from qmonus_lite.routing.admission import Admission
+from qmonus_lite.routing.admission import admit as gate_admit
+from qmonus_lite.routing.match import best
 from tests.unit.routing.stage import RouteOf, Stage, catalog, incoming_of, spec
 
 
@@ -109,3 +116,29 @@ async def test_refuses_a_malformed_replacement(stage: Stage, wanted: str) -> Non
 
     with pytest.raises(BadRequest, match="host:port"):
         await admit(stage, CLOSED, "GET", headers)
+
+
+async def test_roles_have_to_allow_a_path_as_it_was_written_and_as_it_is_normalized(
+    stage: Stage,
+) -> None:
+    route = RouteOf(path="/v1/{name}", needs_account=True)
+    for name, regex in (("kept", "/v1/[^K]"), ("given", "/v1/K")):
+        role = Role(
+            name=name,
+            authorities=(Authority(regex=re.compile(regex), methods=frozenset({"GET"})),),
+        )
+        account = Account(username=name, roles=(name,))
+        directory = Directory(accounts={name: account}, roles={name: role})
+        keeper = replace(stage.gatekeeper, directory=partial(_same, directory))
+        match = best(catalog(route).routes, "/v1/%E2%84%AA")
+        assert match is not None
+        headers = {"X-Auth-Token": keeper.token_for(name).token}
+        request = incoming_of("GET", "/v1/%E2%84%AA", "", headers).request
+        with pytest.raises(Forbidden):
+            gate_admit(keeper, match, request)
+
+        assert request.account == {"name": name, "roles": [name]}
+
+
+def _same(directory: Directory) -> Directory:
+    return directory

@@ -1,12 +1,14 @@
 """Requests that go on to a backend, on real sockets."""
 
 import asyncio
+import base64
 import gzip
 import re
 from asyncio import StreamReader, StreamWriter
 
 import pytest
 
+from qmonus_lite.auth import apikey
 from qmonus_lite.errors import BadGateway, GatewayTimeout
 from qmonus_lite.routing.backend import MOST_BODY
 from tests.unit.routing.conftest import Raw
@@ -351,3 +353,44 @@ async def test_the_log_names_the_backend_and_the_client_does_not_hear_of_it(
 
     assert nobody in caplog.text
     assert not re.search(r"\d", refused.value.detail)
+
+
+async def test_no_credential_of_ours_is_forwarded_wherever_it_stands(
+    stage: Stage, echo: Echo
+) -> None:
+    key, token = apikey.new_key(), stage.token("reader")
+    pair = base64.b64encode(f"ann:{key}".encode()).decode()
+    route = RouteOf(authorities=[echo.authority])
+    for headers in (
+        *({"X-API-Key": key}, {"Authorization": f"Bearer {key}"}, {"X-Other": token}),
+        *({"Authorization": f"Basic {pair}"}, {"X-Auth-Token": key}),
+    ):
+        await stage.ask(route, "GET", "/v1/x", headers={**headers, "X-Kept": "1"})
+
+        assert headers.keys().isdisjoint(echo.last.headers)
+        assert echo.last.headers["X-Kept"] == "1"
+
+
+async def test_a_script_passes_no_credential_of_its_client_on(stage: Stage, echo: Echo) -> None:
+    route = RouteOf(
+        authorities=[echo.authority],
+        request="request.headers['X-Copy'] = 'Bearer ' + request.headers['X-Auth-Token']",
+    )
+    await stage.ask(route, "GET", "/v1/x", headers={"X-Auth-Token": stage.token("reader")})
+
+    assert {"X-Copy", "X-Auth-Token"}.isdisjoint(echo.last.headers)
+
+
+async def test_a_script_may_send_a_key_of_another_installation(stage: Stage, echo: Echo) -> None:
+    key = apikey.new_key()
+    route = RouteOf(authorities=[echo.authority], request=f"request.headers['X-API-Key'] = '{key}'")
+    await stage.ask(route, "GET", "/v1/x", headers={"X-API-Key": apikey.new_key()})
+
+    assert echo.last.headers["X-API-Key"] == key
+
+
+async def test_a_key_of_another_make_is_forwarded(stage: Stage, echo: Echo) -> None:
+    headers = {"X-Api-Key": "sk_live_1", "Cookie": "a=1"}
+    await stage.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x", headers=headers)
+
+    assert headers.items() <= echo.last.headers.items()

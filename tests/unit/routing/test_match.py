@@ -45,10 +45,20 @@ def test_variables_are_decoded_once() -> None:
     assert match.resources() == {"id": "日%20"}
 
 
-@pytest.mark.parametrize("segment", ["..", "%2e%2E", ".", "a%2Fb", "%ff", "%zz"])
+@pytest.mark.parametrize(
+    "segment",
+    ["..", "%2e%2E", ".", "a%2Fb", "%ff", "%zz", "%00", "a%0a", "%252e%252E", "..;x", "..%5Cx"],
+)
 def test_refuses_a_variable_that_is_no_name(segment: str) -> None:
     match = found(f"/v1/{segment}", "/v1/{id}")
 
     assert match is not None
     with pytest.raises(BadRequest):
         match.resources()
+
+
+def test_variables_are_in_one_form() -> None:
+    match = found("/v1/%E2%84%AAEYS%E3%82%AB%E3%82%99", "/v1/{id}")
+
+    assert match is not None
+    assert match.resources() == {"id": "KEYSガ"}

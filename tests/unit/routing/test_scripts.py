@@ -2,10 +2,16 @@
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 
-from qmonus_lite.errors import InternalFault, Problem
+from qmonus_lite.auth import apikey
+from qmonus_lite.errors import BadRequest, InternalFault, Problem
+from qmonus_lite.events.outcome import Outcome
+from qmonus_lite.routing.story import Routing
+from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.runner import Runner
 from tests.unit.routing.stage import Echo, Reply, RouteOf, Stage, spec
 
 
@@ -271,3 +277,59 @@ async def test_no_body_is_sent_where_http_has_none(stage: Stage, method: str, co
 
     assert (reply.code, reply.body) == (code, b"")
     assert reply.headers.get("Content-Length") == ("4" if method == "HEAD" else None)
+
+
+@pytest.mark.parametrize("needs_account", [True, False])
+async def test_a_script_sees_who_asks(stage: Stage, needs_account: bool) -> None:
+    route = RouteOf(needs_account=needs_account, request="return [request.account]")
+    reply = await stage.ask(route, "GET", "/v1/x", headers={"X-Auth-Token": stage.token("guide")})
+
+    assert reply.json == [{"name": "guide", "roles": ["guide"]}]
+
+
+async def test_a_request_without_a_valid_credential_has_no_account(stage: Stage) -> None:
+    route = RouteOf(request="return [request.account]")
+    for headers in ({}, {"X-Auth-Token": "theirs"}, {"Account": "guide"}):
+        assert (await stage.ask(route, "GET", "/v1/x", headers=headers)).json == [None]
+    closed = RouteOf(needs_account=True, request="return [request.account]")
+    passed = stage.pass_for("GET", "/v1/x")
+
+    assert (await stage.ask(closed, "GET", "/v1/x", headers=passed)).json == [None]
+
+
+async def test_a_script_sees_the_token_of_its_client_and_no_key(stage: Stage) -> None:
+    token = stage.token("guide")
+    headers = {"X-Auth-Token": token, "X-API-Key": apikey.new_key(), "X-A": "b"}
+    reply = await stage.ask(
+        RouteOf(request="return dict(request.headers)"), "GET", "/v1/x", headers=headers
+    )
+
+    assert reply.json == {"X-Auth-Token": token, "X-A": "b"}
+
+
+async def test_an_event_of_a_route_carries_no_credential_of_its_client(stage: Stage) -> None:
+    published: list[dict[str, Any]] = []
+
+    async def publish(_name: str, event: dict[str, Any]) -> Outcome:
+        published.append(event)
+        return Outcome(code=200, output=None, event=event)
+
+    stage.routing = Routing(
+        gatekeeper=stage.gatekeeper,
+        runner=Runner(lanes=stage.lanes),
+        backends=stage.backends,
+        surroundings=lambda _catalog: Surroundings(config=lambda _name: {}, publish=publish),
+        script_timeout=5,
+    )
+    text = "await lambda_event('Told', {'headers': request.headers, 'a': [str(request.headers)]})"
+    token = stage.token("guide")
+    headers = {"Authorization": f"Bearer {token}", "X-A": "b"}
+    await stage.ask(RouteOf(request=text + "\nreturn 'told'"), "GET", "/v1/x", headers=headers)
+
+    assert published[0]["headers"] == {"Authorization": "Bearer ********", "X-A": "b"}
+    assert token not in str(published)
+
+
+async def test_a_token_of_ours_in_the_query_is_refused(stage: Stage) -> None:
+    with pytest.raises(BadRequest, match="the query has a credential"):
+        await stage.ask(RouteOf(request="return 1"), "GET", f"/v1/x?t={stage.token('guide')}")

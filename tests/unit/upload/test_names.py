@@ -103,3 +103,7 @@ def test_what_it_takes_can_be_a_file_and_is_taken_again(text: str) -> None:
         assert part not in {"", ".", ".."}
         assert not set(part) & set("/\\\0\n\r")
         assert 0 < len(part.encode()) <= MOST_PART
+
+
+def test_names_are_the_same_in_either_form() -> None:
+    assert parts_of("/upload/\u212aEYS/\u30ab\u3099") == ("upload", "KEYS", "ガ")

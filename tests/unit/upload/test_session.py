@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from qmonus_lite.auth.own import OwnCredentials
 from qmonus_lite.clock import Clock
 from qmonus_lite.headers import Headers
 from qmonus_lite.upload.admission import Admission
@@ -39,6 +40,8 @@ class Stage:
             Uploads,
             SimpleNamespace(
                 question=SimpleNamespace(roster=roster),
+                gatekeeper=SimpleNamespace(own=OwnCredentials(minters=())),
+                kept_headers=frozenset,
                 storer=Storer(ground, Staging(disk, root, root), threads=self.threads),
                 committer=self,
                 turns=self.turns,

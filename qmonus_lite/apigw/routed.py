@@ -4,6 +4,7 @@ import logging
 
 from tornado.iostream import StreamClosedError
 
+from qmonus_lite.apigw.bodies import MOST_BODY, Body
 from qmonus_lite.apigw.door import Door
 from qmonus_lite.apigw.upload import query
 from qmonus_lite.catalog.live import Live
@@ -22,12 +23,16 @@ class RoutedDoor(Door):
     """Any method on any path that a routing plugin may serve."""
 
     offered = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS")
+    most_body = MOST_BODY
 
     def initialize(self, routing: Routing, live: Live) -> None:
         """Take what routes share."""
         self.routing = routing
         self.live = live
         self.admission: Admission | None = None
+        #: The request until it is served; it knows us.
+        self.incoming: Incoming | None = None
+        self._body = Body(self.application.settings["bodies"])
 
     async def judge(self) -> None:
         """Find the route and judge who asks, before the body."""
@@ -39,16 +44,34 @@ class RoutedDoor(Door):
         self.incoming = self._incoming()
         self.admission = await self.routing.admit(match, self.incoming)
 
+    async def take(self, chunk: bytes) -> int:
+        """Keep bytes of the body; how many. Raises Problem."""
+        self._body.add(chunk)
+        return len(chunk)
+
+    def let_go(self) -> None:
+        """Keep neither body nor request in memory."""
+        super().let_go()
+        self._body.release()
+        self.incoming = None
+
     async def _serve(self) -> None:
-        assert self.admission is not None
+        assert self.admission is not None and self.incoming is not None
         self.body_came()
-        self.incoming.request.body = self.body
-        with bound(request_id=self.request_id):
-            try:
-                answer = await self.routing.answer(self.admission, self.incoming, self.catalog)
-            except (Problem, Terminated) as error:
-                self.answer(error)
-                return
+        incoming, self.incoming = self.incoming, None
+        incoming.request.body = self._body.take()
+        try:
+            with bound(request_id=self.request_id):
+                await self._answer(self.admission, incoming)
+        finally:
+            self.let_go()
+
+    async def _answer(self, admission: Admission, incoming: Incoming) -> None:
+        try:
+            answer = await self.routing.answer(admission, incoming, self.catalog)
+        except (Problem, Terminated) as error:
+            self.answer(error)
+        else:
             await self._send(answer)
 
     get = head = put = post = patch = delete = options = _serve

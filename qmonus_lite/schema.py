@@ -1,14 +1,33 @@
 """The one door to JSON Schema: compile once, report every fault by JSON pointer, fill in defaults.
 
 Patterns run on a linear-time engine and no `$ref` leaves the document, so neither can stall or call
-out (docs/decisions/json-schema.md). Draft 2020-12 unless the schema names another.
+out. Whether a value fits is cheap to find out; faults are listed only where that is cheap as well
+(docs/decisions/json-schema.md). Draft 2020-12 unless the schema names another.
 """
 
-import copy
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote
 
 import jsonschema_rs
+
+from qmonus_lite.schemadefaults import Filling
+from qmonus_lite.schemawork import PARTS, SILENT, References, TooMuch, Work
+
+#: Faults that are listed of a value that has to be taken apart.
+MOST_FAULTS = 99
+#: What listing the faults of one value may cost, as `schemawork` counts it.
+MOST_WORK = 30_000
+#: Parts of a value that are taken apart because listing their faults costs more, and how deep.
+MOST_OPENED, MOST_LEVELS = 8, 8
+
+_MORE = "too large, or nested too deeply, to list further faults"
+#: Where a document is found by the schemas that are made of its parts.
+_HOME = "https://schema.invalid/document"
+
+Path = tuple[str | int, ...]
 
 
 class BadSchema(ValueError):
@@ -58,6 +77,14 @@ class Pattern:
         return self._schema.fits(string)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """A part of a schema that can be used by itself."""
+
+    validator: Any
+    document: object
+
+
 class Schema:
     """A compiled JSON Schema."""
 
@@ -65,20 +92,26 @@ class Schema:
         """Compile; raises BadSchema."""
         self.document = document
         try:
-            self._validator = jsonschema_rs.validator_for(
-                dict(document), pattern_options=jsonschema_rs.RegexOptions(), offline=True
-            )
+            self._validator = _compiled(document)
         except jsonschema_rs.ValidationError as error:
             raise BadSchema(error.message, tuple(error.instance_path)) from None
         except (jsonschema_rs.ReferencingError, ValueError) as error:
             raise BadSchema(str(error)) from None
+        #: Parts by their place; made when a value is first taken apart.
+        self._parts: dict[str, _Part | None] = {
+            "": _Part(validator=self._validator, document=document)
+        }
+        self._references: References | None = None
+        self._registry: Any = None
 
     def mismatches(self, value: object) -> list[Mismatch]:
-        """Everything in `value` that does not fit; empty when it fits."""
-        return [
-            Mismatch(path=tuple(error.instance_path), message=error.message)
-            for error in self._validator.iter_errors(value)
-        ]
+        """What in `value` does not fit; empty when it fits.
+
+        Everything, unless that would take too long to find out; the last one then says so.
+        """
+        if self._validator.is_valid(value):
+            return []
+        return _Listing(self).of(value)
 
     def fits(self, value: object) -> bool:
         """Whether nothing in `value` is amiss; False for text that is not Unicode."""
@@ -90,32 +123,177 @@ class Schema:
     def with_defaults(self, value: object) -> object:
         """`value` with the `default` of every absent property filled in; `value` stays as it is.
 
-        Reaches through `properties` and `items`; `$ref` and combinators are left alone.
+        Reaches through `properties` and `items`; `$ref` and combinators are left alone. Raises
+        DefaultsTooLarge.
         """
-        return _filled(self.document, value)
+        return Filling().of(self.document, value)
+
+    @property
+    def references(self) -> References:
+        """Where its references lead."""
+        if self._references is None:
+            self._references = References(self.document)
+        return self._references
+
+    def part(self, place: str) -> _Part | None:
+        """The part at a JSON pointer; None for one that cannot be used by itself."""
+        if place not in self._parts:
+            self._parts[place] = self._part(place)
+        return self._parts[place]
+
+    def _part(self, place: str) -> _Part | None:
+        try:
+            at = f"#{quote(place)}"
+            document = self.references.follow(at)
+            if self._registry is None:
+                self._registry = jsonschema_rs.Registry([(_HOME, dict(self.document))])
+            alone = self.alone({"$ref": _HOME + at})
+            validator = _compiled(alone, registry=self._registry)
+        except (
+            TooMuch,
+            jsonschema_rs.ValidationError,
+            jsonschema_rs.ReferencingError,
+            ValueError,
+        ):
+            return None
+        return _Part(validator=validator, document=document)
+
+    def alone(self, keywords: Mapping[str, object]) -> dict[str, object]:
+        """Keywords as a schema of the same draft."""
+        draft = {"$schema": self.document["$schema"]} if "$schema" in self.document else {}
+        return {**draft, **keywords}
 
 
-def _filled(schema: object, value: object) -> object:
-    # What has nothing to fill in is handed back, not copied: a body may have 500,000 values.
-    if isinstance(schema, Mapping) and isinstance(value, dict):
-        return _filled_properties(schema.get("properties"), value)
-    if isinstance(schema, Mapping) and isinstance(value, list):
-        items = schema.get("items")
-        return [_filled(items, entry) for entry in value] if _has_parts(items) else value
-    return value
+def _compiled(document: Mapping[str, object], **more: Any) -> Any:
+    return jsonschema_rs.validator_for(
+        dict(document),
+        pattern_options=jsonschema_rs.RegexOptions(),
+        offline=True,
+        **more,
+    )
 
 
-def _filled_properties(properties: object, value: dict[str, object]) -> dict[str, object]:
-    if not isinstance(properties, Mapping):
-        return value
-    filled = dict(value)
-    for name, part in properties.items():
-        if name in filled:
-            filled[name] = _filled(part, filled[name])
-        elif isinstance(part, Mapping) and "default" in part:
-            filled[name] = copy.deepcopy(part["default"])
-    return filled
+class _Listing:
+    """Lists what does not fit in one value, with bounded work.
+
+    The library lists all faults of a value at once, or none. Where that is too much, the value is
+    taken apart: the schemas of its properties and items are asked about them one by one.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._work = Work(left=MOST_WORK)
+        self._opened = 0
+        self._found: list[Mismatch] = []
+
+    def of(self, value: object) -> list[Mismatch]:
+        """The faults of a value that does not fit."""
+        self._look("", value, ())
+        if not self._opened:
+            return self._found
+        return [*self._found[:MOST_FAULTS], Mismatch(path=(), message=_MORE)]
+
+    def _look(self, place: str, value: object, path: Path, level: int = 0) -> None:
+        part = self._schema.part(place)
+        if part is None:
+            self._found.append(_unnamed(path))
+            return
+        try:
+            self._work.count(self._schema.references, part.document, value)
+        except TooMuch:
+            self._open(place, value, path, level)
+            return
+        for error in part.validator.iter_errors(value):
+            whole = (*path, *error.instance_path)
+            self._found.append(Mismatch(path=whole, message=error.message))
+
+    def _open(self, place: str, value: object, path: Path, level: int) -> None:
+        """Look at the parts of a value, since looking at all of it would be too much."""
+        before = len(self._found)
+        self._opened += 1
+        part = self._schema.part(place)
+        bounded = level < MOST_LEVELS and self._opened <= MOST_OPENED
+        if bounded and part and isinstance(part.document, Mapping):
+            self._found += self._plain_faults(part.document, value, path)
+            self._look_below(place, part.document, value, path, level + 1)
+        if len(self._found) == before:
+            self._found.append(_unnamed(path))
+
+    def _look_below(
+        self,
+        place: str,
+        document: Mapping[str, object],
+        value: object,
+        path: Path,
+        level: int,
+    ) -> None:
+        for step, below, key in _below(document, value):
+            if len(self._found) >= MOST_FAULTS or self._opened > MOST_OPENED:
+                return
+            at = step[1:] if step.startswith("#") else place + step
+            part = self._schema.part(at)
+            if part is None or not part.validator.is_valid(below):
+                self._look(at, below, (*path, *key), level)
+
+    def _plain_faults(
+        self, document: Mapping[str, object], value: object, path: Path
+    ) -> Iterator[Mismatch]:
+        """Faults of keywords that hold no schemas."""
+        for word, said in document.items():
+            if word in PARTS or word in SILENT or word in _ELSEWHERE:
+                continue
+            if word == "required" and isinstance(said, list) and isinstance(value, dict):
+                missing = [name for name in said if name not in value][:MOST_FAULTS]
+                for name in missing:
+                    yield Mismatch(path=path, message=f"{json.dumps(name)} is a required property")
+            elif not _compiled(self._schema.alone({word: said})).is_valid(value):
+                yield Mismatch(path=path, message=f"does not fit {word!r}: {_short(said)}")
 
 
-def _has_parts(schema: object) -> bool:
-    return isinstance(schema, Mapping) and ("properties" in schema or "items" in schema)
+#: Keywords that have a meaning only beside others, or hold schemas that are only asked.
+_ELSEWHERE = frozenset({"if", "not", "contains", "minContains", "maxContains", "propertyNames"})
+
+
+def _unnamed(path: Path) -> Mismatch:
+    return Mismatch(path=path, message="does not fit the schema")
+
+
+def _short(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)[:100]
+
+
+def _below(document: Mapping[str, object], value: object) -> Iterator[tuple[str, object, Path]]:
+    """Places of schemas, and what has to fit each: a value, and how it is reached."""
+    ref = document.get("$ref")
+    if isinstance(ref, str) and (ref == "#" or ref.startswith("#/")):
+        yield unquote(ref), value, ()
+    every = document.get("allOf")
+    for n in range(len(every) if isinstance(every, list) else 0):
+        yield f"/allOf/{n}", value, ()
+    if isinstance(value, dict):
+        yield from _below_object(document, value)
+    elif isinstance(value, list) and isinstance(document.get("items"), Mapping):
+        given = document.get("prefixItems")
+        first = len(given) if isinstance(given, list) else 0
+        for n, one in enumerate(value[first:], first):
+            yield "/items", one, (n,)
+
+
+def _below_object(
+    document: Mapping[str, object], value: dict[str, object]
+) -> Iterator[tuple[str, object, Path]]:
+    named = document.get("properties")
+    known = named if isinstance(named, Mapping) else {}
+    others = isinstance(document.get("additionalProperties"), Mapping)
+    others &= "patternProperties" not in document
+    for name, one in value.items():
+        if name in known:
+            yield (
+                f"/properties/{name.replace('~', '~0').replace('/', '~1')}",
+                one,
+                (name,),
+            )
+        elif others:
+            yield "/additionalProperties", one, (name,)
+        if "propertyNames" in document:
+            yield "/propertyNames", name, ()

@@ -9,6 +9,7 @@ from tornado.web import Application
 
 from qmonus_lite.apigw import framing
 from qmonus_lite.apigw.access import log_request
+from qmonus_lite.apigw.bodies import Bodies
 from qmonus_lite.apigw.events import EventDoor, EventsDoor, Outgoings, ReplayDoor
 from qmonus_lite.apigw.heads import IDLE, HeadWatch
 from qmonus_lite.apigw.limits import Limits
@@ -90,6 +91,8 @@ def make_app(stories: Stories, limits: Limits) -> Application:
         #: Uploads among them.
         uploading=set(),
         limits=limits,
+        #: Those that are kept in memory.
+        bodies=Bodies(),
     )
     #: Takes whole uploads past all this.
     application.settings["whole"] = WholeUploads(application.settings)

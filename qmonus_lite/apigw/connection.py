@@ -210,8 +210,9 @@ class Connection:
                     self._wait()
                     return
                 await asyncio.sleep(0)
-        except (StreamClosedError, UnsatisfiableReadError):
-            pass
+        except (StreamClosedError, UnsatisfiableReadError) as error:
+            # One of the frames that it came through may refer to it.
+            error.__traceback__ = None
         except Exception:
             logger.exception("connection failed", extra={"action": "connection_failed"})
         self._task = None
@@ -227,4 +228,7 @@ class Connection:
         if not self._ended.done():
             self._service.heads.came(self)
             self._service.tornado.on_close(self)
+            if self.stream.error is not None:
+                # It refers to the frames that it came through, and these to the stream.
+                self.stream.error.__traceback__ = None
             self._ended.set_result(None)

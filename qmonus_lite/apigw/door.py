@@ -18,6 +18,7 @@ from tornado.web import HTTPError, stream_request_body
 from qmonus_lite import strictjson
 from qmonus_lite.apigw import framing
 from qmonus_lite.apigw.answers import PROBLEM, Answer, date, encoded, problem, reason, refusal
+from qmonus_lite.apigw.ending import Ending
 from qmonus_lite.apigw.framing import RequestHead
 from qmonus_lite.apigw.limits import Limits
 from qmonus_lite.apigw.linger import MOST_DRAINED, SECONDS, linger, say_no_more
@@ -42,22 +43,20 @@ from qmonus_lite.log import bound
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of a body that is kept in memory.
-MOST_BODY = 1 << 20
+#: Bytes of a body that nobody has a use for: what clients send along, such as `{}`, is no fault.
+MOST_UNUSED = 8 << 10
 
 
 @stream_request_body
-class Door(Methods):
+class Door(Methods, Ending):
     """Base of all handlers of APIGW."""
 
     #: Methods that make no sense without a body; elsewhere (`curl -X POST`) none is an empty one.
     needing_body: tuple[str, ...] = ()
     #: Bytes that a body may have; None where the door itself counts them.
-    most_body: int | None = MOST_BODY
+    most_body: int | None = MOST_UNUSED
     #: Bytes of the body that were taken.
     came = 0
-    #: Set when the request was answered before its body came.
-    refused = False
     #: Why it was refused, for the access record.
     refusal: Refusal | None = None
     #: Set when the request goes on to its end, whatever the client does.
@@ -71,9 +70,10 @@ class Door(Methods):
         if not hasattr(self, "request_id"):
             self.request_id = new_id()
             self.asked = RequestHead.of(self.request)
-            self._body = bytearray()
             self._drained = 0
             self._watch: BodyWatch | None = None
+            self._cutting: asyncio.TimerHandle | None = None
+            super().clear()
         self._headers = headers = HTTPHeaders()
         headers["Date"] = date()
         headers["Server"] = "qmonus-lite"
@@ -114,9 +114,10 @@ class Door(Methods):
             self._watch = None
         self.application.settings["active"].discard(self)
 
-    def on_finish(self) -> None:
-        """The request is over."""
-        self.leave()
+    def let_go(self) -> None:
+        """Keep nothing in memory, since nobody will use it; may be called again."""
+        if self._cutting is not None:
+            self._cutting.cancel()
 
     def on_connection_close(self) -> None:
         """The client left; work that goes on without it still counts as under way."""
@@ -161,16 +162,10 @@ class Door(Methods):
             self._watch.stop()
 
     async def take(self, chunk: bytes) -> int:
-        """Keep bytes of the body; how many. Raises Problem."""
-        self._body += chunk
-        if len(self._body) > MOST_BODY:
-            raise TooLarge(f"a body may have at most {MOST_BODY} bytes here")
+        """Take bytes of the body, which is of no use here; how many. Raises Problem."""
+        if self.came + len(chunk) > MOST_UNUSED:
+            raise TooLarge(f"a body may have at most {MOST_UNUSED} bytes here")
         return len(chunk)
-
-    @property
-    def body(self) -> bytes:
-        """The body that came."""
-        return bytes(self._body)
 
     @property
     def fields(self) -> Headers:
@@ -204,12 +199,13 @@ class Door(Methods):
         """Answer in place of the body; no byte behind the head is looked at any more."""
         self.refused = True
         self.leave()
+        self.let_go()
         body = self._shape(error)
         put_body(self, body)
         if not self.asked.body_follows and self.has_known_method:
             # Nothing to throw away, so that the connection can stay: it ends with the method, to
             # which Tornado goes on.
-            self._go_on_to(self._end)
+            self.go_on_to(self._end)
             return
         self.set_header("Connection", "close")
         try:
@@ -225,20 +221,17 @@ class Door(Methods):
             return
         self.refused = True
         self.leave()
+        self.let_go()
         body = self._shape(error)
         put_body(self, body)
         self.set_header("Connection", "close")
-        self._go_on_to(self._end)
+        self.go_on_to(self._end)
         try:
             await self.flush()
         except StreamClosedError:
             logger.debug("client left", extra={"action": "client_left"})
         say_no_more(self.stream)
-        asyncio.get_running_loop().call_later(SECONDS, self._cut)
-
-    def _go_on_to(self, method: Any) -> None:
-        """Have Tornado call this, once the body is read, in place of the method of the door."""
-        setattr(self, (self.request.method or "").lower(), method)
+        self._cutting = asyncio.get_running_loop().call_later(SECONDS, self._cut)
 
     def _cut(self) -> None:
         """The client was read out for long enough."""

@@ -4,6 +4,7 @@ import logging
 
 from tornado.iostream import StreamClosedError
 
+from qmonus_lite.apigw.bodies import MOST_BODY, Body
 from qmonus_lite.apigw.door import Door
 from qmonus_lite.apigw.upload import query
 from qmonus_lite.catalog.live import Live
@@ -22,6 +23,7 @@ class RoutedDoor(Door):
     """Any method on any path that a routing plugin may serve."""
 
     offered = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS")
+    most_body = MOST_BODY
 
     def initialize(self, routing: Routing, live: Live) -> None:
         """Take what routes share."""
@@ -30,6 +32,9 @@ class RoutedDoor(Door):
         self.admission: Admission | None = None
         #: Name of the account whose valid credential came along, for the access record.
         self.account: str | None = None
+        #: The request until it is served; it knows us.
+        self.incoming: Incoming | None = None
+        self._body = Body(self.application.settings["bodies"])
 
     async def judge(self) -> None:
         """Find the route and judge who asks, before the body."""
@@ -45,27 +50,40 @@ class RoutedDoor(Door):
             known = self.incoming.request.account
             self.account = known["name"] if known else None
 
+    async def take(self, chunk: bytes) -> int:
+        """Keep bytes of the body; how many. Raises Problem."""
+        self._body.add(chunk)
+        return len(chunk)
+
+    def let_go(self) -> None:
+        """Keep neither body nor request in memory."""
+        super().let_go()
+        self._body.release()
+        self.incoming = None
+
     async def _serve(self) -> None:
-        assert self.admission is not None
+        assert self.admission is not None and self.incoming is not None
         self.body_came()
-        self.incoming.request.body = self.body
+        incoming, self.incoming = self.incoming, None
+        incoming.request.body = self._body.take()
         # A script runs to its end without its client, and a stop waits for it as long as it may.
         self.committed = self.admission.match.route.has_script
         try:
             with bound(request_id=self.request_id):
-                await self._answer_to(self.admission)
+                await self._answer_to(self.admission, incoming)
         finally:
             self.committed = False
+            self.let_go()
             if self.stream.closed():
                 self.leave()
 
-    async def _answer_to(self, admission: Admission) -> None:
+    async def _answer_to(self, admission: Admission, incoming: Incoming) -> None:
         try:
-            answer = await self.routing.answer(admission, self.incoming, self.catalog)
+            answer = await self.routing.answer(admission, incoming, self.catalog)
         except (Problem, Terminated) as error:
             self.answer(error)
-            return
-        await self._send(answer)
+        else:
+            await self._send(answer)
 
     get = head = put = post = patch = delete = options = _serve
 

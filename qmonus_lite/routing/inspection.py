@@ -10,6 +10,7 @@ from qmonus_lite.headers import Headers, canonical
 from qmonus_lite.routing import jsonbody, textual
 from qmonus_lite.routing.message import Request
 from qmonus_lite.schema import Schema
+from qmonus_lite.schemadefaults import MOST_ADDED, DefaultsTooLarge
 
 #: Faults that are named one by one, and characters of each: an answer is no place for a body.
 _MOST_FAULTS = 100
@@ -93,6 +94,8 @@ def _filled(part: str, schema: Schema, value: object) -> tuple[object, Faults]:
     try:
         filled = schema.with_defaults(value)
         mismatches = schema.mismatches(filled)
+    except DefaultsTooLarge:
+        return value, [f"{part}: the defaults of its schema would add more than {MOST_ADDED} bytes"]
     except (ValueError, RecursionError):
         return value, [f"{part}: nested too deeply, or text that is not Unicode"]
     faults = (f"{part} {entry.pointer}".rstrip() + f": {entry.message}" for entry in mismatches)

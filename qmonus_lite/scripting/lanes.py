@@ -198,6 +198,9 @@ class Lanes:
         finally:
             if patience is not None:
                 patience.cancel()
+            # It has the error of a script that failed, which refers to this frame, and the frames
+            # of the script refer to what it was given: all of that would stay in memory.
+            del run
 
     async def close(self, *, within: float) -> bool:
         """Wait for running scripts, then stop the lanes; False when some had to be left."""

@@ -257,6 +257,7 @@ class Session:
         if self.state is not State.RECEIVING:
             return
         self.state = State.DROPPED
+        self._gathered = bytearray()
         self._reservation.release()
         async with self._writing:
             await _on(self._uploads.threads, self._staged.discard)

@@ -114,9 +114,15 @@ class Upload:
 
     @property
     def replaced(self) -> bool:
-        """Whether it took the place of another; raises what it failed of."""
+        """Whether it took the place of another; raises what it failed of, once."""
         if self.error is not None:
-            raise self.error
+            # The error knows the frames that it came through, and these know us: with both kept,
+            # the bytes would stay in memory until the garbage collector came.
+            error, self.error = self.error, None
+            try:
+                raise error
+            finally:
+                del error
         if self.placed is None or not self.kept:
             # Only what went all the way is acknowledged, whatever broke off the way.
             raise InternalFault("the upload was not stored; the log of the server says why")

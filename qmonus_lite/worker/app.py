@@ -19,6 +19,7 @@ from qmonus_lite.events.signature import ID, BadSignature, Signer
 from qmonus_lite.lambdas.chain import Chain
 from qmonus_lite.log import bound
 from qmonus_lite.scripting.runner import Runner
+from qmonus_lite.seldom import Seldom
 from qmonus_lite.worker.listener import Message, Reply
 
 logger = logging.getLogger(__name__)
@@ -117,11 +118,16 @@ class Worker:
         changed.set()
 
 
+#: Statuses of messages that are not logged one by one.
+_FREQUENT = frozenset({200, 401, 404})
+
+
 class Doors:
     """The three paths of a worker."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+        self._strangers = Seldom(logger)
         self._acts: dict[str, Callable[[bytes], Awaitable[Outcome | None]]] = {
             ASK: self._ask,
             DELIVER: self._deliver,
@@ -132,8 +138,9 @@ class Doors:
         """Verify, act, and report under the same id."""
         started = time.monotonic()
         reply = await self._answer(message)
-        # APIGW logs what became of an event; here only what it cannot know is worth a line.
-        level = logging.DEBUG if reply.status == 200 else logging.INFO
+        # APIGW logs what became of an event; here only what it cannot know is worth a line, and of
+        # what a stranger sent as often as he liked not every one.
+        level = logging.DEBUG if reply.status in _FREQUENT else logging.INFO
         if logger.isEnabledFor(level):
             extra = {
                 "action": "message",
@@ -146,13 +153,16 @@ class Doors:
     async def _answer(self, message: Message) -> Reply:
         act = self._acts.get(message.path)
         if act is None:
+            self._strangers.warn("no such path here", action="message_refused", status=404)
             return Reply(status=404)
         signer = self._worker.signer
         try:
             message_id = signer.verify(message.headers, message.body)
             outcome = await act(message.body)
         except BadSignature as error:
-            return _refused(401, f"not signed by an APIGW of this installation: {error}")
+            reason = f"not signed by an APIGW of this installation: {error}"
+            self._strangers.warn(reason, action="message_refused", status=401)
+            return Reply(status=401, body=f"{reason}\n".encode())
         except (BadEnvelope, ValueError, KeyError, TypeError) as error:
             return _refused(422, f"not a message that a worker reads: {error}")
         body = self._worker.report(outcome).to_bytes()

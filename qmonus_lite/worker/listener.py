@@ -12,6 +12,8 @@ from http import HTTPStatus
 from typing import cast
 
 from qmonus_lite.events.keepalive import keep_alive
+from qmonus_lite.seldom import Seldom
+from qmonus_lite.worker.room import SMALL, Room, looks_signed
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 MOST_HEAD, MOST_BODY = 16 << 10, 4 << 20
 #: Seconds for a head and its body to come, and that a connection may lie idle.
 IDLE = 60.0
+#: Connections at once.
+MOST_CONNECTIONS = 2000
 
 
 class BadMessage(Exception):
@@ -54,10 +58,11 @@ Answering = Callable[[Message], Awaitable[Reply]]
 class Listener:
     """Serves on some sockets until it is closed."""
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: Answering, *, most_connections: int = MOST_CONNECTIONS) -> None:
         self._answering = answering
         self._servers: list[asyncio.Server] = []
-        self._connections: set[_Connection] = set()
+        self._room = Room(most_connections=most_connections)
+        self._seldom = Seldom(logger)
 
     async def listen(self, sockets: list[socket.socket]) -> None:
         """Begin to take connections."""
@@ -71,48 +76,71 @@ class Listener:
         """Take no more connections, and no more messages over those that are there."""
         for server in self._servers:
             server.close()
-        for connection in list(self._connections):
-            connection.retire()
+        for connection in list(self._room.guests):
+            cast(_Connection, connection).retire()
 
     async def close(self) -> None:
         """Hang up everywhere."""
         self.stop()
-        for connection in list(self._connections):
+        for connection in list(self._room.guests):
             connection.hang_up()
         await asyncio.sleep(0)
 
     def _connect(self) -> "_Connection":
-        return _Connection(self._answering, self._connections)
+        return _Connection(self._answering, self._room, self._seldom)
 
 
 class _Connection(asyncio.Protocol):
     """One connection, one message at a time."""
 
-    def __init__(self, answering: Answering, everybody: set["_Connection"]) -> None:
+    def __init__(self, answering: Answering, room: Room, seldom: Seldom) -> None:
         self._answering = answering
-        self._everybody = everybody
+        self._room = room
+        self._seldom = seldom
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._head: tuple[str, dict[str, str], int] | None = None
+        #: Bytes that the room has set aside for the body that comes.
+        self._set_aside = 0
+        self._awaits_room = self._paused = False
         self._task: asyncio.Task[None] | None = None
         self._retiring = False
         self._timer: asyncio.TimerHandle | None = None
+        self.known = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a message is being handled."""
+        return self._task is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._everybody.add(self)
+        if not self._room.enter(self):
+            self._refuse(BadMessage(503, "more connections than a worker takes"))
+            return
         self._wait()
 
     def connection_lost(self, error: Exception | None) -> None:
-        # What runs goes on: an event is not half handled because its APIGW went away.
-        self._everybody.discard(self)
+        # What runs goes on: an event is not half handled because its APIGW went away. What came
+        # behind it is not looked at any more.
+        self._room.leave(self)
         self._transport = None
+        self._buffer, self._head = bytearray(), None
+        self._give_back()
         self._stop_waiting()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        if self._task is None:
+        if self._task is None and not self._awaits_room:
             self._read()
+        else:
+            self._pause()
+
+    def go_on(self) -> None:
+        """There is room for the body now."""
+        assert self._head is not None
+        self._awaits_room, self._set_aside = False, self._head[2]
+        self._read()
 
     def retire(self) -> None:
         """Hang up as soon as the message under way is answered."""
@@ -127,17 +155,26 @@ class _Connection(asyncio.Protocol):
 
     def _read(self) -> None:
         """Take the next message, if all of it is there."""
+        if self._transport is None or self._transport.is_closing():
+            return
         try:
             message = self._message()
         except BadMessage as error:
-            extra = {"action": "message_refused", "status": error.status}
-            logger.warning("%s", error, extra=extra)
-            self._write(Reply(status=error.status, body=f"{error}\n".encode()))
-            self.hang_up()
+            self._refuse(error)
             return
         if message is not None:
             self._stop_waiting()
             self._task = asyncio.get_running_loop().create_task(self._serve(message))
+        if self._awaits_room or (message is not None and self._buffer):
+            self._pause()
+        else:
+            self._resume()
+
+    def _refuse(self, error: BadMessage) -> None:
+        self._seldom.warn(error, action="message_refused", status=error.status)
+        self._retiring = True
+        self._write(Reply(status=error.status, body=f"{error}\n".encode()))
+        self.hang_up()
 
     def _message(self) -> Message | None:
         if self._head is None:
@@ -148,13 +185,43 @@ class _Connection(asyncio.Protocol):
                 return None
             self._head = _parse(bytes(self._buffer[:end]))
             del self._buffer[: end + 4]
+            self._set_room_aside()
         path, headers, length = self._head
-        if len(self._buffer) < length:
+        if self._awaits_room or len(self._buffer) < length:
             return None
-        body = bytes(self._buffer[:length])
+        body = bytes(memoryview(self._buffer)[:length])
         del self._buffer[:length]
         self._head = None
+        self._give_back()
         return Message(path=path, headers=headers, body=body)
+
+    def _set_room_aside(self) -> None:
+        assert self._head is not None
+        _, headers, length = self._head
+        if self.known or length <= SMALL:
+            return
+        if not looks_signed(headers):
+            raise BadMessage(401, "a long message that is not signed")
+        if self._room.take(self, length):
+            self._set_aside = length
+        else:
+            self._awaits_room = True
+
+    def _give_back(self) -> None:
+        count, self._set_aside = self._set_aside, 0
+        if count:
+            self._room.give_back(count)
+
+    def _pause(self) -> None:
+        """Let the sender wait: nothing more is read than the message that is under way."""
+        if self._transport is not None and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._transport is not None and self._paused:
+            self._paused = False
+            self._transport.resume_reading()
 
     async def _serve(self, message: Message) -> None:
         try:
@@ -162,6 +229,9 @@ class _Connection(asyncio.Protocol):
         except Exception:
             logger.exception("message failed", extra={"action": "message_failed"})
             reply = Reply(status=500)
+        # Whoever is refused is none of ours, or begins anew.
+        self._retiring |= HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        self.known |= reply.status == HTTPStatus.OK
         self._write(reply)
         self._task = None
         if self._retiring:
@@ -170,6 +240,8 @@ class _Connection(asyncio.Protocol):
         self._wait()
         if self._buffer:
             self._read()
+        else:
+            self._resume()
 
     def _write(self, reply: Reply) -> None:
         if self._transport is None:

@@ -11,7 +11,7 @@ from qmonus_lite.scripting.lanes import MOST_STUCK, Lanes
 from qmonus_lite.settings import Settings
 from qmonus_lite.worker.app import Doors, Worker
 from qmonus_lite.worker.limits import bound_memory
-from qmonus_lite.worker.listener import Listener
+from qmonus_lite.worker.listener import MOST_CONNECTIONS, Listener
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,8 @@ class WorkerServer:
         address, port = self.settings.lambda_address, self.settings.lambda_port
         stop, background = serving.Stop(), Background()
         sockets = serving.bind(address, port, flag="lambda_port")
-        listener = Listener(Doors(self.worker).answer)
+        most = serving.descriptors_for(MOST_CONNECTIONS, 0)
+        listener = Listener(Doors(self.worker).answer, most_connections=most)
         await listener.listen(sockets)
         background.start("plugin watching", self.worker.live.watch)
         background.start("clean-up of the inbox", self.worker.inbox.forget)

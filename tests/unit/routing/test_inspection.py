@@ -173,3 +173,19 @@ def test_an_answer_holds_a_hundred_faults_and_no_body() -> None:
     assert len(found) == 101
     assert found[-1] == "and 50 more"
     assert max(map(len, found)) < 310
+
+
+def test_a_large_wrong_body_is_told_its_first_faults_and_that_there_may_be_more() -> None:
+    body = json.dumps({f"X{n}": 0 for n in range(50_000)}).encode()
+    found = faults({"body": {"propertyNames": {"pattern": "^[a-z]+$"}}}, body=body)
+
+    assert found[0] == 'body: "X0" does not match "^[a-z]+$"'
+    assert len(found) == 100
+    assert found[-1] == "body: too large, or nested too deeply, to list further faults"
+
+
+def test_defaults_do_not_make_a_small_body_a_large_one() -> None:
+    schema = {"items": {"properties": {"a": {"default": "x" * 1000}}}}
+    found = faults({"body": schema}, body=json.dumps([{}] * 2000).encode())
+
+    assert found == ["body: the defaults of its schema would add more than 1048576 bytes"]

@@ -1,0 +1,203 @@
+"""What a stranger who reaches the port of a worker can make it keep, do and write: little."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from qmonus_lite import seldom
+from qmonus_lite.events.signature import Signer
+from qmonus_lite.worker.listener import MOST_BODY, Listener, Message, Reply
+from qmonus_lite.worker.room import SMALL, Room
+from tests.unit.worker.test_listener import Stage, ended, post, reply
+
+#: Bytes that a connection may keep beside one message: what is read at once.
+BESIDE = 1 << 20
+
+
+class Known(Stage):
+    """One that refuses what is sent to /no."""
+
+    most_connections = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listener = Listener(self._judge, most_connections=self.most_connections)
+
+    async def _judge(self, message: Message) -> Reply:
+        answer = await self._answer(message)
+        return Reply(status=404) if message.path == "/no" else answer
+
+    @property
+    def kept(self) -> int:
+        """Bytes in the buffers of all connections."""
+        return sum(len(vars(one)["_buffer"]) for one in self.listener._room.guests)
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Known]:
+    stage = Known()
+    await stage.start()
+    yield stage
+    await stage.close()
+
+
+def signed(body: bytes) -> bytes:
+    fields = Signer(b"secret").sign("id", body)
+    return post(body, more="".join(f"{name}: {value}\r\n" for name, value in fields.items()))
+
+
+async def until_heard(stage: Stage, count: int) -> None:
+    async with asyncio.timeout(5):
+        while len(stage.heard) < count:
+            await asyncio.sleep(0.01)
+
+
+async def test_nothing_is_read_behind_a_message_that_is_under_way(stage: Known) -> None:
+    stage.hold.clear()
+    _, writer = await stage.connect()
+    writer.write(post(b"") * 400_000)
+    await until_heard(stage, 1)
+    await asyncio.sleep(0.1)
+
+    assert len(stage.heard) == 1
+    assert stage.kept < BESIDE
+    writer.transport.abort()
+    stage.hold.set()
+
+
+async def test_messages_behind_one_another_are_all_answered(stage: Known) -> None:
+    reader, writer = await stage.connect()
+    writer.write(post(b"x" * 1000) * 3000)
+    for _ in range(3000):
+        assert (await reply(reader))[2] == b"X" * 1000
+
+
+async def test_what_came_of_a_message_is_dropped_when_the_client_leaves(stage: Known) -> None:
+    _, writer = await stage.connect()
+    writer.write(signed(b"x" * MOST_BODY)[:-1])
+    async with asyncio.timeout(5):
+        while stage.kept < MOST_BODY - 1:
+            await asyncio.sleep(0.01)
+    [guest] = stage.listener._room.guests
+    left = stage.listener._room._left
+    writer.transport.abort()
+    async with asyncio.timeout(5):
+        while stage.listener._room.guests:
+            await asyncio.sleep(0.01)
+
+    assert vars(guest)["_buffer"] == b""
+    assert stage.listener._room._left == left + MOST_BODY
+
+
+async def test_a_refused_message_ends_its_connection(stage: Known) -> None:
+    reader, writer = await stage.connect()
+    writer.write(post(b"", "/no") * 1000)
+    first, fields, _ = await reply(reader)
+
+    assert (first, fields["Connection"]) == ("HTTP/1.1 404 Not Found", "close")
+    with pytest.raises((EOFError, ConnectionError)):
+        await reply(reader)
+    assert len(stage.heard) == 1
+
+
+async def test_a_connection_that_brought_nothing_makes_way(stage: Known) -> None:
+    known_reader, known = await stage.connect()
+    known.write(post(b"known"))
+    await reply(known_reader)
+    idle = [(await stage.connect())[0] for _ in range(10)]
+    reader, writer = await stage.connect()
+    writer.write(post(b"new"))
+
+    assert (await reply(reader))[2] == b"NEW"
+    assert await ended(idle[0]) == b""
+    known.write(post(b"again"))
+    assert (await reply(known_reader))[2] == b"AGAIN"
+    assert len(stage.listener._room.guests) == stage.most_connections
+
+
+async def test_one_connection_too_many_is_told_so(stage: Known) -> None:
+    for _ in range(stage.most_connections):
+        reader, writer = await stage.connect()
+        writer.write(post(b"known"))
+        await reply(reader)
+    reader, _ = await stage.connect()
+
+    assert (await reply(reader))[0] == "HTTP/1.1 503 Service Unavailable"
+    assert await ended(reader) == b""
+
+
+async def test_a_long_body_is_read_only_behind_a_head_that_is_signed(stage: Known) -> None:
+    reader, writer = await stage.connect()
+    writer.write(post(b"x" * SMALL))
+    assert (await reply(reader))[0] == "HTTP/1.1 200 OK"
+    reader, writer = await stage.connect()
+    writer.write(post(b"x" * (SMALL + 1))[:200])
+    assert (await reply(reader))[0] == "HTTP/1.1 401 Unauthorized"
+    assert await ended(reader) == b""
+
+    reader, writer = await stage.connect()
+    writer.write(signed(b"x" * MOST_BODY))
+    assert (await reply(reader))[2] == b"X" * MOST_BODY
+
+
+async def test_long_bodies_of_unknown_clients_wait_for_one_another(stage: Known) -> None:
+    room = stage.listener._room
+    assert room.take(_Guest(), room._left - MOST_BODY)
+    first_reader, first = await stage.connect()
+    first.write(signed(b"a" * MOST_BODY)[:-1])
+    await asyncio.sleep(0.1)
+    second_reader, second = await stage.connect()
+    second.write(signed(b"b" * MOST_BODY))
+    await asyncio.sleep(0.1)
+
+    assert stage.kept < MOST_BODY + BESIDE
+    first.write(b"a")
+    assert (await reply(first_reader))[2] == b"A" * MOST_BODY
+    assert (await reply(second_reader))[2] == b"B" * MOST_BODY
+
+
+@dataclass(eq=False)
+class _Guest:
+    known: bool = False
+    busy: bool = False
+    told: list[str] = field(default_factory=list)
+
+    def hang_up(self) -> None:
+        self.told.append("hang up")
+
+    def go_on(self) -> None:
+        self.told.append("go on")
+
+
+def test_who_leaves_the_line_does_not_hold_up_the_next() -> None:
+    room, first, long, small = (
+        Room(most_connections=9, most_coming=10),
+        *(_Guest(), _Guest(), _Guest()),
+    )
+    assert room.take(first, 6)
+    assert not room.take(long, 9)
+    assert not room.take(small, 4)
+    room.leave(long)
+
+    assert (long.told, small.told) == ([], ["go on"])
+
+
+async def test_refusals_are_logged_now_and_then_with_the_number_of_those_left_out(
+    stage: Known, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused() -> None:
+        reader, writer = await stage.connect()
+        writer.write(b"nonsense\r\n\r\n")
+        await reply(reader)
+
+    for _ in range(20):
+        await refused()
+    monkeypatch.setattr(seldom, "QUIET", 0)
+    stage.listener._seldom._next = 0
+    await refused()
+
+    said = [vars(one)["held_back"] for one in caplog.records if one.levelno == logging.WARNING]
+    assert said == [0, 19]

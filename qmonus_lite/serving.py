@@ -124,5 +124,5 @@ def descriptors_for(connections: int, uploads: int) -> int:
     room = room_for(connections, uploads, limit=soft)
     if room < connections:
         extra = {"action": "few_descriptors", "files": soft, "connections": room}
-        logger.warning("too few open files are allowed for --max_connections", extra=extra)
+        logger.warning("too few open files are allowed for so many connections", extra=extra)
     return room

@@ -80,17 +80,24 @@ def test_no_secret_token_or_key_is_ever_said(
     body = installation.file("f", b"content")
 
     answers = [
-        installation.upload(
-            body, f"/upload/{name}?access={token}", "-H", f"X-API-Key: {key}", token=token
-        )
+        installation.upload(body, f"/upload/{name}", "-H", f"X-API-Key: {key}", token=token)
         for name in ("plain", "trace", "raise")
     ]
-    answers += [installation.curl(f"/careless?password={token}", token=token)]
-    answers += [installation.curl(f"/careless?password={key}", token=token)]
+    answers += [installation.curl("/careless", token=token)]
+    # An address is written down in many places, so no credential of ours is taken in one.
+    answers += [installation.upload(body, f"/upload/plain?access={token}", token=token)]
+    answers += [
+        installation.curl(f"/careless?password={credential}", token=token)
+        for credential in (token, key)
+    ]
     answers += [
         installation.curl(f"/-/{name}", token=token) for name in ("plugins", "openapi.json")
     ]
-    assert [one.status for one in answers] == [201, 201, 500, 500, 400, 200, 200]
+    assert [one.status for one in answers] == [
+        *[201, 201, 500, 500],
+        *[400, 400, 400],
+        *[200, 200],
+    ]
     until(lambda: everything_said(installation).count("all of it") >= 5)
     ids = installation.curl("/-/events", token=token)
     listed = installation.run("events", "list", base)

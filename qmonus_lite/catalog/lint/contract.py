@@ -19,3 +19,5 @@ HANDLE = frozenset("terminate termination event_id attempt request_id upload_id"
 
 #: Headers whose values are masked in promised events.
 MASKED = frozenset({"authorization", "x-auth-token", "x-api-key", "cookie", "proxy-authorization"})
+#: Headers that a route's script does not get where their values are credentials of ours.
+NOT_IN_REQUESTS = frozenset({"x-api-key", "x-qmonus-lite-pass"})

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 
 from qmonus_lite.catalog.lint.awaits import unawaited
-from qmonus_lite.catalog.lint.contract import HANDLE, MASKED, PROMISED
+from qmonus_lite.catalog.lint.contract import HANDLE, MASKED, NOT_IN_REQUESTS, PROMISED
 from qmonus_lite.catalog.lint.script import (
     Function,
     ScriptRule,
@@ -239,6 +239,15 @@ def masked_header(script: ScriptView) -> Iterator[Hit]:
         if name in MASKED - kept and _is_headers(script, node, name):
             message = f"the value of {constant_text(key)} is masked in {script.event}; add"
             yield Hit(message=f"{message} 'keep_headers: [{constant_text(key)}]'", node=key)
+
+
+def route_credential(script: ScriptView) -> Iterator[Hit]:
+    """Keys and passes of ours read from a request, which has none of them."""
+    for node, key in () if script.is_handler else looked_up(script):
+        name = (constant_text(key) or "").casefold()
+        if name in NOT_IN_REQUESTS and isinstance(node, ast.Attribute) and node.attr == "headers":
+            message = f"request.headers has no {constant_text(key)} of ours; request.account says"
+            yield Hit(message=f"{message} who asks", node=key)
 
 
 def looked_up(script: ScriptView) -> Iterator[tuple[ast.expr, ast.expr]]:

@@ -131,6 +131,12 @@ _OTHERS = (
         script=gates.masked_header,
     ),
     Rule(
+        id="route-credential",
+        finds="an API key or a pass of ours read from `request.headers`, where neither is any more",
+        changed="0.2",
+        script=gates.route_credential,
+    ),
+    Rule(
         id="event-get-header",
         finds="`event.get` of a key without a hyphen that no event has: None; before, a header"
         " of that name was the answer",

@@ -354,3 +354,27 @@ def test_a_header_that_is_kept_is_no_matter(folder: Folder) -> None:
     text = "async def run(event, handle):\n    event['headers']['Authorization']\n"
 
     assert found(folder, text, f"{KEPT}\nkeep_headers: [authorization]") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "finds"),
+    [
+        ("return request.headers['X-API-Key']", True),
+        ("return request.headers.get('x-qmonus-lite-pass')", True),
+        ("return request.headers['X-Auth-Token']", False),
+        ("r = await callout(path='/')\nreturn r.body['X-API-Key']", False),
+    ],
+)
+def test_finds_credentials_that_a_route_does_not_get(
+    folder: Folder, line: str, finds: bool
+) -> None:
+    text = textwrap.indent(line, "    ")
+    folder.put(
+        "r.yml",
+        "- authorities: [a]\n  timeout: 9\n"
+        "  proxy: {path: /r, authorization: {auth_mode: none}}\n"
+        f"  request_forbidden_process: |-\n{text}\n",
+    )
+
+    rules = [warning.rule for warning in folder.load().warnings]
+    assert ("route-credential" in rules) is finds

@@ -68,6 +68,8 @@ async def test_the_local_admin_uploads_and_the_event_follows(two: TwoProcesses) 
         "filepath": str(two.folder / "upload/a/b.txt"),
         "mime": "text/plain",
         "bytes": 5,
+        "account": {"name": "admin", "roles": ["admin"]},
+        "length": 5,
     }
 
 

@@ -25,7 +25,7 @@ KEEPER = Gatekeeper(
     passes=Passes(minter=Minter(key=b"p" * 32, clock=CLOCK)),
     place="127.0.0.1:9099",
     clock=CLOCK,
-    token_ttl=60,
+    token_ttl=86400,
 )
 TOKEN = KEEPER.token_for("ann").token
 KEY = apikey.new_key()

@@ -98,7 +98,7 @@ def _status(code: object) -> int:
     # HTTPStatus is a whole number; True is one to Python only.
     if not isinstance(code, int) or isinstance(code, bool) or not 200 <= code <= 599:
         raise ValueError(f"{code!r} is no status from 200 to 599")
-    return int(code)
+    return int.__int__(code)
 
 
 def _reason(output: object) -> str:

@@ -296,6 +296,15 @@ async def test_a_termination_that_is_none_refuses(
     assert actions(caplog) == ["terminate_misused"]
 
 
+@pytest.mark.parametrize("given", ["403, 'no', None, 4", "status=403", "code=403, message='no'"])
+async def test_a_termination_with_other_arguments_refuses(stage: Stage, given: str) -> None:
+    outcome = await asked(stage, f"try: handle.terminate({given})\nexcept Exception: pass")
+
+    assert outcome.code == 500
+    assert outcome.refusal is not None
+    assert (outcome.refusal.rule, outcome.refusal.line) == ("bad-terminate", FIRST + 1)
+
+
 async def test_an_exception_after_an_allow_refuses(stage: Stage) -> None:
     assert (await asked(stage, "handle.terminate(200)\nraise ValueError")).code == 500
 

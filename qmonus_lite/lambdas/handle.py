@@ -44,18 +44,25 @@ class Handle:
         self._bad: Termination | None = None
 
     def terminate(
-        self, code: int = 200, output: object = None, headers: Mapping[str, str] | None = None
+        self,
+        code: int = 200,
+        output: object = None,
+        headers: Mapping[str, str] | None = None,
+        *more: object,
+        **other: object,
     ) -> "Done":
         """End the chain with this code, output and header fields; may be awaited, need not be.
 
-        Raises Error(500) for a code that is no status from 200 to 599, and for header fields that
-        cannot be sent.
+        Raises Error(500) for a code that is no status from 200 to 599, for header fields that
+        cannot be sent, and for other arguments: a TypeError that a script swallows would be a yes.
         """
         line = line_now(self._where.file) or self._where.line
         where = replace(self._where, line=line)
         if self._closed:
             _log(where, "terminate_too_late", f"terminate({code!r}) after the handler had ended")
             return Done()
+        if more or other:
+            raise self._misused(where, "terminate takes code, output and headers, nothing else")
         try:
             status, fields = _status(code), answer_fields(headers)
         except (BadFields, ValueError) as error:
@@ -98,7 +105,7 @@ def _status(code: object) -> int:
     # HTTPStatus is a whole number; True is one to Python only.
     if not isinstance(code, int) or isinstance(code, bool) or not 200 <= code <= 599:
         raise ValueError(f"{code!r} is no status from 200 to 599")
-    return int(code)
+    return int.__int__(code)
 
 
 def _reason(output: object) -> str:

@@ -32,6 +32,8 @@ RETURNING = "<returning>"
 BEGINNING = 0.02
 #: Coroutines of one run that are known before those that were begun are forgotten.
 FEW = 64
+#: What `create_task`, `gather` and `run_in_executor` give.
+_FUTURES = {asyncio.Future, asyncio.Task, asyncio.tasks._GatheringFuture}  # type: ignore[attr-defined]
 #: Our own code, whose coroutines (callout, get_service_config) count as the script's.
 _OURS = str(Path(__file__).parent)
 
@@ -54,6 +56,8 @@ class Watch:
         self._strict = strict
         self._open = False
         self._made: list[tuple[Any, int]] = []
+        #: Futures and tasks of a strict run.
+        self._futures: list[tuple[asyncio.Future[Any], int]] = []
         #: A script makes coroutines on several threads (`asyncio.to_thread`).
         self._lock = threading.Lock()
         self._forget_at = FEW
@@ -87,6 +91,8 @@ class Watch:
             if alone and _never_begun(one) and id(one) not in scheduled:
                 self.left.append(Unawaited(_name(one), line))
                 one.close()
+        futures, self._futures = self._futures, []
+        self.left += [Unawaited(_name(one), line) for one, line in futures if _left_alone(one)]
         for left in self.left:
             _tell(self.origin, left, logging.ERROR if self._strict else logging.WARNING)
 
@@ -99,6 +105,12 @@ class Watch:
             if len(self._made) > self._forget_at:
                 self._made = [pair for pair in self._made if _never_begun(pair[0])]
                 self._forget_at = 2 * len(self._made) + FEW
+
+    def began(self, future: "asyncio.Future[Any]", line: int) -> None:
+        """The script has a future or a task: of a gate, its failure must not go unseen."""
+        if self._open and self._strict:
+            with self._lock:
+                self._futures.append((future, line))
 
     def freed(self, coroutine: Any) -> bool:
         """A coroutine that nobody began is no more; whether it was one of this run."""
@@ -181,6 +193,10 @@ def seen(value: Any) -> Any:
         watch = _watch.get()
         if watch is not None:
             watch.made(value, sys._getframe(1).f_lineno)
+    elif kind in _FUTURES:
+        watch = _watch.get()
+        if watch is not None:
+            watch.began(value, sys._getframe(1).f_lineno)
     return value
 
 
@@ -194,6 +210,16 @@ def _never_begun(one: Any) -> bool:
     return bool(one.gi_frame is not None and not one.gi_running and not one.gi_suspended)
 
 
+def _left_alone(future: Any) -> bool:
+    """Whether a future failed unseen, or is none of a task and still open, as of `gather`.
+
+    A task that is open may be meant to go on.
+    """
+    if future.done():
+        return bool(future._log_traceback)
+    return not isinstance(future, asyncio.Task)
+
+
 def _scheduled() -> set[int]:
     """Ids of the coroutines of all tasks of this loop that are not done."""
     try:
@@ -203,7 +229,9 @@ def _scheduled() -> set[int]:
 
 
 def _name(one: Any) -> str:
-    return str(getattr(one, "__qualname__", type(one).__name__))
+    if isinstance(one, asyncio.Task):
+        one = one.get_coro()
+    return str(getattr(one, "__qualname__", type(one).__name__.strip("_")))
 
 
 def _is_scripts(code: CodeType) -> bool:

@@ -76,6 +76,10 @@ TERMINATED = {
     "before a forgotten await": "handle.terminate(401, 'no token')\nfine(event)",
     "before an allow": "handle.terminate(401, 'no token')\nhandle.terminate(200)",
     "after an allow": "handle.terminate(200)\nhandle.terminate(401, 'no token')",
+    "by a number of its own": (
+        "class Code(int):\n    def __int__(self): return 200\n"
+        "handle.terminate(Code(401), 'no token')"
+    ),
     "by a status": "import http\nhandle.terminate(http.HTTPStatus.UNAUTHORIZED, 'no token')",
 }
 
@@ -168,6 +172,11 @@ UNAWAITED = {
     ),
     "in an awaited helper": ("async def outer():\n    check(event)\nawait outer()", 1),
     "in a task": ("async def outer():\n    check(event)\nawait asyncio.create_task(outer())", 1),
+    "gather that is open": ("asyncio.gather(asyncio.sleep(30))", 0),
+    "an executor": (
+        "import time\nasyncio.get_running_loop().run_in_executor(None, time.sleep, 0.3)",
+        1,
+    ),
     "beside an awaited one": ("await fine(event)\nfine(event)", 1),
 }
 
@@ -186,6 +195,15 @@ async def test_a_coroutine_that_is_not_awaited_refuses(
     told = [vars(one) for one in caplog.records if one.levelname == "ERROR"]
     assert {one["action"] for one in told} == {"coroutine_not_awaited"}
     assert told[0]["line"] == FIRST + 1 + line
+
+
+@pytest.mark.parametrize("call", ["gather", "create_task", "ensure_future"])
+async def test_a_task_whose_failure_nobody_saw_refuses(stage: Stage, call: str) -> None:
+    outcome = await asked(stage, f"x = asyncio.{call}(check(event))\nawait asyncio.sleep(0.01)")
+
+    assert outcome.code == 500
+    assert outcome.refusal is not None
+    assert (outcome.refusal.rule, outcome.refusal.line) == ("not-awaited", FIRST + 1)
 
 
 AWAITED = {
@@ -276,6 +294,15 @@ async def test_a_termination_that_is_none_refuses(
     assert outcome.refusal is not None
     assert (outcome.refusal.rule, outcome.refusal.line) == ("bad-terminate", FIRST + 1)
     assert actions(caplog) == ["terminate_misused"]
+
+
+@pytest.mark.parametrize("given", ["403, 'no', None, 4", "status=403", "code=403, message='no'"])
+async def test_a_termination_with_other_arguments_refuses(stage: Stage, given: str) -> None:
+    outcome = await asked(stage, f"try: handle.terminate({given})\nexcept Exception: pass")
+
+    assert outcome.code == 500
+    assert outcome.refusal is not None
+    assert (outcome.refusal.rule, outcome.refusal.line) == ("bad-terminate", FIRST + 1)
 
 
 async def test_an_exception_after_an_allow_refuses(stage: Stage) -> None:

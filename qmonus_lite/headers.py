@@ -37,7 +37,8 @@ class Headers(dict[str, str]):
         for name, value in fields:
             key = canonical(name)
             joined[key] = f"{joined[key]}, {value}" if key in joined else value
-        headers = cls()
+        # The names have their form already.
+        headers = cls.__new__(cls)
         dict.update(headers, joined)
         return headers
 

@@ -135,10 +135,15 @@ class _Form(logging.Formatter):
 
 def _is_plain(rest: Mapping[str, Any]) -> bool:
     """Whether all of it may stand as it is: most records do, and one look costs less than many."""
-    numbers = [value for value in rest.values() if isinstance(value, (int, float))]
-    texts = [text for text in (*rest, *rest.values()) if isinstance(text, str)]
-    if len(numbers) + len(texts) < 2 * len(rest):
+    names: list[Any] = list(rest)
+    texts = [name for name in names if isinstance(name, str)]
+    if len(texts) < len(names):
         return False
+    for value in rest.values():
+        if isinstance(value, str):
+            texts.append(value)
+        elif not isinstance(value, (int, float)):
+            return False
     whole = " ".join(texts)
     return whole.isprintable() and hushed(whole) == whole
 

@@ -13,6 +13,9 @@ from qmonus_lite.errors import Problem, Terminated
 
 PROBLEM = "application/problem+json"
 
+#: As a plain number, which is quicker to compare with.
+_NOT_MODIFIED = HTTPStatus.NOT_MODIFIED.value
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
@@ -41,7 +44,7 @@ class Answer:
             f"X-Request-Id: {request_id}",
             *[f"{name}: {value}" for name, value in self.headers.items()],
         ]
-        if self.status != HTTPStatus.NOT_MODIFIED:
+        if self.status != _NOT_MODIFIED:
             lines.append(f"Content-Length: {len(self.body)}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
 
@@ -50,7 +53,7 @@ def refusal(error: Problem | Terminated, request_id: str) -> Answer:
     """The answer of a request that does not go on."""
     if isinstance(error, Terminated):
         kind, body = as_given(error.output)
-        if error.code == HTTPStatus.NOT_MODIFIED:
+        if error.code == _NOT_MODIFIED:
             # The one refusal that ends with its head (RFC 9110 section 15.4.5).
             return Answer(status=error.code, headers=error.headers, body=b"")
         headers = {"Content-Type": kind, **error.headers}
@@ -95,6 +98,7 @@ def _date(seconds: int) -> str:
     return format_timestamp(seconds)
 
 
+@lru_cache(maxsize=500)
 def reason(status: int) -> str:
     """The phrase of a status, also of one that nobody has named."""
     try:

@@ -5,7 +5,7 @@ asked. So every request passes this table of rules first; one that fails can hav
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import urlsplit
@@ -54,19 +54,28 @@ class RequestHead:
         )
 
     def __post_init__(self) -> None:
+        by_name = self._by_name
         for name, value in self.fields:
-            self._by_name.setdefault(name.lower(), []).append(value)
+            key = name.lower()
+            if key in by_name:
+                by_name[key].append(value)
+            else:
+                by_name[key] = [value]
 
     def values(self, name: str) -> Sequence[str]:
         """The values of all fields of this name, in any case."""
         return self._by_name.get(name, ())
+
+    def has_any(self, names: Set[str]) -> bool:
+        """Whether it has a field of one of these names, in lower case."""
+        return not self._by_name.keys().isdisjoint(names)
 
     @property
     def chunked(self) -> bool:
         """Whether the body comes in chunks."""
         return bool(self.values("transfer-encoding"))
 
-    @cached_property
+    @property
     def length(self) -> int | None:
         """Content-Length of a head that was judged; None when it has none."""
         given = self.values("content-length")
@@ -157,8 +166,9 @@ def length(head: RequestHead) -> None:
 
 def expectation(head: RequestHead) -> None:
     """The one expectation is `100-continue`."""
-    if any(value.lower() != "100-continue" for value in head.values("expect")):
-        raise ExpectationFailed("the only expectation that can be met is 100-continue")
+    for value in head.values("expect"):
+        if value.lower() != "100-continue":
+            raise ExpectationFailed("the only expectation that can be met is 100-continue")
 
 
 #: In the order in which they are asked; what says where the request ends comes first.

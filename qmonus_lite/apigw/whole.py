@@ -40,7 +40,7 @@ _PLAIN = re.compile(
 #: What a host looks like that needs no second look.
 _HOST = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9A-Fa-f:.]+\](?::[0-9]+)?")
 #: Fields by which a request is more than that.
-_NOT_PLAIN = ("content-range", "expect", "transfer-encoding", "upgrade")
+_NOT_PLAIN = frozenset({"content-range", "expect", "transfer-encoding", "upgrade"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +48,9 @@ class PlainPut:
     """A PUT in its plainest form, of which the head is there."""
 
     head: RequestHead
-    #: Bytes of the head.
+    #: Bytes of the head, and of head and body.
     size: int
-
-    @property
-    def total(self) -> int:
-        """Bytes of head and body."""
-        return self.size + (self.head.length or 0)
+    total: int
 
 
 def recognize(data: bytes | bytearray | memoryview) -> PlainPut | None:
@@ -74,7 +70,10 @@ def recognize(data: bytes | bytearray | memoryview) -> PlainPut | None:
         framing.judge(head)
     except Problem:
         return None
-    return PlainPut(head=head, size=found.end()) if _is_plain(head) else None
+    if not _is_plain(head):
+        return None
+    size = found.end()
+    return PlainPut(head=head, size=size, total=size + (head.length or 0))
 
 
 def _is_plain(head: RequestHead) -> bool:
@@ -84,9 +83,10 @@ def _is_plain(head: RequestHead) -> bool:
         return False
     if connection and [value.lower() for value in connection] != ["keep-alive"]:
         return False
-    if head.length is None or head.length > MOST_BODY or head.target.count("&") >= MOST_ARGUMENTS:
+    length = head.length
+    if length is None or length > MOST_BODY or head.target.count("&") >= MOST_ARGUMENTS:
         return False
-    return not any(map(head.values, _NOT_PLAIN))
+    return not head.has_any(_NOT_PLAIN)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

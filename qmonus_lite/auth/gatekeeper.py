@@ -137,6 +137,13 @@ class Gatekeeper:
         callout may call every route and upload, but nothing under `/-/`: that is for people.
         """
         actor = self.identify(headers, method, raw_path)
+        self.check_allowed(actor, method, raw_path, goes_on=goes_on)
+        return actor
+
+    def check_allowed(
+        self, actor: Actor, method: str, raw_path: str, *, goes_on: bool = False
+    ) -> None:
+        """The second half of `authorize`, for somebody who is identified; raises as that."""
         written = raw_path
         if "%" in raw_path:
             written = "/".join(map(decode_as_written, raw_path.split("/")))
@@ -146,7 +153,6 @@ class Gatekeeper:
             allowed = allowed and actor.may(method, written)
         if not allowed:
             raise Forbidden(f"no role of account {actor.name!r} allows {method} on this path")
-        return actor
 
     def check_single(self, headers: Mapping[str, str]) -> None:
         """Raise BadRequest for a request with two credentials in one place."""

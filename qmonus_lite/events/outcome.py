@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from qmonus_lite import strictjson
 from qmonus_lite.errors import Refusal, Terminated
 from qmonus_lite.headers import BadFields, answer_fields
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class BadOutcome(Exception):
@@ -82,12 +85,14 @@ class Outcome:
 
 
 def _headers(given: Any) -> Mapping[str, str]:
-    """Absent in the answer of an older worker; raises BadOutcome."""
+    """Absent where `terminate` gave none; raises BadOutcome."""
+    if given is None:
+        return _NO_HEADERS
     try:
         fields = answer_fields(given)
     except BadFields as error:
         raise BadOutcome(str(error)) from None
-    if given is not None and fields != given:
+    if fields != given:
         raise BadOutcome("headers are not as a worker writes them")
     return fields
 

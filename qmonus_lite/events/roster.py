@@ -92,7 +92,7 @@ class Roster:
     def is_deaf_to(self, event: str) -> bool:
         """Whether workers answer, and certainly none has a handler: it would be for nobody."""
         known = self.known
-        return bool(known.live) and event not in known.handled and known.unknown is None
+        return event not in known.handled and bool(known.live) and known.unknown is None
 
     def takes(self, event: str) -> bool:
         """Whether a delivery of the event can go to a worker now."""

@@ -6,6 +6,7 @@ old. An answer is signed under the id of its question, so it fits no other.
 """
 
 import base64
+import hashlib
 import hmac
 import time
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature
 TOLERANCE = 300
 #: Digits of a moment that is not too far off to be one.
 _DIGITS = 12
+#: Bytes of a block of SHA-256.
+_BLOCK = 64
 
 
 class BadSignature(Exception):
@@ -26,9 +29,13 @@ class Signer:
     """Signs and verifies with the secret that APIGW and workers share."""
 
     def __init__(self, secret: bytes) -> None:
-        # Copied for each message. hmac.digest() would let other threads run in its middle, however
-        # short the message, and wait until they let go of the interpreter again.
-        self._keyed = hmac.new(secret, digestmod="sha256")
+        # HMAC (RFC 2104) with both hashes begun, which are copied for each message: an object of
+        # `hmac` takes a fifth more. hmac.digest() would let other threads run in its middle,
+        # however short the message, and wait until they let go of the interpreter again.
+        key = secret if len(secret) <= _BLOCK else hashlib.sha256(secret).digest()
+        key = key.ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
 
     def sign(self, message_id: str, body: bytes) -> dict[str, str]:
         """The headers that go with `body`."""
@@ -57,7 +64,8 @@ class Signer:
         return message_id
 
     def _digest(self, message_id: str, moment: str, body: bytes) -> str:
-        mac = self._keyed.copy()
-        mac.update(f"{message_id}.{moment}.".encode())
-        mac.update(body)
-        return base64.b64encode(mac.digest()).decode()
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(f"{message_id}.{moment}.".encode())
+        inner.update(body)
+        outer.update(inner.digest())
+        return base64.b64encode(outer.digest()).decode()

@@ -37,8 +37,10 @@ class Admission:
 
     def check_room(self, directory: Path, device: int, wanted: int) -> None:
         """Raises InsufficientStorage when `wanted` bytes more do not fit."""
-        with self._disk.answering(MEASURING):
+        try:
             free = self._disk.free(directory)
+        except OSError as error:
+            raise self._disk.answer(error, MEASURING) from error
         promised = self.promised.total(device)
         if free - promised - wanted < self._keep_free:
             # Everybody is refused then, so that one record in a while is enough.
@@ -83,5 +85,6 @@ class Reservation:
         self._hold(-self._open)
 
     def _hold(self, count: int) -> None:
-        self._open += count
-        self._admission.promised.add(self._device, count)
+        if count:
+            self._open += count
+            self._admission.promised.add(self._device, count)

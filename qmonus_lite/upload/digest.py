@@ -40,7 +40,7 @@ class Digests:
     def read(cls, headers: Headers) -> "Digests":
         """What these headers ask for; raises BadRequest for a digest that is none."""
         if _FIELD_NAMES.isdisjoint(headers):
-            return cls({}, None)
+            return NO_DIGESTS
         expected = {
             (field, name): digest
             for field in ("Repr-Digest", "Content-Digest")
@@ -79,6 +79,10 @@ class Digests:
     def sha256(self) -> str | None:
         """SHA-256 in hexadecimal digits, if the client wanted it."""
         return self._hashes[self._wish].hexdigest() if self._wish == "sha-256" else None
+
+
+#: Of most uploads; it has nothing that changes.
+NO_DIGESTS = Digests({}, None)
 
 
 def _start(name: str) -> "hashlib._Hash":

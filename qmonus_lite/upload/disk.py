@@ -184,7 +184,7 @@ def _copy_some(source: int, descriptor: int) -> int:
 
 
 class Answering:
-    """A block whose OSErrors become answers; a small upload has six of them."""
+    """A block whose OSErrors become answers; what every upload passes says the same by `except`."""
 
     __slots__ = ("_action", "_disk")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from qmonus_lite import strictjson
 from qmonus_lite.auth import apikey, callout_pass
-from qmonus_lite.auth.gatekeeper import Gatekeeper
+from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
 from qmonus_lite.auth.own import OwnCredentials, masked
 from qmonus_lite.errors import BadRequest
 from qmonus_lite.hushed import MASK
@@ -23,8 +23,10 @@ from qmonus_lite.upload.target import Target
 MASKED = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token"})
 
 
-def question_data(head: Head, target: Target, gatekeeper: Gatekeeper) -> dict[str, Any]:
-    """What handlers are asked about; notes the account in the record of the upload.
+def question_data(
+    head: Head, target: Target, gatekeeper: Gatekeeper
+) -> tuple[dict[str, Any], Actor | None]:
+    """What handlers are asked about, and who asks; notes the account in the record of the upload.
 
     Raises BadRequest for a credential in the query.
     """
@@ -36,7 +38,7 @@ def question_data(head: Head, target: Target, gatekeeper: Gatekeeper) -> dict[st
     head.record.account = actor.name if actor else None
     # It lets this callout in, and nobody else is to make use of it.
     headers.pop(callout_pass.HEADER, None)
-    return {
+    data = {
         "path": target.path,
         "resources": target.resources,
         "params": _normalized(head.params) if head.params else {},
@@ -44,6 +46,7 @@ def question_data(head: Head, target: Target, gatekeeper: Gatekeeper) -> dict[st
         "account": actor.account if actor else None,
         "length": head.length,
     }
+    return data, actor
 
 
 def _normalized(params: Mapping[str, list[str]]) -> dict[str, list[str]]:
@@ -67,7 +70,7 @@ def promised_data(
     # A handler may have put anything in their place.
     if not isinstance(headers, dict):
         return strictjson.write(data)
-    hidden = _hidden(kept)
+    hidden = _hidden(kept) if kept else MASKED
     data["headers"] = headers = {
         name: MASK if name.lower() in hidden else value for name, value in headers.items()
     }

@@ -9,7 +9,6 @@ import logging
 import time
 from dataclasses import dataclass
 from enum import Enum
-from types import TracebackType
 
 from qmonus_lite.errors import (
     BadRequest,
@@ -292,38 +291,20 @@ class Seldom:
 _seldom = Seldom()
 
 
-class DiskLogged:
-    """Logs the system call behind a Problem that leaves the block.
+def log_disk_error(problem: Problem, record: UploadRecord, path: str, upload_id: str = "") -> None:
+    """Log the system call behind a Problem; nothing for a Problem without one.
 
     Used where the request is known: disk threads and the keeper do not have its id.
     """
-
-    __slots__ = ("_path", "_record", "_upload_id")
-
-    def __init__(self, record: UploadRecord, path: str, upload_id: str = "") -> None:
-        self._record = record
-        self._path = path
-        self._upload_id = upload_id
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        error: BaseException | None,
-        _where: TracebackType | None,
-    ) -> None:
-        if isinstance(error, Problem) and error.disk is not None:
-            self._log(error.disk)
-
-    def _log(self, disk: DiskError) -> None:
-        extra = {"path": self._path, "request_id": self._record.request_id}
-        if self._upload_id:
-            extra["upload_id"] = self._upload_id
-        extra |= {"doing": disk.action, "errno": disk.code}
-        message = f"{disk.action}: {disk.said}"
-        if disk.failing:
-            logger.error(message, extra={"action": "disk_failed", **extra})
-        else:
-            _seldom.warn(disk.code, message, action="disk_refused", **extra)
+    disk = problem.disk
+    if disk is None:
+        return
+    extra = {"path": path, "request_id": record.request_id}
+    if upload_id:
+        extra["upload_id"] = upload_id
+    extra |= {"doing": disk.action, "errno": disk.code}
+    message = f"{disk.action}: {disk.said}"
+    if disk.failing:
+        logger.error(message, extra={"action": "disk_failed", **extra})
+    else:
+        _seldom.warn(disk.code, message, action="disk_refused", **extra)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from qmonus_lite.errors import BadPlace, Conflict, Forbidden
 from qmonus_lite.upload.disk import Disk
@@ -23,10 +24,11 @@ from qmonus_lite.upload.mounts import Mount
 BELIEVED, MOST_SEEN = 1.0, 4096
 
 
-@dataclass(frozen=True, kw_only=True)
-class Look:
+class Look(NamedTuple):
     """What stands at a path."""
 
+    #: The absolute path.
+    path: str
     #: The deepest directory of the path that exists, and where that is mounted.
     directory: Path
     mount: Mount
@@ -78,30 +80,38 @@ class Ground:
     def look(self, parts: tuple[str, ...]) -> "Look":
         """What stands at a path now; makes nothing.
 
-        Raises Conflict for a directory or another thing in the way, Forbidden for a link. What was
-        seen of directories is believed for a second: whether a file may be put there is decided
-        when it is put there.
+        Raises Conflict for a directory or another thing in the way, Forbidden for a link and for a
+        protected place. What was seen of directories is believed for a second: whether a file may
+        be put there is decided when it is put there.
         """
-        with self.disk.answering(LOOKING):
-            known = self._seen.get(parts[:-1])
-            if known is not None and known[1] > time.monotonic():
-                with contextlib.suppress(NotADirectoryError):
-                    there = _is_file(self.disk.look, self.path_of(parts))
-                    seen = known[0]
-                    return Look(directory=seen.directory, mount=seen.mount, there=there)
-            return self._walk(parts)
+        path = self.path_of(parts)
+        try:
+            return self._look_again(parts, path) or self._walk(parts, path)
+        except OSError as error:
+            raise self.disk.answer(error, LOOKING) from error
 
-    def _walk(self, parts: tuple[str, ...]) -> "Look":
+    def _look_again(self, parts: tuple[str, ...], path: str) -> "Look | None":
+        """The same by what was seen of its directory a moment ago; None when that is not enough."""
+        known = self._seen.get(parts[:-1])
+        if known is None or known[1] <= time.monotonic():
+            return None
+        try:
+            there = _is_file(self.disk.look, path)
+        except NotADirectoryError:
+            return None
+        return Look(path=path, directory=known[0].directory, mount=known[0].mount, there=there)
+
+    def _walk(self, parts: tuple[str, ...], path: str) -> "Look":
         with contextlib.closing(self._root()) as walk:
             for count, part in enumerate(parts[:-1]):
                 if not walk.step(part):
                     self.disk.check_writable(walk.here)
                     directory = self.root.joinpath(*parts[:count])
-                    return Look(directory=directory, mount=walk.mount, there=False)
+                    return Look(path=path, directory=directory, mount=walk.mount, there=False)
             directory = self.root.joinpath(*parts[:-1])
             there = walk.has_file(parts[-1])
             self.disk.check_writable(walk.here)
-            look = Look(directory=directory, mount=walk.mount, there=there)
+            look = Look(path=path, directory=directory, mount=walk.mount, there=there)
         if len(self._seen) >= MOST_SEEN:
             self._seen.clear()
         self._seen[parts[:-1]] = look, time.monotonic() + BELIEVED
@@ -123,7 +133,7 @@ class Ground:
         return walk
 
     def _root(self) -> "Walk":
-        return Walk(self.disk, self.disk.open_root(self.root))
+        return Walk(self.disk, self.disk.open_root(self._prefix))
 
 
 class Parents:
@@ -136,10 +146,13 @@ class Parents:
     def of(self, parts: Sequence[str]) -> "Walk":
         """A walk that stands in the directory of a file; raises as `Ground.parent`."""
         above = tuple(parts[:-1])
-        if above not in self._walks:
-            with self._ground.disk.answering(FINDING):
-                self._walks[above] = self._ground.parent(parts)
-        return self._walks[above]
+        walk = self._walks.get(above)
+        if walk is None:
+            try:
+                walk = self._walks[above] = self._ground.parent(parts)
+            except OSError as error:
+                raise self._ground.disk.answer(error, FINDING) from error
+        return walk
 
     def place(self, parts: Sequence[str]) -> tuple[Path, Mount]:
         """Path of the directory of a file, and where that is mounted; raises Problem."""
@@ -208,10 +221,10 @@ def _is_file(status: Callable[[str], os.stat_result], name: str) -> bool:
         mode = status(name).st_mode
     except FileNotFoundError:
         return False
+    if stat.S_ISREG(mode):
+        return True
     if stat.S_ISLNK(mode):
         raise Forbidden("a symbolic link stands at this path")
     if stat.S_ISDIR(mode):
         raise Conflict("a directory stands at this path")
-    if not stat.S_ISREG(mode):
-        raise Conflict("something that is no file stands at this path")
-    return True
+    raise Conflict("something that is no file stands at this path")

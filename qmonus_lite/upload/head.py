@@ -10,7 +10,11 @@ from qmonus_lite.upload.record import UploadRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """What is known of an upload before its body."""
+    """What is known of an upload before its body.
+
+    Each upload asks for these few headers: `dict.get` spares it to bring their names, which have
+    the one form that names are kept in, into that form.
+    """
 
     #: Path as it stands in the request line, still encoded.
     raw_path: str
@@ -26,18 +30,18 @@ class Head:
     @property
     def mime(self) -> str:
         """Content-Type, or the one for unknown bytes."""
-        return self.headers.get("Content-Type") or "application/octet-stream"
+        return dict.get(self.headers, "Content-Type", "") or "application/octet-stream"
 
     @property
     def create_only(self) -> bool:
         """Whether the client wants no other file replaced."""
-        return self.headers.get("If-None-Match", "").strip() == "*"
+        return dict.get(self.headers, "If-None-Match", "").strip() == "*"
 
     def check_conditions(self, there: bool) -> None:
         """Raises PreconditionFailed when the client wants none of it, as the path stands now."""
         if there and self.create_only:
             raise PreconditionFailed("a file exists at this path, and If-None-Match: * was given")
-        match = self.headers.get("If-Match", "").strip()
+        match = dict.get(self.headers, "If-Match", "").strip()
         if match and not (there and match == "*"):
             # Files here have no entity tags, so that none can match.
             raise PreconditionFailed("no file at this path is the one that If-Match names")

@@ -1,7 +1,11 @@
 """The receipt: what a client gets for a stored file."""
 
+import re
 from dataclasses import dataclass
 from urllib.parse import quote
+
+#: What `quote` leaves as it is; to ask it takes five times as long.
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~/-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,7 @@ class Receipt:
     @property
     def location(self) -> str:
         """The stored path, percent-encoded."""
-        return quote(self.path)
+        return self.path if _UNRESERVED.fullmatch(self.path) else quote(self.path)
 
     def to_json(self) -> dict[str, object]:
         """The body of the answer."""

@@ -6,16 +6,17 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
-from qmonus_lite.auth.gatekeeper import Gatekeeper
+from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import (
     BadGateway,
     BadRequest,
     Conflict,
     Forbidden,
+    Problem,
     Refusal,
     Unavailable,
 )
@@ -25,12 +26,13 @@ from qmonus_lite.events.outbox import Promise
 from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.ids import new_id
 from qmonus_lite.pathtemplate import PathTemplate
+from qmonus_lite.upload.accepted import Accepted, Place
 from qmonus_lite.upload.admission import Admission, Reservation
 from qmonus_lite.upload.commit import Announced, Commits
 from qmonus_lite.upload.digest import Digests
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.event_data import promised_data, question_data
-from qmonus_lite.upload.failures import DiskLogged
+from qmonus_lite.upload.failures import log_disk_error
 from qmonus_lite.upload.ground import Ground
 from qmonus_lite.upload.head import Head
 from qmonus_lite.upload.intake import Intake
@@ -83,25 +85,31 @@ class Uploads:
         self.admission.check_size(head.length or 0)
         digests = Digests.read(head.headers)
         target = read_target(head.values)
-        asked = question_data(head, target, self.gatekeeper)
+        asked, actor = question_data(head, target, self.gatekeeper)
         account = asked["account"]
         parts = _parts(target.path)
         upload_id = head.record.upload_id = new_id()
-        outcome = await self._authorize(head, asked)
-        with DiskLogged(head.record, target.path):
-            if outcome.event.get("path") == target.path:
+        outcome = await self._authorize(head, asked, actor)
+        event = asked if outcome is None else outcome.event
+        try:
+            if outcome is None or event.get("path") == target.path:
                 place = self._place(head, parts)
             else:
                 place = self._place_chosen(head, outcome)
             reservation = self.admission.reserve(place.staging, place.device, head.length)
+        except Problem as error:
+            log_disk_error(error, head.record, target.path)
+            raise
         staged = StagedFile(
             path=f"{place.staging}/{self.mark}{upload_id}", disk=self.disk, digests=digests
         )
-        accepted = Accepted(upload_id, outcome.event, place, account)
+        accepted = Accepted(upload_id, event, place, account)
         return Session(self, head, accepted, staged, reservation)
 
-    async def _authorize(self, head: Head, asked: dict[str, Any]) -> Outcome:
-        """The event as its handlers left it; without handlers, the default authorization."""
+    async def _authorize(
+        self, head: Head, asked: dict[str, Any], actor: Actor | None
+    ) -> Outcome | None:
+        """What the handlers made of it; None without handlers, by the default authorization."""
         if self.question.is_handled(UPLOADING):
             ids = Ids(request_id=head.record.request_id, upload_id=head.record.upload_id)
             outcome = await self.question.ask(UPLOADING, asked, subject=asked["path"], ids=ids)
@@ -109,11 +117,16 @@ class Uploads:
                 raise outcome.terminated()
             if outcome.handlers:
                 return outcome
-            # The last handler was taken away a moment ago, and nobody has said yes.
-        self.gatekeeper.authorize(head.headers, "PUT", head.raw_path)
-        return Outcome(code=200, output=None, event=asked)
+            # The last handler was taken away a moment ago, and nobody has said yes. Accounts may
+            # have changed as well.
+            actor = None
+        if actor is None:
+            self.gatekeeper.authorize(head.headers, "PUT", head.raw_path)
+        else:
+            self.gatekeeper.check_allowed(actor, "PUT", head.raw_path)
+        return None
 
-    def _place_chosen(self, head: Head, outcome: Outcome) -> "Place":
+    def _place_chosen(self, head: Head, outcome: Outcome) -> Place:
         """The place that a plugin chose, which answers for it."""
         path = outcome.event.get("path")
         try:
@@ -128,42 +141,12 @@ class Uploads:
             problem.refusal = Refusal(plugin=names, rule="bad-path", reason=f"{path!r}: {error}")
             raise problem from None
 
-    def _place(self, head: Head, parts: tuple[str, ...]) -> "Place":
+    def _place(self, head: Head, parts: tuple[str, ...]) -> Place:
         """Raises Problem for a place that cannot be had."""
-        final = self.ground.path_of(parts)
         look = self.ground.look(parts)
         head.check_conditions(look.there)
         staging = self.staging.directory(look.directory, look.mount)
-        return Place(parts, final, staging, look.mount.device)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a file goes, and where it grows until then."""
-
-    parts: tuple[str, ...]
-    #: Absolute path.
-    final: str
-    #: Directory of staged files on the same file system, and the number of that.
-    staging: Path
-    device: int
-
-    @property
-    def path(self) -> str:
-        """The stored path, from the launch directory."""
-        return "/" + "/".join(self.parts)
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """An upload that may go ahead."""
-
-    upload_id: str
-    #: The event as its handlers left it.
-    event: dict[str, Any]
-    place: Place
-    #: `account` of its events, whatever a handler made of that.
-    account: dict[str, Any] | None = None
+        return Place(parts, look.path, staging, look.mount.device)
 
 
 class State(enum.Enum):
@@ -195,12 +178,14 @@ class Session:
         self._accepted = accepted
         self._staged = staged
         self._reservation = reservation
-        self._logged = DiskLogged(head.record, accepted.place.path, accepted.upload_id)
         self._gathered = bytearray()
-        # The disk thread works on one thing of this upload at a time, also when it is dropped.
-        self._writing = asyncio.Lock()
         self.state = State.RECEIVING
         uploads.under_way.add(self)
+
+    @cached_property
+    def _writing(self) -> asyncio.Lock:
+        """The disk thread works on one thing of this upload at a time, also when it is dropped."""
+        return asyncio.Lock()
 
     @property
     def digest(self) -> str | None:
@@ -220,8 +205,11 @@ class Session:
         async with self._writing:
             if self.state is not State.RECEIVING:
                 return 0
-            with self._logged:
+            try:
                 count = await self._uploads.intake.burst(descriptor, self._staged, most)
+            except Problem as error:
+                self._log(error)
+                raise
         self._reservation.take(count)
         return count
 
@@ -232,10 +220,11 @@ class Session:
         self.state = State.COMMITTING
         accepted = self._accepted
         try:
-            with self._logged:
-                replaced = await self._store()
-        except BaseException:
+            replaced = await self._store()
+        except BaseException as error:
             self.state = State.RECEIVING
+            if isinstance(error, Problem):
+                self._log(error)
             raise
         self.state = State.STORED
         self._uploads.under_way.discard(self)
@@ -270,27 +259,31 @@ class Session:
         """
         uploads, parts = self._uploads, self._accepted.place.parts
         roster, storer, turns = uploads.question.roster, uploads.storer, uploads.turns
-        upload = Upload(
-            staged=self._staged,
-            rest=self._gathered,
-            parts=parts,
-            create_only=self._head.create_only,
-        )
-        if roster.is_deaf_to(UPLOADED) and storer.is_quick(upload) and parts not in turns:
-            return storer.store_now(upload)
+        if roster.is_deaf_to(UPLOADED) and parts not in turns:
+            upload = self._upload()
+            if storer.is_quick(upload):
+                return storer.store_now(upload)
         async with turns.at(parts):
             # Not before its turn: else a handler that came meanwhile would hear of an upload that
             # was stored before this one, and not of this one.
             if roster.is_deaf_to(UPLOADED):
-                return await storer.store(upload)
+                return await storer.store(self._upload())
             announced = Announced(
-                staged=upload.staged,
-                rest=upload.rest,
+                staged=self._staged,
+                rest=self._gathered,
                 parts=parts,
-                create_only=upload.create_only,
+                create_only=self._head.create_only,
                 promise=self._promise(),
             )
             return await uploads.committer.commit(announced)
+
+    def _upload(self) -> Upload:
+        return Upload(
+            staged=self._staged,
+            rest=self._gathered,
+            parts=self._accepted.place.parts,
+            create_only=self._head.create_only,
+        )
 
     async def _flush(self) -> None:
         if not self._gathered:
@@ -299,8 +292,15 @@ class Session:
         async with self._writing:
             # Dropped meanwhile: a write would make the file anew, for nobody to remove.
             if self.state is State.RECEIVING:
-                with self._logged:
+                try:
                     await _on(self._uploads.threads, self._staged.write, batch)
+                except Problem as error:
+                    self._log(error)
+                    raise
+
+    def _log(self, problem: Problem) -> None:
+        accepted = self._accepted
+        log_disk_error(problem, self._head.record, accepted.place.path, accepted.upload_id)
 
     def _promise(self) -> Promise:
         accepted, uploads = self._accepted, self._uploads

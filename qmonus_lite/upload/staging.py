@@ -71,11 +71,13 @@ class StagedFile:
     def write(self, data: Bytes) -> None:
         """Append all of `data`; the first write makes the file."""
         view = memoryview(data)
-        with self.disk.answering(WRITING):
+        try:
             self._open()
             # A write may take only a part: on a full disk the error comes with the next one.
             while view:
                 view = view[self.disk.write(self._descriptor, view) :]
+        except OSError as error:
+            raise self.disk.answer(error, WRITING) from error
         self.digests.update(data)
 
     def finish(self) -> None:
@@ -86,11 +88,14 @@ class StagedFile:
         """
         if self.finished:
             return
-        with self.disk.answering(WRITING):
+        action = WRITING
+        try:
             self._open()
-        with self.disk.answering(SYNCING):
+            action = SYNCING
             self.disk.sync_file(self._descriptor)
             self._close()
+        except OSError as error:
+            raise self.disk.answer(error, action) from error
         self.finished = True
 
     def keep_name(self, names: "Names") -> None:
@@ -105,18 +110,19 @@ class StagedFile:
 
         Raises OtherMount when it has to be copied before, and else Problem.
         """
-        with self.disk.answering(FINDING):
-            replaced = walk.has_file(name)
-        if replaced and create_only:
-            raise _too_late()
+        action = FINDING
         try:
+            replaced = walk.has_file(name)
+            if replaced and create_only:
+                raise _too_late()
+            action = PLACING
             linked = create_only and self._link(name, walk.here)
             if not linked:
                 self.disk.rename(self.path, name, walk.here)
         except OSError as error:
-            if error.errno == errno.EXDEV:
+            if error.errno == errno.EXDEV and action is PLACING:
                 raise OtherMount(error) from error
-            raise self.disk.answer(error, PLACING) from error
+            raise self.disk.answer(error, action) from error
         self.placed = True
         return Placed(file=self, walk=walk, replaced=replaced, linked=linked)
 
@@ -236,10 +242,9 @@ class Names:
 
     def _kept(self, sync: Callable[[P], None], place: P, action: Action) -> Problem | None:
         try:
-            with self._disk.answering(action):
-                sync(place)
-        except Problem as error:
-            return error
+            sync(place)
+        except OSError as error:
+            return self._disk.answer(error, action)
         return None
 
 

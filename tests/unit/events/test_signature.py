@@ -1,6 +1,7 @@
 """Signatures, both ways."""
 
 import base64
+import hmac
 import time
 from datetime import UTC, datetime
 
@@ -82,3 +83,12 @@ def test_takes_one_of_several_signatures() -> None:
     good[SIGNATURE] = f"v1,{base64.b64encode(b'x' * 32).decode()} {good[SIGNATURE]}"
 
     assert SIGNER.verify(good, BODY) == "e1"
+
+
+@pytest.mark.parametrize("size", [1, 32, 64, 65, 200])
+def test_the_signature_is_hmac_sha256_with_a_secret_of_any_size(size: int) -> None:
+    secret = bytes(range(size))
+    headers = Signer(secret).sign("e1", BODY)
+    signed_text = f"e1.{headers['webhook-timestamp']}.".encode() + BODY
+    wanted = base64.b64encode(hmac.digest(secret, signed_text, "sha256")).decode()
+    assert headers["webhook-signature"] == f"v1,{wanted}"

@@ -41,7 +41,7 @@ def asked(
         headers=Headers(headers),
         length=length,
     )
-    return question_data(head, TARGET, KEEPER), head
+    return question_data(head, TARGET, KEEPER)[0], head
 
 
 def test_a_question_carries_the_headers_as_they_came_but_for_the_pass() -> None:

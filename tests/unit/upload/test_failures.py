@@ -26,7 +26,7 @@ from qmonus_lite.upload.failures import (
     UNKNOWN,
     WRITING,
     Action,
-    DiskLogged,
+    log_disk_error,
     rule_of,
 )
 from qmonus_lite.upload.record import UploadRecord
@@ -110,8 +110,8 @@ def logged(caplog: pytest.LogCaptureFixture, code: int, action: Action) -> list[
     """What is logged of an upload that ends with an error."""
     caplog.clear()
     record = UploadRecord(request_id="r1")
-    with pytest.raises(Problem), DiskLogged(record, "/upload/a", "u1"):
-        raise Disk().answer(OSError(code, os.strerror(code)), action)
+    problem = Disk().answer(OSError(code, os.strerror(code)), action)
+    log_disk_error(problem, record, "/upload/a", "u1")
     return [vars(record) for record in caplog.records]
 
 

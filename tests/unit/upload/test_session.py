@@ -11,12 +11,13 @@ import pytest
 from qmonus_lite.auth.own import OwnCredentials
 from qmonus_lite.clock import Clock
 from qmonus_lite.headers import Headers
+from qmonus_lite.upload.accepted import Accepted, Place
 from qmonus_lite.upload.admission import Admission
 from qmonus_lite.upload.commit import Announced
 from qmonus_lite.upload.disk import Disk
 from qmonus_lite.upload.ground import Ground
 from qmonus_lite.upload.head import Head
-from qmonus_lite.upload.session import Accepted, Place, Session, Uploads
+from qmonus_lite.upload.session import Session, Uploads
 from qmonus_lite.upload.staging import StagedFile
 from qmonus_lite.upload.staging_places import Staging
 from qmonus_lite.upload.storing import PathTurns, Storer

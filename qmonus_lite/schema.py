@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 
 import jsonschema_rs
 
+from qmonus_lite import schemaunique
 from qmonus_lite.schemadefaults import Filling
 from qmonus_lite.schemawork import PARTS, SILENT, References, TooMuch, Work
 
@@ -23,6 +24,7 @@ MOST_WORK = 30_000
 #: Parts of a value that are taken apart because listing their faults costs more, and how deep.
 MOST_OPENED, MOST_LEVELS = 8, 8
 
+_NOT_COMPARED = "too many integers of more than 64 bits to find out which are equal"
 _MORE = "too large, or nested too deeply, to list further faults"
 #: Where a document is found by the schemas that are made of its parts.
 _HOME = "https://schema.invalid/document"
@@ -97,6 +99,7 @@ class Schema:
             raise BadSchema(error.message, tuple(error.instance_path)) from None
         except (jsonschema_rs.ReferencingError, ValueError) as error:
             raise BadSchema(str(error)) from None
+        self._compares_items = schemaunique.compares_items(document)
         #: Parts by their place; made when a value is first taken apart.
         self._parts: dict[str, _Part | None] = {
             "": _Part(validator=self._validator, document=document)
@@ -109,12 +112,16 @@ class Schema:
 
         Everything, unless that would take too long to find out; the last one then says so.
         """
+        if self._compares_items and schemaunique.is_too_large(value):
+            return [Mismatch(path=(), message=_NOT_COMPARED)]
         if self._validator.is_valid(value):
             return []
         return _Listing(self).of(value)
 
     def fits(self, value: object) -> bool:
         """Whether nothing in `value` is amiss; False for text that is not Unicode."""
+        if self._compares_items and schemaunique.is_too_large(value):
+            return False
         try:
             return bool(self._validator.is_valid(value))
         except ValueError:

@@ -231,7 +231,9 @@ def _log_failure(error: BaseException, message: str) -> None:
 
 
 def _text_of(error: BaseException) -> str:
-    """An exception in words that can be encoded."""
+    """An exception in words that can be encoded; of a group, the first one, which says more."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     text = f"{type(error).__name__}: {error}"
     return text.encode(errors="backslashreplace").decode()
 

@@ -3,7 +3,9 @@
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +126,94 @@ def test_parts_that_a_crash_left_are_given_up(example: Installation, store: Any)
     ids = {one["UploadId"] for one in listed}
     assert left not in ids
     assert other in ids
+
+
+class Portal(BaseHTTPRequestHandler):
+    """Says 200 to everything that is sent, and keeps none of it."""
+
+    protocol_version = "HTTP/1.1"
+    etag = False
+    #: What to do before the answer to a part.
+    meanwhile: Any = None
+
+    def log_message(self, format: str, *_: object) -> None:
+        """Nothing."""
+
+    def do_HEAD(self) -> None:
+        self._say(404)
+
+    def do_GET(self) -> None:
+        self._say(200)
+
+    def do_DELETE(self) -> None:
+        self.server.given_up = True  # type: ignore[attr-defined]
+        self._say(204)
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if Portal.meanwhile:
+            Portal.meanwhile()
+        self._say(200)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if "uploads" in self.path:
+            self._say(200, b"<R><UploadId>one</UploadId></R>")
+        else:
+            self.server.completed = True  # type: ignore[attr-defined]
+            self._say(200, b"<R><ETag>x</ETag></R>" if Portal.etag else b"<html></html>")
+
+    def _say(self, code: int, body: bytes = b"") -> None:
+        self.send_response(code)
+        if Portal.etag:
+            self.send_header("ETag", '"x"')
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def portal(example: Installation, s3: Rclone) -> Iterator[ThreadingHTTPServer]:
+    """In the place of the store until the test ends."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Portal)
+    threading.Thread(target=server.serve_forever).start()
+    place = f"127.0.0.1:{server.server_port}"
+    example.plugin("s3-target.yml", TARGET.format(place=place, key=KEY_ID, secret=SECRET))
+    until(lambda: "S3 " in _refused(example))
+    yield server
+    Portal.etag, Portal.meanwhile = False, None
+    server.shutdown()
+    server.server_close()
+    example.plugin("s3-target.yml", TARGET.format(place=s3.place, key=KEY_ID, secret=SECRET))
+    until(lambda: "bytes" in _refused(example))
+
+
+@pytest.mark.usefixtures("portal")
+def test_a_file_stays_here_that_a_store_said_it_took_and_has_not(example: Installation) -> None:
+    for etag, said in (False, "an answer without 'ETag'"), (True, "does not have it"):
+        for size in 100, 17 * MIB:
+            Portal.etag = etag
+            place = laid(example, "portal.bin", bytes(size))
+
+            answer = send(example, "/upload/portal.bin")
+
+            assert (answer.status, said in answer.text) == (502, True)
+            assert place.exists()
+
+
+def test_parts_of_a_file_that_was_replaced_meanwhile_do_not_become_the_object(
+    example: Installation, portal: Any
+) -> None:
+    place = laid(example, "newer.bin", bytes(17 * MIB))
+    other = laid(example, "newer.tmp", b"newer")
+    Portal.etag, portal.completed, portal.given_up = True, False, False
+    Portal.meanwhile = lambda: other.exists() and other.rename(place)
+
+    answer = send(example, "/upload/newer.bin")
+
+    assert (answer.status, "was replaced while it was sent" in answer.text) == (503, True)
+    assert (portal.completed, portal.given_up) == (False, True)
+    assert place.read_bytes() == b"newer"
 
 
 def test_what_the_store_refuses_is_a_dead_letter_with_its_words(

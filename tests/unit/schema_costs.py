@@ -48,6 +48,8 @@ CASES: list[tuple[dict[str, Any], object]] = [
     ({"minItems": SIZE}, ONES),
     ({"uniqueItems": True}, NUMBERS),
     ({"uniqueItems": True}, [[n, {"a": n}] for n in range(SIZE // 22)]),
+    ({"uniqueItems": True}, [10**30 + n for n in range(SIZE // 33)]),
+    ({"uniqueItems": True}, [[10**4200 + n] for n in range(SIZE // 4204)]),
     ({"items": {"uniqueItems": True}}, [list(range(15))] * (SIZE // 46)),
     ({"contains": {"type": "string"}}, ONES),
     ({"contains": {"type": "integer"}, "minContains": SIZE}, ONES),

@@ -135,3 +135,30 @@ def test_defaults_do_not_make_a_small_body_a_large_value() -> None:
     assert isinstance(filled, list)
     with pytest.raises(DefaultsTooLarge):
         schema.with_defaults([{}] * (MOST_ADDED // 900))
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        ([10**30 + n for n in range(100)], True),
+        ([10**30, 5, 10**30], False),
+        ([2**63, -(2**63) - 1], True),
+        ({"a": [{"b": 10**4300}, 10**4000]}, False),
+        ([10**30 + n for n in range(1000)], False),
+        (list(range(-5000, 5000)), True),
+        ([2**63 - 1 - n for n in range(1000)], True),
+    ],
+)
+def test_few_large_integers_are_compared_and_many_are_refused(value: object, fits: bool) -> None:
+    schema = Schema({"$ref": "#/$defs/t", "$defs": {"t": {"uniqueItems": True}}})
+
+    assert schema.fits(value) is fits
+    assert (schema.mismatches(value) == []) is fits
+
+
+def test_says_that_large_integers_are_not_compared() -> None:
+    many = [10**30 + n for n in range(1000)]
+    said = "too many integers of more than 64 bits to find out which are equal"
+
+    assert _said({"uniqueItems": True}, many) == [("", said)]
+    assert _said({"minItems": 2000}, many) != [("", said)]

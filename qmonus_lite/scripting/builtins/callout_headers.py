@@ -58,7 +58,7 @@ def fields(
     authentication: str | tuple[str, str] | None,
 ) -> dict[str, str]:
     """The header fields to send with this body; those of an argument replace those given."""
-    headers = {str(name): str(value) for name, value in (given or {}).items()}
+    headers = {_text(name).strip(): _text(value) for name, value in (given or {}).items()}
     is_json = body is not None and not isinstance(body, (bytes, str))
     dropped = _OF_THE_CONNECTION | _named_by_connection(headers)
     if body is None or is_json:
@@ -74,6 +74,18 @@ def fields(
         pair = base64.b64encode(":".join(authentication).encode()).decode()
         _replace(headers, "Authorization", f"Basic {pair}")
     return headers
+
+
+def _text(value: object) -> str:
+    """What a script gives as a name or a value, as text: bytes read, a list as one field."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value.decode("latin-1")
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_text, value))
+    return str(value)
 
 
 def _replace(headers: dict[str, str], name: str, value: str) -> None:

@@ -9,6 +9,7 @@ import resource
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -255,6 +256,21 @@ async def test_polls_where_no_notices_are_to_be_had_and_tells_why_once(
     await until(lambda: "plugins_watched" in actions(caplog))
     folder.put("c.yml", handler("c", event="Third"))
     await until(lambda: "Third" in live.catalog.events)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_says_which_name_made_an_end_of_the_notices(
+    live: Live, folder: Folder, watch: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    watch()
+    await asyncio.sleep(0.2)
+    folder.put("b.yml", handler("b", event="Other"))
+    await until(lambda: "Other" in live.catalog.events)
+
+    Path(os.fsdecode(os.fsencode(folder.path) + b"/caf\xe9.yml")).touch()
+
+    await until(lambda: "plugins_polled" in actions(caplog))
+    assert "caf" in caplog.text and "TaskGroup" not in caplog.text
 
 
 @pytest.mark.usefixtures("impatient")

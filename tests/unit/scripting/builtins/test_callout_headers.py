@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from qmonus_lite.auth.callout_pass import HEADER
+from qmonus_lite.scripting.builtins import callout_headers
 from qmonus_lite.scripting.builtins.callout import Callout
 from tests.unit.scripting.builtins.conftest import Outside
 
@@ -109,3 +110,20 @@ async def test_the_credential_of_the_call_takes_the_place_of_one_among_the_heade
 
     tokens = [v for name, v in outside.last.headers.items() if name.lower() == "x-auth-token"]
     assert tokens == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"X-A": b"abc", b"X-B": "\u00e9"}, {"X-A": "abc", "X-B": "\u00e9"}),
+        ({"X-A": b"\xc3\xa9", "X-B": b"\xe9"}, {"X-A": "\u00e9", "X-B": "\u00e9"}),
+        ({"X-A": ["a", b"b"], "X-B": (1, 2)}, {"X-A": "a, b", "X-B": "1, 2"}),
+        ({b"Content-Length": b"9", "Content-Length ": "9", "X-A": 1}, {"X-A": "1"}),
+        ({"Connection": ["close", b"X-Mine"], "X-Mine": "x"}, {}),
+        ({"connection": b"x-mine", "X-Mine": "x"}, {}),
+    ],
+)
+def test_bytes_and_lists_are_read_as_what_they_say(
+    given: dict[Any, Any], sent: dict[str, str]
+) -> None:
+    assert callout_headers.fields(given, None, None, None) == sent

@@ -140,6 +140,7 @@ class Portal(BaseHTTPRequestHandler):
         """Nothing."""
 
     def do_HEAD(self) -> None:
+        self.server.asked = True  # type: ignore[attr-defined]
         self._say(404)
 
     def do_GET(self) -> None:
@@ -176,10 +177,10 @@ class Portal(BaseHTTPRequestHandler):
 def portal(example: Installation, s3: Rclone) -> Iterator[ThreadingHTTPServer]:
     """In the place of the store until the test ends."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Portal)
-    threading.Thread(target=server.serve_forever).start()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     place = f"127.0.0.1:{server.server_port}"
     example.plugin("s3-target.yml", TARGET.format(place=place, key=KEY_ID, secret=SECRET))
-    until(lambda: "S3 " in _refused(example))
+    until(lambda: bool(_refused(example)) and hasattr(server, "asked"))
     yield server
     Portal.etag, Portal.meanwhile = False, None
     server.shutdown()

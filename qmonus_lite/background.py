@@ -8,11 +8,11 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 #: Seconds until the first restart of a task; each further one waits twice as long, up to the last.
-SHORTEST_DELAY, LONGEST_DELAY = 0.25, 30.0
+MIN_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.25, 30.0
 #: Seconds without a failure after which a task counts as running well.
-WELL_AFTER = 5.0
+STABLE_AFTER_SECONDS = 5.0
 #: Failures in a row from which a task makes the process unready.
-UNREADY_FROM = 3
+UNREADY_AFTER_FAILURES = 3
 
 
 def ends_the_task(error: BaseException) -> bool:
@@ -52,7 +52,7 @@ class Background:
         task.add_done_callback(self._ended)
 
     @property
-    def trouble(self) -> str | None:
+    def unhealthy_reason(self) -> str | None:
         """Which task keeps failing, or None."""
         failing = [task.name for task in self._restarted if task.is_trouble]
         return f"{', '.join(failing)}: keeps failing; see the log" if failing else None
@@ -84,12 +84,12 @@ class _Restarted:
     @property
     def is_trouble(self) -> bool:
         """Whether the process cannot do its work because of it."""
-        return self._essential and self._failures >= UNREADY_FROM
+        return self._essential and self._failures >= UNREADY_AFTER_FAILURES
 
     async def run(self) -> None:
         """Run the work again and again, until cancelled."""
         while True:
-            well = asyncio.get_running_loop().call_later(WELL_AFTER, self._is_well)
+            well = asyncio.get_running_loop().call_later(STABLE_AFTER_SECONDS, self._is_well)
             try:
                 await self._work()
             except BaseException as error:
@@ -105,7 +105,7 @@ class _Restarted:
     def _count(self, failure: BaseException | None) -> float:
         """Write down that a run ended; the seconds until the next."""
         # Bounded, so that a task that fails for weeks makes no number beyond all floats.
-        delay = min(SHORTEST_DELAY * 2.0 ** min(self._failures, 16), LONGEST_DELAY)
+        delay = min(MIN_DELAY_SECONDS * 2.0 ** min(self._failures, 16), MAX_DELAY_SECONDS)
         self._failures += 1
         logger.error(
             "%s %s; started again in %g s",

@@ -16,12 +16,12 @@ from types import MappingProxyType
 from typing import Any
 
 from qmonus_lite.clock import Clock
-from qmonus_lite.hushed import hushed
+from qmonus_lite.redaction import redact
 
 #: Characters that move the cursor, or the text around them.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 #: Before each further line of a text: no line that a stranger wrote begins like a record.
-_FURTHER = "\n    "
+_CONTINUATION = "\n    "
 #: A text that people can tell from what stands around it.
 _WORD = re.compile(r"[^\s\"'=\[\]]+")
 
@@ -65,7 +65,7 @@ def configure(*, style: str, level: str, clock: Clock) -> None:
     root.setLevel(level.upper())
     # Else what Python warns of stands between the records, without time and level.
     logging.captureWarnings(True)
-    _look_up_nothing_more()
+    _skip_unused_lookups()
     # One line a request is ours (`action=request`); Tornado's own would show query strings.
     logging.getLogger("tornado.access").disabled = True
     logging.getLogger("watchfiles").setLevel("WARNING")
@@ -73,7 +73,7 @@ def configure(*, style: str, level: str, clock: Clock) -> None:
     logging.getLogger("asyncio").setLevel("WARNING")
 
 
-def _look_up_nothing_more() -> None:
+def _skip_unused_lookups() -> None:
     """Spare each record what neither form shows, by the switches that `logging` has for that.
 
     https://docs.python.org/3/howto/logging.html#optimization
@@ -103,7 +103,7 @@ class _Form(logging.Formatter):
 
     def _text(self, text: str) -> str:
         """A text as it may stand in this form."""
-        return hushed(text)
+        return redact(text)
 
     def _rest(self, record: logging.LogRecord) -> dict[str, Any]:
         """Names and values beside the message: the context, what came by `extra`, a traceback."""
@@ -145,7 +145,7 @@ def _is_plain(rest: Mapping[str, Any]) -> bool:
         elif not isinstance(value, (int, float)):
             return False
     whole = " ".join(texts)
-    return whole.isprintable() and hushed(whole) == whole
+    return whole.isprintable() and redact(whole) == whole
 
 
 class _Json(_Form):
@@ -191,10 +191,10 @@ class _Console(_Form):
         return f"{line}\n    {exception}" if exception else line
 
     def _text(self, text: str) -> str:
-        text = hushed(text)
+        text = redact(text)
         if text.isprintable():
             return text
-        return _CONTROL.sub(_escape, text).replace("\n", _FURTHER)
+        return _CONTROL.sub(_escape, text).replace("\n", _CONTINUATION)
 
 
 def _shown(value: object) -> str:

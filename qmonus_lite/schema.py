@@ -13,16 +13,16 @@ from urllib.parse import quote, unquote
 
 import jsonschema_rs
 
-from qmonus_lite import schemaunique
-from qmonus_lite.schemadefaults import Filling
-from qmonus_lite.schemawork import PARTS, SILENT, References, TooMuch, Work
+from qmonus_lite import schema_unique
+from qmonus_lite.schema_cost import PARTS, SILENT, References, TooMuch, Work
+from qmonus_lite.schema_defaults import Filling
 
 #: Faults that are listed of a value that has to be taken apart.
-MOST_FAULTS = 99
+MAX_FAULTS = 99
 #: What listing the faults of one value may cost, as `schemawork` counts it.
-MOST_WORK = 30_000
+MAX_WORK = 30_000
 #: Parts of a value that are taken apart because listing their faults costs more, and how deep.
-MOST_OPENED, MOST_LEVELS = 8, 8
+MAX_OPENED, MAX_LEVELS = 8, 8
 
 _NOT_COMPARED = "too many integers of more than 64 bits to find out which are equal"
 _MORE = "too large, or nested too deeply, to list further faults"
@@ -99,7 +99,7 @@ class Schema:
             raise BadSchema(error.message, tuple(error.instance_path)) from None
         except (jsonschema_rs.ReferencingError, ValueError) as error:
             raise BadSchema(str(error)) from None
-        self._compares_items = schemaunique.compares_items(document)
+        self._compares_items = schema_unique.compares_items(document)
         #: Parts by their place; made when a value is first taken apart.
         self._parts: dict[str, _Part | None] = {
             "": _Part(validator=self._validator, document=document)
@@ -112,7 +112,7 @@ class Schema:
 
         Everything, unless that would take too long to find out; the last one then says so.
         """
-        if self._compares_items and schemaunique.is_too_large(value):
+        if self._compares_items and schema_unique.is_too_large(value):
             return [Mismatch(path=(), message=_NOT_COMPARED)]
         if self._validator.is_valid(value):
             return []
@@ -120,7 +120,7 @@ class Schema:
 
     def fits(self, value: object) -> bool:
         """Whether nothing in `value` is amiss; False for text that is not Unicode."""
-        if self._compares_items and schemaunique.is_too_large(value):
+        if self._compares_items and schema_unique.is_too_large(value):
             return False
         try:
             return bool(self._validator.is_valid(value))
@@ -189,7 +189,7 @@ class _Listing:
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        self._work = Work(left=MOST_WORK)
+        self._work = Work(left=MAX_WORK)
         self._opened = 0
         self._found: list[Mismatch] = []
 
@@ -198,7 +198,7 @@ class _Listing:
         self._look("", value, ())
         if not self._opened:
             return self._found
-        return [*self._found[:MOST_FAULTS], Mismatch(path=(), message=_MORE)]
+        return [*self._found[:MAX_FAULTS], Mismatch(path=(), message=_MORE)]
 
     def _look(self, place: str, value: object, path: Path, level: int = 0) -> None:
         part = self._schema.part(place)
@@ -219,7 +219,7 @@ class _Listing:
         before = len(self._found)
         self._opened += 1
         part = self._schema.part(place)
-        bounded = level < MOST_LEVELS and self._opened <= MOST_OPENED
+        bounded = level < MAX_LEVELS and self._opened <= MAX_OPENED
         if bounded and part and isinstance(part.document, Mapping):
             self._found += self._plain_faults(part.document, value, path)
             self._look_below(place, part.document, value, path, level + 1)
@@ -235,7 +235,7 @@ class _Listing:
         level: int,
     ) -> None:
         for step, below, key in _below(document, value):
-            if len(self._found) >= MOST_FAULTS or self._opened > MOST_OPENED:
+            if len(self._found) >= MAX_FAULTS or self._opened > MAX_OPENED:
                 return
             at = step[1:] if step.startswith("#") else place + step
             part = self._schema.part(at)
@@ -250,7 +250,7 @@ class _Listing:
             if word in PARTS or word in SILENT or word in _ELSEWHERE:
                 continue
             if word == "required" and isinstance(said, list) and isinstance(value, dict):
-                missing = [name for name in said if name not in value][:MOST_FAULTS]
+                missing = [name for name in said if name not in value][:MAX_FAULTS]
                 for name in missing:
                     yield Mismatch(path=path, message=f"{json.dumps(name)} is a required property")
             elif not _compiled(self._schema.alone({word: said})).is_valid(value):

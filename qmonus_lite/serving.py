@@ -14,19 +14,19 @@ from pathlib import Path
 
 from tornado.netutil import bind_sockets
 
-from qmonus_lite import lifeline
+from qmonus_lite import supervisor_channel
 from qmonus_lite.errors import BadPlace
 
 logger = logging.getLogger(__name__)
 
 #: Bytes read from a connection at once: what a stalled upload holds in memory.
-CHUNK = 64 << 10
+CHUNK_BYTES = 64 << 10
 #: Seconds for which the thread of a busy script may keep the interpreter to itself. The loop pays
 #: them at every turn: with Python's 5 ms, a script that computes made requests wait for 0.2 s.
-SWITCH = 0.0005
+SWITCH_INTERVAL_SECONDS = 0.0005
 #: New objects after which the garbage collector looks at them; a request makes some hundreds, and
 #: with Python's 700 it looked after each.
-YOUNG = 20_000
+GC_YOUNG_THRESHOLD = 20_000
 
 #: Descriptors that are no connections: libraries, the outbox, sockets to workers, backends.
 OWN_DESCRIPTORS = 512
@@ -57,16 +57,16 @@ def tls_context(certfile: Path | None, keyfile: Path | None) -> ssl.SSLContext |
     return context
 
 
-def put_requests_first() -> None:
+def tune_interpreter() -> None:
     """Keep the interpreter from holding up the loop of the sockets; call it when all is loaded.
 
     The garbage collector is spared what a start has loaded, which is here to stay: walking it took
     50 ms and more, now and then, in which no request was answered.
     """
-    sys.setswitchinterval(SWITCH)
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG, 20, 20)
+    gc.set_threshold(GC_YOUNG_THRESHOLD, 20, 20)
 
 
 class Stop:
@@ -77,7 +77,7 @@ class Stop:
         loop = asyncio.get_running_loop()
         for sign in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sign, self._asked.set)
-        lifeline.watch(lambda: self._ask_from_outside(loop))
+        supervisor_channel.watch(lambda: self._ask_from_outside(loop))
 
     @property
     def asked(self) -> bool:
@@ -92,10 +92,10 @@ class Stop:
         await self._asked.wait()
 
 
-async def beat() -> None:
+async def heartbeat() -> None:
     """Tell the supervisor every second that this loop turns, until cancelled."""
     while True:
-        lifeline.beat()
+        supervisor_channel.heartbeat()
         await asyncio.sleep(1)
 
 

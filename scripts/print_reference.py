@@ -16,7 +16,7 @@ from pathlib import Path
 
 from qmonus_lite import errors
 from qmonus_lite.apigw import app
-from qmonus_lite.apigw.door import Door
+from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED, Kind
 from qmonus_lite.catalog.lint.rules import rules as all_rules
 from qmonus_lite.cli import help
@@ -24,7 +24,7 @@ from qmonus_lite.cli.main import COMMANDS
 from qmonus_lite.scripting.builtins.callout import Callout
 from qmonus_lite.scripting.builtins.names import NAMES
 from qmonus_lite.settings import Settings
-from qmonus_lite.upload import failures
+from qmonus_lite.uploads import disk_errors
 
 TOP = Path(__file__).parents[1]
 PART = re.compile(r"(<!-- printed: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -173,12 +173,12 @@ def problems() -> str:
 
 def disk() -> str:
     """What each error of the disk becomes: the table that the code goes by."""
-    rows = (*failures.RULES, failures.UNKNOWN)
+    rows = (*disk_errors.RULES, disk_errors.UNKNOWN)
     return table(
         ("error", "of", "answer", "counts towards readiness"),
         (
             (
-                ", ".join(_code(failures.name_of(code)) for code in rule.codes) or "any other",
+                ", ".join(_code(disk_errors.name_of(code)) for code in rule.codes) or "any other",
                 _places(rule.where),
                 f"{int(rule.problem.status)} {rule.detail}",
                 "yes" if rule.failing else "no",
@@ -188,8 +188,8 @@ def disk() -> str:
     )
 
 
-def _places(where: Sequence[failures.Where]) -> str:
-    if set(where) == set(failures.Where):
+def _places(where: Sequence[disk_errors.ErrorPlace]) -> str:
+    if set(where) == set(disk_errors.ErrorPlace):
         return "anything"
     return ", ".join(place.value for place in where)
 
@@ -199,7 +199,7 @@ def doors() -> str:
     said = [
         _first(value)
         for value in vars(app).values()
-        if inspect.isclass(value) and issubclass(value, Door)
+        if inspect.isclass(value) and issubclass(value, BaseHandler)
     ]
     ours = sorted(line for line in said if line.startswith("`") and " /-/" in line)
     return table(("door", "what it is for"), (line.split(": ", 1) for line in ours))

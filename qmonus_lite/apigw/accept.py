@@ -13,30 +13,30 @@ from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import Application
 
-from qmonus_lite.apigw.answers import refusal
-from qmonus_lite.apigw.connection import Connection, Service
-from qmonus_lite.apigw.linger import linger
-from qmonus_lite.apigw.stalls import WriteWatch
+from qmonus_lite.apigw.answers import error_response
+from qmonus_lite.apigw.connection import Connection, ConnectionService
+from qmonus_lite.apigw.lingering_close import lingering_close
+from qmonus_lite.apigw.write_timeout import WriteTimeout
 from qmonus_lite.errors import Unavailable
 from qmonus_lite.ids import new_id
-from qmonus_lite.serving import CHUNK
+from qmonus_lite.serving import CHUNK_BYTES
 
 logger = logging.getLogger(__name__)
 
 #: Connections accepted in one turn of the loop; where several processes accept from one socket,
 #: each takes one at a time, so that nobody takes all of a burst.
-BATCH, SHARED_BATCH = 128, 1
+ACCEPT_BATCH, SHARED_ACCEPT_BATCH = 128, 1
 #: Seconds for which nothing is accepted after the process ran out of descriptors.
-REST = 0.25
+ACCEPT_BACKOFF_SECONDS = 0.25
 #: Seconds between two log lines about one thing that every connection would say.
-QUIET = 10.0
+LOG_INTERVAL_SECONDS = 10.0
 #: Connections above the cap that are told so; further ones are closed.
-MOST_TOLD = 64
+MAX_REFUSALS_PENDING = 64
 #: Seconds for a client that is turned away to read why.
-TELLING = 1.0
+REFUSAL_SECONDS = 1.0
 
 
-class Rarely:
+class RateLimitedLog:
     """Lets a log line through now and then, with the number of those that it held back."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Rarely:
             self._held += 1
             return
         logger.warning(message, extra={"action": action, "held_back": self._held})
-        self._next, self._held = now + QUIET, 0
+        self._next, self._held = now + LOG_INTERVAL_SECONDS, 0
 
 
 class Acceptor:
@@ -61,13 +61,13 @@ class Acceptor:
         listening: socket.socket,
         take: Callable[[socket.socket, Any], None],
         *,
-        batch: int = BATCH,
+        batch: int = ACCEPT_BATCH,
     ) -> None:
         self._batch = batch
         self._socket = listening
         self._take = take
         self._loop = IOLoop.current()
-        self._rarely = Rarely()
+        self._rarely = RateLimitedLog()
         self._pause: object | None = None
         self._watch()
 
@@ -96,7 +96,7 @@ class Acceptor:
                 # once would only burn the processor until a descriptor is free.
                 self._rarely.warn(f"cannot accept: {error.strerror}", "accept_failed")
                 self._loop.remove_handler(self._socket)
-                self._pause = self._loop.call_later(REST, self._watch)
+                self._pause = self._loop.call_later(ACCEPT_BACKOFF_SECONDS, self._watch)
                 return
             self._take(connection, address)
 
@@ -108,21 +108,21 @@ class GuardedServer(HTTPServer):
         """Tornado calls this in place of `__init__`."""
         super().initialize(*given, **more)
         #: Connections served at once.
-        self.most_connections = 0
+        self.max_connections = 0
         #: Whether no other process accepts from its sockets.
         self.alone = True
         #: Closes connections whose clients read nothing; None while nobody watches.
-        self.watch: WriteWatch | None = None
+        self.watch: WriteTimeout | None = None
         #: What connections are served with; `make_server` sets it.
-        self.service: Service
+        self.service: ConnectionService
         self._open = 0
         self._told: set[asyncio.Task[None]] = set()
         self._acceptors: list[Acceptor] = []
-        self._rarely = Rarely()
+        self._rarely = RateLimitedLog()
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """Begin to accept."""
-        batch = BATCH if self.alone else SHARED_BATCH
+        batch = ACCEPT_BATCH if self.alone else SHARED_ACCEPT_BATCH
         take = self._handle_connection
         self._acceptors += [Acceptor(one, take, batch=batch) for one in sockets]
         if self.watch is not None:
@@ -137,7 +137,7 @@ class GuardedServer(HTTPServer):
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         """Serve a new connection, or turn it away."""
-        if self._open < self.most_connections:
+        if self._open < self.max_connections:
             self._open += 1
             if self.watch is not None:
                 self.watch.add(stream)
@@ -146,10 +146,10 @@ class GuardedServer(HTTPServer):
             connection.start_serving()
             return
         self._rarely.warn("more connections than --max_connections", "connection_refused")
-        if len(self._told) >= MOST_TOLD:
+        if len(self._told) >= MAX_REFUSALS_PENDING:
             stream.close()
             return
-        task = asyncio.get_running_loop().create_task(_turn_away(stream))
+        task = asyncio.get_running_loop().create_task(_refuse_connection(stream))
         self._told.add(task)
         task.add_done_callback(self._told.discard)
 
@@ -166,27 +166,31 @@ class GuardedServer(HTTPServer):
         super().on_close(server_conn)
 
 
-async def _turn_away(stream: IOStream) -> None:
+async def _refuse_connection(stream: IOStream) -> None:
     with contextlib.suppress(StreamClosedError, TimeoutError):
-        async with asyncio.timeout(TELLING):
-            await stream.write(_too_many())
-    await linger(stream, seconds=TELLING)
+        async with asyncio.timeout(REFUSAL_SECONDS):
+            await stream.write(_too_many_connections())
+    await lingering_close(stream, seconds=REFUSAL_SECONDS)
 
 
-def _too_many() -> bytes:
+def _too_many_connections() -> bytes:
     request_id = new_id()
-    answer = refusal(Unavailable("too many connections"), request_id)
+    answer = error_response(Unavailable("too many connections"), request_id)
     return answer.closing().on_wire(request_id)
 
 
 def make_server(
-    application: Application, *, tls: ssl.SSLContext | None, most_connections: int, patience: float
+    application: Application,
+    *,
+    tls: ssl.SSLContext | None,
+    max_connections: int,
+    timeout_seconds: float,
 ) -> GuardedServer:
     """The server of APIGW; a client that takes nothing for `patience` seconds is cut off."""
     server = GuardedServer(
         application,
         ssl_options=tls,
-        chunk_size=CHUNK,
+        chunk_size=CHUNK_BYTES,
         # Every door counts its body itself and says 413, where Tornado would only close.
         max_body_size=1 << 62,
         # A header block above this is closed without an answer.
@@ -194,12 +198,12 @@ def make_server(
     )
     # `heads` does that.
     server.conn_params.header_timeout = None
-    server.service = Service(
+    server.service = ConnectionService(
         tornado=server,
         params=server.conn_params,
         heads=application.settings["heads"],
         whole=application.settings.get("whole"),
     )
-    server.most_connections = most_connections
-    server.watch = WriteWatch(patience)
+    server.max_connections = max_connections
+    server.watch = WriteTimeout(timeout_seconds)
     return server

@@ -6,14 +6,14 @@ from typing import Any
 
 from tornado.web import RequestHandler
 
-from qmonus_lite.apigw.door import Door
-from qmonus_lite.upload.record import UploadRecord
+from qmonus_lite.apigw.handler import BaseHandler
+from qmonus_lite.uploads.record import UploadRecord
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Access:
+class AccessRecord:
     """A request that was answered."""
 
     method: str
@@ -62,12 +62,12 @@ class Access:
 def log_request(door: RequestHandler) -> None:
     """Log a request that a door answered."""
     request = door.request
-    access = Access(
+    access = AccessRecord(
         method=request.method or "",
         path=request.path,
         status=door.get_status(),
         seconds=request.request_time(),
-        peer=door.client if isinstance(door, Door) else request.remote_ip or "",
+        peer=door.client if isinstance(door, BaseHandler) else request.remote_ip or "",
         record=_record(door),
     )
     access.log()

@@ -18,7 +18,7 @@ _NOT_MODIFIED = HTTPStatus.NOT_MODIFIED.value
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Response:
     """What a request is answered with."""
 
     status: int
@@ -31,7 +31,7 @@ class Answer:
         """Whether it is the last of its connection."""
         return self.headers.get("Connection") == "close"
 
-    def closing(self) -> "Answer":
+    def closing(self) -> "Response":
         """The same as the last answer of its connection."""
         return replace(self, headers={**self.headers, "Connection": "close"})
 
@@ -49,21 +49,23 @@ class Answer:
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
 
 
-def refusal(error: Problem | Terminated, request_id: str) -> Answer:
+def error_response(error: Problem | Terminated, request_id: str) -> Response:
     """The answer of a request that does not go on."""
     if isinstance(error, Terminated):
-        kind, body = as_given(error.output)
+        kind, body = encode_output(error.output)
         if error.code == _NOT_MODIFIED:
             # The one refusal that ends with its head (RFC 9110 section 15.4.5).
-            return Answer(status=error.code, headers=error.headers, body=b"")
+            return Response(status=error.code, headers=error.headers, body=b"")
         headers = {"Content-Type": kind, **error.headers}
-        return Answer(status=error.code, headers=headers, body=body)
+        return Response(status=error.code, headers=headers, body=body)
     status = int(error.status)
     headers = {**error.headers, "Content-Type": PROBLEM}
-    return Answer(status=status, headers=headers, body=problem(status, error.detail, request_id))
+    return Response(
+        status=status, headers=headers, body=problem_json(status, error.detail, request_id)
+    )
 
 
-def problem(status: int, detail: str, request_id: str) -> bytes:
+def problem_json(status: int, detail: str, request_id: str) -> bytes:
     """The body of an error of ours (RFC 9457)."""
     value = {
         "status": status,
@@ -74,7 +76,7 @@ def problem(status: int, detail: str, request_id: str) -> bytes:
     return encoded(json.dumps(value, ensure_ascii=False) + "\n")
 
 
-def as_given(output: object) -> tuple[str, bytes]:
+def encode_output(output: object) -> tuple[str, bytes]:
     """Content-Type and bytes of what a plugin gave: text as it is, other values as JSON."""
     if output is None:
         return "text/plain; charset=utf-8", b""

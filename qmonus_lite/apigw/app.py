@@ -9,36 +9,36 @@ from tornado.web import Application
 
 from qmonus_lite.apigw import framing
 from qmonus_lite.apigw.access import log_request
-from qmonus_lite.apigw.bodies import Bodies
-from qmonus_lite.apigw.events import EventDoor, EventsDoor, Outgoings, ReplayDoor
-from qmonus_lite.apigw.heads import IDLE, HeadWatch
+from qmonus_lite.apigw.body_memory import Bodies
+from qmonus_lite.apigw.buffered import BufferedUploads
+from qmonus_lite.apigw.events import EventAdmin, EventHandler, EventsHandler, ReplayHandler
+from qmonus_lite.apigw.idle_timeout import IDLE_SECONDS, IdleTimeout
 from qmonus_lite.apigw.limits import Limits
 from qmonus_lite.apigw.operators import (
-    LiveDoor,
-    LogonDoor,
-    NothingDoor,
-    OpenApiDoor,
+    LiveHandler,
+    LogonHandler,
+    NotFoundHandler,
+    OpenApiHandler,
     Operations,
-    PluginsDoor,
-    ReadyDoor,
+    PluginsHandler,
+    ReadyHandler,
 )
-from qmonus_lite.apigw.routed import RoutedDoor
-from qmonus_lite.apigw.upload import OWN, UploadDoor, values_in
-from qmonus_lite.apigw.whole import WholeUploads
+from qmonus_lite.apigw.routes import RouteHandler
+from qmonus_lite.apigw.upload import ADMIN_PATH, UploadHandler, match_upload_path
 from qmonus_lite.catalog.live import Live
-from qmonus_lite.routing.story import Routing
-from qmonus_lite.upload.session import Uploads
+from qmonus_lite.routing.pipeline import Routing
+from qmonus_lite.uploads.service import UploadService
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stories:
+class Services:
     """What the doors open to."""
 
-    uploads: Uploads
+    uploads: UploadService
     routing: Routing
     live: Live
     operations: Operations
-    outgoings: Outgoings
+    outgoings: EventAdmin
     #: Runs a coroutine that no request waits for.
     background: Callable[[Coroutine[Any, Any, None]], None]
 
@@ -48,42 +48,42 @@ class Apigw(Application):
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """The door of a request whose head came."""
-        heads: HeadWatch = self.settings["heads"]
+        heads: IdleTimeout = self.settings["heads"]
         heads.came(request.server_connection)  # type: ignore[arg-type]
         # A proxy may name the host with the path.
         request.uri = framing.origin_form(request.uri or "", request.host)
         request.path = request.uri.partition("?")[0]
-        uploads: Uploads = self.settings["uploads"]
-        values = values_in(request.path, uploads)
+        uploads: UploadService = self.settings["uploads"]
+        values = match_upload_path(request.path, uploads)
         if values is not None:
             given = {"uploads": uploads, "values": values}
-            return self.get_handler_delegate(request, UploadDoor, given)
+            return self.get_handler_delegate(request, UploadHandler, given)
         return super().find_handler(request, **kwargs)
 
 
-def make_app(stories: Stories, limits: Limits) -> Application:
+def make_app(stories: Services, limits: Limits) -> Application:
     """The Tornado application of APIGW."""
     ours = {"operations": stories.operations}
     outbox = {"outgoings": stories.outgoings}
     routed = {"routing": stories.routing, "live": stories.live}
     table: list[Any] = [
-        (r"/-/live", LiveDoor, ours),
-        (r"/-/ready", ReadyDoor, ours),
-        (r"/-/logon", LogonDoor, ours),
-        (r"/-/plugins", PluginsDoor, ours),
-        (r"/-/openapi\.json", OpenApiDoor, ours),
-        (r"/-/events", EventsDoor, outbox),
-        (r"/-/events/([0-9a-f-]{36})", EventDoor, outbox),
-        (r"/-/events/([0-9a-f-]{36})/replay", ReplayDoor, outbox),
-        (OWN.pattern, NothingDoor, ours),
-        (r".*", RoutedDoor, routed),
+        (r"/-/live", LiveHandler, ours),
+        (r"/-/ready", ReadyHandler, ours),
+        (r"/-/logon", LogonHandler, ours),
+        (r"/-/plugins", PluginsHandler, ours),
+        (r"/-/openapi\.json", OpenApiHandler, ours),
+        (r"/-/events", EventsHandler, outbox),
+        (r"/-/events/([0-9a-f-]{36})", EventHandler, outbox),
+        (r"/-/events/([0-9a-f-]{36})/replay", ReplayHandler, outbox),
+        (ADMIN_PATH.pattern, NotFoundHandler, ours),
+        (r".*", RouteHandler, routed),
     ]
     application = Apigw(
         table,
         log_function=log_request,
         uploads=stories.uploads,
         #: Closes connections on which no head comes; the server knows when it waits for one.
-        heads=HeadWatch(IDLE),
+        heads=IdleTimeout(IDLE_SECONDS),
         background=stories.background,
         # Requests under way, for the stop to wait for.
         active=set(),
@@ -95,5 +95,5 @@ def make_app(stories: Stories, limits: Limits) -> Application:
         bodies=Bodies(),
     )
     #: Takes whole uploads past all this.
-    application.settings["whole"] = WholeUploads(application.settings)
+    application.settings["whole"] = BufferedUploads(application.settings)
     return application

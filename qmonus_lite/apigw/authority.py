@@ -1,11 +1,11 @@
 """Who may use an endpoint of our own: whom a role allows, HEAD where it allows GET."""
 
-from qmonus_lite.apigw.door import Door
+from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.errors import Forbidden
 
 
-def authorize(gatekeeper: Gatekeeper, door: Door) -> None:
+def authorize(gatekeeper: Gatekeeper, door: BaseHandler) -> None:
     """Let in whom a role allows; raises MethodNotAllowed, Unauthorized or Forbidden."""
     if not door.has_known_method:
         # No role can allow it, so that 403 would be all that anybody heard.

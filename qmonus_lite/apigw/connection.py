@@ -16,28 +16,28 @@ from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters
 from tornado.httputil import HTTPServerConnectionDelegate
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError, UnsatisfiableReadError
 
-from qmonus_lite.apigw.heads import HeadWatch
-from qmonus_lite.apigw.lending import lendable, withdraw
-from qmonus_lite.apigw.linger import linger
-from qmonus_lite.apigw.whole import (
-    MOST_BODY,
-    MOST_HEAD,
-    PlainPut,
-    WholePut,
-    WholeUploads,
-    recognize,
+from qmonus_lite.apigw.buffered import (
+    MAX_BUFFERED_BODY_BYTES,
+    MAX_HEAD_BYTES,
+    BufferedPut,
+    BufferedUploads,
+    ParsedPut,
+    parse_plain_put,
 )
+from qmonus_lite.apigw.idle_timeout import IdleTimeout
+from qmonus_lite.apigw.lingering_close import lingering_close
+from qmonus_lite.apigw.socket_handoff import can_detach, stop_watching
 
 logger = logging.getLogger(__name__)
 
 #: Seconds for the rest of a small body whose head is there; then Tornado waits for it.
-REST_OF_BODY = 0.2
+BODY_WAIT_SECONDS = 0.2
 
 #: What was looked at last; one for all, since nobody keeps it over a turn of the loop.
-_seen = memoryview(bytearray(MOST_HEAD + MOST_BODY))
+_peek_buffer = memoryview(bytearray(MAX_HEAD_BYTES + MAX_BUFFERED_BODY_BYTES))
 
 
-class Peer:
+class ConnectionContext:
     """Who is at the other end, as Tornado asks for it."""
 
     def __init__(self, stream: IOStream, address: Any) -> None:
@@ -51,23 +51,23 @@ class Peer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Service:
+class ConnectionService:
     """What the connections of one server share."""
 
     #: Answers the requests that Tornado reads, and is told when a connection has ended.
     tornado: HTTPServerConnectionDelegate
     params: HTTP1ConnectionParameters
-    heads: HeadWatch
+    heads: IdleTimeout
     #: Takes whole uploads; None where there are none.
-    whole: WholeUploads | None = None
+    whole: BufferedUploads | None = None
 
 
 class Connection:
     """One connection; in place of `tornado.http1connection.HTTP1ServerConnection`."""
 
-    def __init__(self, stream: IOStream, address: Any, service: Service) -> None:
+    def __init__(self, stream: IOStream, address: Any, service: ConnectionService) -> None:
         self.stream = stream
-        self._peer = Peer(stream, address)
+        self._peer = ConnectionContext(stream, address)
         self._service = service
         self._loop = asyncio.get_running_loop()
         #: What answers the request under way; the loop itself holds no task.
@@ -94,13 +94,13 @@ class Connection:
         """Wait for the next request."""
         if self.stream.closed():
             self._end()
-        elif self._service.whole is None or not lendable(self.stream):
+        elif self._service.whole is None or not can_detach(self.stream):
             self._leave_to_tornado()
         else:
             self._service.heads.wait(self)
             if not self._watched:
                 self._watched = True
-                withdraw(self.stream)
+                stop_watching(self.stream)
                 self.stream.set_nodelay(True)
                 self._loop.add_reader(self.stream.socket.fileno(), self._come)
 
@@ -120,7 +120,7 @@ class Connection:
         if not count:
             self.close()
             return
-        put, whole = recognize(_seen[:count]), self._service.whole
+        put, whole = parse_plain_put(_peek_buffer[:count]), self._service.whole
         found = whole.find(put) if put and whole else None
         if not (put and whole and found):
             self._leave_to_tornado()
@@ -132,11 +132,11 @@ class Connection:
     def _receive(self, most: int, flags: int = 0) -> int:
         """Bytes that `_seen` has now; none at the end, however the connection ended."""
         try:
-            return self.stream.socket.recv_into(_seen, most, flags)
+            return self.stream.socket.recv_into(_peek_buffer, most, flags)
         except OSError:
             return 0
 
-    def _wait_for_rest(self, put: PlainPut) -> None:
+    def _wait_for_rest(self, put: ParsedPut) -> None:
         """The head is there, and many clients send the body behind it right after."""
         if self._late is not None:
             # It did not come: what woke us is the end.
@@ -144,7 +144,7 @@ class Connection:
             return
         self._service.heads.came(self)
         self.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, put.total)
-        self._late = self._loop.call_later(REST_OF_BODY, self._leave_to_tornado)
+        self._late = self._loop.call_later(BODY_WAIT_SECONDS, self._leave_to_tornado)
 
     def _stop_waiting_for_rest(self) -> None:
         if self._late is not None:
@@ -153,18 +153,18 @@ class Connection:
             with contextlib.suppress(OSError):
                 self.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
-    def _take(self, put: PlainPut, found: WholePut, whole: WholeUploads) -> None:
+    def _take(self, put: ParsedPut, found: BufferedPut, whole: BufferedUploads) -> None:
         self._stop_waiting_for_rest()
         self._service.heads.came(self)
         if self._receive(put.total) != put.total:
             # All of it was seen there: the client broke off in this very moment.
             self.close()
             return
-        body = bytes(_seen[put.size : put.total])
+        body = bytes(_peek_buffer[put.size : put.total])
         whole.begin(found)
         self._task = self._loop.create_task(self._answer(found, body, whole))
 
-    async def _answer(self, found: WholePut, body: bytes, whole: WholeUploads) -> None:
+    async def _answer(self, found: BufferedPut, body: bytes, whole: BufferedUploads) -> None:
         try:
             answer, access = await whole.take(found, body, self._peer.remote_ip)
             request_id = access.record.request_id
@@ -172,7 +172,7 @@ class Connection:
             access.log()
             if answer.closes:
                 self._stop_waiting()
-                await linger(self.stream)
+                await lingering_close(self.stream)
         except Exception:
             logger.exception("connection failed", extra={"action": "connection_failed"})
             self.close()
@@ -205,7 +205,7 @@ class Connection:
         """Let Tornado answer requests, until the next one may be ours."""
         try:
             while await self._next_by_tornado():
-                if self._service.whole is not None and lendable(self.stream):
+                if self._service.whole is not None and can_detach(self.stream):
                     self._task = None
                     self._wait()
                     return

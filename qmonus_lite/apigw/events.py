@@ -3,37 +3,37 @@
 from dataclasses import asdict, dataclass
 
 from qmonus_lite.apigw.authority import authorize
-from qmonus_lite.apigw.door import Door
+from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.errors import BadRequest, Conflict, NotFound
 from qmonus_lite.events.outbox import detail, entry
-from qmonus_lite.keeper.keeping import Keeping
+from qmonus_lite.writer.service import CommitService
 
 #: States that can be asked for; a delivered event is no longer in the outbox.
 STATES = ("prepared", "ready", "dead")
 #: Events in one listing.
-MOST_LISTED = 1000
+MAX_LISTED = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outgoings:
+class EventAdmin:
     """What the doors to the outbox share."""
 
-    keeping: Keeping
+    commits: CommitService
     gatekeeper: Gatekeeper
 
 
-class _Door(Door):
-    def initialize(self, outgoings: Outgoings) -> None:
+class _EventHandler(BaseHandler):
+    def initialize(self, outgoings: EventAdmin) -> None:
         """Take what the doors to the outbox share."""
         self.outgoings = outgoings
 
-    async def judge(self) -> None:
+    async def check(self) -> None:
         """For those whom a role allows."""
         authorize(self.outgoings.gatekeeper, self)
 
 
-class EventsDoor(_Door):
+class EventsHandler(_EventHandler):
     """`GET /-/events?state=`: events in the outbox, oldest first."""
 
     async def get(self) -> None:
@@ -42,31 +42,31 @@ class EventsDoor(_Door):
         if state and state not in STATES:
             self.answer(BadRequest(f"state has to be one of {', '.join(STATES)}"))
             return
-        rows = await self.outgoings.keeping.listing(state, MOST_LISTED)
-        counts: dict[str, int] = dict(await self.outgoings.keeping.counts())
+        rows = await self.outgoings.commits.listing(state, MAX_LISTED)
+        counts: dict[str, int] = dict(await self.outgoings.commits.counts())
         self.send_json({"events": [asdict(entry(row)) for row in rows], "counts": counts})
 
 
-class EventDoor(_Door):
+class EventHandler(_EventHandler):
     """`GET /-/events/{id}`: one event, credentials masked."""
 
     async def get(self, event_id: str) -> None:
         """Show it."""
-        rows = await self.outgoings.keeping.one(event_id)
+        rows = await self.outgoings.commits.one(event_id)
         if not rows:
             self.answer(NotFound("no event of this id is in the outbox; it may be delivered"))
             return
         self.send_json(detail(rows[0]))
 
 
-class ReplayDoor(_Door):
+class ReplayHandler(_EventHandler):
     """`POST /-/events/{id}/replay`: deliver a dead letter after all."""
 
-    offered = ("POST",)
+    allowed_methods = ("POST",)
 
     async def post(self, event_id: str) -> None:
         """Put it back in line."""
-        if not await self.outgoings.keeping.replay(event_id):
+        if not await self.outgoings.commits.replay(event_id):
             self.answer(Conflict("no dead letter has this id"))
             return
         self.send_json({"id": event_id, "state": "ready"}, 202)

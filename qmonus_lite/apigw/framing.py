@@ -23,9 +23,9 @@ from qmonus_lite.errors import (
 )
 
 #: Bytes of the request line, bytes of all header fields, number of fields.
-MOST_LINE, MOST_BLOCK, MOST_FIELDS = 8 << 10, 16 << 10, 100
+MAX_LINE_BYTES, MAX_BLOCK_BYTES, MAX_FIELDS = 8 << 10, 16 << 10, 100
 #: Digits of a Content-Length that may be meant; of one that a file can have.
-MOST_DIGITS, DIGITS = 100, 19
+MAX_LENGTH_DIGITS, DIGITS = 100, 19
 
 _NUMBER = re.compile(r"0|[1-9][0-9]*")
 #: What a target may hold: printable ASCII, and no fragment.
@@ -108,16 +108,16 @@ def version(head: RequestHead) -> None:
 
 def line(head: RequestHead) -> None:
     """The request line is short enough."""
-    if len(head.method) + len(head.target) + len(head.version) + 2 > MOST_LINE:
-        raise TargetTooLong(f"a request line may have at most {MOST_LINE} bytes")
+    if len(head.method) + len(head.target) + len(head.version) + 2 > MAX_LINE_BYTES:
+        raise TargetTooLong(f"a request line may have at most {MAX_LINE_BYTES} bytes")
 
 
 def block(head: RequestHead) -> None:
     """The header fields are few and short enough."""
-    if len(head.fields) > MOST_FIELDS:
-        raise HeadTooLarge(f"a request may have at most {MOST_FIELDS} header fields")
-    if sum([len(name) + len(value) + 4 for name, value in head.fields]) > MOST_BLOCK:
-        raise HeadTooLarge(f"the header fields may have at most {MOST_BLOCK} bytes")
+    if len(head.fields) > MAX_FIELDS:
+        raise HeadTooLarge(f"a request may have at most {MAX_FIELDS} header fields")
+    if sum([len(name) + len(value) + 4 for name, value in head.fields]) > MAX_BLOCK_BYTES:
+        raise HeadTooLarge(f"the header fields may have at most {MAX_BLOCK_BYTES} bytes")
 
 
 def target(head: RequestHead) -> None:
@@ -158,7 +158,7 @@ def length(head: RequestHead) -> None:
         return
     if len(lengths) > 1:
         raise BadRequest("Content-Length was given twice")
-    if not _NUMBER.fullmatch(lengths[0]) or len(lengths[0]) > MOST_DIGITS:
+    if not _NUMBER.fullmatch(lengths[0]) or len(lengths[0]) > MAX_LENGTH_DIGITS:
         raise BadRequest("Content-Length is not a plain decimal number")
     if len(lengths[0]) > DIGITS:
         raise TooLarge("no file has so many bytes")
@@ -184,7 +184,7 @@ RULES: tuple[Callable[[RequestHead], None], ...] = (
 )
 
 
-def judge(head: RequestHead) -> None:
+def check_framing(head: RequestHead) -> None:
     """Raises the Problem of the first rule that does not hold."""
     for rule in RULES:
         rule(head)

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qmonus_lite.apigw.timers import Pace
+from qmonus_lite.apigw.body_timeout import BodyRate
 from qmonus_lite.settings import Settings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -14,16 +14,16 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 class Limits:
     """What a request may take, and which peers may say for whom they ask."""
 
-    most_uploads: int
-    pace: Pace
+    max_uploads: int
+    pace: BodyRate
     trusted: tuple[Network, ...]
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
         """The limits that these settings give."""
         return cls(
-            most_uploads=settings.max_uploads,
-            pace=Pace(stall=settings.body_stall_timeout, rate=settings.min_body_rate),
+            max_uploads=settings.max_uploads,
+            pace=BodyRate(stall=settings.body_stall_timeout, rate=settings.min_body_rate),
             trusted=tuple(map(ipaddress.ip_network, settings.trusted_proxies)),
         )
 

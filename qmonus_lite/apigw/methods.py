@@ -22,7 +22,7 @@ class Methods(RequestHandler):
     # Else Tornado refuses the methods that it does not know before anybody has looked at the path.
     SUPPORTED_METHODS = AnyMethod()
     #: Methods of this endpoint, for `Allow`.
-    offered: tuple[str, ...] = ("GET", "HEAD")
+    allowed_methods: tuple[str, ...] = ("GET", "HEAD")
 
     @property
     def has_known_method(self) -> bool:
@@ -35,8 +35,8 @@ class Methods(RequestHandler):
     def check_method(self) -> None:
         """Raises MethodNotAllowed."""
         method = self.request.method or ""
-        if method not in self.offered:
-            raise MethodNotAllowed(method, self.offered)
+        if method not in self.allowed_methods:
+            raise MethodNotAllowed(method, self.allowed_methods)
 
     async def _head(self, *path: str) -> None:
         """As GET: Tornado sends the same head, with the length of the body, and leaves that out."""

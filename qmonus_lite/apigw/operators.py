@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qmonus_lite.apigw.authority import authorize
-from qmonus_lite.apigw.door import Door
+from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.catalog.live import Live, describe
 from qmonus_lite.clock import Clock
@@ -26,7 +26,7 @@ class Operations:
     openapi: Callable[[], dict[str, object]]
 
 
-class _Operator(Door):
+class _AdminHandler(BaseHandler):
     def initialize(self, operations: Operations) -> None:
         """Take what the operators' doors share."""
         self.operations = operations
@@ -36,7 +36,7 @@ class _Operator(Door):
         authorize(self.operations.gatekeeper, self)
 
 
-class LiveDoor(_Operator):
+class LiveHandler(_AdminHandler):
     """`GET /-/live`: the process serves requests."""
 
     async def get(self) -> None:
@@ -44,10 +44,10 @@ class LiveDoor(_Operator):
         self.send_json({"live": True})
 
 
-class ReadyDoor(_Operator):
+class ReadyHandler(_AdminHandler):
     """`GET /-/ready`: plugins are loaded and a worker answers."""
 
-    async def judge(self) -> None:
+    async def check(self) -> None:
         """503 with the reason while it is not so."""
         if reason := self.operations.unready():
             raise Unavailable(reason)
@@ -58,12 +58,12 @@ class ReadyDoor(_Operator):
         self.send_json({"ready": True, **({"warnings": warnings} if warnings else {})})
 
 
-class LogonDoor(_Operator):
+class LogonHandler(_AdminHandler):
     """`POST /-/logon`: a token for the owner of an API key."""
 
-    offered = ("POST",)
+    allowed_methods = ("POST",)
 
-    async def judge(self) -> None:
+    async def check(self) -> None:
         """A key in the address is in logs and histories already: not even a right one is taken."""
         if self.request.query:
             raise BadRequest("give the API key as X-API-Key, and nothing in the query")
@@ -77,10 +77,10 @@ class LogonDoor(_Operator):
         self.send_json({"token": given.token, "expires_at": expires, "username": given.username})
 
 
-class PluginsDoor(_Operator):
+class PluginsHandler(_AdminHandler):
     """`GET /-/plugins`: the plugin set in force, and what is wrong with the folders now."""
 
-    async def judge(self) -> None:
+    async def check(self) -> None:
         """For those whom a role allows."""
         self.authorize()
 
@@ -89,10 +89,10 @@ class PluginsDoor(_Operator):
         self.send_json(describe(self.operations.live))
 
 
-class OpenApiDoor(_Operator):
+class OpenApiHandler(_AdminHandler):
     """`GET /-/openapi.json`: all routes and the upload API, as OpenAPI 3.1."""
 
-    async def judge(self) -> None:
+    async def check(self) -> None:
         """For those whom a role allows."""
         self.authorize()
 
@@ -101,9 +101,9 @@ class OpenApiDoor(_Operator):
         self.send_json(self.operations.openapi())
 
 
-class NothingDoor(_Operator):
+class NotFoundHandler(_AdminHandler):
     """Every other path under `/-/`."""
 
-    async def judge(self) -> None:
+    async def check(self) -> None:
         """404, for whoever asks."""
         raise NotFound("nothing is served at this path")

@@ -9,40 +9,40 @@ from pathlib import Path
 from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
-from qmonus_lite import __version__, lifeline, serving
-from qmonus_lite.apigw import bootstrap
+from qmonus_lite import __version__, serving, supervisor_channel
+from qmonus_lite.apigw import local_admin
 from qmonus_lite.apigw.accept import make_server
-from qmonus_lite.apigw.app import Stories, make_app
-from qmonus_lite.apigw.bootstrap import LocalAdmin
+from qmonus_lite.apigw.app import Services, make_app
 from qmonus_lite.apigw.limits import Limits
+from qmonus_lite.apigw.local_admin import LocalAdmin
 from qmonus_lite.background import Background
-from qmonus_lite.events.roster import Roster
-from qmonus_lite.events.sender import Sender
-from qmonus_lite.keeper.keeping import Keeping
+from qmonus_lite.events.signed_client import SignedClient
+from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
-from qmonus_lite.scripting.lanes import Lanes
+from qmonus_lite.scripting.script_threads import ScriptThreads
 from qmonus_lite.settings import Settings
-from qmonus_lite.upload.room import Room
-from qmonus_lite.upload.session import Uploads
+from qmonus_lite.uploads.free_space import FreeSpace
+from qmonus_lite.uploads.service import UploadService
+from qmonus_lite.writer.service import CommitService
 
 logger = logging.getLogger(__name__)
 
 #: Seconds that one of several APIGWs waits for a worker and the token before it accepts.
-FIRST_WORD = 5.0
+FIRST_WORKER_SECONDS = 5.0
 #: Seconds for uploads that were cut to take their files away; the next start does it otherwise.
-CLEANING = 2.0
+CLEANUP_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machinery:
+class Resources:
     """What runs behind the doors and is closed at the end, in this order."""
 
-    keeping: Keeping
-    lanes: Lanes
+    commits: CommitService
+    script_threads: ScriptThreads
     outgoing: Outgoing
     backends: Backends
-    sender: Sender
+    sender: SignedClient
     threads: ThreadPoolExecutor
 
 
@@ -51,9 +51,9 @@ class ApigwServer:
     """One APIGW process."""
 
     settings: Settings
-    stories: Callable[[Background], Stories]
-    machinery: Machinery
-    roster: Roster
+    stories: Callable[[Background], Services]
+    machinery: Resources
+    registry: WorkerRegistry
     #: Writes the token of the local admin; of several APIGWs one does.
     local_admin: LocalAdmin | None
     #: Where that token is, or None when there is no local admin.
@@ -61,35 +61,37 @@ class ApigwServer:
     #: Says where to, for people; a line on standard output.
     say: Callable[[str], None]
     #: Whether any upload could be stored.
-    room: Room
+    room: FreeSpace
 
     async def serve(self) -> bool:
         """Serve until the stop; whether everything under way came to its end."""
         settings = self.settings
         tls = serving.tls_context(settings.certfile, settings.keyfile)
         stop, background = serving.Stop(), Background()
-        handed = lifeline.listening_sockets()
+        handed = supervisor_channel.listening_sockets()
         sockets = handed or serving.bind(settings.address, settings.port, flag="port")
-        await self.machinery.keeping.begin()
+        await self.machinery.commits.begin()
         stories = self.stories(background)
         application = make_app(stories, Limits.of(settings))
         most = serving.descriptors_for(settings.max_connections, settings.max_uploads)
         server = make_server(
-            application, tls=tls, most_connections=most, patience=settings.body_stall_timeout
+            application, tls=tls, max_connections=most, timeout_seconds=settings.body_stall_timeout
         )
         server.alone = not handed
         self._begin(background, stories)
         if handed:
             # The others accept meanwhile; who comes to us is to find a worker to ask.
-            await serving.until_idle(lambda: not (self._is_whole or stop.asked), FIRST_WORD)
+            await serving.until_idle(
+                lambda: not (self._is_whole or stop.asked), FIRST_WORKER_SECONDS
+            )
         server.add_sockets(sockets)
         self._announce(len(stories.live.catalog.listed))
-        if self.roster.trouble is None:
-            self._invite()
+        if self.registry.unhealthy_reason is None:
+            self._announce_ready()
         else:
-            self.roster.on_first_ready(self._invite)
-        serving.put_requests_first()
-        lifeline.announce_listening()
+            self.registry.on_first_ready(self._announce_ready)
+        serving.tune_interpreter()
+        supervisor_channel.announce_listening()
         await stop.wait()
         clean = await self._drain(server, application, stories.uploads)
         await background.close()
@@ -100,16 +102,18 @@ class ApigwServer:
     @property
     def _is_whole(self) -> bool:
         """Whether uploads have whom to ask, and the token is there that people are told to use."""
-        return self.roster.trouble is None and (self.token is None or self.token.exists())
+        return self.registry.unhealthy_reason is None and (
+            self.token is None or self.token.exists()
+        )
 
-    def _begin(self, background: Background, stories: Stories) -> None:
+    def _begin(self, background: Background, stories: Services) -> None:
         if self.local_admin:
             self.local_admin.write()
             # Other accounts go on without.
             background.start("token of the local admin", self.local_admin.renew, essential=False)
         background.start("plugin watching", stories.live.watch)
-        background.start("pulse", serving.beat)
-        background.start("roster of workers", self.roster.follow)
+        background.start("pulse", serving.heartbeat)
+        background.start("roster of workers", self.registry.follow)
 
     def _announce(self, plugins: int) -> None:
         settings = self.settings
@@ -119,32 +123,34 @@ class ApigwServer:
             f" {plugins} plugins from {', '.join(map(str, settings.plugin_dirs))})"
         )
 
-    def _invite(self) -> None:
+    def _announce_ready(self) -> None:
         """A worker answers, so uploads work: say how to send one, or what is in their way."""
-        if trouble := self.room.trouble:
-            self.say(f"not ready: {trouble}")
+        if unhealthy_reason := self.room.unhealthy_reason:
+            self.say(f"not ready: {unhealthy_reason}")
             return
         data_dir = self.local_admin.data_dir if self.local_admin else None
-        line = bootstrap.curl_line(self.settings, data_dir)
+        line = local_admin.curl_line(self.settings, data_dir)
         self.say(f"ready; try:\n  {line}")
 
-    async def _drain(self, server: HTTPServer, application: Application, uploads: Uploads) -> bool:
+    async def _drain(
+        self, server: HTTPServer, application: Application, uploads: UploadService
+    ) -> bool:
         """Take no more, let what is under way end, cut the rest and let it clean up."""
         server.stop()
         application.settings["draining"] = True
         active = application.settings["active"]
         clean = await serving.until_idle(lambda: active, self.settings.drain_timeout)
         await server.close_all_connections()
-        await serving.until_idle(lambda: uploads.under_way, CLEANING)
+        await serving.until_idle(lambda: uploads.under_way, CLEANUP_SECONDS)
         return clean
 
     async def _close(self) -> bool:
         machinery = self.machinery
-        machinery.keeping.rest()
-        clean = await machinery.lanes.close(within=1.0)
+        machinery.commits.stop_deliveries()
+        clean = await machinery.script_threads.close(within=1.0)
         await machinery.outgoing.close()
         await machinery.backends.close()
         await machinery.sender.close()
         machinery.threads.shutdown()
-        machinery.keeping.close()
+        machinery.commits.close()
         return clean

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 
-class Pattern(Protocol):
+class PathPattern(Protocol):
     """A regular expression."""
 
     def match(self, string: str, /) -> object:
@@ -20,7 +20,7 @@ class Authority:
     """Permission for some methods on some paths."""
 
     #: Matched from the start of the request path.
-    regex: Pattern
+    regex: PathPattern
     #: Upper-case HTTP methods.
     methods: frozenset[str]
 

@@ -13,7 +13,7 @@ HEADER = "X-Qmonus-Lite-Pass"
 #: Who a request with a pass comes from.
 SUBJECT = "callout"
 #: Seconds that a pass is good for: a request that takes longer to arrive is lost anyway.
-TTL = 60
+TTL_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,9 @@ class Passes:
 
     def issue(self, place: str, method: str, path: str) -> dict[str, str]:
         """The header that lets one request in."""
-        return {HEADER: self.minter.mint(SUBJECT, audience=place, ttl=TTL, htm=method, htu=path)}
+        return {
+            HEADER: self.minter.mint(SUBJECT, audience=place, ttl=TTL_SECONDS, htm=method, htu=path)
+        }
 
     def admits(self, value: str, place: str, method: str, path: str) -> bool:
         """Whether this header lets this request into the APIGW at `place`."""

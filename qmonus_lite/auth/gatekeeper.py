@@ -11,10 +11,10 @@ from typing import Any
 
 from qmonus_lite.auth import apikey, callout_pass
 from qmonus_lite.auth.account import Account, Directory, Role
-from qmonus_lite.auth.brake import Brake
 from qmonus_lite.auth.callout_pass import Passes
+from qmonus_lite.auth.login_throttle import LoginThrottle
 from qmonus_lite.auth.own import OwnCredentials
-from qmonus_lite.auth.tokens import MOST_GOOD, BadToken, Minter
+from qmonus_lite.auth.tokens import MAX_VERIFIED, BadToken, Minter
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadRequest, Forbidden, TooManyRequests, Unauthorized
 from qmonus_lite.pathtemplate import decode_as_written, normalized
@@ -81,7 +81,7 @@ class Gatekeeper:
     clock: Clock
     #: Seconds that a token is valid.
     token_ttl: float
-    brake: Brake = field(default_factory=Brake)
+    throttle: LoginThrottle = field(default_factory=LoginThrottle)
     #: Whom tokens that were found good belong to, by the directory that said so, and until when.
     _verified: dict[str, tuple[Directory, float, Actor]] = field(default_factory=dict, repr=False)
 
@@ -89,7 +89,7 @@ class Gatekeeper:
         """A token for the owner of an API key; raises Unauthorized, and TooManyRequests."""
         account = apikey.owner(key or "", self.directory().accounts.values())
         if account is None or self._void(account):
-            if wait := self.brake.failed(client):
+            if wait := self.throttle.failed(client):
                 raise TooManyRequests("too many wrong API keys", retry_after=wait)
             raise Unauthorized("give a valid API key as X-API-Key")
         return self.token_for(account.username)
@@ -185,7 +185,7 @@ class Gatekeeper:
         until = float(claims["exp"])
         if account.expires_at is not None:
             until = min(until, account.expires_at.timestamp())
-        if len(self._verified) >= MOST_GOOD:
+        if len(self._verified) >= MAX_VERIFIED:
             self._verified.clear()
         self._verified[token] = directory, until, actor
         return actor

@@ -13,7 +13,7 @@ from typing import Any
 from qmonus_lite.auth import apikey, callout_pass
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.headers import Headers
-from qmonus_lite.hushed import MASK
+from qmonus_lite.redaction import MASK
 
 #: A token (JWT) with a signature as long as ours, whoever made it. It begins where a word does:
 #: else `eyJeyJeyJ…` would be read once for each of its letters.

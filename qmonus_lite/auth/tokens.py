@@ -15,9 +15,9 @@ from qmonus_lite.clock import Clock
 
 ALGORITHM = "HS256"
 #: Seconds that the clock of another machine of ours may be ahead.
-AHEAD = 30
+CLOCK_SKEW_SECONDS = 30
 #: Good tokens that are remembered: a client sends the same one with every upload.
-MOST_GOOD = 1000
+MAX_VERIFIED = 1000
 
 
 class BadToken(Exception):
@@ -45,7 +45,7 @@ class Minter:
         if known is not None and float(known["exp"]) > self.clock.now():
             return known
         claims = self._verified(token, audience)
-        if len(self._good) >= MOST_GOOD:
+        if len(self._good) >= MAX_VERIFIED:
             self._good.clear()
         self._good[token, audience] = claims
         return claims
@@ -67,7 +67,7 @@ class Minter:
                 # Judged below: PyJWT allows no clock to be ahead without stretching `exp` too.
                 options={"require": ["exp", "iat", "sub", "aud"], "verify_iat": False},
             )
-            if float(claims["iat"]) > self.clock.now() + AHEAD:
+            if float(claims["iat"]) > self.clock.now() + CLOCK_SKEW_SECONDS:
                 raise BadToken("the token is from the future")
         except (jwt.InvalidTokenError, ValueError) as error:
             raise BadToken(str(error)) from None

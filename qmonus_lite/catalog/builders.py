@@ -24,13 +24,13 @@ _UNBUILT = {"action": "plugin_not_built"}
 
 _SCHEMAS = {name: kind.schema() for name, kind in KINDS.items()}
 #: How alike two keys have to be before the unknown one counts as a slip of the pen.
-_SLIP = 0.7
+_NEAR_MATCH = 0.7
 #: Keys whose texts are names: they stand in logs, answers and signed messages.
 _NAMES = ("name", "event", "success", "failure", "username", "role", "roles", "authorities")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workshop:
+class BuildContext:
     """What building needs from the process."""
 
     #: Names that scripts are granted.
@@ -42,7 +42,7 @@ class Workshop:
     question_limit: float = 5.0
 
 
-class Entry:
+class PluginEntry:
     """One plugin in one document, being built."""
 
     def __init__(self, document: Document, kind: Kind, pointer: Pointer, value: Any) -> None:
@@ -86,7 +86,7 @@ class Entry:
     def _find_slips(self) -> None:
         known = list(self.kind.keys)
         for key in self.value:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=_SLIP)
+            near = difflib.get_close_matches(key, known, n=1, cutoff=_NEAR_MATCH)
             if key not in known and near and near[0] not in self.value:
                 self.fault((key,), f"unknown key {key!r}; did you mean {near[0]!r}?")
 
@@ -112,13 +112,13 @@ class Entry:
             return None
 
 
-def build(entry: Entry, shop: Workshop) -> Plugin | None:
+def build(entry: PluginEntry, context: BuildContext) -> Plugin | None:
     """The plugin of an entry, or None when it has faults (they are noted in the entry)."""
     if not entry.check():
         return None
     maker = _MAKERS[entry.kind.name]
     try:
-        plugin = maker(entry, shop)
+        plugin = maker(entry, context)
     except Exception as error:
         # One plugin that nobody thought of must not keep the others from being looked at.
         logger.exception("%s cannot be built", entry.document.file, extra=_UNBUILT)
@@ -127,10 +127,10 @@ def build(entry: Entry, shop: Workshop) -> Plugin | None:
     return None if entry.faults else plugin
 
 
-def _lambda(entry: Entry, shop: Workshop) -> Plugin | None:
+def _lambda(entry: PluginEntry, context: BuildContext) -> Plugin | None:
     value = entry.value
     script = entry.script(
-        "script", value["name"], lambda text, place: compile_handler(text, place, shop.names)
+        "script", value["name"], lambda text, place: compile_handler(text, place, context.names)
     )
     if script is None:
         return None
@@ -141,14 +141,14 @@ def _lambda(entry: Entry, shop: Workshop) -> Plugin | None:
     )
 
 
-def _config(entry: Entry, shop: Workshop) -> Plugin:
+def _config(entry: PluginEntry, context: BuildContext) -> Plugin:
     file_name = entry.document.file.rpartition("/")[2]
     plugin = ConfigPlugin(
         name=entry.value["name"], values=entry.value["values"], file_name=file_name
     )
     for pointer, sealed in sealed_values(plugin.values):
         try:
-            shop.sealer.open(sealed.text, place=place(file_name, pointer))
+            context.sealer.open(sealed.text, place=place(file_name, pointer))
         except CannotOpen:
             entry.fault(
                 ("values", *pointer),
@@ -182,11 +182,13 @@ def _tagged(value: object, pointer: Pointer) -> Iterator[tuple[Pointer, Env | Se
             yield from _tagged(part, (*pointer, index))
 
 
-def _route(entry: Entry, shop: Workshop) -> Plugin | None:
-    return RouteBuilder(entry.value, shop.names, shop.reserved, entry.fault, entry.script).build()
+def _route(entry: PluginEntry, context: BuildContext) -> Plugin | None:
+    return RouteBuilder(
+        entry.value, context.names, context.reserved, entry.fault, entry.script
+    ).build()
 
 
-def _role(entry: Entry, _shop: Workshop) -> Plugin:
+def _role(entry: PluginEntry, _context: BuildContext) -> Plugin:
     authorities = []
     for index, given in enumerate(entry.value["authorities"]):
         try:
@@ -204,7 +206,7 @@ def _role(entry: Entry, _shop: Workshop) -> Plugin:
     )
 
 
-def _account(entry: Entry, _shop: Workshop) -> Plugin:
+def _account(entry: PluginEntry, _context: BuildContext) -> Plugin:
     value = entry.value
     if "role" in value and "roles" in value:
         entry.fault(("role",), "give 'role' or 'roles', not both")
@@ -221,7 +223,7 @@ def _sha256(value: Mapping[str, Any], key: str) -> str | None:
     return value[key].removeprefix("sha256:") if key in value else None
 
 
-def _end(entry: Entry) -> datetime | None:
+def _end(entry: PluginEntry) -> datetime | None:
     """When the account ends, or None with a fault noted."""
     try:
         start = datetime.fromisoformat(entry.value["created_at"])
@@ -236,7 +238,7 @@ def _end(entry: Entry) -> datetime | None:
         return None
 
 
-_MAKERS: Mapping[str, Callable[[Entry, Workshop], Plugin | None]] = {
+_MAKERS: Mapping[str, Callable[[PluginEntry, BuildContext], Plugin | None]] = {
     "Lambda": _lambda,
     "Config": _config,
     "Routing": _route,

@@ -21,7 +21,7 @@ from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.scalarbool import ScalarBoolean
 from ruamel.yaml.scalarstring import LiteralScalarString
 
-from qmonus_lite.catalog.yaml_reader import MOST_DEEP, RefusedYAML, reader
+from qmonus_lite.catalog.yaml_reader import MAX_DEEP, RefusedYAML, reader
 from qmonus_lite.errors import BadPlace, Fault
 
 #: Characters that no name has.
@@ -146,7 +146,7 @@ def _check_depth(file: str, source: str) -> None:
     depth = 0
     for found in _BRACKETS.finditer(source):
         depth = max(0, depth + (1 if found[0] in "[{" else -1))
-        if depth > MOST_DEEP:
+        if depth > MAX_DEEP:
             fault = Fault(file, *_spot_at(source, found.start()), "brackets are nested too deeply")
             raise BadDocument(fault)
 

@@ -15,7 +15,7 @@ from qmonus_lite.catalog.document import BadDocument
 from qmonus_lite.errors import Fault
 
 #: Bytes of the largest plugin file that is read.
-MOST_BYTES = 256 << 10
+MAX_FILE_BYTES = 256 << 10
 _SUFFIXES = frozenset({".yml", ".yaml"})
 
 
@@ -93,9 +93,9 @@ def read(path: Path) -> str:
             raise _bad(path, "is no regular file")
         if reason := _distrusted(status):
             raise _bad(path, reason)
-        raw = file.read(MOST_BYTES + 1)
-    if len(raw) > MOST_BYTES:
-        raise _bad(path, f"is larger than {MOST_BYTES >> 10} KiB; split it")
+        raw = file.read(MAX_FILE_BYTES + 1)
+    if len(raw) > MAX_FILE_BYTES:
+        raise _bad(path, f"is larger than {MAX_FILE_BYTES >> 10} KiB; split it")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:

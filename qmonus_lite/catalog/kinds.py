@@ -260,7 +260,7 @@ UNSUPPORTED: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def tell(value: object) -> Kind | str | None:
+def detect_kind(value: object) -> Kind | str | None:
     """The kind of a file's content; a str names a Qmonus kind that is not supported."""
     if isinstance(value, Mapping):
         return _of_mapping(value)

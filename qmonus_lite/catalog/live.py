@@ -23,8 +23,8 @@ T = TypeVar("T")
 
 #: Milliseconds without a further change before a change is read, and between looks at the folders
 #: when no notice came (a network mount may send none).
-QUIET_MS = 50
-LOOK_MS = 700
+DEBOUNCE_MS = 50
+POLL_MS = 700
 #: Seconds for which the folders are only looked at, before notices are asked for again.
 NOTICES_AGAIN = 60.0
 #: Seconds until the same folders are loaded again after a failure that is no fault of a file; each
@@ -68,7 +68,7 @@ class Live:
         self._listeners.append(listener)
 
     @property
-    def trouble(self) -> str | None:
+    def unhealthy_reason(self) -> str | None:
         """Why no change of the folders would be taken over now, or None."""
         if self._looked is None or time.monotonic() - self._looked < UNSEEN_AFTER:
             return None
@@ -92,9 +92,9 @@ class Live:
         """Look whenever the system tells of a change, and every `LOOK_MS` besides."""
         watching = awatch(
             *self._loader.folders,
-            step=QUIET_MS,
-            debounce=4 * QUIET_MS,
-            rust_timeout=LOOK_MS,
+            step=DEBOUNCE_MS,
+            debounce=4 * DEBOUNCE_MS,
+            rust_timeout=POLL_MS,
             yield_on_timeout=True,
             recursive=True,
         )
@@ -110,7 +110,7 @@ class Live:
         if why != self._no_notices:
             logger.warning(
                 "plugins: watched by polling every %d ms: %s",
-                LOOK_MS,
+                POLL_MS,
                 why,
                 extra={"action": "plugins_polled"},
             )
@@ -121,7 +121,7 @@ class Live:
         deadline = loop.time() + seconds
         while loop.time() < deadline:
             await self.reload()
-            await asyncio.sleep(LOOK_MS / 1000)
+            await asyncio.sleep(POLL_MS / 1000)
 
     async def reload(self) -> bool:
         """Take over what the folders hold now, if it changed and is sound; False when it is not.

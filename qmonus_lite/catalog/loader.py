@@ -12,9 +12,9 @@ from typing import Any
 
 from qmonus_lite.auth.account import EVERYTHING, Account, Role
 from qmonus_lite.catalog import files
-from qmonus_lite.catalog.builders import Entry, Workshop, build
+from qmonus_lite.catalog.builders import BuildContext, PluginEntry, build
 from qmonus_lite.catalog.document import BadDocument, Document, Pointer
-from qmonus_lite.catalog.kinds import KINDS, Kind, tell
+from qmonus_lite.catalog.kinds import KINDS, Kind, detect_kind
 from qmonus_lite.catalog.lint.linter import Linter
 from qmonus_lite.catalog.lint.plugin_set import PluginSet, near
 from qmonus_lite.catalog.lint.warning import PluginWarning
@@ -67,12 +67,12 @@ class Found:
 class Loader:
     """Loads one set of folders."""
 
-    def __init__(self, folders: Sequence[Path], shop: Workshop) -> None:
+    def __init__(self, folders: Sequence[Path], context: BuildContext) -> None:
         self._folders = tuple(folders)
-        self._shop = shop
+        self._context = context
         # What was read last, by path: parsing is slow, and most files stay as they are.
         self._read: dict[Path, Document] = {}
-        self._linter = Linter(shop.question_limit)
+        self._linter = Linter(context.question_limit)
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -134,7 +134,7 @@ class Loader:
         return list(self._read.values())
 
     def _build(self, document: Document, faults: list[Fault]) -> Iterator[Found]:
-        kind = tell(document.value)
+        kind = detect_kind(document.value)
         if isinstance(kind, str):
             name = str(document.value.get("name", Path(document.file).stem))
             yield Found(Unsupported(name=name, kind=kind), document, (), kind)
@@ -143,8 +143,8 @@ class Loader:
             faults.append(document.fault((), _no_kind(document.value)))
             return
         for pointer, value in _entries(document, kind):
-            entry = Entry(document, kind, pointer, value)
-            if plugin := build(entry, self._shop):
+            entry = PluginEntry(document, kind, pointer, value)
+            if plugin := build(entry, self._context):
                 yield Found(plugin, document, pointer, kind.name)
             faults += entry.faults
 

@@ -15,7 +15,7 @@ from ruamel.yaml.events import AliasEvent, ScalarEvent
 from ruamel.yaml.scanner import RoundTripScanner
 
 #: Lists and mappings inside of one another, and values in one file: the parser takes 1 s for them.
-MOST_DEEP, MOST_VALUES = 100, 10_000
+MAX_DEEP, MAX_VALUES = 100, 10_000
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: What the library raises, without a place, for a scalar that is not of the type it looks like.
@@ -41,8 +41,8 @@ class _Composer(Composer):
         # A key is composed without an index, as the root is.
         if parent is not None and index is None and not self.parser.check_event(ScalarEvent):
             raise RefusedYAML(None, None, "a list or a mapping in the place of a key", mark)
-        if self._values > MOST_VALUES:
-            raise RefusedYAML(None, None, f"more than {MOST_VALUES} values; split it", mark)
+        if self._values > MAX_VALUES:
+            raise RefusedYAML(None, None, f"more than {MAX_VALUES} values; split it", mark)
         return super().compose_node(parent, index)
 
     def compose_scalar_node(self, anchor: Any) -> Any:
@@ -85,7 +85,7 @@ def reader() -> YAML:
     yaml.Composer = _Composer
     yaml.Constructor = _Constructor
     yaml.Scanner = _Scanner
-    yaml.max_depth = MOST_DEEP
+    yaml.max_depth = MAX_DEEP
     yaml.width = 1 << 16
     return yaml
 

@@ -13,7 +13,7 @@ from qmonus_lite.auth.sealing import sealer_of
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.catalog import files
 from qmonus_lite.catalog.document import Document, dump, set_texts
-from qmonus_lite.catalog.kinds import ACCOUNT, tell
+from qmonus_lite.catalog.kinds import ACCOUNT, detect_kind
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import PLACES, Command
@@ -116,7 +116,7 @@ def _find(arguments: Arguments, command: str, name: str) -> _Found:
     for file in files.files(settings.plugin_dirs):
         source = files.read(file)
         value = Document(str(file), source).value
-        if tell(value) is not ACCOUNT:
+        if detect_kind(value) is not ACCOUNT:
             continue
         for index, entry in enumerate(value):
             if entry["username"] == name:

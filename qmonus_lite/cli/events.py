@@ -12,7 +12,7 @@ from qmonus_lite.errors import BadPlace, BadSetting
 from qmonus_lite.events.outbox import Outbox, detail, entry
 
 #: Events in one listing.
-MOST_LISTED = 100_000
+MAX_LISTED = 100_000
 _STATES = ("prepared", "ready", "dead")
 
 
@@ -33,7 +33,7 @@ def _list(arguments: Arguments) -> int:
     if state and state not in _STATES:
         raise BadSetting(f"--state={state}: expected one of {', '.join(_STATES)}")
     with _outbox(arguments) as outbox:
-        for row in outbox.listing(state, MOST_LISTED).result():
+        for row in outbox.listing(state, MAX_LISTED).result():
             one = entry(row)
             line = f"{one.id} {one.state} attempt={one.attempt} {one.type} {one.path}"
             print(line + (f" ({one.reason})" if one.reason else ""))
@@ -54,7 +54,7 @@ def _replay(arguments: Arguments, event_id: str) -> int:
     with _outbox(arguments) as outbox:
         wanted = [event_id]
         if event_id == "all":
-            wanted = [entry(row).id for row in outbox.listing("dead", MOST_LISTED).result()]
+            wanted = [entry(row).id for row in outbox.listing("dead", MAX_LISTED).result()]
         replayed = sum(outbox.replay(one, clock.now()).result() for one in wanted)
     if not replayed and event_id != "all":
         raise BadSetting(f"events replay: no dead letter has the id {event_id!r}")

@@ -11,7 +11,7 @@ from typing import Any
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
 from qmonus_lite.errors import BadPlace, BadSetting
-from qmonus_lite.events.words import Entries, State, Word, Words
+from qmonus_lite.events.report_file import Entries, KeptReport, ReportFile, State
 from qmonus_lite.setting_values import endpoints
 
 #: Characters of a fingerprint that are shown.
@@ -33,7 +33,7 @@ def nodes(arguments: Arguments) -> int:
 
 def _list(data_dir: Path, *, as_json: bool) -> int:
     runs = _apigw_runs(data_dir)
-    rows = [_row(word, runs) for _, word in sorted(Words(data_dir).read().items())]
+    rows = [_row(word, runs) for _, word in sorted(ReportFile(data_dir).read().items())]
     if as_json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -43,7 +43,7 @@ def _list(data_dir: Path, *, as_json: bool) -> int:
     return 0
 
 
-def _row(word: Word, runs: bool) -> dict[str, Any]:
+def _row(word: KeptReport, runs: bool) -> dict[str, Any]:
     state = "dropped" if word.dropped else word.state.value
     if word.state is State.LIVE and not runs:
         # Written by an APIGW that is no more, and could not take it back.
@@ -71,7 +71,7 @@ def _forget(data_dir: Path, name: str) -> int:
                 f"nodes forget: {endpoint} answers now; stop that worker, or take it out of"
                 " --lambda_endpoints, first"
             )
-        entries[endpoint] = Word(
+        entries[endpoint] = KeptReport(
             endpoint=endpoint,
             handles=frozenset(),
             generation="",
@@ -82,7 +82,7 @@ def _forget(data_dir: Path, name: str) -> int:
         )
 
     with _clear_errors(data_dir):
-        Words(data_dir).edit(drop)
+        ReportFile(data_dir).edit(drop)
     print(f"dropped the report of {endpoint}; a running APIGW takes it within a second")
     return 0
 

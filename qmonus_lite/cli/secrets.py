@@ -17,8 +17,8 @@ from qmonus_lite.catalog.document import (
     dump,
     replace_scalars,
 )
-from qmonus_lite.catalog.kinds import CONFIG, tell
-from qmonus_lite.catalog.opening import masked
+from qmonus_lite.catalog.kinds import CONFIG, detect_kind
+from qmonus_lite.catalog.secret_values import masked
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
 from qmonus_lite.cli.rewriting import replace
@@ -98,7 +98,7 @@ def rotate(arguments: Arguments) -> int:
 def _reseal(file: Path, before: Sealer, after: Sealer) -> int:
     """Seal anew what is not yet; gives the number of values."""
     document = Document(str(file), files.read(file))
-    if tell(document.value) is not CONFIG:
+    if detect_kind(document.value) is not CONFIG:
         return 0
     new: dict[Pointer, Sealed] = {}
     for pointer, sealed in sealed_values(document.value["values"]):

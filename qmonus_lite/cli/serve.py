@@ -9,16 +9,16 @@ from dataclasses import replace
 
 import uvloop
 
-from qmonus_lite import environment, lifeline, log, serving
+from qmonus_lite import environment, log, serving, supervisor_channel
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command, no_words
 from qmonus_lite.clock import Clock
 from qmonus_lite.compose.apigw import compose_apigw
-from qmonus_lite.compose.keeper import compose_keeper
 from qmonus_lite.compose.worker import compose_worker
-from qmonus_lite.lifeline import LISTEN_FDS, NUMBER
+from qmonus_lite.compose.writer import compose_writer
 from qmonus_lite.settings import Settings
 from qmonus_lite.supervisor import Child, supervise
+from qmonus_lite.supervisor_channel import LISTEN_FDS, NUMBER
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def _begin(arguments: Arguments) -> Settings:
 def _tell_of_services() -> None:
     """Name the variables that are taken for no settings, once for `up` and all its children."""
     names = environment.services_in(os.environ)
-    if names and lifeline.SUPERVISED not in os.environ:
+    if names and supervisor_channel.SUPERVISED not in os.environ:
         extra = {"action": "environment_passed_over", "names": sorted(names)}
         logger.info(
             "the environment has variables of Kubernetes services, no settings", extra=extra
@@ -105,13 +105,13 @@ def _child(name: str, command: str, arguments: Arguments, *more: str) -> Child:
 def apigw(arguments: Arguments) -> int:
     """One APIGW."""
     settings = _begin(arguments)
-    server = compose_apigw(settings, os.environ, _say, number=lifeline.number())
+    server = compose_apigw(settings, os.environ, _say, number=supervisor_channel.number())
     return 0 if uvloop.run(server.serve()) else 1
 
 
 def keeper(arguments: Arguments) -> int:
     """The keeper of several APIGWs."""
-    server = compose_keeper(_begin(arguments), os.environ)
+    server = compose_writer(_begin(arguments), os.environ)
     return 0 if uvloop.run(server.serve()) else 1
 
 

@@ -6,47 +6,47 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from qmonus_lite import __version__
-from qmonus_lite.apigw import bootstrap
-from qmonus_lite.apigw.app import Stories
-from qmonus_lite.apigw.events import Outgoings
+from qmonus_lite.apigw import local_admin
+from qmonus_lite.apigw.app import Services
+from qmonus_lite.apigw.events import EventAdmin
 from qmonus_lite.apigw.operators import Operations
-from qmonus_lite.apigw.server import ApigwServer, Machinery
+from qmonus_lite.apigw.server import ApigwServer, Resources
 from qmonus_lite.auth.account import EVERYTHING, Directory, with_local_admin
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.background import Background
 from qmonus_lite.catalog.plugins import Catalog
-from qmonus_lite.compose.keeper import Parts, keep_here
 from qmonus_lite.compose.shared import (
     DISK_THREADS,
-    MOST_LANES,
+    MAX_SCRIPT_THREADS,
     Common,
     common,
-    make_ground,
+    make_root_dir,
     make_roster,
 )
-from qmonus_lite.events.ask import Question
+from qmonus_lite.compose.writer import WriterParts, local_commit_service
 from qmonus_lite.events.envelope import UPLOADED
-from qmonus_lite.events.sender import Sender
-from qmonus_lite.keeper.far import Far
-from qmonus_lite.keeper.keeping import Keeping
+from qmonus_lite.events.query import EventQuery
+from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.routing.openapi import describe
-from qmonus_lite.routing.openapi_doors import UploadDescription
-from qmonus_lite.routing.story import Routing
+from qmonus_lite.routing.openapi_builtin import UploadDescription
+from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.scripting.context import Surroundings
-from qmonus_lite.scripting.lanes import Lanes
 from qmonus_lite.scripting.runner import Runner
+from qmonus_lite.scripting.script_threads import ScriptThreads
 from qmonus_lite.settings import Settings, upload_template
-from qmonus_lite.upload.admission import Admission
-from qmonus_lite.upload.disk import UNFIT
-from qmonus_lite.upload.ground import Ground
-from qmonus_lite.upload.intake import Intake
-from qmonus_lite.upload.promised import Promised, Shared
-from qmonus_lite.upload.room import Room, folders_of
-from qmonus_lite.upload.session import Uploads
-from qmonus_lite.upload.staging_places import Staging
-from qmonus_lite.upload.storing import Storer
+from qmonus_lite.uploads.filesystem import UNFIT
+from qmonus_lite.uploads.free_space import FreeSpace, folders_of
+from qmonus_lite.uploads.publish import DirectPublisher
+from qmonus_lite.uploads.quota import Quota
+from qmonus_lite.uploads.reserved_space import ReservedSpace, SharedReservedSpace
+from qmonus_lite.uploads.root_dir import RootDir
+from qmonus_lite.uploads.service import UploadService
+from qmonus_lite.uploads.socket_copy import SocketCopier
+from qmonus_lite.uploads.staging_dirs import StagingDirs
+from qmonus_lite.writer.remote import RemoteCommitService
+from qmonus_lite.writer.service import CommitService
 
 
 def compose_apigw(
@@ -60,40 +60,40 @@ def compose_apigw(
 
     `number` is given to those that share an installation and a keeper, from 0.
     """
-    ground = make_ground(settings)
+    root_dir = make_root_dir(settings)
     if number is None:
         shared = common(settings, environ)
         shared.data_dir.lock()
     else:
         shared = common(_share(settings), environ)
-    return _Apigw(shared, ground, say, number).server()
+    return _Apigw(shared, root_dir, say, number).server()
 
 
 class _Apigw:
     """The parts of one APIGW, put together."""
 
     def __init__(
-        self, shared: Common, ground: Ground, say: Callable[[str], None], number: int | None
+        self, shared: Common, root_dir: RootDir, say: Callable[[str], None], number: int | None
     ) -> None:
         self._shared = shared
-        self._ground = ground
+        self._root_dir = root_dir
         self._number = number
         #: Whether nobody else speaks for this installation.
         self._first = not number
         self._say = say if self._first else _say_nothing
         settings = shared.settings
         self._threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
-        self._staging = Staging(ground.disk, shared.data_dir.path, ground.root)
-        self._sender = Sender(shared.signer)
-        self._roster = make_roster(settings, shared.data_dir, self._sender, shared.environ)
-        self._mark = "" if number is None else f"{number}-{secrets.token_hex(4)}-"
-        self._keeping = self._kept()
-        self._room = Room(
-            root=ground.root,
+        self._staging = StagingDirs(root_dir.disk, shared.data_dir.path, root_dir.root)
+        self._sender = SignedClient(shared.signer)
+        self._registry = make_roster(settings, shared.data_dir, self._sender, shared.environ)
+        self._owner_prefix = "" if number is None else f"{number}-{secrets.token_hex(4)}-"
+        self._commits = self._commit_service()
+        self._room = FreeSpace(
+            root=root_dir.root,
             folders=folders_of(upload_template(settings).text),
             keep_free=settings.min_free_bytes,
         )
-        self._lanes = Lanes("script", most=MOST_LANES)
+        self._script_threads = ScriptThreads("script", most=MAX_SCRIPT_THREADS)
         self._backends = Backends(
             connect_timeout=settings.callout_connect_timeout,
             answer_timeout=settings.callout_request_timeout,
@@ -103,7 +103,7 @@ class _Apigw:
         self._known: tuple[Catalog, Directory] | None = None
         #: What its handlers want kept of the headers of promised events.
         self._keeps: tuple[Catalog, frozenset[str]] | None = None
-        self._has_admin = bootstrap.wanted(shared.data_dir, bool(shared.live.catalog.accounts))
+        self._has_admin = local_admin.wanted(shared.data_dir, bool(shared.live.catalog.accounts))
         self._gatekeeper = Gatekeeper(
             directory=self._directory,
             minter=Minter(key=shared.data_dir.key("token.key"), clock=shared.clock),
@@ -112,8 +112,8 @@ class _Apigw:
             clock=shared.clock,
             token_ttl=settings.token_ttl,
         )
-        self._question = Question(
-            roster=self._roster,
+        self._query = EventQuery(
+            registry=self._registry,
             sender=self._sender,
             clock=shared.clock,
             source=settings.base_url,
@@ -122,33 +122,33 @@ class _Apigw:
 
     def server(self) -> ApigwServer:
         """The whole."""
-        admin = bootstrap.LocalAdmin(data_dir=self._shared.data_dir, gatekeeper=self._gatekeeper)
+        admin = local_admin.LocalAdmin(data_dir=self._shared.data_dir, gatekeeper=self._gatekeeper)
         return ApigwServer(
             settings=self._shared.settings,
             stories=self._stories,
-            machinery=Machinery(
-                keeping=self._keeping,
-                lanes=self._lanes,
+            machinery=Resources(
+                commits=self._commits,
+                script_threads=self._script_threads,
                 outgoing=self._shared.outgoing,
                 backends=self._backends,
                 sender=self._sender,
                 threads=self._threads,
             ),
-            roster=self._roster,
+            registry=self._registry,
             local_admin=admin if self._has_admin and self._first else None,
             token=admin.place if self._has_admin else None,
             say=self._say,
             room=self._room,
         )
 
-    def _stories(self, background: Background) -> Stories:
+    def _stories(self, background: Background) -> Services:
         live = self._shared.live
-        return Stories(
+        return Services(
             uploads=self._uploads(),
             routing=Routing(
                 gatekeeper=self._gatekeeper,
                 runner=Runner(
-                    lanes=self._lanes,
+                    script_threads=self._script_threads,
                     limit_hint=" (--route_script_timeout, or the route's own timeout)",
                 ),
                 backends=self._backends,
@@ -160,38 +160,40 @@ class _Apigw:
                 live=live,
                 gatekeeper=self._gatekeeper,
                 clock=self._shared.clock,
-                unready=lambda: background.trouble or live.trouble or self._unready(),
-                warnings=lambda: self._roster.warnings,
+                unready=lambda: (
+                    background.unhealthy_reason or live.unhealthy_reason or self._unready()
+                ),
+                warnings=lambda: self._registry.warnings,
                 openapi=self._openapi,
             ),
-            outgoings=Outgoings(keeping=self._keeping, gatekeeper=self._gatekeeper),
+            outgoings=EventAdmin(commits=self._commits, gatekeeper=self._gatekeeper),
             background=background.run,
         )
 
-    def _uploads(self) -> Uploads:
+    def _uploads(self) -> UploadService:
         settings = self._shared.settings
-        return Uploads(
+        return UploadService(
             template=upload_template(settings),
-            question=self._question,
+            query=self._query,
             gatekeeper=self._gatekeeper,
-            ground=self._ground,
-            admission=Admission(
-                self._ground.disk,
+            root_dir=self._root_dir,
+            admission=Quota(
+                self._root_dir.disk,
                 most=settings.max_upload_bytes,
                 keep_free=settings.min_free_bytes,
-                promised=self._promised(),
+                promised=self._reserved(),
             ),
-            committer=self._keeping,
-            storer=Storer(self._ground, self._staging, threads=self._threads),
+            committer=self._commits,
+            publisher=DirectPublisher(self._root_dir, self._staging, threads=self._threads),
             staging=self._staging,
-            disk=self._ground.disk,
-            intake=Intake(self._threads),
+            disk=self._root_dir.disk,
+            intake=SocketCopier(self._threads),
             threads=self._threads,
             clock=self._shared.clock,
             address=settings.advertised_host,
             port=settings.port,
             kept_headers=self._kept_headers,
-            mark=self._mark,
+            owner_prefix=self._owner_prefix,
         )
 
     def _kept_headers(self) -> frozenset[str]:
@@ -200,34 +202,34 @@ class _Apigw:
             self._keeps = catalog, catalog.kept_headers(UPLOADED)
         return self._keeps[1]
 
-    def _kept(self) -> Keeping:
+    def _commit_service(self) -> CommitService:
         shared = self._shared
         if self._number is not None:
-            return Far(shared.data_dir.path, self._mark, self._threads)
-        return keep_here(
-            Parts(
+            return RemoteCommitService(shared.data_dir.path, self._owner_prefix, self._threads)
+        return local_commit_service(
+            WriterParts(
                 settings=shared.settings,
                 clock=shared.clock,
                 data_dir=shared.data_dir,
                 signer=shared.signer,
-                ground=self._ground,
+                root_dir=self._root_dir,
                 staging=self._staging,
-                roster=self._roster,
+                registry=self._registry,
                 threads=self._threads,
             )
         )
 
-    def _promised(self) -> Promised:
+    def _reserved(self) -> ReservedSpace:
         if self._number is None:
-            return Promised()
+            return ReservedSpace()
         settings = self._shared.settings
         place = self._shared.data_dir.path / "promised"
-        return Shared(place, row=self._number, rows=settings.apigw_processes)
+        return SharedReservedSpace(place, row=self._number, rows=settings.apigw_processes)
 
     def _surroundings(self, catalog: Catalog) -> Surroundings:
-        opener = self._shared.opener
+        secrets = self._shared.secrets
         return Surroundings(
-            config=lambda name: opener.values(catalog, name), publish=self._question.on_this_loop()
+            config=lambda name: secrets.values(catalog, name), publish=self._query.on_this_loop()
         )
 
     def _directory(self) -> Directory:
@@ -239,11 +241,11 @@ class _Apigw:
         return self._known[1]
 
     def _unready(self) -> str | None:
-        if trouble := self._keeping.trouble:
-            return trouble
-        if self._ground.disk.unfit:
+        if unhealthy_reason := self._commits.unhealthy_reason:
+            return unhealthy_reason
+        if self._root_dir.disk.unfit:
             return UNFIT
-        return self._room.trouble or self._roster.trouble
+        return self._room.unhealthy_reason or self._registry.unhealthy_reason
 
     def _openapi(self) -> dict[str, object]:
         template = upload_template(self._shared.settings)

@@ -9,35 +9,35 @@ from dataclasses import dataclass
 from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.auth.sealing import Sealer, sealer_of
 from qmonus_lite.auth.tokens import Minter
-from qmonus_lite.catalog.builders import Workshop
+from qmonus_lite.catalog.builders import BuildContext
 from qmonus_lite.catalog.live import Live
 from qmonus_lite.catalog.loader import Loader
-from qmonus_lite.catalog.opening import Opener
+from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.clock import Clock
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlace, BadSetting
-from qmonus_lite.events.roster import Roster
-from qmonus_lite.events.sender import Sender
+from qmonus_lite.events.report_file import ReportFile
 from qmonus_lite.events.signature import Signer
-from qmonus_lite.events.words import Words
-from qmonus_lite.lifeline import SUPERVISED
+from qmonus_lite.events.signed_client import SignedClient
+from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.scripting.builtins.callout import Callout, Gateways, Timeouts
 from qmonus_lite.scripting.builtins.names import granted
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.options import Options
 from qmonus_lite.settings import Settings, upload_template
-from qmonus_lite.upload.disk import Disk
-from qmonus_lite.upload.ground import Ground
+from qmonus_lite.supervisor_channel import SUPERVISED
+from qmonus_lite.uploads.filesystem import Filesystem
+from qmonus_lite.uploads.root_dir import RootDir
 
 #: Scripts that may hold a thread each; more than so many share.
-MOST_LANES = 32
+MAX_SCRIPT_THREADS = 32
 #: Threads for the disk, most of which wait for it.
 DISK_THREADS = 32
 #: The environment's place for the secret that APIGW and workers share.
 SECRET_VARIABLE = "QMONUS_LITE_EVENT_SECRET"
 #: Characters that such a secret needs.
-LEAST_SECRET = 32
+MIN_SECRET_LENGTH = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Common:
     signer: Signer
     passes: Passes
     outgoing: Outgoing
-    opener: Opener
+    secrets: SecretResolver
     live: Live
     environ: Mapping[str, str]
 
@@ -65,7 +65,7 @@ def common(settings: Settings, environ: Mapping[str, str]) -> Common:
     passes = Passes(minter=Minter(key=pass_key, clock=clock))
     passes.know(settings.base_url)
     outgoing = Outgoing(most=settings.curl_max_clients)
-    opener = Opener(sealer=sealer_of(data_dir), environ=environ)
+    secrets = SecretResolver(sealer=sealer_of(data_dir), environ=environ)
     return Common(
         settings=settings,
         clock=clock,
@@ -73,8 +73,8 @@ def common(settings: Settings, environ: Mapping[str, str]) -> Common:
         signer=Signer(secret),
         passes=passes,
         outgoing=outgoing,
-        opener=opener,
-        live=Live(make_loader(settings, opener.sealer, _callout(settings, outgoing, passes))),
+        secrets=secrets,
+        live=Live(make_loader(settings, secrets.sealer, _callout(settings, outgoing, passes))),
         environ=environ,
     )
 
@@ -85,35 +85,35 @@ def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
         if not folder.is_dir():
             raise BadPlace(f"--plugins_base_dirs: {name}: no folder at {folder}; make it first")
     template = upload_template(settings)
-    shop = Workshop(
+    context = BuildContext(
         names=granted(callout=callout, options=Options(settings)),
         sealer=sealer,
         reserved=lambda public: _reserved(public, template),
         question_limit=settings.lambda_sync_timeout,
     )
-    return Loader(settings.plugin_dirs, shop)
+    return Loader(settings.plugin_dirs, context)
 
 
-def make_ground(settings: Settings) -> Ground:
+def make_root_dir(settings: Settings) -> RootDir:
     """The launch directory, fit for uploads; raises BadPlace."""
     durability = settings.upload_durability
-    ground = Ground(
+    root_dir = RootDir(
         root=settings.root,
         protected=(settings.state_dir, *settings.plugin_dirs),
-        disk=Disk(sync_files=durability != "none", sync_names=durability == "full"),
+        disk=Filesystem(sync_files=durability != "none", sync_names=durability == "full"),
     )
-    ground.check()
-    return ground
+    root_dir.check()
+    return root_dir
 
 
 def make_roster(
-    settings: Settings, data_dir: DataDir, sender: Sender, environ: Mapping[str, str]
-) -> Roster:
+    settings: Settings, data_dir: DataDir, sender: SignedClient, environ: Mapping[str, str]
+) -> WorkerRegistry:
     """The workers, with what they reported to those before us; raises BadPlace."""
     # Workers that `up` started are its own: those of the next `up` take their place.
     own = SUPERVISED in environ and not settings.lambda_endpoints
-    words = Words(data_dir.path, own=own)
-    return Roster(settings.worker_endpoints, sender, settings.base_url, words)
+    words = ReportFile(data_dir.path, own=own)
+    return WorkerRegistry(settings.worker_endpoints, sender, settings.base_url, words)
 
 
 def event_secret(data_dir: DataDir, environ: Mapping[str, str]) -> bytes:
@@ -121,8 +121,8 @@ def event_secret(data_dir: DataDir, environ: Mapping[str, str]) -> bytes:
     given = environ.get(SECRET_VARIABLE)
     if given is None:
         return data_dir.key("event.key")
-    if len(given) < LEAST_SECRET:
-        raise BadSetting(f"{SECRET_VARIABLE}: shorter than {LEAST_SECRET} characters")
+    if len(given) < MIN_SECRET_LENGTH:
+        raise BadSetting(f"{SECRET_VARIABLE}: shorter than {MIN_SECRET_LENGTH} characters")
     return base64.b64encode(given.encode())
 
 

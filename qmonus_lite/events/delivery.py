@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from qmonus_lite.clock import Clock
-from qmonus_lite.events.decision import Attempt
 from qmonus_lite.events.envelope import CONTENT_TYPE, Attributes
-from qmonus_lite.events.outbox import Due, Outbox
-from qmonus_lite.events.roster import Roster
-from qmonus_lite.events.sender import DELIVER, Parcel
+from qmonus_lite.events.outbox import ClaimedEvent, Outbox
+from qmonus_lite.events.retry import Attempt
 from qmonus_lite.events.signature import Signer
+from qmonus_lite.events.signed_client import DELIVER, SignedMessage
+from qmonus_lite.events.worker_registry import WorkerRegistry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class Delivery:
     """How events are delivered."""
 
     outbox: Outbox
-    roster: Roster
+    registry: WorkerRegistry
     signer: Signer
     clock: Clock
     #: `http(s)://host:port` of this APIGW.
@@ -26,7 +26,7 @@ class Delivery:
     #: Seconds after which an event is given up.
     max_age: float
 
-    def parcel(self, due: Due) -> Parcel:
+    def message(self, due: ClaimedEvent) -> SignedMessage:
         """The message that a worker gets."""
         attributes = Attributes(
             id=due.id,
@@ -40,7 +40,7 @@ class Delivery:
             # The event of an upload has the id of the upload.
             upload_id=due.id,
         )
-        return Parcel(
+        return SignedMessage(
             id=due.id,
             path=DELIVER,
             body=attributes.around(due.data),
@@ -49,7 +49,7 @@ class Delivery:
         )
 
     def attempt(
-        self, due: Due, code: int, reason: str = "", retry_after: float | None = None
+        self, due: ClaimedEvent, code: int, reason: str = "", retry_after: float | None = None
     ) -> Attempt:
         """A delivery that was tried and ended with this code."""
         return Attempt(

@@ -15,31 +15,31 @@ from concurrent.futures import Future
 
 import uvloop
 
-from qmonus_lite.events.decision import Attempt, Decision, Done, Retry, decide
+from qmonus_lite.events.database import DatabaseFailed
 from qmonus_lite.events.delivery import Delivery
-from qmonus_lite.events.knowledge import Knowledge
-from qmonus_lite.events.ledger import LedgerFailed
-from qmonus_lite.events.outbox import Due, Promise, Types, due_events, straight
-from qmonus_lite.events.sender import (
+from qmonus_lite.events.http_client import WorkerAway, WorkerBroke, WorkerGarbled
+from qmonus_lite.events.known_handlers import KnownHandlers
+from qmonus_lite.events.ordering import MAX_KNOWN, PathOrder
+from qmonus_lite.events.outbox import ClaimedEvent, PendingEvent, Types, claimed_events, direct
+from qmonus_lite.events.retry import Attempt, Decision, Done, Retry, decide
+from qmonus_lite.events.signed_client import (
     DELIVER,
-    Sender,
+    SignedClient,
     WorkerBusy,
 )
-from qmonus_lite.events.turns import MOST_KNOWN, Turns
-from qmonus_lite.events.wire import WorkerAway, WorkerBroke, WorkerGarbled
 
 logger = logging.getLogger(__name__)
 
 #: Deliveries under way at once, and events taken from the outbox at once.
-MOST_AT_ONCE, BATCH = 64, 256
+MAX_IN_FLIGHT, CLAIM_BATCH = 64, 256
 #: Seconds between two looks at the outbox when nobody woke us.
-LOOK = 1.0
+POLL_SECONDS = 1.0
 #: Seconds that rows of delivered events wait to go together.
-COMPANY = 0.02
+BATCH_DELAY_SECONDS = 0.02
 #: Seconds after which an event on its straight way is shown as being sent.
-SHOWN = 1.0
+SHOW_AFTER_SECONDS = 1.0
 #: Seconds on top of a delivery's own time before its lease ends.
-LEASE_GRACE = 60.0
+LEASE_GRACE_SECONDS = 60.0
 #: Status that stands for a delivery without a usable answer.
 NO_ANSWER = 599
 
@@ -50,13 +50,13 @@ class Dispatcher:
     def __init__(self, delivery: Delivery) -> None:
         self._with = delivery
         self._loop = uvloop.new_event_loop()
-        self._sender = Sender(delivery.signer)
+        self._sender = SignedClient(delivery.signer)
         self._wake = asyncio.Event()
         self._stopping = False
         #: Ours to deliver, not yet under way.
-        self._leased: deque[Due] = deque()
-        self._turns = Turns()
-        self._came: deque[Due] = deque()
+        self._leased: deque[ClaimedEvent] = deque()
+        self._order = PathOrder()
+        self._came: deque[ClaimedEvent] = deque()
         self._called = False
         #: Ids of delivered events whose rows are still there.
         self._delivered: list[str] = []
@@ -65,18 +65,18 @@ class Dispatcher:
 
     def start(self) -> None:
         """Begin to deliver."""
-        self._turns.load(*self._with.outbox.waiting(MOST_KNOWN))
+        self._order.load(*self._with.outbox.waiting(MAX_KNOWN))
         self._thread.start()
 
-    def take(self, seq: int, promise: Promise) -> bool:
+    def take(self, seq: int, promise: PendingEvent) -> bool:
         """Deliver a promise straight from its commit; False if it has to wait in the outbox.
 
         Called by the threads that commit, in the order of the commits of a path.
         """
-        ready = self._with.roster.takes(promise.type) and not self._stopping
-        if not self._turns.go(promise.path, promise.id, straight=ready):
+        ready = self._with.registry.takes(promise.type) and not self._stopping
+        if not self._order.go(promise.path, promise.id, direct=ready):
             return False
-        self._came.append(straight(seq, promise))
+        self._came.append(direct(seq, promise))
         if not self._called:
             self._called = True
             # After the stop the next start finds it.
@@ -118,36 +118,36 @@ class Dispatcher:
         while not self._stopping:
             self._wake.clear()
             try:
-                if self._with.roster.ready:
+                if self._with.registry.ready:
                     await self._fill()
                     self._start()
                 await self._sleep()
-            except LedgerFailed as error:
+            except DatabaseFailed as error:
                 await self._after_failure(error)
             except Exception:
                 # A fault of ours; with this loop all deliveries would end, until a restart.
                 logger.exception("dispatcher failed", extra={"action": "dispatcher_failed"})
-                await asyncio.sleep(LOOK)
+                await asyncio.sleep(POLL_SECONDS)
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         self._flush()
         await self._sender.close()
 
-    async def _after_failure(self, error: LedgerFailed) -> None:
+    async def _after_failure(self, error: DatabaseFailed) -> None:
         """The outbox failed (a full disk, perhaps): events wait, and are not given up."""
         logger.error("the outbox failed: %s", error, extra={"action": "outbox_failed"})
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(POLL_SECONDS)
 
     async def _fill(self) -> None:
         """Lease more events when those at hand run out."""
-        if len(self._leased) + len(self._running) >= MOST_AT_ONCE:
+        if len(self._leased) + len(self._running) >= MAX_IN_FLIGHT:
             return
         now = self._with.clock.now()
-        lease = now + self._with.timeout + LEASE_GRACE
-        types = _deliverable(self._with.roster.known)
-        claimed = self._with.outbox.claim(now, lease=lease, limit=BATCH, types=types)
-        self._leased += due_events(await asyncio.wrap_future(claimed))
+        lease = now + self._with.timeout + LEASE_GRACE_SECONDS
+        types = _deliverable(self._with.registry.known)
+        claimed = self._with.outbox.claim(now, lease=lease, limit=CLAIM_BATCH, types=types)
+        self._leased += claimed_events(await asyncio.wrap_future(claimed))
 
     def _accept(self) -> None:
         self._called = False
@@ -157,14 +157,14 @@ class Dispatcher:
             self._start()
 
     def _start(self) -> None:
-        roster = self._with.roster
-        while self._leased and len(self._running) < MOST_AT_ONCE:
-            due = self._leased.popleft()
-            if roster.is_deaf_to(due.type):
+        registry = self._with.registry
+        while self._leased and len(self._running) < MAX_IN_FLIGHT:
+            event = self._leased.popleft()
+            if registry.has_no_handler_for(event.type):
                 # Every worker would say no more than that.
-                self._forget(due)
+                self._forget(event)
                 continue
-            task = self._loop.create_task(self._deliver(due))
+            task = self._loop.create_task(self._deliver(event))
             self._running.add(task)
             task.add_done_callback(self._ended)
 
@@ -172,7 +172,7 @@ class Dispatcher:
         self._running.discard(task)
         if not self._stopping:
             self._start()
-        if not self._leased and self._turns.anything_waits:
+        if not self._leased and self._order.anything_waits:
             self._wake.set()
         if not task.cancelled() and (error := task.exception()):
             logger.error("delivery failed", exc_info=error, extra={"action": "delivery_failed"})
@@ -182,90 +182,92 @@ class Dispatcher:
         now = self._with.clock.now()
         rows = await asyncio.wrap_future(self._with.outbox.next_due(now))
         next_at = rows[0][0] if rows else None
-        wait = LOOK if next_at is None else min(LOOK, max(0.0, next_at - now))
+        wait = POLL_SECONDS if next_at is None else min(POLL_SECONDS, max(0.0, next_at - now))
         try:
             async with asyncio.timeout(wait + 0.001):
                 await self._wake.wait()
         except TimeoutError:
             pass
 
-    async def _deliver(self, due: Due) -> None:
-        shown = self._loop.call_later(SHOWN, self._show, due) if due.straight else None
+    async def _deliver(self, event: ClaimedEvent) -> None:
+        shown = (
+            self._loop.call_later(SHOW_AFTER_SECONDS, self._show, event) if event.direct else None
+        )
         try:
-            attempt = await self._attempt(due)
+            attempt = await self._attempt(event)
         except Exception as error:
             # A fault of ours: tried again as any other failure, and a dead letter in the end.
             # Without that the event and all later ones of its path would wait until a restart.
             logger.exception("delivery failed", extra={"action": "delivery_failed"})
-            attempt = self._with.attempt(due, NO_ANSWER, f"{type(error).__name__}: {error}")
+            attempt = self._with.attempt(event, NO_ANSWER, f"{type(error).__name__}: {error}")
         finally:
             if shown is not None:
                 shown.cancel()
         if attempt is None:
             # Nobody was reached: give the lease back without counting an attempt.
-            soon = self._with.clock.now() + LOOK / 4
-            await self._put_back(due, due.attempt - 1, soon, "no worker answers")
+            soon = self._with.clock.now() + POLL_SECONDS / 4
+            await self._put_back(event, event.attempt - 1, soon, "no worker answers")
         else:
-            await self._settle(due, decide(attempt))
+            await self._settle(event, decide(attempt))
 
-    def _show(self, due: Due) -> None:
-        lease = self._with.clock.now() + self._with.timeout + LEASE_GRACE
-        self._with.outbox.lease(due.id, lease)
+    def _show(self, event: ClaimedEvent) -> None:
+        lease = self._with.clock.now() + self._with.timeout + LEASE_GRACE_SECONDS
+        self._with.outbox.lease(event.id, lease)
 
-    async def _attempt(self, due: Due) -> Attempt | None:
+    async def _attempt(self, event: ClaimedEvent) -> Attempt | None:
         """Send once; None when nobody was reached, which is no attempt."""
-        roster = self._with.roster
-        endpoints = roster.in_turn(DELIVER, due.type) if roster.takes(due.type) else []
-        parcel = self._with.parcel(due)
+        registry = self._with.registry
+        endpoints = registry.in_turn(DELIVER, event.type) if registry.takes(event.type) else []
+        message = self._with.message(event)
         for endpoint in endpoints:
             try:
-                report = await self._sender.send(endpoint, parcel)
+                report = await self._sender.send(endpoint, message)
             except WorkerAway:
                 continue
             except WorkerBusy as error:
-                return self._with.attempt(due, NO_ANSWER, str(error), error.seconds)
+                return self._with.attempt(event, NO_ANSWER, str(error), error.seconds)
             except (WorkerBroke, WorkerGarbled) as error:
-                return self._with.attempt(due, NO_ANSWER, f"{endpoint}: {error}")
+                return self._with.attempt(event, NO_ANSWER, f"{endpoint}: {error}")
             if (outcome := report.outcome) is None:
-                return self._with.attempt(due, NO_ANSWER, f"{endpoint}: no outcome")
+                return self._with.attempt(event, NO_ANSWER, f"{endpoint}: no outcome")
             done = outcome.handlers or outcome.refused
-            if not done and roster.known.is_open(due.type, endpoint, report):
+            if not done and registry.known.is_open(event.type, endpoint, report):
                 # It is not delivered: a worker that has a handler has not heard of it.
                 continue
             reason = f"{outcome.code}: {outcome.output}" if outcome.refused else ""
-            return self._with.attempt(due, outcome.code, reason[:1000])
+            return self._with.attempt(event, outcome.code, reason[:1000])
         return None
 
-    async def _settle(self, due: Due, decision: Decision) -> None:
+    async def _settle(self, event: ClaimedEvent, decision: Decision) -> None:
         outbox = self._with.outbox
-        extra = {"event_id": due.id, "path": due.path, "attempt": due.attempt}
-        if due.request_id:
-            extra["request_id"] = due.request_id
+        extra = {"event_id": event.id, "path": event.path, "attempt": event.attempt}
+        if event.request_id:
+            extra["request_id"] = event.request_id
         if isinstance(decision, Done):
-            self._forget(due)
-            logger.info("delivered %s", due.type, extra={"action": "event_delivered", **extra})
+            self._forget(event)
+            logger.info("delivered %s", event.type, extra={"action": "event_delivered", **extra})
         elif isinstance(decision, Retry):
             next_at = self._with.clock.now() + decision.delay
-            await self._put_back(due, due.attempt, next_at, decision.reason)
+            await self._put_back(event, event.attempt, next_at, decision.reason)
             extra |= {"action": "event_retry", "reason": decision.reason}
-            logger.warning("%s again in %.1f s", due.type, decision.delay, extra=extra)
+            logger.warning("%s again in %.1f s", event.type, decision.delay, extra=extra)
         else:
             reason = decision.reason
-            await self._write(lambda: outbox.dead(due.id, due.attempt, reason))
-            self._turns.end(due.path, due.id, straight=due.straight)
+            await self._write(lambda: outbox.dead(event.id, event.attempt, reason))
+            self._order.end(event.path, event.id, direct=event.direct)
             extra |= {"action": "event_dead", "reason": decision.reason}
-            logger.error("%s is a dead letter", due.type, extra=extra)
+            logger.error("%s is a dead letter", event.type, extra=extra)
 
-    def _forget(self, due: Due) -> None:
+    def _forget(self, event: ClaimedEvent) -> None:
         """It is delivered: its path is free, its row goes; not waited for."""
-        self._turns.end(due.path, due.id, straight=due.straight)
-        if not due.straight:
-            self._finish([due.id])
+        self._order.end(event.path, event.id, direct=event.direct)
+        if not event.direct:
+            self._finish([event.id])
             return
         # Nobody looks at its row but a start after a crash.
         if not self._delivered:
-            self._loop.call_later(COMPANY, self._flush)
-        self._delivered.append(due.id)
+            self._loop.call_later(BATCH_DELAY_SECONDS, self._flush)
+        self._delivered.append(event.id)
 
     def _flush(self) -> None:
         delivered, self._delivered = self._delivered, []
@@ -285,11 +287,13 @@ class Dispatcher:
             except RuntimeError:
                 write.close()
 
-    async def _put_back(self, due: Due, attempt: int, next_at: float, reason: str) -> None:
+    async def _put_back(
+        self, event: ClaimedEvent, attempt: int, next_at: float, reason: str
+    ) -> None:
         """Let it wait in the outbox; whatever comes later at its path waits behind it."""
-        if due.straight:
-            self._turns.queue(due.path, due.id)
-        await self._write(lambda: self._with.outbox.retry(due.id, attempt, next_at, reason))
+        if event.direct:
+            self._order.queue(event.path, event.id)
+        await self._write(lambda: self._with.outbox.retry(event.id, attempt, next_at, reason))
 
     async def _write(self, change: "Callable[[], Future[int]]") -> None:
         """Write down what happened, however long the outbox cannot take it."""
@@ -297,11 +301,11 @@ class Dispatcher:
             try:
                 await asyncio.wrap_future(change())
                 return
-            except LedgerFailed as error:
+            except DatabaseFailed as error:
                 await self._after_failure(error)
 
 
-def _deliverable(known: Knowledge) -> Types:
+def _deliverable(known: KnownHandlers) -> Types:
     """Events that a worker takes now; the others stay in the outbox, and no attempt counts."""
     takers = frozenset(known.takers)
     if known.unknown is not None:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 #: Seconds without traffic before the first probe, between two probes, and probes without an answer
 #: after which the connection is broken.
-IDLE, INTERVAL, PROBES = 10, 3, 3
+IDLE_SECONDS, INTERVAL_SECONDS, PROBES = 10, 3, 3
 #: Milliseconds that sent data may stay unacknowledged.
 USER_TIMEOUT_MS = 20_000
 
@@ -33,7 +33,7 @@ def keep_alive(one: _Socket) -> None:
     if one.family not in (socket.AF_INET, socket.AF_INET6):
         return
     one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, IDLE)
-    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, INTERVAL)
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, IDLE_SECONDS)
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, INTERVAL_SECONDS)
     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)
     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 
 #: Seconds that the clocks of two machines may be apart, a message's way included.
-TOLERANCE = 300
+TOLERANCE_SECONDS = 300
 #: Digits of a moment that is not too far off to be one.
 _DIGITS = 12
 #: Bytes of a block of SHA-256.
@@ -51,8 +51,8 @@ class Signer:
             raise BadSignature("a webhook header is missing")
         if not (moment.isascii() and moment.isdigit() and len(moment) <= _DIGITS):
             raise BadSignature(f"{TIMESTAMP} is no moment")
-        if abs(time.time() - int(moment)) > TOLERANCE:
-            raise BadSignature(f"{TIMESTAMP} is more than {TOLERANCE} s off")
+        if abs(time.time() - int(moment)) > TOLERANCE_SECONDS:
+            raise BadSignature(f"{TIMESTAMP} is more than {TOLERANCE_SECONDS} s off")
         try:
             wanted = b"v1," + self._digest(message_id, moment, body).encode()
             signatures = given.encode().split(b" ")

@@ -4,8 +4,8 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qmonus_lite.catalog.opening import Opener
 from qmonus_lite.catalog.plugins import Catalog, LambdaPlugin
+from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.errors import Refusal
 from qmonus_lite.events.envelope import GATES, Ids
 from qmonus_lite.events.outcome import Outcome
@@ -20,7 +20,7 @@ from qmonus_lite.scripting.unawaited import Watch
 logger = logging.getLogger(__name__)
 
 #: Events that may follow one another; a chain that leads back to itself ends here.
-MOST_DEEP = 16
+MAX_DEPTH = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Chain:
 
     catalog: Catalog
     runner: Runner
-    opener: Opener
+    secrets: SecretResolver
     #: What handlers find in their handle.
     ids: Ids = Ids()
     depth: int = 0
@@ -38,8 +38,8 @@ class Chain:
 
     async def run(self, name: str, data: dict[str, Any]) -> Outcome:
         """What the handlers of event `name` make of `data`; never raises for what they do."""
-        if self.depth > MOST_DEEP:
-            reason = f"more than {MOST_DEEP} events follow one another; the last is {name}"
+        if self.depth > MAX_DEPTH:
+            reason = f"more than {MAX_DEPTH} events follow one another; the last is {name}"
             logger.error("%s", reason, extra={"action": "chain_too_deep", "event_name": name})
             refusal = Refusal(rule="chain-too-deep", reason=reason)
             return Outcome(code=500, output=reason, event=data, refusal=refusal)
@@ -130,7 +130,7 @@ class Chain:
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
-            config=lambda name: self.opener.values(self.catalog, name), publish=self._below
+            config=lambda name: self.secrets.values(self.catalog, name), publish=self._below
         )
 
     def _outcome(

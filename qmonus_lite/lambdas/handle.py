@@ -8,10 +8,10 @@ from typing import Any
 from qmonus_lite.errors import Refusal
 from qmonus_lite.events.envelope import Ids
 from qmonus_lite.headers import BadFields, answer_fields
-from qmonus_lite.hushed import hushed
+from qmonus_lite.redaction import redact
 from qmonus_lite.scripting.builtins.raising import Error
 from qmonus_lite.scripting.origin import line_now
-from qmonus_lite.scripting.runner import MOST_REASON
+from qmonus_lite.scripting.runner import MAX_REASON
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Handle:
     def _misused(self, where: Refusal, reason: str) -> Error:
         _log(where, "terminate_misused", reason)
         if self._bad is None:
-            refusal = replace(where, rule="bad-terminate", reason=hushed(reason)[:MOST_REASON])
+            refusal = replace(where, rule="bad-terminate", reason=redact(reason)[:MAX_REASON])
             self._bad = Termination(code=500, output=reason, refusal=refusal)
         return Error(500, reason)
 
@@ -110,7 +110,7 @@ def _status(code: object) -> int:
 
 def _reason(output: object) -> str:
     """The beginning of what the client reads, for the record."""
-    return hushed(output)[:MOST_REASON].strip() if isinstance(output, str) else ""
+    return redact(output)[:MAX_REASON].strip() if isinstance(output, str) else ""
 
 
 def _log(where: Refusal, action: str, reason: str) -> None:

@@ -13,7 +13,7 @@ from qmonus_lite.routing.message import Request
 
 
 @dataclass(frozen=True, kw_only=True)
-class Admission:
+class AuthorizedRequest:
     """A request that may go on."""
 
     match: Match
@@ -31,14 +31,14 @@ class Admission:
     own_credentials: frozenset[str]
 
 
-def admit(gatekeeper: Gatekeeper, match: Match, request: Request) -> Admission:
+def admit(gatekeeper: Gatekeeper, match: Match, request: Request) -> AuthorizedRequest:
     """Let a request in by its head; raises Problem. Its `account` is told also if it raises."""
     known = gatekeeper.known(request.headers)
     request.account = known.account if known else None
     route, method, headers = match.route, request.method, request.headers
     actor = _authorize(gatekeeper, match, request) if route.needs_account else None
     spec = _spec(route, method)
-    return Admission(
+    return AuthorizedRequest(
         match=match,
         method=method,
         actor=actor,

@@ -16,16 +16,16 @@ from qmonus_lite.routing.message import Stream
 logger = logging.getLogger(__name__)
 
 #: Largest body that is read into memory, for a response script.
-MOST_BODY = 64 << 20
+MAX_BODY_BYTES = 64 << 20
 #: Seconds that an idle connection is kept: shorter than usual servers do, so that they seldom
 #: close one that we are about to use.
-_IDLE = 4
+_IDLE_SECONDS = 4
 #: What aiohttp would add by itself; a backend sees what the client sent.
 _NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 _NO_ANSWER = "no backend of this route answered"
 _BROKEN = "the backend of this route gave no usable answer"
-_LATE = "the backend of this route did not answer in time"
+_TIMED_OUT = "the backend of this route did not answer in time"
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -83,7 +83,7 @@ class BackendBody:
         try:
             async for piece in self:
                 whole += piece
-                if len(whole) > MOST_BODY:
+                if len(whole) > MAX_BODY_BYTES:
                     raise BadGateway("the backend's answer is too large for a response script")
         finally:
             await self.aclose()
@@ -115,7 +115,7 @@ class Backends:
                 _log("backend_unreachable", authority, error)
             except TimeoutError as error:
                 _log("backend_late", authority, error)
-                raise GatewayTimeout(_LATE) from None
+                raise GatewayTimeout(_TIMED_OUT) from None
             except (aiohttp.ClientError, OSError, ValueError) as error:
                 _log("backend_broke_off", authority, error)
                 raise BadGateway(_BROKEN) from None
@@ -146,7 +146,7 @@ class Backends:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._most, keepalive_timeout=_IDLE),
+                connector=aiohttp.TCPConnector(limit=self._most, keepalive_timeout=_IDLE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 timeout=aiohttp.ClientTimeout(

@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from qmonus_lite.headers import Headers
-from qmonus_lite.routing import hops, said
-from qmonus_lite.routing.admission import Admission
+from qmonus_lite.routing import hop_by_hop, script_results
+from qmonus_lite.routing.admission import AuthorizedRequest
 from qmonus_lite.routing.backend import Call
-from qmonus_lite.routing.message import Answer, Incoming, Request, Response
+from qmonus_lite.routing.message import Incoming, Request, Response, RouteResponse
 
 Fields = Sequence[tuple[str, str]]
 
@@ -33,11 +33,11 @@ class Arrival:
         return cls(path=request.path, params=params)
 
 
-def to_backend(admission: Admission, incoming: Incoming, arrival: Arrival) -> Call:
+def to_backend(admission: AuthorizedRequest, incoming: Incoming, arrival: Arrival) -> Call:
     """The call for this request as it now is; raises said.Unusable."""
     request = incoming.request
     route = admission.match.route
-    headers = hops.onward(said.headers(request.headers), admission.own_credentials)
+    headers = hop_by_hop.onward(script_results.headers(request.headers), admission.own_credentials)
     headers |= {
         "X-Forwarded-For": incoming.peer,
         "X-Forwarded-Host": incoming.host,
@@ -52,45 +52,53 @@ def to_backend(admission: Admission, incoming: Incoming, arrival: Arrival) -> Ca
         method=_method(request.method),
         target=_path(admission, request, arrival) + _query(incoming, arrival),
         headers=headers,
-        body=said.payload(request.body),
+        body=script_results.payload(request.body),
     )
 
 
-def to_client(response: Response, fields: Fields) -> Answer:
+def to_client(response: Response, fields: Fields) -> RouteResponse:
     """The answer after a response script; raises said.Unusable.
 
     `fields` is the head as the backend sent it: a name that the script left alone keeps its fields
     apart, as several Set-Cookie must be.
     """
     before = Headers.combined(fields)
-    now = said.headers(response.headers)
+    now = script_results.headers(response.headers)
     now.pop("Content-Length", None)
     kept = [(name, value) for name, value in fields if now.get(name) == before[name]]
     changed = [(name, value) for name, value in now.items() if before.get(name) != value]
-    body = said.payload(response.body)
+    body = script_results.payload(response.body)
     length = ("Content-Length", str(len(body)))
-    return Answer(code=said.status(response.code), headers=(*kept, *changed, length), body=body)
+    return RouteResponse(
+        code=script_results.status(response.code), headers=(*kept, *changed, length), body=body
+    )
 
 
 def _method(method: object) -> str:
     if not isinstance(method, str) or not _METHOD.fullmatch(method):
-        raise said.Unusable(f"request.method is {method!r}; expected text such as GET")
+        raise script_results.InvalidResult(
+            f"request.method is {method!r}; expected text such as GET"
+        )
     return method
 
 
-def _path(admission: Admission, request: Request, arrival: Arrival) -> str:
+def _path(admission: AuthorizedRequest, request: Request, arrival: Arrival) -> str:
     if request.path == arrival.path:
         return admission.match.route.target.fill(admission.match.values)
     path: object = request.path
     if not isinstance(path, str) or not path.startswith("/"):
-        raise said.Unusable(f"request.path is {path!r}; expected text that starts with /")
+        raise script_results.InvalidResult(
+            f"request.path is {path!r}; expected text that starts with /"
+        )
     return quote(path, safe=_PATH_SAFE, errors="replace")
 
 
 def _query(incoming: Incoming, arrival: Arrival) -> str:
     params: Any = incoming.request.params
     if not isinstance(params, Mapping):
-        raise said.Unusable(f"request.params is of type {type(params).__name__}; expected a dict")
+        raise script_results.InvalidResult(
+            f"request.params is of type {type(params).__name__}; expected a dict"
+        )
     if {name: _values(name, given) for name, given in params.items()} == arrival.params:
         query = incoming.raw_query
     else:
@@ -103,5 +111,7 @@ def _values(name: object, given: object) -> tuple[str, ...]:
     """The texts of one name: a script may put a single value in place of the list."""
     values = given if isinstance(given, (list, tuple)) else [given]
     if not all(isinstance(value, (str, int, float)) for value in values):
-        raise said.Unusable(f"request.params[{name!r}] is {given!r}; expected a list of text")
+        raise script_results.InvalidResult(
+            f"request.params[{name!r}] is {given!r}; expected a list of text"
+        )
     return tuple(str(value) for value in values)

@@ -7,8 +7,8 @@ from http import HTTPStatus
 from typing import TypeVar
 
 from qmonus_lite.errors import InternalFault, Problem, Refusal
-from qmonus_lite.routing import said
-from qmonus_lite.routing.message import Answer
+from qmonus_lite.routing import script_results
+from qmonus_lite.routing.message import RouteResponse
 from qmonus_lite.scripting.compiler import Script
 from qmonus_lite.scripting.context import Surroundings
 from qmonus_lite.scripting.runner import Runner, ScriptRaised
@@ -45,17 +45,17 @@ class Hook:
         given: Mapping[str, object],
         surroundings: Surroundings,
         settle: Callable[[], T],
-    ) -> Answer | T:
+    ) -> RouteResponse | T:
         """The script's answer, else what `settle()` makes of what it left; raises Problem."""
-        finish = said.Finish()
+        finish = script_results.Finish()
 
-        async def start() -> Answer | T:
+        async def start() -> RouteResponse | T:
             value = await script.function(**given, finish=finish)
             # Still on the lane: what the script left may be large, and a fault in it is its own.
-            return finish.answer or said.returned(value) or settle()
+            return finish.answer or script_results.returned(value) or settle()
 
         try:
-            outcome: Answer | T = await self.runner.run(
+            outcome: RouteResponse | T = await self.runner.run(
                 script, start, surroundings, timeout=self.timeout
             )
         except ScriptRaised as error:
@@ -63,14 +63,16 @@ class Hook:
         return outcome
 
 
-def _raised(script: Script, error: ScriptRaised) -> Answer:
+def _raised(script: Script, error: ScriptRaised) -> RouteResponse:
     """The answer that a script raised; raises Problem when it is a plain refusal."""
     try:
-        code = said.status(error.code)
+        code = script_results.status(error.code)
         if error.body is None and code >= HTTPStatus.BAD_REQUEST:
             raise Raised(code, error.reason, error.refusal(script.origin))
-        return said.answer(code, error.reason or None if error.body is None else error.body)
-    except said.Unusable as unusable:
+        return script_results.answer(
+            code, error.reason or None if error.body is None else error.body
+        )
+    except script_results.InvalidResult as unusable:
         logger.error(
             "%s raised an Error that is no answer: %s",
             script.origin.label,

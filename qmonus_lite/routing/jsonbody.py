@@ -12,7 +12,7 @@ from typing import Any
 from qmonus_lite.errors import UnsupportedMedia
 
 #: Arrays and objects inside of one another.
-MOST_DEEP = 64
+MAX_DEPTH = 64
 
 
 class BadJson(ValueError):
@@ -59,7 +59,7 @@ def read(body: bytes) -> object:
     except ValueError:
         raise BadJson("an integer with too many digits") from None
     # Most bodies have too few brackets to be deep.
-    if body.count(b"[") + body.count(b"{") > MOST_DEEP:
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
         _check_depth(value)
     return value
 
@@ -86,7 +86,7 @@ def _check_depth(value: object) -> None:
     level, depth = [value], 0
     while level:
         depth += 1
-        if depth > MOST_DEEP:
+        if depth > MAX_DEPTH:
             raise BadJson("nested too deeply")
         level = [
             part

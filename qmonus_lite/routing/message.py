@@ -66,7 +66,7 @@ class Stream(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class RouteResponse:
     """What the client gets."""
 
     code: int
@@ -80,11 +80,11 @@ class Answer:
             await self.body.aclose()
 
 
-def without_body(answer: Answer, *, keep_length: bool) -> Answer:
+def without_body(answer: RouteResponse, *, keep_length: bool) -> RouteResponse:
     """The answer's head alone; `keep_length` for HEAD, whose length is that of the GET."""
     kept = tuple(
         (name, value)
         for name, value in answer.headers
         if keep_length or name.lower() != "content-length"
     )
-    return Answer(code=answer.code, headers=kept, body=b"")
+    return RouteResponse(code=answer.code, headers=kept, body=b"")

@@ -9,9 +9,9 @@ from typing import Any
 from qmonus_lite import strictjson
 from qmonus_lite.catalog.plugins import MethodSpec, Route
 from qmonus_lite.headers import canonical
-from qmonus_lite.routing import openapi_doors as doors
-from qmonus_lite.routing.openapi_doors import UploadDescription
-from qmonus_lite.routing.openapi_shelf import Shelf
+from qmonus_lite.routing import openapi_builtin as doors
+from qmonus_lite.routing.openapi_builtin import UploadDescription
+from qmonus_lite.routing.openapi_components import SchemaComponents
 from qmonus_lite.schema import Schema
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ Node = dict[str, Any]
 def describe(routes: Iterable[Route], upload: UploadDescription | None, version: str) -> Node:
     """The document, plain JSON."""
     paths: Node = doors.paths(upload)
-    shelf = Shelf()
+    shelf = SchemaComponents()
     for route in routes:
         paths[route.template.text] = _path_item(route, shelf)
     components = doors.components()
@@ -42,7 +42,7 @@ def describe(routes: Iterable[Route], upload: UploadDescription | None, version:
     }
 
 
-def _path_item(route: Route, shelf: Shelf) -> Node:
+def _path_item(route: Route, shelf: SchemaComponents) -> Node:
     """The operations of a route; without its schemas and texts where those cannot be written."""
     specs = _methods(route)
     before = len(shelf.schemas)
@@ -61,7 +61,7 @@ def _path_item(route: Route, shelf: Shelf) -> Node:
     return item
 
 
-def _operations(route: Route, specs: Mapping[str, MethodSpec], shelf: Shelf) -> Node:
+def _operations(route: Route, specs: Mapping[str, MethodSpec], shelf: SchemaComponents) -> Node:
     return {method.lower(): _operation(route, spec, shelf) for method, spec in specs.items()}
 
 
@@ -73,7 +73,7 @@ def _methods(route: Route) -> Mapping[str, MethodSpec]:
     }
 
 
-def _operation(route: Route, spec: MethodSpec, shelf: Shelf) -> Node:
+def _operation(route: Route, spec: MethodSpec, shelf: SchemaComponents) -> Node:
     operation: Node = {
         "tags": ["routes"],
         "parameters": _parameters(route, spec, shelf),
@@ -91,7 +91,7 @@ def _operation(route: Route, spec: MethodSpec, shelf: Shelf) -> Node:
     return operation
 
 
-def _parameters(route: Route, spec: MethodSpec, shelf: Shelf) -> list[Node]:
+def _parameters(route: Route, spec: MethodSpec, shelf: SchemaComponents) -> list[Node]:
     parameters = [
         _parameter(part, name, schema, shelf)
         for part in ("params", "headers")
@@ -105,7 +105,7 @@ def _parameters(route: Route, spec: MethodSpec, shelf: Shelf) -> list[Node]:
     ] + parameters
 
 
-def _parameter(part: str, name: str, schema: Schema, shelf: Shelf) -> Node:
+def _parameter(part: str, name: str, schema: Schema, shelf: SchemaComponents) -> Node:
     place = _PLACES[part]
     return {
         "name": name,

@@ -24,7 +24,7 @@ from qmonus_lite.scripting.origin import Origin
 from qmonus_lite.scripting.unawaited import RETURNING, SEEN, instrument, returning, seen
 
 #: Unknown names of one script that are reported; looking for what each was meant to be takes time.
-MOST_UNKNOWN = 20
+MAX_UNKNOWN_NAMES = 20
 #: What a compiled script is: call it, await the coroutine.
 Function = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -137,7 +137,7 @@ def _compile(tree: ast.Module, text: str, origin: Origin, names: set[str]) -> Co
     if not _imports_all(tree) and (
         faults := [
             _fault(origin, line, _column(text, origin, line, offset), misspelt(name, known))
-            for name, line, offset in _unknown_names(code, known)[:MOST_UNKNOWN]
+            for name, line, offset in _unknown_names(code, known)[:MAX_UNKNOWN_NAMES]
         ]
     ):
         raise BadScript(faults)

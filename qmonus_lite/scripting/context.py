@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 #: Unanswered callouts of one run that are kept, and callers of each that are looked at.
-MOST_UNANSWERED, MOST_CALLERS = 16, 32
+MAX_UNANSWERED, MAX_CALLERS = 16, 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ def current() -> Surroundings:
 def note_unanswered(method: str, address: str, code: int, reason: str) -> None:
     """A callout of the running script to one of our own APIGWs was not answered."""
     surroundings = _surroundings.get(None)
-    if surroundings is not None and len(surroundings.unanswered) < MOST_UNANSWERED:
+    if surroundings is not None and len(surroundings.unanswered) < MAX_UNANSWERED:
         one = Unanswered(code=code, reason=reason, callers=_callers())
         surroundings.unanswered[method, address] = one
 
@@ -68,7 +68,7 @@ def note_answered(method: str, address: str) -> None:
 def _callers() -> tuple[tuple[str, int], ...]:
     found: list[tuple[str, int]] = []
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and len(found) < MOST_CALLERS:
+    while frame is not None and len(found) < MAX_CALLERS:
         found.append((frame.f_code.co_filename, frame.f_lineno))
         frame = frame.f_back
     return tuple(found)

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from qmonus_lite.scripting.lanes import Abandoned
+from qmonus_lite.scripting.script_threads import Interrupted
 
 #: Seconds for the module level of one script, its imports among them.
-LONGEST = 30.0
+MAX_LOAD_SECONDS = 30.0
 #: Seconds in which a thread that was broken into has to end, or is left to itself.
-ENDING = 1.0
+INTERRUPT_SECONDS = 1.0
 
 
 class StillLoading(Exception):
@@ -22,7 +22,7 @@ class StillLoading(Exception):
 
     def __init__(self, lines: list[tuple[str, int]]) -> None:
         self.lines = lines
-        super().__init__(f"is still running after {LONGEST:g} s")
+        super().__init__(f"is still running after {MAX_LOAD_SECONDS:g} s")
 
 
 def in_time(act: Callable[[], object]) -> None:
@@ -33,7 +33,7 @@ def in_time(act: Callable[[], object]) -> None:
         target=_run, args=(lambda: context.run(act), ended), name="loading", daemon=True
     )
     thread.start()
-    thread.join(LONGEST)
+    thread.join(MAX_LOAD_SECONDS)
     if not ended.done():
         lines = _lines(thread)
         _break_into(thread)
@@ -43,7 +43,7 @@ def in_time(act: Callable[[], object]) -> None:
 
 def _run(act: Callable[[], object], ended: "Future[None]") -> None:
     # It may be broken into just after its end.
-    with contextlib.suppress(Abandoned):
+    with contextlib.suppress(Interrupted):
         try:
             act()
         except BaseException as error:
@@ -64,6 +64,6 @@ def _lines(thread: threading.Thread) -> list[tuple[str, int]]:
 def _break_into(thread: threading.Thread) -> None:
     """Raise something where it stands; one that waits in C hears of it when that ends."""
     if thread.ident is not None:
-        ident, error = ctypes.c_ulong(thread.ident), ctypes.py_object(Abandoned)
+        ident, error = ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupted)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, error)
-    thread.join(ENDING)
+    thread.join(INTERRUPT_SECONDS)

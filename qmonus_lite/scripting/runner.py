@@ -12,20 +12,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from qmonus_lite.errors import Refusal
-from qmonus_lite.hushed import hushed
+from qmonus_lite.redaction import redact
 from qmonus_lite.scripting import context, unawaited
 from qmonus_lite.scripting.builtins.raising import Error, HTTPError
 from qmonus_lite.scripting.compiler import Script
 from qmonus_lite.scripting.context import Surroundings
-from qmonus_lite.scripting.lanes import Lanes, NoLane
 from qmonus_lite.scripting.origin import Origin, line_raised
+from qmonus_lite.scripting.script_threads import NoScriptThread, ScriptThreads
 from qmonus_lite.scripting.unawaited import Watch
 
 logger = logging.getLogger(__name__)
 
 
 #: Characters of what a script said that are kept as the reason of a refusal.
-MOST_REASON = 500
+MAX_REASON = 500
 
 
 class ScriptRaised(Exception):
@@ -57,7 +57,7 @@ class ScriptRaised(Exception):
             file=origin.file,
             line=self.line or origin.line,
             rule=self.kind,
-            reason=hushed(self.text or self.reason)[:MOST_REASON],
+            reason=redact(self.text or self.reason)[:MAX_REASON],
         )
 
 
@@ -74,7 +74,7 @@ class ScriptOverran(ScriptRaised):
 class Runner:
     """Runs scripts on one set of lanes."""
 
-    lanes: Lanes
+    script_threads: ScriptThreads
     #: Seconds that any run may take, whatever its plugin allows; None for no bound.
     limit: float | None = None
     #: What sets the time of a script, for the log.
@@ -110,8 +110,8 @@ class Runner:
 
         timeout = min((one for one in (timeout, self.limit) if one is not None), default=None)
         try:
-            return await self.lanes.run(guarded, timeout=timeout)
-        except NoLane:
+            return await self.script_threads.run(guarded, timeout=timeout)
+        except NoScriptThread:
             extra = {"action": "scripts_stuck", "plugin_file": script.origin.file}
             label = script.origin.label
             logger.error("%s not begun: too many scripts are stuck", label, extra=extra)

@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 
 from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.catalog.live import Live
-from qmonus_lite.catalog.opening import Opener
 from qmonus_lite.catalog.plugins import Catalog
+from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.events.envelope import BadEnvelope, Envelope
 from qmonus_lite.events.inbox import Inbox
 from qmonus_lite.events.outcome import Outcome, Report
-from qmonus_lite.events.sender import ASK, DELIVER, HANDLES
 from qmonus_lite.events.signature import ID, BadSignature, Signer
+from qmonus_lite.events.signed_client import ASK, DELIVER, HANDLES
 from qmonus_lite.lambdas.chain import Chain
 from qmonus_lite.log import bound
+from qmonus_lite.rate_limited_log import RateLimitedLog
 from qmonus_lite.scripting.runner import Runner
-from qmonus_lite.seldom import Seldom
-from qmonus_lite.worker.listener import Message, Reply
+from qmonus_lite.worker.listener import WorkerReply, WorkerRequest
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Worker:
     live: Live
     signer: Signer
     passes: Passes
-    opener: Opener
+    secrets: SecretResolver
     #: Questions and deliveries do not share lanes: a slow delivery delays no upload.
     asked: Runner
     delivered: Runner
@@ -52,7 +52,7 @@ class Worker:
     async def run(self, envelope: Envelope, runner: Runner) -> Outcome:
         """What the handlers in force make of an event."""
         ids = envelope.ids
-        chain = Chain(catalog=self.live.catalog, runner=runner, opener=self.opener, ids=ids)
+        chain = Chain(catalog=self.live.catalog, runner=runner, secrets=self.secrets, ids=ids)
         self.running += 1
         try:
             with bound(**ids.known):
@@ -122,19 +122,19 @@ class Worker:
 _FREQUENT = frozenset({200, 401, 404})
 
 
-class Doors:
+class WorkerEndpoints:
     """The three paths of a worker."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._strangers = Seldom(logger)
+        self._strangers = RateLimitedLog(logger)
         self._acts: dict[str, Callable[[bytes], Awaitable[Outcome | None]]] = {
             ASK: self._ask,
             DELIVER: self._deliver,
             HANDLES: self._handles,
         }
 
-    async def answer(self, message: Message) -> Reply:
+    async def answer(self, message: WorkerRequest) -> WorkerReply:
         """Verify, act, and report under the same id."""
         started = time.monotonic()
         reply = await self._answer(message)
@@ -150,11 +150,11 @@ class Doors:
             logger.log(level, "%s %d", message.path, reply.status, extra=extra)
         return reply
 
-    async def _answer(self, message: Message) -> Reply:
+    async def _answer(self, message: WorkerRequest) -> WorkerReply:
         act = self._acts.get(message.path)
         if act is None:
             self._strangers.warn("no such path here", action="message_refused", status=404)
-            return Reply(status=404)
+            return WorkerReply(status=404)
         signer = self._worker.signer
         try:
             message_id = signer.verify(message.headers, message.body)
@@ -162,12 +162,12 @@ class Doors:
         except BadSignature as error:
             reason = f"not signed by an APIGW of this installation: {error}"
             self._strangers.warn(reason, action="message_refused", status=401)
-            return Reply(status=401, body=f"{reason}\n".encode())
+            return WorkerReply(status=401, body=f"{reason}\n".encode())
         except (BadEnvelope, ValueError, KeyError, TypeError) as error:
             return _refused(422, f"not a message that a worker reads: {error}")
         body = self._worker.report(outcome).to_bytes()
         headers = {"Content-Type": "application/json", **signer.sign(message_id, body)}
-        return Reply(headers=headers, body=body)
+        return WorkerReply(headers=headers, body=body)
 
     async def _ask(self, body: bytes) -> Outcome | None:
         """A question: its handlers run at once."""
@@ -191,6 +191,6 @@ class Doors:
         return envelope
 
 
-def _refused(status: int, reason: str) -> Reply:
+def _refused(status: int, reason: str) -> WorkerReply:
     logger.warning("%s", reason, extra={"action": "message_refused", "status": status})
-    return Reply(status=status, body=f"{reason}\n".encode())
+    return WorkerReply(status=status, body=f"{reason}\n".encode())

@@ -7,7 +7,7 @@ import resource
 logger = logging.getLogger(__name__)
 
 #: Bytes that a worker may always have.
-LEAST = 1 << 30
+MIN_MEMORY_BYTES = 1 << 30
 
 
 def bound_memory() -> None:
@@ -17,7 +17,7 @@ def bound_memory() -> None:
     (RLIMIT_DATA): threads reserve addresses by the gigabyte that they never touch.
     """
     half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    wanted = max(LEAST, half)
+    wanted = max(MIN_MEMORY_BYTES, half)
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     known = [bound for bound in (soft, hard) if bound != resource.RLIM_INFINITY]
     bound = min([wanted, *known])

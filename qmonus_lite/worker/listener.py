@@ -1,6 +1,6 @@
 """The listener: HTTP/1.1 POSTs with a length, over kept connections, from APIGWs of ours.
 
-The counterpart of `events.wire`, and as small: what it does not know it refuses and hangs up.
+The counterpart of `events.http_client`, and as small: what it does not know it refuses.
 """
 
 import asyncio
@@ -12,17 +12,17 @@ from http import HTTPStatus
 from typing import cast
 
 from qmonus_lite.events.keepalive import keep_alive
-from qmonus_lite.seldom import Seldom
-from qmonus_lite.worker.room import SMALL, Room, looks_signed
+from qmonus_lite.rate_limited_log import RateLimitedLog
+from qmonus_lite.worker.connection_limits import SMALL_BODY_BYTES, ConnectionLimits, looks_signed
 
 logger = logging.getLogger(__name__)
 
 #: Bytes of a head, and of a body, that are taken at most.
-MOST_HEAD, MOST_BODY = 16 << 10, 4 << 20
+MAX_HEAD_BYTES, MAX_BODY_BYTES = 16 << 10, 4 << 20
 #: Seconds for a head and its body to come, and that a connection may lie idle.
-IDLE = 60.0
+IDLE_SECONDS = 60.0
 #: Connections at once.
-MOST_CONNECTIONS = 2000
+MAX_CONNECTIONS = 2000
 
 
 class BadMessage(Exception):
@@ -34,7 +34,7 @@ class BadMessage(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Message:
+class WorkerRequest:
     """One POST."""
 
     path: str
@@ -44,7 +44,7 @@ class Message:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reply:
+class WorkerReply:
     """What it is answered with."""
 
     status: int = 200
@@ -52,17 +52,17 @@ class Reply:
     body: bytes = b""
 
 
-Answering = Callable[[Message], Awaitable[Reply]]
+Answering = Callable[[WorkerRequest], Awaitable[WorkerReply]]
 
 
 class Listener:
     """Serves on some sockets until it is closed."""
 
-    def __init__(self, answering: Answering, *, most_connections: int = MOST_CONNECTIONS) -> None:
+    def __init__(self, answering: Answering, *, most_connections: int = MAX_CONNECTIONS) -> None:
         self._answering = answering
         self._servers: list[asyncio.Server] = []
-        self._room = Room(most_connections=most_connections)
-        self._seldom = Seldom(logger)
+        self._room = ConnectionLimits(most_connections=most_connections)
+        self._rate_limited_log = RateLimitedLog(logger)
 
     async def listen(self, sockets: list[socket.socket]) -> None:
         """Begin to take connections."""
@@ -77,7 +77,7 @@ class Listener:
         for server in self._servers:
             server.close()
         for connection in list(self._room.guests):
-            cast(_Connection, connection).retire()
+            cast(_ServerConnection, connection).retire()
 
     async def close(self) -> None:
         """Hang up everywhere."""
@@ -86,17 +86,19 @@ class Listener:
             connection.hang_up()
         await asyncio.sleep(0)
 
-    def _connect(self) -> "_Connection":
-        return _Connection(self._answering, self._room, self._seldom)
+    def _connect(self) -> "_ServerConnection":
+        return _ServerConnection(self._answering, self._room, self._rate_limited_log)
 
 
-class _Connection(asyncio.Protocol):
+class _ServerConnection(asyncio.Protocol):
     """One connection, one message at a time."""
 
-    def __init__(self, answering: Answering, room: Room, seldom: Seldom) -> None:
+    def __init__(
+        self, answering: Answering, room: ConnectionLimits, rate_limited_log: RateLimitedLog
+    ) -> None:
         self._answering = answering
         self._room = room
-        self._seldom = seldom
+        self._rate_limited_log = rate_limited_log
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._head: tuple[str, dict[str, str], int] | None = None
@@ -171,15 +173,15 @@ class _Connection(asyncio.Protocol):
             self._resume()
 
     def _refuse(self, error: BadMessage) -> None:
-        self._seldom.warn(error, action="message_refused", status=error.status)
+        self._rate_limited_log.warn(error, action="message_refused", status=error.status)
         self._retiring = True
-        self._write(Reply(status=error.status, body=f"{error}\n".encode()))
+        self._write(WorkerReply(status=error.status, body=f"{error}\n".encode()))
         self.hang_up()
 
-    def _message(self) -> Message | None:
+    def _message(self) -> WorkerRequest | None:
         if self._head is None:
             end = self._buffer.find(b"\r\n\r\n")
-            if end < 0 and len(self._buffer) > MOST_HEAD:
+            if end < 0 and len(self._buffer) > MAX_HEAD_BYTES:
                 raise BadMessage(431, "the head of the message has no end")
             if end < 0:
                 return None
@@ -193,12 +195,12 @@ class _Connection(asyncio.Protocol):
         del self._buffer[:length]
         self._head = None
         self._give_back()
-        return Message(path=path, headers=headers, body=body)
+        return WorkerRequest(path=path, headers=headers, body=body)
 
     def _set_room_aside(self) -> None:
         assert self._head is not None
         _, headers, length = self._head
-        if self.known or length <= SMALL:
+        if self.known or length <= SMALL_BODY_BYTES:
             return
         if not looks_signed(headers):
             raise BadMessage(401, "a long message that is not signed")
@@ -223,12 +225,12 @@ class _Connection(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
 
-    async def _serve(self, message: Message) -> None:
+    async def _serve(self, message: WorkerRequest) -> None:
         try:
             reply = await self._answering(message)
         except Exception:
             logger.exception("message failed", extra={"action": "message_failed"})
-            reply = Reply(status=500)
+            reply = WorkerReply(status=500)
         # Whoever is refused is none of ours, or begins anew.
         self._retiring |= HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR
         self.known |= reply.status == HTTPStatus.OK
@@ -243,7 +245,7 @@ class _Connection(asyncio.Protocol):
         else:
             self._resume()
 
-    def _write(self, reply: Reply) -> None:
+    def _write(self, reply: WorkerReply) -> None:
         if self._transport is None:
             return
         lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
@@ -254,7 +256,7 @@ class _Connection(asyncio.Protocol):
 
     def _wait(self) -> None:
         if self._transport is not None:
-            self._timer = asyncio.get_running_loop().call_later(IDLE, self.hang_up)
+            self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.hang_up)
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:
@@ -279,6 +281,6 @@ def _parse(head: bytes) -> tuple[str, dict[str, str], int]:
     length = headers.get("content-length", "")
     if not (length.isascii() and length.isdigit()) or "transfer-encoding" in headers:
         raise BadMessage(411, "a message needs a Content-Length and no other framing")
-    if len(length) > 9 or int(length) > MOST_BODY:
-        raise BadMessage(413, f"a message may have at most {MOST_BODY} bytes")
+    if len(length) > 9 or int(length) > MAX_BODY_BYTES:
+        raise BadMessage(413, f"a message may have at most {MAX_BODY_BYTES} bytes")
     return words[1], headers, int(length)

@@ -4,19 +4,19 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from qmonus_lite import lifeline, serving
+from qmonus_lite import serving, supervisor_channel
 from qmonus_lite.background import Background
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
-from qmonus_lite.scripting.lanes import MOST_STUCK, Lanes
+from qmonus_lite.scripting.script_threads import MAX_HUNG, ScriptThreads
 from qmonus_lite.settings import Settings
-from qmonus_lite.worker.app import Doors, Worker
+from qmonus_lite.worker.app import Worker, WorkerEndpoints
 from qmonus_lite.worker.limits import bound_memory
-from qmonus_lite.worker.listener import MOST_CONNECTIONS, Listener
+from qmonus_lite.worker.listener import MAX_CONNECTIONS, Listener
 
 logger = logging.getLogger(__name__)
 
 #: Seconds for what is under way when a worker ends because too many scripts are stuck.
-LAST_SECONDS = 5.0
+FINAL_DRAIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class WorkerServer:
 
     settings: Settings
     worker: Worker
-    lanes: tuple[Lanes, ...]
+    script_threads: tuple[ScriptThreads, ...]
     outgoing: Outgoing
 
     async def serve(self) -> bool:
@@ -34,42 +34,42 @@ class WorkerServer:
         address, port = self.settings.lambda_address, self.settings.lambda_port
         stop, background = serving.Stop(), Background()
         sockets = serving.bind(address, port, flag="lambda_port")
-        most = serving.descriptors_for(MOST_CONNECTIONS, 0)
-        listener = Listener(Doors(self.worker).answer, most_connections=most)
+        most = serving.descriptors_for(MAX_CONNECTIONS, 0)
+        listener = Listener(WorkerEndpoints(self.worker).answer, most_connections=most)
         await listener.listen(sockets)
         background.start("plugin watching", self.worker.live.watch)
         background.start("clean-up of the inbox", self.worker.inbox.forget)
-        background.start("pulse", serving.beat)
+        background.start("pulse", serving.heartbeat)
         logger.info(
             "Lambda worker listens on http://%s:%d",
             address,
             port,
             extra={"action": "listening", "plugins": len(self.worker.live.catalog.listed)},
         )
-        serving.put_requests_first()
-        lifeline.announce_listening()
-        worn = await self._stopped_or_worn(stop)
+        serving.tune_interpreter()
+        supervisor_channel.announce_listening()
+        exhausted = await self._stopped_or_exhausted(stop)
         listener.stop()
         self.worker.release()
-        within = LAST_SECONDS if worn else self.settings.drain_timeout
+        within = FINAL_DRAIN_SECONDS if exhausted else self.settings.drain_timeout
         # Every APIGW is told of the stop before its connection ends.
         clean = await serving.until_idle(lambda: self.worker.running or self.worker.waiting, within)
         await background.close()
-        for lanes in self.lanes:
-            clean &= await lanes.close(within=1.0)
+        for script_threads in self.script_threads:
+            clean &= await script_threads.close(within=1.0)
         await listener.close()
         await self.outgoing.close()
         self.worker.inbox.close()
         logger.info("stopped", extra={"action": "stopped", "clean": clean})
-        return clean and not worn
+        return clean and not exhausted
 
-    async def _stopped_or_worn(self, stop: serving.Stop) -> bool:
+    async def _stopped_or_exhausted(self, stop: serving.Stop) -> bool:
         """Wait for the stop; True when scripts that do not end have worn this process out."""
         waiting = asyncio.ensure_future(stop.wait())
         while not waiting.done():
-            if any(lanes.stuck >= MOST_STUCK for lanes in self.lanes):
+            if any(script_threads.hung >= MAX_HUNG for script_threads in self.script_threads):
                 extra = {"action": "worker_worn"}
-                logger.error("%d scripts are stuck; this worker ends", MOST_STUCK, extra=extra)
+                logger.error("%d scripts are stuck; this worker ends", MAX_HUNG, extra=extra)
                 waiting.cancel()
                 return True
             await asyncio.wait([waiting], timeout=1)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from qmonus_lite.scripting.lanes import MOST_STUCK
+from qmonus_lite.scripting.script_threads import MAX_HUNG
 from tests.acceptance.harness import UPLOADED, UPLOADING, Installation
 from tests.acceptance.process import until
 
@@ -156,8 +156,8 @@ def test_a_worker_with_too_many_stuck_scripts_ends_and_comes_back(busy: Busy) ->
     busy.handler(SLEEP)
     busy.start()
     statuses: list[int] = []
-    with ThreadPoolExecutor(MOST_STUCK) as pool:
-        statuses += pool.map(busy.upload, (f"bad-{n}" for n in range(MOST_STUCK + 4)))
+    with ThreadPoolExecutor(MAX_HUNG) as pool:
+        statuses += pool.map(busy.upload, (f"bad-{n}" for n in range(MAX_HUNG + 4)))
 
     assert set(statuses) <= {503, 504}
     until(lambda: "worker_worn" in busy.installation.log, within=10)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from qmonus_lite.apigw.heads import IDLE
+from qmonus_lite.apigw.idle_timeout import IDLE_SECONDS
 from tests.acceptance.harness import UPLOADED, UPLOADING, Installation
 from tests.acceptance.process import until
 
@@ -277,7 +277,7 @@ def test_those_that_break_off_hold_nothing(up: Installation) -> None:
     # Also sockets whose other end is gone have a descriptor.
     until(lambda: sockets(pid) <= MOST_OWN, report=lambda: str(sockets(pid)))
 
-    assert time.monotonic() - began < IDLE / 2
+    assert time.monotonic() - began < IDLE_SECONDS / 2
 
 
 def test_a_burst_takes_no_more_than_there_may_be(installation: Installation) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from qmonus_lite.supervisor import LONGEST_DELAY
+from qmonus_lite.supervisor import MAX_DELAY_SECONDS
 from tests.acceptance.harness import Installation
 from tests.acceptance.process import Running, runs, until
 from tests.chaos.record import Record
@@ -122,7 +122,7 @@ class FamilyKiller(Killer):
         """End one more child, and wait until `up` has started all of them again."""
         running = self.lives.processes[-1]
         self.kill(running)
-        until(lambda: len(running.all_children) == self._all, within=3 * LONGEST_DELAY)
+        until(lambda: len(running.all_children) == self._all, within=3 * MAX_DELAY_SECONDS)
 
     def kill(self, running: Running) -> None:
         """End one of the children; an APIGW that had come to its keeper goes with it, at once."""

@@ -19,23 +19,23 @@ from tornado.httputil import (
 )
 
 from qmonus_lite.apigw import framing
+from qmonus_lite.apigw.body_timeout import BodyRate
+from qmonus_lite.apigw.buffered import MAX_BUFFERED_BODY_BYTES, MAX_HEAD_BYTES, parse_plain_put
 from qmonus_lite.apigw.framing import RequestHead
 from qmonus_lite.apigw.limits import Limits
-from qmonus_lite.apigw.timers import Pace
-from qmonus_lite.apigw.whole import MOST_BODY, MOST_HEAD, recognize
 from qmonus_lite.auth.sealing import Sealer
-from qmonus_lite.catalog.builders import Workshop
+from qmonus_lite.catalog.builders import BuildContext
 from qmonus_lite.catalog.document import BadDocument, Document
 from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.errors import BadPlugins, BadRequest, Problem
 from qmonus_lite.headers import Headers
 from qmonus_lite.pathtemplate import BadTemplate, PathTemplate, decode
-from qmonus_lite.upload.names import MOST_PART, MOST_PARTS, MOST_PATH, BadName, parts_of
-from qmonus_lite.upload.target import read_target
+from qmonus_lite.uploads.names import MAX_PART_BYTES, MAX_PARTS, MAX_PATH_BYTES, BadName, parts_of
+from qmonus_lite.uploads.target import read_target
 
 UPLOADS = PathTemplate.parse("/upload/{filepath}", rest="filepath")
 IMAGES = PathTemplate.parse("/v1/{tenant_id}/images/{filename}/file")
-LIMITS = Limits(most_uploads=1, pace=Pace(stall=1, rate=0), trusted=())
+LIMITS = Limits(max_uploads=1, pace=BodyRate(stall=1, rate=0), trusted=())
 
 
 def names(data: bytes) -> None:
@@ -44,11 +44,11 @@ def names(data: bytes) -> None:
         parts = parts_of(data.decode(errors="surrogateescape"))
     except BadName:
         return
-    assert 1 <= len(parts) <= MOST_PARTS
-    assert len("/".join(parts).encode()) <= MOST_PATH
+    assert 1 <= len(parts) <= MAX_PARTS
+    assert len("/".join(parts).encode()) <= MAX_PATH_BYTES
     for part in parts:
         assert part not in {"", ".", ".."} and "/" not in part and "\0" not in part
-        assert len(part.encode()) <= MOST_PART
+        assert len(part.encode()) <= MAX_PART_BYTES
         assert unicodedata.is_normalized("NFC", part)
     assert parts_of("/" + "/".join(parts)) == parts
 
@@ -106,7 +106,7 @@ def head(data: bytes) -> None:
     assert client == "127.0.0.1"
     combined = Headers.combined(given.fields)
     try:
-        framing.judge(given)
+        framing.check_framing(given)
     except Problem:
         return
     assert given.target.startswith("/") and given.target.isascii()
@@ -117,23 +117,23 @@ def head(data: bytes) -> None:
 
 def whole(data: bytes) -> None:
     """What a connection begins with: a plain PUT is one that Tornado would read the same way."""
-    put = recognize(data)
+    put = parse_plain_put(data)
     if put is None:
         return
-    assert put.size <= MOST_HEAD and 0 <= put.total - put.size <= MOST_BODY
+    assert put.size <= MAX_HEAD_BYTES and 0 <= put.total - put.size <= MAX_BUFFERED_BODY_BYTES
     assert put.head.length == put.total - put.size
     assert data[: put.size].endswith(b"\r\n\r\n") and data.find(b"\r\n\r\n") + 4 == put.size
     line, _, block = data[: put.size].decode("latin-1").partition("\r\n")
     start, fields = parse_request_start_line(line), HTTPHeaders.parse(block)
     # Raises where Tornado would not go on.
     request = HTTPServerRequest(start_line=start, headers=fields, connection=HTTPConnection())
-    framing.judge(RequestHead.of(request))
+    framing.check_framing(RequestHead.of(request))
     assert (start.method, start.path, start.version) == ("PUT", put.head.target, "HTTP/1.1")
     assert Headers.combined(put.head.fields) == Headers.combined(fields.get_all())
 
 
 #: Nothing that a script could do harm with while it is loaded.
-SHOP = Workshop(
+SHOP = BuildContext(
     names={"__builtins__": {}}, sealer=Sealer(key=bytes(32)), reserved=lambda _public: None
 )
 

@@ -18,13 +18,13 @@ from qmonus_lite.catalog.document import read_values
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED
 from qmonus_lite.cli.main import COMMANDS
 from qmonus_lite.compose import shared
-from qmonus_lite.events import decision
+from qmonus_lite.events import retry
 from qmonus_lite.events.envelope import UPLOADED, UPLOADING
 from qmonus_lite.lambdas import chain
 from qmonus_lite.scripting import loading
 from qmonus_lite.scripting.builtins.callout import Callout
 from qmonus_lite.scripting.builtins.names import NAMES
-from qmonus_lite.upload.receipt import Receipt
+from qmonus_lite.uploads.receipt import Receipt
 from tests.docs.page import Block, blocks, pages
 
 TOP = Path(__file__).parents[2]
@@ -139,15 +139,15 @@ def test_both_events_of_an_upload_are_documented() -> None:
 @pytest.mark.parametrize(
     ("page", "said"),
     [
-        ("reference/events.md", f"at most {decision.FIRST:g} s"),
-        ("reference/events.md", f"up to {decision.LONGEST:g} s"),
-        ("explanation/events.md", f"up to {decision.FIRST:g} s"),
-        ("explanation/events.md", f"at most {decision.LONGEST:g} s"),
-        ("reference/events.md", f"At most {chain.MOST_DEEP} events"),
-        ("explanation/trust.md", f"Up to {shared.MOST_LANES} scripts"),
-        ("explanation/trust.md", f"longer than {loading.LONGEST:g} seconds"),
-        ("reference/callout.md", f"good for {callout_pass.TTL} seconds"),
-        ("reference/flags.md", f"at least {shared.LEAST_SECRET} characters"),
+        ("reference/events.md", f"at most {retry.FIRST_DELAY_SECONDS:g} s"),
+        ("reference/events.md", f"up to {retry.MAX_DELAY_SECONDS:g} s"),
+        ("explanation/events.md", f"up to {retry.FIRST_DELAY_SECONDS:g} s"),
+        ("explanation/events.md", f"at most {retry.MAX_DELAY_SECONDS:g} s"),
+        ("reference/events.md", f"At most {chain.MAX_DEPTH} events"),
+        ("explanation/trust.md", f"Up to {shared.MAX_SCRIPT_THREADS} scripts"),
+        ("explanation/trust.md", f"longer than {loading.MAX_LOAD_SECONDS:g} seconds"),
+        ("reference/callout.md", f"good for {callout_pass.TTL_SECONDS} seconds"),
+        ("reference/flags.md", f"at least {shared.MIN_SECRET_LENGTH} characters"),
     ],
 )
 def test_a_number_in_the_prose_is_that_of_the_code(page: str, said: str) -> None:

@@ -21,23 +21,23 @@ DRAWERS = {"utils", "util", "helpers", "helper", "common", "manager", "managers"
 #: it or hands it to somebody. Who cleans up and raises it again is no door.
 BROAD_DOORS = {
     "apigw/connection.py": "what nobody expected of a connection; logged, and it is closed",
-    "apigw/door.py": "a body that a door could not take; logged, and the client hears 500",
-    "apigw/whole.py": "what nobody expected of a whole upload; logged, and the client hears 500",
+    "apigw/handler.py": "a body that a door could not take; logged, and the client hears 500",
+    "apigw/buffered.py": "what nobody expected of a whole upload; logged, and the client hears 500",
     "catalog/builders.py": "a plugin that nobody thought of; logged, becomes a fault of its file",
     "catalog/lint/linter.py": "a rule of check that fails; logged, and the other rules go on",
     "catalog/document.py": "whatever the YAML library stumbles over; becomes a fault of its file",
     "scripting/compiler.py": "what a script does as it is loaded; becomes a fault of its file",
-    "upload/storing.py": "how one upload of several ended; raised to its own session",
+    "uploads/publish.py": "how one upload of several ended; raised to its own session",
     "scripting/loading.py": "what a script does on the thread that loads it; handed to who waits",
-    "upload/crew.py": "work that broke off unseen; logged, and its callers find nothing done",
-    "keeper/server.py": "what an APIGW asked for and the keeper could not do; logged, it hears 500",
+    "uploads/batching.py": "work that broke off unseen; logged, and its callers find nothing done",
+    "writer/server.py": "what an APIGW asked for and the keeper could not do; logged, it hears 500",
     "worker/listener.py": "a message that the worker could not answer; logged, and answered 500",
     "scripting/runner.py": "whatever a script raises; logged, and becomes its refusal",
     "background.py": "how a background task ended; logged, and it is started again",
     "catalog/live.py": "a look at the plugin folders that broke off; a listed fault, tried again",
     "events/dispatcher.py": "a delivery or a turn of the loop; logged, and tried again",
-    "events/ledger.py": "a change that broke off; handed to those who asked for it",
-    "events/roster.py": "the following of one worker, or a listener; logged, and gone on with",
+    "events/database.py": "a change that broke off; handed to those who asked for it",
+    "events/worker_registry.py": "the following of one worker, or a listener; logged, goes on",
 }
 
 #: Tokens that alone make no line of code.

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from qmonus_lite import background, lifeline
+from qmonus_lite import background, supervisor_channel
 from qmonus_lite.auth import apikey
 from qmonus_lite.catalog import live
 from tests.integration.stage import TwoProcesses
@@ -118,13 +118,13 @@ async def test_who_may_get_an_endpoint_may_ask_for_the_head_of_it(two: TwoProces
 async def test_readiness_names_a_task_that_keeps_failing(
     two: TwoProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(background, "SHORTEST_DELAY", 0.01)
-    monkeypatch.setattr(background, "WELL_AFTER", 0.1)
+    monkeypatch.setattr(background, "MIN_DELAY_SECONDS", 0.01)
+    monkeypatch.setattr(background, "STABLE_AFTER_SECONDS", 0.1)
     closed = os.open(os.devnull, os.O_RDONLY)
     await two.start()
     # What the pulse is written to takes nothing: EBADF.
     with monkeypatch.context() as broken:
-        broken.setattr(lifeline._notice, "descriptor", closed)
+        broken.setattr(supervisor_channel._notify_pipe, "descriptor", closed)
         async with asyncio.timeout(5):
             while (await two.send("GET", "/-/ready"))[0] == 200:
                 await asyncio.sleep(0.02)

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from tornado.http1connection import HTTP1Connection
 from tornado.iostream import BaseIOStream
 
+from qmonus_lite.apigw.buffered import BufferedPut
 from qmonus_lite.apigw.connection import Connection
-from qmonus_lite.apigw.door import Door
-from qmonus_lite.apigw.whole import WholePut
+from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.routing.message import Incoming
-from qmonus_lite.upload.session import Session
-from qmonus_lite.upload.storing import Upload
+from qmonus_lite.uploads.publish import ReceivedUpload
+from qmonus_lite.uploads.service import ActiveUpload
 from tests.integration.stage import TwoProcesses, until
 
 #: What holds a request, its body, or the buffers of its connection.
 HOLDING = (
-    *(Door, Session, Upload, Incoming, WholePut),
+    *(BaseHandler, ActiveUpload, ReceivedUpload, Incoming, BufferedPut),
     *(Connection, HTTP1Connection, BaseIOStream),
 )
 #: More than a socket takes at once, and less than the longest body.

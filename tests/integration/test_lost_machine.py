@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.events import keepalive, roster
+from qmonus_lite.events import keepalive, worker_registry
 from tests.integration.machine import UNABLE, Machine
 from tests.integration.stage import TwoProcesses, until
 
@@ -107,16 +107,16 @@ async def replaced(site: Site, lost: Machine) -> None:
 @pytest.fixture
 def hasty_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long poll that is soon missed; no probe of the kernel comes before it."""
-    monkeypatch.setattr(roster, "WAIT", 0.5)
-    monkeypatch.setattr(roster, "GRACE", 1.5)
-    monkeypatch.setattr(keepalive, "IDLE", 60)
+    monkeypatch.setattr(worker_registry, "POLL_SECONDS", 0.5)
+    monkeypatch.setattr(worker_registry, "POLL_GRACE_SECONDS", 1.5)
+    monkeypatch.setattr(keepalive, "IDLE_SECONDS", 60)
     monkeypatch.setattr(keepalive, "USER_TIMEOUT_MS", 120_000)
 
 
 @pytest.fixture
 def hasty_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Probes of the kernel that are soon missed; no long poll is before them."""
-    monkeypatch.setattr(roster, "WAIT", 60.0)
+    monkeypatch.setattr(worker_registry, "POLL_SECONDS", 60.0)
     for name, value in {"IDLE": 1, "INTERVAL": 1, "PROBES": 2, "USER_TIMEOUT_MS": 2000}.items():
         monkeypatch.setattr(keepalive, name, value)
 

@@ -14,12 +14,12 @@ from tornado.http1connection import HTTP1Connection
 from yarl import URL
 
 from qmonus_lite.apigw import connection
-from qmonus_lite.apigw.upload import UploadDoor
-from qmonus_lite.apigw.whole import WholePut
+from qmonus_lite.apigw.buffered import BufferedPut
+from qmonus_lite.apigw.upload import UploadHandler
 from qmonus_lite.auth import apikey
 from qmonus_lite.compose.apigw import compose_apigw
 from qmonus_lite.errors import BadPlace
-from qmonus_lite.upload.session import Session
+from qmonus_lite.uploads.service import ActiveUpload
 from tests.integration.stage import TwoProcesses, events, until
 
 UPLOADING, UPLOADED = "APIGW.OnFileUploading", "APIGW.OnFileUploaded"
@@ -105,7 +105,9 @@ async def test_an_upload_leaves_nothing_to_the_garbage_collector(
     try:
         await two.send("PUT", "/upload/b", data=b"x", headers=headers)
         gc.collect()
-        left = [one for one in gc.garbage if isinstance(one, (UploadDoor, WholePut, Session))]
+        left = [
+            one for one in gc.garbage if isinstance(one, (UploadHandler, BufferedPut, ActiveUpload))
+        ]
     finally:
         gc.set_debug(0)
         gc.garbage.clear()

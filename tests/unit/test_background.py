@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from qmonus_lite import background as background_module
-from qmonus_lite.background import UNREADY_FROM, Background
+from qmonus_lite.background import UNREADY_AFTER_FAILURES, Background
 
 
 class Panic(BaseException):
@@ -16,8 +16,8 @@ class Panic(BaseException):
 
 @pytest.fixture
 async def background(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Background]:
-    monkeypatch.setattr(background_module, "SHORTEST_DELAY", 0.005)
-    monkeypatch.setattr(background_module, "WELL_AFTER", 0.1)
+    monkeypatch.setattr(background_module, "MIN_DELAY_SECONDS", 0.005)
+    monkeypatch.setattr(background_module, "STABLE_AFTER_SECONDS", 0.1)
     background = Background()
     yield background
     await background.close()
@@ -54,33 +54,33 @@ async def test_a_task_that_ended_is_started_again_and_told(
     [record] = caplog.records
     assert (vars(record)["action"], vars(record)["task"]) == ("task_restarted", "sample")
     assert bool(record.exc_info) == (end is not None)
-    assert background.trouble is None
+    assert background.unhealthy_reason is None
 
 
 async def test_a_task_that_keeps_failing_makes_unready_until_it_runs_well(
     background: Background, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    failing = Failing(*[ValueError("broken")] * UNREADY_FROM)
+    failing = Failing(*[ValueError("broken")] * UNREADY_AFTER_FAILURES)
     background.start("sample", failing.work)
     async with asyncio.timeout(5):
         await failing.goes_on.wait()
 
-        assert background.trouble == "sample: keeps failing; see the log"
-        while background.trouble:
+        assert background.unhealthy_reason == "sample: keeps failing; see the log"
+        while background.unhealthy_reason:
             await asyncio.sleep(0.01)
-    assert actions(caplog) == ["task_restarted"] * UNREADY_FROM + ["task_recovered"]
+    assert actions(caplog) == ["task_restarted"] * UNREADY_AFTER_FAILURES + ["task_recovered"]
 
 
 async def test_a_task_that_the_process_can_do_without_leaves_it_ready(
     background: Background,
 ) -> None:
-    failing = Failing(*[ValueError("broken")] * UNREADY_FROM)
+    failing = Failing(*[ValueError("broken")] * UNREADY_AFTER_FAILURES)
     background.start("sample", failing.work, essential=False)
     async with asyncio.timeout(5):
         await failing.goes_on.wait()
 
-    assert background.trouble is None
+    assert background.unhealthy_reason is None
 
 
 async def test_waits_longer_after_each_failure(

@@ -9,7 +9,7 @@ import pytest
 
 from qmonus_lite import log
 from qmonus_lite.clock import Clock
-from qmonus_lite.hushed import hush
+from qmonus_lite.redaction import register_secret
 
 logger = logging.getLogger("qmonus_lite.sample")
 
@@ -39,7 +39,7 @@ def test_writes_one_json_object_a_record(capsys: pytest.CaptureFixture[str]) -> 
 def test_names_that_are_no_text_are_shown_and_hide_nothing(
     style: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hush("a secret of this test")
+    register_secret("a secret of this test")
     configured(style)
     logger.info("said: a secret of this test", extra={1: "one", None: 2.5})  # type: ignore[dict-item]
 
@@ -135,7 +135,7 @@ def test_goes_on_when_nobody_reads_its_log() -> None:
 import logging, os
 from qmonus_lite import log
 from qmonus_lite.clock import Clock
-from qmonus_lite.hushed import hush
+from qmonus_lite.redaction import register_secret
 log.configure(style="json", level="info", clock=Clock("UTC"))
 logging.getLogger("x").info("into the full disk")
 print("went on", flush=True)
@@ -152,7 +152,7 @@ def test_masks_secrets_wherever_they_stand_in_a_record(
     capsys: pytest.CaptureFixture[str], style: str
 ) -> None:
     configured(style)
-    hush("s3cret-of-the-record")
+    register_secret("s3cret-of-the-record")
     secret = "s3cret-of-the-record"
     try:
         raise ValueError(f"no {secret}")

@@ -13,7 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.supervisor import LONGEST_DELAY, SHORTEST_DELAY, WELL_AFTER, delay_after
+from qmonus_lite.supervisor import (
+    MAX_DELAY_SECONDS,
+    MIN_DELAY_SECONDS,
+    STABLE_AFTER_SECONDS,
+    delay_after,
+)
 
 # Runs supervise on the children given as JSON; its log is one line an action.
 SUPERVISOR = """
@@ -33,7 +38,7 @@ sys.exit(asyncio.run(supervise(children[0], children[1:], drain_timeout=float(sy
 # The start of every child: note(word) adds a line to the file that the test reads.
 CHILD = """
 import os, signal, sys, time
-from qmonus_lite import lifeline
+from qmonus_lite import supervisor_channel
 def note(word):
     with open(sys.argv[1], "a") as file:
         file.write(word + "\\n")
@@ -41,9 +46,9 @@ def drain(*_):
     note("drained")
     sys.exit(0)
 signal.signal(signal.SIGTERM, drain)
-lifeline.watch(lambda: (note("orphan"), os._exit(3)))
+supervisor_channel.watch(lambda: (note("orphan"), os._exit(3)))
 """
-LISTENS = "lifeline.announce_listening(); note('listens'); time.sleep(30)"
+LISTENS = "supervisor_channel.announce_listening(); note('listens'); time.sleep(30)"
 DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN);" + LISTENS
 
 
@@ -115,12 +120,12 @@ def test_doubles_the_delay_up_to_a_limit() -> None:
     for _ in range(8):
         delays.append(delay_after(delays[-1], lived=1))
 
-    assert delays[1:4] == [SHORTEST_DELAY, 2 * SHORTEST_DELAY, 4 * SHORTEST_DELAY]
-    assert delays[-1] == LONGEST_DELAY
+    assert delays[1:4] == [MIN_DELAY_SECONDS, 2 * MIN_DELAY_SECONDS, 4 * MIN_DELAY_SECONDS]
+    assert delays[-1] == MAX_DELAY_SECONDS
 
 
 def test_forgets_earlier_ends_of_a_child_that_lived_well() -> None:
-    assert delay_after(LONGEST_DELAY, lived=WELL_AFTER) == SHORTEST_DELAY
+    assert delay_after(MAX_DELAY_SECONDS, lived=STABLE_AFTER_SECONDS) == MIN_DELAY_SECONDS
 
 
 def test_starts_the_others_once_the_first_listens(up: Up) -> None:
@@ -167,7 +172,7 @@ def test_starts_again_one_of_the_others_that_fails_at_its_first_start(up: Up) ->
 
 
 def test_starts_again_a_child_that_dies(up: Up) -> None:
-    up.start(LISTENS, "lifeline.announce_listening(); note('lives'); sys.exit(0)")
+    up.start(LISTENS, "supervisor_channel.announce_listening(); note('lives'); sys.exit(0)")
 
     up.until_noted(1, "lives", "lives", "lives")
 
@@ -186,7 +191,7 @@ def test_bears_it_that_there_is_no_descriptor_for_a_new_life(up: Up) -> None:
 
 def test_goes_on_when_a_child_is_refused_at_a_later_start(up: Up) -> None:
     refused_later = "if os.path.exists(sys.argv[1]): note('refused'); sys.exit(2)\n"
-    up.start(LISTENS, refused_later + "lifeline.announce_listening(); note('lives')")
+    up.start(LISTENS, refused_later + "supervisor_channel.announce_listening(); note('lives')")
 
     up.until_noted(1, "lives", "refused", "refused")
 
@@ -265,7 +270,7 @@ def test_kills_at_once_when_told_a_second_time(up: Up) -> None:
 
 
 def test_stops_at_once_while_a_child_waits_for_its_next_start(up: Up) -> None:
-    up.start(LISTENS, "lifeline.announce_listening(); sys.exit(1)")
+    up.start(LISTENS, "supervisor_channel.announce_listening(); sys.exit(1)")
     up.until(lambda: up.log.count("child_exited 1 1") == 4)
 
     os.kill(up.pid, signal.SIGTERM)

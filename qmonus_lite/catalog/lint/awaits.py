@@ -34,7 +34,7 @@ _AWAITED = {
 
 
 #: Places where one name is read that are looked at; of more than these, one will await it.
-_MOST_READS = 100
+_MAX_READS = 100
 _ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.NamedExpr)
 _COLLECTIONS = (ast.List, ast.Tuple, ast.Set, ast.Dict, ast.ListComp, ast.SetComp, ast.GeneratorExp)
 
@@ -299,7 +299,7 @@ def _assigned(script: ScriptView, above: ast.AST, _node: ast.AST) -> Fate | None
     if not isinstance(target, ast.Name):
         return Fate.FINE
     reads = script.reads.get(target.id, ())
-    if len(reads) > _MOST_READS:
+    if len(reads) > _MAX_READS:
         return Fate.FINE
     fates = {_fate(script, node, follow=False) for node in reads}
     if isinstance(above, ast.NamedExpr) and Fate.FINE not in fates:

@@ -18,7 +18,7 @@ from qmonus_lite.catalog.lint.warning import Hit, PluginWarning
 logger = logging.getLogger(__name__)
 
 #: Warnings of one rule in one script, or among all plugins; looking for near names takes time.
-MOST_FOUND = 200
+MAX_FOUND = 200
 #: How alike an ending has to be to `.yml` before it counts as a slip.
 _SLIP = 0.75
 
@@ -73,7 +73,7 @@ def _view(document: Document, pointer: Pointer, value: Any) -> ScriptView | None
 def _guarded(rule: Rule, find: Callable[[], Iterator[PluginWarning]]) -> Sequence[PluginWarning]:
     """What a rule finds; nothing when it fails, for no rule stops a load."""
     try:
-        return list(islice(find(), MOST_FOUND))
+        return list(islice(find(), MAX_FOUND))
     except Exception:
         logger.exception("the rule %s failed", rule.id, extra={"action": "rule_failed"})
         return []

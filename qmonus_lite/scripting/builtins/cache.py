@@ -14,7 +14,7 @@ _RETRY = 0.01
 _SWEEP_ABOVE = 1000
 
 
-class _Shelf:
+class _TtlMap:
     """Expiring entries, safe to use from every lane."""
 
     def __init__(self) -> None:
@@ -43,8 +43,8 @@ class _Shelf:
                 self._entries.pop(key, None)
 
 
-_values = _Shelf()
-_locks = _Shelf()
+_values = _TtlMap()
+_locks = _TtlMap()
 
 
 class Cache:

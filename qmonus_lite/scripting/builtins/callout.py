@@ -14,7 +14,7 @@ from yarl import URL
 
 from qmonus_lite.scripting import context
 from qmonus_lite.scripting.builtins import callout_headers, callout_tls, no_answer
-from qmonus_lite.scripting.builtins.outgoing import NO_ANSWER, Message, Outgoing
+from qmonus_lite.scripting.builtins.outgoing import NO_ANSWER, Outgoing, OutgoingRequest
 from qmonus_lite.scripting.builtins.raising import Error
 
 #: Credentials of a script's own; beside one of them a callout carries no pass.
@@ -96,7 +96,7 @@ class Callout:
         ours = self._is_ours(target)
         sent = callout_headers.fields(headers, body, static_route, authentication)
         tls, tls_of_other_name = self._trust(ours, validate_cert, ca_certs, client_cert, client_key)
-        message = Message(
+        message = OutgoingRequest(
             url=str(target),
             method=method.upper(),
             headers=sent,
@@ -115,7 +115,7 @@ class Callout:
             response = await self._send(message, target, ours)
         return _jsonified(response) if response_jsonify else response
 
-    async def _send(self, message: Message, target: URL, ours: bool) -> HTTPResponse:
+    async def _send(self, message: OutgoingRequest, target: URL, ours: bool) -> HTTPResponse:
         """One try. Each has a pass of its own, which is not good for long."""
         if ours and not _BROUGHT & {name.lower() for name in message.headers}:
             # The path as the client will send it: spaces and the like percent-encoded.
@@ -166,7 +166,7 @@ def _parsed(text: str) -> URL:
     return url
 
 
-def _note(message: Message, target: URL, response: HTTPResponse) -> None:
+def _note(message: OutgoingRequest, target: URL, response: HTTPResponse) -> None:
     """Remember for the end of the run that one of our own APIGWs gave no answer, or did."""
     where = no_answer.shown(target)
     if response.code in {NO_ANSWER, HTTPStatus.GATEWAY_TIMEOUT}:

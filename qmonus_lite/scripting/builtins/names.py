@@ -28,7 +28,7 @@ import aiohttp
 import jsonschema
 from tornado.httputil import HTTPHeaders
 
-from qmonus_lite.scripting.builtins import cache, config, events, mu, patience, raising, text
+from qmonus_lite.scripting.builtins import cache, client_timeouts, config, events, mu, raising, text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ NAMES: Mapping[str, Name] = {
 def granted(*, callout: object, options: object) -> dict[str, object]:
     """The names of one process, ready to compile scripts with."""
     _keep_old_entry_points()
-    patience.lengthen_aiohttp()
+    client_timeouts.lengthen_aiohttp()
     supplied = {"callout": callout, "options": options}
     return {name: supplied.get(name, entry.value) for name, entry in NAMES.items()}
 
@@ -100,7 +100,9 @@ def _get_session(*args: Any, **kwargs: Any) -> Any:
     # Not imported above: botocore is large, and most plugin folders never ask for it.
     session = importlib.import_module("aiobotocore.session").get_session(*args, **kwargs)
     session.register_component("data_loader", _aws_models())
-    patience.lengthen_botocore(session, importlib.import_module("aiobotocore.config").AioConfig)
+    client_timeouts.lengthen_botocore(
+        session, importlib.import_module("aiobotocore.config").AioConfig
+    )
     return session
 
 

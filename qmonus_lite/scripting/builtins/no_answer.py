@@ -13,7 +13,7 @@ from yarl import URL
 logger = logging.getLogger(__name__)
 
 #: Seconds in which the same cause at the same server is logged once, and causes that are kept.
-QUIET, MOST_KEPT = 10.0, 1000
+QUIET, MAX_KEPT = 10.0, 1000
 
 
 def reason(error: BaseException, url: URL, connect: float, request: float | None) -> str:
@@ -65,7 +65,7 @@ class Notes:
         with self._lock:
             last, untold = self._told.get((str(url.origin()), why), (-QUIET, 0))
             due = now - last >= QUIET
-            if len(self._told) >= MOST_KEPT:
+            if len(self._told) >= MAX_KEPT:
                 self._told.clear()
             self._told[str(url.origin()), why] = (now, 0) if due else (last, untold + 1)
         if due:

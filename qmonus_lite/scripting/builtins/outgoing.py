@@ -15,21 +15,21 @@ from tornado.httputil import HTTPHeaders, HTTPInputError
 from yarl import URL
 
 from qmonus_lite.scripting.builtins import no_answer
-from qmonus_lite.scripting.builtins.patience import keepalive_socket
-from qmonus_lite.scripting.lanes import Lane
+from qmonus_lite.scripting.builtins.client_timeouts import keepalive_socket
+from qmonus_lite.scripting.script_threads import ScriptThread
 
 logger = logging.getLogger(__name__)
 
 #: Code of an answer that never came, as in Tornado.
 NO_ANSWER = 599
 #: Largest body of an answer, in bytes: callout holds it in memory.
-MOST_ANSWER = 64 << 20
+MAX_ANSWER_BYTES = 64 << 20
 #: What no field of an answer may have; RFC 9110 section 5.5 has it replaced.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Message:
+class OutgoingRequest:
     """One outgoing request, ready to send."""
 
     url: str
@@ -50,7 +50,7 @@ class Outgoing:
 
     def __init__(self, *, most: int) -> None:
         self._most = most
-        self._lane: Lane | None = None
+        self._lane: ScriptThread | None = None
         # Scripts call from the threads of their lanes.
         self._opening = threading.Lock()
         self._session: aiohttp.ClientSession | None = None
@@ -58,10 +58,10 @@ class Outgoing:
         #: Servers (`scheme://host:port`) that were let in by their key, not by their name.
         self._of_other_name: set[str] = set()
 
-    async def send(self, message: Message) -> HTTPResponse:
+    async def send(self, message: OutgoingRequest) -> HTTPResponse:
         """The answer; code 599 with `error` set when none came."""
         with self._opening:
-            lane = self._lane = self._lane or Lane("callout")
+            lane = self._lane = self._lane or ScriptThread("callout")
         return await asyncio.wrap_future(lane.submit(lambda: self._exchange(message)))
 
     async def close(self) -> None:
@@ -76,7 +76,7 @@ class Outgoing:
             await self._session.close()
             self._session = None
 
-    async def _exchange(self, message: Message) -> HTTPResponse:
+    async def _exchange(self, message: OutgoingRequest) -> HTTPResponse:
         url = URL(message.url)
         try:
             return await self._trusting(message, url)
@@ -85,7 +85,7 @@ class Outgoing:
             self._notes.failed(message.method, url, why)
             return _nothing(message, why)
 
-    async def _trusting(self, message: Message, url: URL) -> HTTPResponse:
+    async def _trusting(self, message: OutgoingRequest, url: URL) -> HTTPResponse:
         """The answer of a server that one of the TLS settings accepts."""
         pinned = message.tls_of_other_name
         if pinned is None:
@@ -105,7 +105,7 @@ class Outgoing:
             return await self._by_key(by_key, url, error)
 
     async def _by_key(
-        self, by_key: Message, url: URL, error: aiohttp.ClientConnectorCertificateError
+        self, by_key: OutgoingRequest, url: URL, error: aiohttp.ClientConnectorCertificateError
     ) -> HTTPResponse:
         try:
             response = await self._request(by_key)
@@ -120,7 +120,7 @@ class Outgoing:
         )
         return response
 
-    async def _request(self, message: Message) -> HTTPResponse:
+    async def _request(self, message: OutgoingRequest) -> HTTPResponse:
         started = asyncio.get_running_loop().time()
         async with self._open().request(
             message.method,
@@ -169,20 +169,20 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
     parts = bytearray()
     async for chunk in answer.content.iter_chunked(1 << 16):
         parts += chunk
-        if len(parts) > MOST_ANSWER:
-            raise ValueError(f"the answer has more than {MOST_ANSWER >> 20} MiB")
+        if len(parts) > MAX_ANSWER_BYTES:
+            raise ValueError(f"the answer has more than {MAX_ANSWER_BYTES >> 20} MiB")
     return bytes(parts)
 
 
 def _response(
-    message: Message, code: int, headers: HTTPHeaders, body: bytes, elapsed: float
+    message: OutgoingRequest, code: int, headers: HTTPHeaders, body: bytes, elapsed: float
 ) -> HTTPResponse:
     request = HTTPRequest(message.url, method=message.method, allow_nonstandard_methods=True)
     # The reason of the answer is set by Tornado from the code; 4xx and 5xx get an `error`.
     return HTTPResponse(request, code, headers=headers, buffer=BytesIO(body), request_time=elapsed)
 
 
-def _nothing(message: Message, why: str) -> HTTPResponse:
+def _nothing(message: OutgoingRequest, why: str) -> HTTPResponse:
     request = HTTPRequest(message.url, method=message.method, allow_nonstandard_methods=True)
     response = HTTPResponse(request, NO_ANSWER, buffer=BytesIO(b""), reason=why)
     response.error = HTTPClientError(NO_ANSWER, why, response)

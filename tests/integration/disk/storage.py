@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from qmonus_lite.events.outbox import Outbox, Promise
-from qmonus_lite.upload.commit import Announced, Committer, recover
-from qmonus_lite.upload.disk import Disk
-from qmonus_lite.upload.ground import Ground
-from qmonus_lite.upload.staging import StagedFile
-from qmonus_lite.upload.staging_places import Staging
-from qmonus_lite.upload.storing import Storer, Upload
+from qmonus_lite.events.outbox import Outbox, PendingEvent
+from qmonus_lite.uploads.commit import Committer, UploadWithEvent, recover
+from qmonus_lite.uploads.filesystem import Filesystem
+from qmonus_lite.uploads.publish import DirectPublisher, ReceivedUpload
+from qmonus_lite.uploads.root_dir import RootDir
+from qmonus_lite.uploads.staging import StagedFile
+from qmonus_lite.uploads.staging_dirs import StagingDirs
 
 EVENT_ID = "01890000-0000-7000-8000-000000000001"
 OLD, NEW = b"old content", b"new content, longer"
@@ -26,7 +26,7 @@ OLD, NEW = b"old content", b"new content, longer"
 class NoPost:
     """Takes no event away: they all stay in the outbox."""
 
-    def take(self, _seq: int, _promise: Promise) -> bool:
+    def take(self, _seq: int, _promise: PendingEvent) -> bool:
         return False
 
     def wake(self) -> None:
@@ -38,9 +38,9 @@ class Storage:
     """One launch directory with its data directory."""
 
     root: Path
-    disk: Disk
+    disk: Filesystem
     outbox: Outbox
-    staging: Staging
+    staging: StagingDirs
     threads: ThreadPoolExecutor
     #: Whether anybody handles the events of uploads.
     handled: bool = True
@@ -49,8 +49,8 @@ class Storage:
     def data_dir(self) -> Path:
         return self.root / ".qmonus-lite"
 
-    def ground(self) -> Ground:
-        return Ground(root=self.root, protected=(self.data_dir,), disk=self.disk)
+    def root_dir(self) -> RootDir:
+        return RootDir(root=self.root, protected=(self.data_dir,), disk=self.disk)
 
     def commit(
         self,
@@ -63,11 +63,13 @@ class Storage:
         """What a session does with one upload; a failed one is dropped, as the session drops it."""
         staged = StagedFile(path=self.data_dir / "staging" / event_id, disk=self.disk)
         if not self.handled:
-            one = Upload(staged=staged, rest=content, parts=parts, create_only=create_only)
+            one = ReceivedUpload(
+                staged=staged, unwritten=content, parts=parts, create_only=create_only
+            )
             self._run(staged, self.store(one))
             return
         path = "/" + "/".join(parts)
-        promise = Promise(
+        event = PendingEvent(
             id=event_id,
             type="APIGW.OnFileUploaded",
             path=path,
@@ -76,16 +78,16 @@ class Storage:
             staged=str(staged.path),
             final=str(self.root.joinpath(*parts)),
         )
-        upload = Announced(
-            staged=staged, rest=content, parts=parts, promise=promise, create_only=create_only
+        upload = UploadWithEvent(
+            staged=staged, unwritten=content, parts=parts, event=event, create_only=create_only
         )
         self._run(staged, self.committer.commit(upload))
 
-    async def store(self, upload: Upload) -> bool:
+    async def store(self, upload: ReceivedUpload) -> bool:
         """Store an upload that nobody hears of, by the loop where that may be."""
-        if self.storer.is_quick(upload):
-            return self.storer.store_now(upload)
-        return await self.storer.store(upload)
+        if self.publisher.can_publish_inline(upload):
+            return self.publisher.publish_inline(upload)
+        return await self.publisher.store(upload)
 
     def _run(self, staged: StagedFile, commit: Coroutine[Any, Any, bool]) -> None:
         try:
@@ -96,11 +98,11 @@ class Storage:
 
     @functools.cached_property
     def committer(self) -> Committer:
-        return Committer(self.ground(), self.staging, self.outbox, NoPost(), threads=self.threads)
+        return Committer(self.root_dir(), self.staging, self.outbox, NoPost(), threads=self.threads)
 
     @functools.cached_property
-    def storer(self) -> Storer:
-        return Storer(self.ground(), self.staging, threads=self.threads)
+    def publisher(self) -> DirectPublisher:
+        return DirectPublisher(self.root_dir(), self.staging, threads=self.threads)
 
     def states(self) -> dict[str, str]:
         """Events in the outbox: id -> state."""
@@ -112,7 +114,7 @@ class Storage:
 
 @contextlib.contextmanager
 def storage(
-    root: Path, disk: Disk, outbox_kind: type[Outbox] = Outbox, *, handled: bool = True
+    root: Path, disk: Filesystem, outbox_kind: type[Outbox] = Outbox, *, handled: bool = True
 ) -> Iterator[Storage]:
     """A storage on `root`, as an APIGW opens it, without its recovery."""
     data_dir = root / ".qmonus-lite"
@@ -120,7 +122,7 @@ def storage(
     with ThreadPoolExecutor(4) as threads:
         outbox = outbox_kind(data_dir / "outbox.sqlite3")
         try:
-            staging = Staging(Disk(), data_dir, root)
+            staging = StagingDirs(Filesystem(), data_dir, root)
             yield Storage(
                 root=root,
                 disk=disk,
@@ -135,7 +137,7 @@ def storage(
 
 def restart(root: Path) -> dict[str, str]:
     """Start on `root` after a crash: recover; gives the events that are left, id -> state."""
-    with storage(root, Disk()) as again:
+    with storage(root, Filesystem()) as again:
         recover(again.outbox, again.staging)
         assert again.staged() == []
         return again.states()

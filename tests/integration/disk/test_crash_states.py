@@ -20,10 +20,10 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.events.ledger import LedgerFailed
-from qmonus_lite.events.outbox import Outbox, Promise
-from qmonus_lite.upload.disk import Disk, StrPath
-from qmonus_lite.upload.staging_places import MOUNT_STAGING
+from qmonus_lite.events.database import DatabaseFailed
+from qmonus_lite.events.outbox import Outbox, PendingEvent
+from qmonus_lite.uploads.filesystem import Filesystem, StrPath
+from qmonus_lite.uploads.staging_dirs import MOUNT_STAGING
 from tests.integration.disk.storage import EVENT_ID, NEW, OLD, restart, storage
 
 NEW_PLACE, OLD_PLACE = ("a", "b", "file"), ("file",)
@@ -39,7 +39,7 @@ class Op:
 
 
 @dataclass(kw_only=True)
-class RecordingDisk(Disk):
+class RecordingDisk(Filesystem):
     """The real disk, writing down what it does."""
 
     root: Path
@@ -112,9 +112,9 @@ class RecordingOutbox(Outbox):
     ops: list[Op]
     root: Path
 
-    def prepare(self, promises: Sequence[Promise]) -> list[int | LedgerFailed]:
+    def prepare(self, promises: Sequence[PendingEvent]) -> list[int | DatabaseFailed]:
         ends = super().prepare(promises)
-        self.ops += [Op("prepared", self._relative(promise.staged)) for promise in promises]
+        self.ops += [Op("prepared", self._relative(event.staged)) for event in promises]
         return ends
 
     def restage(self, event_id: str, staged: str) -> "Future[int]":
@@ -223,10 +223,10 @@ def make_staging(root: Path, directory: Path) -> None:
 
 def promised(root: Path, crash: Crash, parts: tuple[str, ...]) -> None:
     """Put the row into the outbox that had been committed."""
-    with storage(root, Disk()) as store:
+    with storage(root, Filesystem()) as store:
         if staged := crash.prepared:
             path = "/" + "/".join(parts)
-            promise = Promise(
+            event = PendingEvent(
                 id=EVENT_ID,
                 type="APIGW.OnFileUploaded",
                 path=path,
@@ -235,7 +235,7 @@ def promised(root: Path, crash: Crash, parts: tuple[str, ...]) -> None:
                 staged=str(root / staged),
                 final=str(root.joinpath(*parts)),
             )
-            store.outbox.prepare([promise])
+            store.outbox.prepare([event])
 
 
 def violations(

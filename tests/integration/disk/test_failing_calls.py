@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from qmonus_lite.errors import InternalFault, PreconditionFailed, Problem
-from qmonus_lite.events.ledger import LedgerFailed
-from qmonus_lite.events.outbox import Outbox, Promise
-from qmonus_lite.upload.disk import Disk, StrPath
-from qmonus_lite.upload.failures import RULES, Where, name_of, rule_of
-from qmonus_lite.upload.staging_places import MOUNT_STAGING
+from qmonus_lite.events.database import DatabaseFailed
+from qmonus_lite.events.outbox import Outbox, PendingEvent
+from qmonus_lite.uploads.disk_errors import RULES, ErrorPlace, name_of, rule_of
+from qmonus_lite.uploads.filesystem import Filesystem, StrPath
+from qmonus_lite.uploads.staging_dirs import MOUNT_STAGING
 from tests.integration.disk.storage import EVENT_ID, NEW, OLD, Storage, restart, storage
 
 PARTS = ("new", "folder", "file")
@@ -27,18 +27,18 @@ NEXT_ID = EVENT_ID[:-1] + "2"
 
 #: What calls are about, by their names here; those of a sync open a directory too.
 WHERE = {
-    "open_root": Where.TARGET,
-    "open_directory": Where.TARGET,
-    "make_directory": Where.TARGET,
-    "status": Where.TARGET,
-    "create": Where.STAGED,
-    "write": Where.STAGED,
-    "copy": Where.STAGED,
-    "sync_file": Where.SYNC,
-    "sync_directory": Where.SYNC,
-    "sync_names_in": Where.SYNC,
-    "rename": Where.TARGET,
-    "link": Where.TARGET,
+    "open_root": ErrorPlace.TARGET,
+    "open_directory": ErrorPlace.TARGET,
+    "make_directory": ErrorPlace.TARGET,
+    "status": ErrorPlace.TARGET,
+    "create": ErrorPlace.STAGED,
+    "write": ErrorPlace.STAGED,
+    "copy": ErrorPlace.STAGED,
+    "sync_file": ErrorPlace.SYNC,
+    "sync_directory": ErrorPlace.SYNC,
+    "sync_names_in": ErrorPlace.SYNC,
+    "rename": ErrorPlace.TARGET,
+    "link": ErrorPlace.TARGET,
 }
 #: Errors that are an answer of their own to a call, and what becomes of an upload then.
 MEANT = {
@@ -56,7 +56,7 @@ SOME = (errno.EIO, errno.ENOSPC, errno.EFBIG, errno.EACCES, errno.EROFS, errno.E
 
 
 @dataclass(kw_only=True)
-class FailingDisk(Disk):
+class FailingDisk(Filesystem):
     """The real disk, with calls that fail on demand."""
 
     #: Numbers of the calls that fail.
@@ -137,16 +137,16 @@ def judge(store: Storage, disk: FailingDisk, *, failed_at: int) -> None:
 
 #: Ways of storing: with an event that somebody handles, by the threads alone, by the loop itself.
 WAYS = {
-    "announced": (True, Disk()),
-    "by threads": (False, Disk()),
-    "by the loop": (False, Disk(sync_files=False, sync_names=False)),
+    "announced": (True, Filesystem()),
+    "by threads": (False, Filesystem()),
+    "by the loop": (False, Filesystem(sync_files=False, sync_names=False)),
 }
 
 
 @pytest.mark.parametrize(("handled", "durability"), WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("code", SOME, ids=errno.errorcode.get)
 def test_a_call_that_fails_once_stores_all_or_nothing(
-    code: int, handled: bool, durability: Disk, tmp_path: Path
+    code: int, handled: bool, durability: Filesystem, tmp_path: Path
 ) -> None:
     for number in range(1, number_of_calls(tmp_path / "count", handled=handled) + 1):
         disk = FailingDisk(
@@ -344,7 +344,7 @@ def test_an_outbox_that_does_not_take_the_place_of_the_copy_leaves_no_event_behi
 
 
 def test_short_writes_lose_no_byte(tmp_path: Path) -> None:
-    class ShortDisk(Disk):
+    class ShortDisk(Filesystem):
         def write(self, descriptor: int, data: memoryview) -> int:
             return super().write(descriptor, data[:3])
 
@@ -379,15 +379,15 @@ class FailingOutbox(Outbox):
         if self.made_all_the_same:
             real().result()
         future: Future[int] = Future()
-        future.set_exception(LedgerFailed(str(sqlite3.OperationalError("disk I/O error"))))
+        future.set_exception(DatabaseFailed(str(sqlite3.OperationalError("disk I/O error"))))
         return future
 
-    def prepare(self, promises: Sequence[Promise]) -> list[int | LedgerFailed]:
+    def prepare(self, promises: Sequence[PendingEvent]) -> list[int | DatabaseFailed]:
         if "prepare" not in self.failing:
             return super().prepare(promises)
         if self.made_all_the_same:
             super().prepare(promises)
-        return [LedgerFailed("disk I/O error") for _ in promises]
+        return [DatabaseFailed("disk I/O error") for _ in promises]
 
     def restage(self, event_id: str, staged: str) -> "Future[int]":
         real = super().restage
@@ -408,7 +408,7 @@ class FailingOutbox(Outbox):
 def test_an_outbox_that_fails_refuses_the_upload_and_leaves_no_event_behind(
     failing: set[str], made: bool, tmp_path: Path
 ) -> None:
-    with storage(tmp_path, Disk(), FailingOutbox) as store:
+    with storage(tmp_path, Filesystem(), FailingOutbox) as store:
         assert isinstance(store.outbox, FailingOutbox)
         store.outbox.failing, store.outbox.made_all_the_same = frozenset(failing), made
         with pytest.raises(Problem) as refused:
@@ -425,7 +425,7 @@ def test_an_outbox_that_fails_refuses_the_upload_and_leaves_no_event_behind(
 
 
 def test_a_crash_while_the_outbox_fails_leaves_neither_file_nor_event(tmp_path: Path) -> None:
-    with storage(tmp_path, Disk(), FailingOutbox) as store:
+    with storage(tmp_path, Filesystem(), FailingOutbox) as store:
         assert isinstance(store.outbox, FailingOutbox)
         store.outbox.failing = frozenset({"prepare", "withdraw"})
         store.outbox.made_all_the_same = True
@@ -439,7 +439,7 @@ def test_a_crash_while_the_outbox_fails_leaves_neither_file_nor_event(tmp_path: 
 
 
 def test_an_event_whose_release_failed_goes_out_after_the_next_upload(tmp_path: Path) -> None:
-    with storage(tmp_path, Disk(), FailingOutbox) as store:
+    with storage(tmp_path, Filesystem(), FailingOutbox) as store:
         assert isinstance(store.outbox, FailingOutbox)
         store.outbox.failing = frozenset({"ready"})
         store.commit(PARTS, NEW)

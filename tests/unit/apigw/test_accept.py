@@ -50,7 +50,7 @@ async def test_takes_those_who_waited_once_there_are_descriptors_again(
         assert [record.message for record in caplog.records] == [
             "cannot accept: Too many open files"
         ]
-        await asyncio.sleep(2 * accept.REST)
+        await asyncio.sleep(2 * accept.ACCEPT_BACKOFF_SECONDS)
         acceptor.close()
         assert len(taken) == 3
         for connection in taken:
@@ -70,7 +70,7 @@ async def test_takes_one_at_a_time_of_a_socket_that_others_accept_from() -> None
         listening.setblocking(False)
         for _ in range(3):
             held.enter_context(socket.create_connection(listening.getsockname()))
-        acceptor = accept.Acceptor(listening, take, batch=accept.SHARED_BATCH)
+        acceptor = accept.Acceptor(listening, take, batch=accept.SHARED_ACCEPT_BATCH)
         while len(turns) < 3:
             await asyncio.sleep(0.01)
         acceptor.close()

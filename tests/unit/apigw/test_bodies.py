@@ -2,14 +2,14 @@
 
 import pytest
 
-from qmonus_lite.apigw.bodies import MOST_BODY, UNCOUNTED, Bodies, Body
+from qmonus_lite.apigw.body_memory import MAX_BODY, UNCOUNTED, Bodies, Body
 from qmonus_lite.errors import TooLarge, Unavailable
 
 BEGINNING = b"a" * UNCOUNTED
 
 
 def test_gathers_what_came() -> None:
-    body = Body(Bodies(MOST_BODY))
+    body = Body(Bodies(MAX_BODY))
     pieces = [b"one", BEGINNING, b"", b"two" * 1000, b"x" * 100_000]
     for piece in pieces:
         body.add(piece)
@@ -19,13 +19,13 @@ def test_gathers_what_came() -> None:
 
 
 def test_a_body_may_be_as_long_as_the_bound_and_no_longer() -> None:
-    body = Body(Bodies(MOST_BODY))
-    body.add(b"x" * (MOST_BODY - 1))
+    body = Body(Bodies(MAX_BODY))
+    body.add(b"x" * (MAX_BODY - 1))
     body.add(b"y")
 
     with pytest.raises(TooLarge):
         body.add(b"z")
-    assert len(body.take()) == MOST_BODY
+    assert len(body.take()) == MAX_BODY
 
 
 def test_all_together_are_bounded_and_small_ones_always_have_room() -> None:

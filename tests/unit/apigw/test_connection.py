@@ -14,11 +14,11 @@ from tornado.web import Application, RequestHandler
 
 from qmonus_lite.apigw import connection
 from qmonus_lite.apigw.accept import GuardedServer, make_server
-from qmonus_lite.apigw.access import Access
-from qmonus_lite.apigw.answers import Answer
-from qmonus_lite.apigw.heads import HeadWatch
-from qmonus_lite.apigw.whole import PlainPut, WholePut, WholeUploads
-from qmonus_lite.upload.record import UploadRecord
+from qmonus_lite.apigw.access import AccessRecord
+from qmonus_lite.apigw.answers import Response
+from qmonus_lite.apigw.buffered import BufferedPut, BufferedUploads, ParsedPut
+from qmonus_lite.apigw.idle_timeout import IdleTimeout
+from qmonus_lite.uploads.record import UploadRecord
 
 #: Seconds that the server of these tests waits for a head.
 PATIENCE = 1.0
@@ -28,7 +28,7 @@ MOST = 20
 TORNADO = b"by tornado"
 
 
-class Recorder(WholeUploads):
+class Recorder(BufferedUploads):
     """Takes what goes to /whole, and waits with the answer as long as it is told to."""
 
     def __init__(self) -> None:
@@ -37,21 +37,23 @@ class Recorder(WholeUploads):
         self.most = 1000
         self.may_answer = asyncio.Event()
         self.may_answer.set()
-        self.answer = Answer(status=201, headers={}, body=b"whole")
+        self.answer = Response(status=201, headers={}, body=b"whole")
 
-    def find(self, put: PlainPut) -> WholePut | None:
+    def find(self, put: ParsedPut) -> BufferedPut | None:
         if not put.head.target.startswith("/whole") or not self.most:
             return None
-        return WholePut(head=put.head, path=put.head.target, query="", values={})
+        return BufferedPut(head=put.head, path=put.head.target, query="", values={})
 
-    def begin(self, put: WholePut) -> None:
+    def begin(self, put: BufferedPut) -> None:
         self.most -= 1
 
-    async def take(self, put: WholePut, body: bytes, remote: str) -> tuple[Answer, Access]:
+    async def take(
+        self, put: BufferedPut, body: bytes, remote: str
+    ) -> tuple[Response, AccessRecord]:
         self.taken.append(body)
         await self.may_answer.wait()
         record = UploadRecord(request_id="id")
-        access = Access(
+        access = AccessRecord(
             method="PUT", path=put.path, status=201, seconds=0, peer=remote, record=record
         )
         return self.answer, access
@@ -59,7 +61,7 @@ class Recorder(WholeUploads):
 
 class _Door(RequestHandler):
     async def prepare(self) -> None:
-        heads: HeadWatch = self.settings["heads"]
+        heads: IdleTimeout = self.settings["heads"]
         heads.came(self.request.server_connection)  # type: ignore[arg-type]
 
     async def get(self) -> None:
@@ -86,8 +88,8 @@ class Place:
 @asynccontextmanager
 async def serving(send_buffer: int = 0) -> AsyncIterator[Place]:
     whole = Recorder()
-    application = Application([(r".*", _Door)], heads=HeadWatch(PATIENCE), whole=whole)
-    server = make_server(application, tls=None, most_connections=MOST, patience=30)
+    application = Application([(r".*", _Door)], heads=IdleTimeout(PATIENCE), whole=whole)
+    server = make_server(application, tls=None, max_connections=MOST, timeout_seconds=30)
     listening, port = bind_unused_port()
     if send_buffer:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
@@ -165,8 +167,8 @@ async def test_the_rest_of_a_body_is_waited_for_a_moment(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, writer = await place.connect()
-    for patience, pause, taken in ((10, 0, 1), (10, 0.05, 2), (0.05, 0.2, 2)):
-        monkeypatch.setattr(connection, "REST_OF_BODY", patience)
+    for timeout_seconds, pause, taken in ((10, 0, 1), (10, 0.05, 2), (0.05, 0.2, 2)):
+        monkeypatch.setattr(connection, "BODY_WAIT_SECONDS", timeout_seconds)
         writer.write(put("/whole", b"", length=2))
         await writer.drain()
         await asyncio.sleep(pause)
@@ -260,7 +262,7 @@ async def test_one_under_way_may_take_its_time(place: Place) -> None:
 async def test_a_client_that_reads_slowly_finds_the_whole_answer(closing: bool) -> None:
     async with serving(send_buffer=4096) as place:
         long = bytes(range(256)) * 8192
-        given = Answer(status=201, headers={}, body=long)
+        given = Response(status=201, headers={}, body=long)
         place.whole.answer = given.closing() if closing else given
         slow = socket.socket()
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -320,7 +322,7 @@ async def test_a_connection_that_failed_is_closed_and_logged(
     async def unreachable(_stream: object) -> None:
         raise OSError(errno.EHOSTUNREACH, "no way there")
 
-    monkeypatch.setattr(connection, "linger", unreachable)
+    monkeypatch.setattr(connection, "lingering_close", unreachable)
     place.whole.answer = place.whole.answer.closing()
     reader, writer = await place.connect()
     writer.write(put("/whole"))

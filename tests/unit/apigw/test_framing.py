@@ -36,7 +36,7 @@ def head(*fields: tuple[str, str], target: str = "/a", version: str = "HTTP/1.1"
 @given(HEADS)
 def test_a_head_that_passes_says_exactly_where_its_request_ends(given: RequestHead) -> None:
     try:
-        framing.judge(given)
+        framing.check_framing(given)
     except Problem as problem:
         assert 400 <= int(problem.status) < 600
         return

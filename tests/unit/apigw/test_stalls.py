@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tornado.iostream import IOStream
 
-from qmonus_lite.apigw.stalls import WriteWatch
+from qmonus_lite.apigw.write_timeout import WriteTimeout
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
 async def test_cuts_off_who_takes_nothing_also_where_the_kernel_does_not_tell(
     pairs: list[tuple[socket.socket, socket.socket]],
 ) -> None:
-    watch = WriteWatch(0.2)
+    watch = WriteTimeout(0.2)
     streams = [IOStream(ours) for ours, _theirs in pairs]
     for stream in streams:
         watch.add(stream)

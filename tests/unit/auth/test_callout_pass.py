@@ -2,7 +2,7 @@
 
 import pytest
 
-from qmonus_lite.auth.callout_pass import HEADER, SUBJECT, TTL, Passes
+from qmonus_lite.auth.callout_pass import HEADER, SUBJECT, TTL_SECONDS, Passes
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.clock import Clock
 from tests.unit.auth.test_tokens import LateClock
@@ -47,7 +47,7 @@ def test_a_token_of_logon_is_no_pass() -> None:
 
 
 def test_a_pass_is_over_after_a_minute() -> None:
-    late = Passes(minter=Minter(key=b"p" * 32, clock=LateClock(-TTL - 1)))
+    late = Passes(minter=Minter(key=b"p" * 32, clock=LateClock(-TTL_SECONDS - 1)))
 
     assert not PASSES.admits(late.issue(PLACE, "PUT", "/v1/x")[HEADER], PLACE, "PUT", "/v1/x")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmonus_lite.auth.tokens import MOST_GOOD, BadToken, Minter
+from qmonus_lite.auth.tokens import MAX_VERIFIED, BadToken, Minter
 from qmonus_lite.clock import Clock
 
 KEY = b"k" * 32
@@ -71,10 +71,10 @@ def test_a_token_that_was_good_ends_with_its_time() -> None:
 
 def test_many_tokens_are_not_all_remembered() -> None:
     minter = Minter(key=KEY, clock=Clock("UTC"))
-    for number in range(MOST_GOOD + 5):
+    for number in range(MAX_VERIFIED + 5):
         minter.read(minted(n=str(number)), audience="door")
 
-    assert len(minter._good) <= MOST_GOOD
+    assert len(minter._good) <= MAX_VERIFIED
 
 
 def test_refuses_a_token_from_the_future() -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from qmonus_lite.auth.sealing import Sealer
-from qmonus_lite.catalog.builders import Workshop
+from qmonus_lite.catalog.builders import BuildContext
 from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.errors import BadPlugins
@@ -30,7 +30,7 @@ def reserved(public: PathTemplate) -> str | None:
     return "is taken" if public.text.startswith("/upload/") else None
 
 
-SHOP = Workshop(names=granted(callout=None, options=None), sealer=SEALER, reserved=reserved)
+SHOP = BuildContext(names=granted(callout=None, options=None), sealer=SEALER, reserved=reserved)
 
 
 def handler(name: str = "welcome", event: str = "Sample", line: str = "pass") -> str:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED, Kind, tell
+from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED, Kind, detect_kind
 
 
 def name(value: object) -> str | None:
-    kind = tell(value)
+    kind = detect_kind(value)
     return kind.name if isinstance(kind, Kind) else kind
 
 

@@ -223,9 +223,9 @@ async def test_says_what_is_in_force_and_what_is_wrong(live: Live, folder: Folde
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_module, "LOOK_MS", 20)
+    monkeypatch.setattr(live_module, "POLL_MS", 20)
     monkeypatch.setattr(live_module, "NOTICES_AGAIN", 0.2)
-    monkeypatch.setattr(live_module, "SHORTEST_DELAY", 0.05)
+    monkeypatch.setattr(live_module, "MIN_DELAY_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -367,12 +367,12 @@ async def test_says_so_while_the_folders_cannot_be_looked_at(
     monkeypatch.setattr(live_module, "UNSEEN_AFTER", 0.5)
     hangs = threading.Event()
     monkeypatch.setattr(folder.loader, "stamp", hangs.wait)
-    assert live.trouble is None
+    assert live.unhealthy_reason is None
     watch()
-    await until(lambda: live.trouble and "plugins_unseen" in actions(caplog))
+    await until(lambda: live.unhealthy_reason and "plugins_unseen" in actions(caplog))
 
     hangs.set()
-    await until(lambda: not live.trouble)
+    await until(lambda: not live.unhealthy_reason)
 
 
 async def test_warnings_are_logged_once_and_shown_and_stop_nothing(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmonus_lite.catalog.document import dump
-from qmonus_lite.catalog.files import MOST_BYTES
+from qmonus_lite.catalog.files import MAX_FILE_BYTES
 from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.errors import BadPlugins
 from tests.unit.catalog.stage import ROUTE, SHOP, Folder, handler
@@ -123,7 +123,7 @@ def test_reports_every_fault_of_every_file_at_once(folder: Folder) -> None:
         ("- 1\n", "a.yml:1:1: no kind of plugin has this shape"),
         (b"\xff\n", "a.yml:1:1: is not UTF-8 text"),
         (b"\n\n#\xc0\xae\n", "a.yml:3:1: is not UTF-8 text"),
-        ("# " + "x" * MOST_BYTES, "a.yml:1:1: is larger than 256 KiB; split it"),
+        ("# " + "x" * MAX_FILE_BYTES, "a.yml:1:1: is larger than 256 KiB; split it"),
     ],
 )
 def test_says_what_a_file_is_not(folder: Folder, content: str | bytes, fault: str) -> None:

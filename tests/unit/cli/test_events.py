@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qmonus_lite.events.outbox import Outbox, Promise
+from qmonus_lite.events.outbox import Outbox, PendingEvent
 from tests.unit.cli.conftest import Shell
 
 
@@ -18,7 +18,7 @@ def outbox(shell: Shell) -> None:
         data = {"path": f"/upload/{name}", "headers": {"X-Auth-Token": "s3cret"}}
         outbox.prepare(
             [
-                Promise(
+                PendingEvent(
                     id=name,
                     type="APIGW.OnFileUploaded",
                     path=f"/upload/{name}",

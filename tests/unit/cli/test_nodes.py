@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from qmonus_lite.datadir import DataDir
-from qmonus_lite.events.words import Entries, State, Word, Words
+from qmonus_lite.events.report_file import Entries, KeptReport, ReportFile, State
 from tests.unit.cli.conftest import Shell
 
 A, B = "http://10.0.0.8:9100", "http://10.0.0.9:9100"
@@ -26,11 +26,11 @@ def locked(shell: Shell) -> Iterator[None]:
 
 
 @pytest.fixture
-def kept(shell: Shell) -> Words:
+def kept(shell: Shell) -> ReportFile:
     """A worker that answered when the APIGW was killed, and one that was away by then."""
-    words = Words(DataDir(shell.state).path)
+    words = ReportFile(DataDir(shell.state).path)
     for endpoint, state in ((A, State.LIVE), (B, State.AWAY)):
-        word = Word(
+        word = KeptReport(
             endpoint=endpoint,
             handles=frozenset({"APIGW.OnFileUploading"} if endpoint == B else ()),
             generation="0123456789abcdef",
@@ -74,7 +74,7 @@ def test_says_nothing_of_who_answers_while_no_apigw_runs(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("name", [B, "10.0.0.9:9100"])
-def test_drops_the_report_of_a_worker(shell: Shell, kept: Words, name: str) -> None:
+def test_drops_the_report_of_a_worker(shell: Shell, kept: ReportFile, name: str) -> None:
     said = shell.run("nodes", "forget", name).out
 
     assert said == f"dropped the report of {B}; a running APIGW takes it within a second\n"
@@ -83,7 +83,7 @@ def test_drops_the_report_of_a_worker(shell: Shell, kept: Words, name: str) -> N
 
 
 def test_a_worker_that_was_never_heard_can_be_told_to_handle_nothing(
-    shell: Shell, kept: Words
+    shell: Shell, kept: ReportFile
 ) -> None:
     shell.run("nodes", "forget", "http://10.0.0.7:9100")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.events import ledger
-from qmonus_lite.events.sender import Sender
+from qmonus_lite.events import database
+from qmonus_lite.events.signed_client import SignedClient
 from tests.unit.events.stage import SIGNER, Stranger, WorkerStage
 
 
@@ -26,8 +26,8 @@ async def stranger() -> AsyncIterator[Stranger]:
 
 
 @pytest.fixture
-async def sender() -> AsyncIterator[Sender]:
-    sender = Sender(SIGNER)
+async def sender() -> AsyncIterator[SignedClient]:
+    sender = SignedClient(SIGNER)
     yield sender
     await sender.close()
 
@@ -36,5 +36,5 @@ async def sender() -> AsyncIterator[Sender]:
 def hasty() -> Iterator[None]:
     """Lazy changes of a ledger wait for no company: these tests wait for each of them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger, "PATIENCE", 0.0)
+        patch.setattr(database, "BATCH_DELAY_SECONDS", 0.0)
         yield

@@ -9,13 +9,13 @@ from pathlib import Path
 from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.catalog.live import Live
-from qmonus_lite.catalog.opening import Opener
+from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.inbox import Inbox
 from qmonus_lite.events.signature import Signer
-from qmonus_lite.scripting.lanes import Lanes
 from qmonus_lite.scripting.runner import Runner
-from qmonus_lite.worker.app import Doors, Worker
+from qmonus_lite.scripting.script_threads import ScriptThreads
+from qmonus_lite.worker.app import Worker, WorkerEndpoints
 from qmonus_lite.worker.listener import Listener
 from tests.unit.catalog.stage import SEALER, Folder, handler
 
@@ -32,7 +32,7 @@ class WorkerStage:
         self.folder = Folder(path / "plugins")
         self.folder.path.mkdir()
         self._state = path
-        self._lanes = [Lanes("ask", most=4), Lanes("deliver", most=4)]
+        self._script_threads = [ScriptThreads("ask", most=4), ScriptThreads("deliver", most=4)]
         self._listener: Listener | None = None
         self._inbox: Inbox | None = None
         self.port = 0
@@ -53,14 +53,14 @@ class WorkerStage:
             live=self.live,
             signer=SIGNER,
             passes=self.passes,
-            opener=Opener(sealer=SEALER, environ={}),
-            asked=Runner(lanes=self._lanes[0]),
-            delivered=Runner(lanes=self._lanes[1]),
+            secrets=SecretResolver(sealer=SEALER, environ={}),
+            asked=Runner(script_threads=self._script_threads[0]),
+            delivered=Runner(script_threads=self._script_threads[1]),
             inbox=self._inbox,
         )
         server = socket.create_server(("127.0.0.1", self.port))
         self.port = server.getsockname()[1]
-        self._listener = Listener(Doors(self.worker).answer)
+        self._listener = Listener(WorkerEndpoints(self.worker).answer)
         await self._listener.listen([server])
 
     def drain(self) -> None:
@@ -80,8 +80,8 @@ class WorkerStage:
 
     async def close(self) -> None:
         await self.stop()
-        for lanes in self._lanes:
-            await lanes.close(within=5)
+        for script_threads in self._script_threads:
+            await script_threads.close(within=5)
 
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -93,7 +93,7 @@ class Stranger:
 
     endpoint: str = ""
     #: Whole requests that it heard.
-    heard: list[bytes] = field(default_factory=list)
+    has_reported: list[bytes] = field(default_factory=list)
     _server: asyncio.Server | None = None
 
     async def start(self, talk: Talk) -> None:
@@ -116,7 +116,7 @@ class Stranger:
             name.lower(): value for name, _, value in (line.partition(": ") for line in lines)
         }
         body = await reader.readexactly(int(fields["content-length"]))
-        self.heard.append(head + body)
+        self.has_reported.append(head + body)
         return fields, body
 
     async def close(self) -> None:

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.events import decision, dispatcher, roster
+from qmonus_lite.events import dispatcher, retry, worker_registry
+from qmonus_lite.events.database import BUSY_TIMEOUT_SECONDS
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.dispatcher import Dispatcher
-from qmonus_lite.events.ledger import BUSY
-from qmonus_lite.events.outbox import Entry, Outbox, Promise, entry
-from qmonus_lite.events.roster import Roster
-from qmonus_lite.events.sender import Sender
+from qmonus_lite.events.outbox import EventEntry, Outbox, PendingEvent, entry
+from qmonus_lite.events.signed_client import SignedClient
+from qmonus_lite.events.worker_registry import WorkerRegistry
 from tests.unit.events.stage import CLOCK, SIGNER, SOURCE, WorkerStage
-from tests.unit.events.test_roster import until
+from tests.unit.events.test_worker_registry import until
 
 pytestmark = pytest.mark.usefixtures("hasty")
 
@@ -26,14 +26,14 @@ pytestmark = pytest.mark.usefixtures("hasty")
 class Post:
     """An outbox, a dispatcher, and what arrived at the worker."""
 
-    def __init__(self, path: Path, worker: WorkerStage, sender: Sender) -> None:
+    def __init__(self, path: Path, worker: WorkerStage, sender: SignedClient) -> None:
         self._file = path / "arrived"
         self._worker = worker
         self._sender = sender
-        self.roster = Roster([worker.endpoint], sender, SOURCE)
+        self.registry = WorkerRegistry([worker.endpoint], sender, SOURCE)
         self.outbox = Outbox(path / "outbox.sqlite3")
         self.max_age = 3600.0
-        self._following = asyncio.get_running_loop().create_task(self.roster.follow())
+        self._following = asyncio.get_running_loop().create_task(self.registry.follow())
         self._dispatcher: Dispatcher | None = None
 
     @property
@@ -48,21 +48,21 @@ class Post:
     async def reload(self) -> None:
         """Have the worker load its plugins, and say so."""
         await self._worker.live.reload()
-        await until(lambda: self.roster.handles("E"))
+        await until(lambda: self.registry.handles("E"))
 
     async def follow(self, *endpoints: str) -> None:
         """Have these workers, all of which answer."""
         self._following.cancel()
         await asyncio.gather(self._following, return_exceptions=True)
-        self.roster = Roster(endpoints, self._sender, SOURCE)
-        self._following = asyncio.get_running_loop().create_task(self.roster.follow())
-        await until(lambda: len(self.roster.in_turn("")) == len(endpoints))
+        self.registry = WorkerRegistry(endpoints, self._sender, SOURCE)
+        self._following = asyncio.get_running_loop().create_task(self.registry.follow())
+        await until(lambda: len(self.registry.in_turn("")) == len(endpoints))
 
     def start(self) -> None:
         self._dispatcher = Dispatcher(
             Delivery(
                 outbox=self.outbox,
-                roster=self.roster,
+                registry=self.registry,
                 signer=SIGNER,
                 clock=CLOCK,
                 source=SOURCE,
@@ -70,7 +70,7 @@ class Post:
                 max_age=self.max_age,
             )
         )
-        self.roster.on_ready(self._dispatcher.wake)
+        self.registry.on_ready(self._dispatcher.wake)
         self._dispatcher.start()
 
     def post(self, event_id: str, path: str = "/a", event: str = "E") -> None:
@@ -93,8 +93,8 @@ class Post:
         if self._dispatcher is not None:
             self._dispatcher.wake()
 
-    def _promise(self, event_id: str, path: str, event: str) -> tuple[int, Promise]:
-        promise = Promise(
+    def _promise(self, event_id: str, path: str, event: str) -> tuple[int, PendingEvent]:
+        promise = PendingEvent(
             id=event_id,
             type=event,
             path=path,
@@ -107,7 +107,7 @@ class Post:
         assert isinstance(seq, int)
         return seq, promise
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[EventEntry]:
         return [entry(row) for row in self.outbox.listing("", 1000).result(10)]
 
     async def delivered(self) -> None:
@@ -127,15 +127,15 @@ class Post:
 
 @pytest.fixture
 async def post(
-    worker: WorkerStage, tmp_path: Path, sender: Sender, monkeypatch: pytest.MonkeyPatch
+    worker: WorkerStage, tmp_path: Path, sender: SignedClient, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Post]:
     """A post office with a worker that is up; its waits are short."""
-    monkeypatch.setattr(dispatcher, "LOOK", 0.1)
-    monkeypatch.setattr(decision, "FIRST", 0.02)
-    monkeypatch.setattr(roster, "RETRY", 0.05)
+    monkeypatch.setattr(dispatcher, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(retry, "FIRST_DELAY_SECONDS", 0.02)
+    monkeypatch.setattr(worker_registry, "RECONNECT_SECONDS", 0.05)
     await worker.start()
     post = Post(tmp_path, worker, sender)
-    await until(lambda: post.roster.ready)
+    await until(lambda: post.registry.ready)
     yield post
     await post.close()
 
@@ -252,7 +252,7 @@ async def test_waits_for_a_worker_without_counting_attempts(
 ) -> None:
     post.handler("h", "E")
     await worker.stop()
-    await until(lambda: not post.roster.ready)
+    await until(lambda: not post.registry.ready)
     post.start()
     post.post("e1")
     await asyncio.sleep(0.3)
@@ -289,11 +289,11 @@ async def test_goes_on_after_the_outbox_failed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Another process holds the database for longer than we wait."""
-    assert BUSY > 1
+    assert BUSY_TIMEOUT_SECONDS > 1
     post.handler("h", "E")
     await post.reload()
     post.outbox.close()
-    monkeypatch.setattr("qmonus_lite.events.ledger.BUSY", 0.05)
+    monkeypatch.setattr("qmonus_lite.events.database.BUSY_TIMEOUT_SECONDS", 0.05)
     post.outbox = Outbox(tmp_path / "outbox.sqlite3")
     post.post("e1")
     post.outbox.retry("e1", 0, CLOCK.now() + 0.3, "later").result(10)
@@ -328,14 +328,14 @@ async def test_a_delivery_that_breaks_off_is_tried_again(
 ) -> None:
     post.handler("h", "E")
     await post.reload()
-    in_turn, failures = post.roster.in_turn, [ValueError("broken")]
+    in_turn, failures = post.registry.in_turn, [ValueError("broken")]
 
     def fail_once(path: str, event: str) -> list[str]:
         if failures:
             raise failures.pop()
         return in_turn(path, event)
 
-    monkeypatch.setattr(post.roster, "in_turn", fail_once)
+    monkeypatch.setattr(post.registry, "in_turn", fail_once)
     post.start()
     assert post.commit("e1")
     post.commit("e2")
@@ -396,7 +396,7 @@ async def test_while_no_worker_answers_events_wait_in_the_outbox(
     await post.reload()
     post.start()
     await worker.stop()
-    await until(lambda: not post.roster.ready)
+    await until(lambda: not post.registry.ready)
 
     assert not post.commit("e1")
     assert [one.attempt for one in post.entries()] == [0]
@@ -424,7 +424,7 @@ async def test_a_straight_event_that_failed_is_tried_again_before_later_ones(
 async def test_a_straight_event_that_takes_long_is_shown_as_being_sent(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "SHOWN", 0.05)
+    monkeypatch.setattr(dispatcher, "SHOW_AFTER_SECONDS", 0.05)
     post.handler("h", "E", "await asyncio.sleep(0.5)")
     await post.reload()
     post.start()
@@ -496,7 +496,7 @@ async def test_an_event_waits_for_the_worker_that_handles_it_and_holds_up_no_oth
     await post.delivered()
 
     await other.stop()
-    await until(lambda: len(post.roster.in_turn("x")) == 1)
+    await until(lambda: len(post.registry.in_turn("x")) == 1)
     later = str(tmp_path / "later")
     for n in range(300):
         post.post(f"{tmp_path}/gone-{n}", f"/gone/{n}", "Elsewhere")

@@ -41,7 +41,7 @@ async def test_several_workers_share_it(inbox: Inbox, tmp_path: Path) -> None:
 
 async def test_forgets_what_is_old(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     inbox.remember("e1", OUTCOME)
-    monkeypatch.setattr(inbox_module, "REMEMBERED", -1.0)
+    monkeypatch.setattr(inbox_module, "RETENTION_SECONDS", -1.0)
     forgetting = asyncio.create_task(inbox.forget())
     while await inbox.find("e1") is not None:
         await asyncio.sleep(0.01)
@@ -55,7 +55,7 @@ async def test_forgets_what_is_old(inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 async def test_forgets_the_oldest_when_there_are_too_many(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_module, "MOST", 2)
+    monkeypatch.setattr(inbox_module, "MAX_ROWS", 2)
     for n in range(5):
         inbox.remember(f"e{n}", OUTCOME)
     forgetting = asyncio.create_task(inbox.forget())

@@ -5,7 +5,7 @@ import socket
 
 from qmonus_lite.events import keepalive
 from qmonus_lite.events.keepalive import keep_alive
-from qmonus_lite.worker.listener import Listener, Message, Reply
+from qmonus_lite.worker.listener import Listener, WorkerReply, WorkerRequest
 
 
 def options(one: socket.socket) -> tuple[int, ...]:
@@ -16,8 +16,8 @@ def options(one: socket.socket) -> tuple[int, ...]:
 
 EXPECTED = (
     1,
-    keepalive.IDLE,
-    keepalive.INTERVAL,
+    keepalive.IDLE_SECONDS,
+    keepalive.INTERVAL_SECONDS,
     keepalive.PROBES,
     keepalive.USER_TIMEOUT_MS,
 )
@@ -31,7 +31,7 @@ def test_a_vanished_machine_is_noticed_within_half_a_minute() -> None:
             assert options(accepted) == EXPECTED
             accepted.close()
 
-    assert keepalive.IDLE + keepalive.INTERVAL * keepalive.PROBES < 30
+    assert keepalive.IDLE_SECONDS + keepalive.INTERVAL_SECONDS * keepalive.PROBES < 30
     assert keepalive.USER_TIMEOUT_MS < 30_000
 
 
@@ -44,8 +44,8 @@ def test_a_socket_that_is_not_tcp_is_left_alone() -> None:
 
 
 async def test_what_a_worker_accepts_has_them() -> None:
-    async def answering(_message: Message) -> Reply:
-        return Reply()
+    async def answering(_message: WorkerRequest) -> WorkerReply:
+        return WorkerReply()
 
     server = socket.create_server(("127.0.0.1", 0))
     listener = Listener(answering)

@@ -3,9 +3,16 @@
 import pytest
 
 from qmonus_lite.events.envelope import UPLOADING
-from qmonus_lite.events.knowledge import LASTING, Complaints, Knowledge, Peer, superseded, warnings
+from qmonus_lite.events.known_handlers import (
+    LASTING,
+    Complaints,
+    KnownHandlers,
+    KnownWorker,
+    superseded,
+    warnings,
+)
 from qmonus_lite.events.outcome import Report
-from qmonus_lite.events.words import State, Word
+from qmonus_lite.events.report_file import KeptReport, State
 
 A, B = "http://a:1", "http://b:1"
 
@@ -17,8 +24,8 @@ def word(
     generation: str = "g",
     own: bool = False,
     dropped: bool = False,
-) -> Word:
-    return Word(
+) -> KeptReport:
+    return KeptReport(
         endpoint=endpoint,
         handles=frozenset(handles),
         generation=generation,
@@ -30,43 +37,43 @@ def word(
     )
 
 
-def live(endpoint: str, *handles: str, generation: str = "g", own: bool = False) -> Peer:
+def live(endpoint: str, *handles: str, generation: str = "g", own: bool = False) -> KnownWorker:
     said = word(endpoint, *handles, generation=generation, own=own)
-    return Peer(endpoint=endpoint, word=said, heard=True, healthy=True)
+    return KnownWorker(endpoint=endpoint, word=said, has_reported=True, healthy=True)
 
 
-def away(said: Word, *, heard: bool = True) -> Peer:
-    return Peer(endpoint=said.endpoint, word=said, heard=heard)
+def away(said: KeptReport, *, has_reported: bool = True) -> KnownWorker:
+    return KnownWorker(endpoint=said.endpoint, word=said, has_reported=has_reported)
 
 
 def test_before_anybody_was_heard_nothing_is_known() -> None:
-    known = Knowledge.of([Peer(endpoint=A)], [])
+    known = KnownHandlers.of([KnownWorker(endpoint=A)], [])
 
     assert known.unknown is not None
-    assert (known.trouble, known.handled) == ("no Lambda worker answers", frozenset())
+    assert (known.unhealthy_reason, known.handled) == ("no Lambda worker answers", frozenset())
 
 
 def test_a_kept_report_adds_what_is_handled_and_takes_nothing_away() -> None:
     """Plugins may have been added while nothing ran."""
-    known = Knowledge.of([away(word(A, "E"), heard=False)], [])
+    known = KnownHandlers.of([away(word(A, "E"), has_reported=False)], [])
 
     assert known.handled == {"E"}
     assert known.unknown == "no Lambda worker has answered yet"
 
 
 def test_a_configured_worker_that_never_reported_leaves_other_events_unknown() -> None:
-    known = Knowledge.of([live(A, "E"), Peer(endpoint=B)], [])
+    known = KnownHandlers.of([live(A, "E"), KnownWorker(endpoint=B)], [])
 
     assert known.handled == {"E"}
     assert known.unknown == "not every Lambda worker has answered yet"
-    assert known.trouble is not None
-    assert f"nodes forget {B}" in known.trouble
+    assert known.unhealthy_reason is not None
+    assert f"nodes forget {B}" in known.unhealthy_reason
 
 
 def test_uploads_go_on_where_a_worker_that_answers_has_the_gate() -> None:
-    known = Knowledge.of([live(A, UPLOADING), Peer(endpoint=B)], [])
+    known = KnownHandlers.of([live(A, UPLOADING), KnownWorker(endpoint=B)], [])
 
-    assert known.trouble is None
+    assert known.unhealthy_reason is None
     assert known.takers == {UPLOADING: (A,)}
 
 
@@ -74,17 +81,17 @@ def test_uploads_go_on_where_a_worker_that_answers_has_the_gate() -> None:
 def test_the_gate_of_a_worker_that_is_away_stops_uploads_and_is_named(former: bool) -> None:
     gate = word(B, UPLOADING, state=State.AWAY, generation="other")
     peers = [live(A), *([] if former else [away(gate)])]
-    known = Knowledge.of(peers, [gate] if former else [])
+    known = KnownHandlers.of(peers, [gate] if former else [])
 
     assert UPLOADING in known.handled and not known.takers
-    assert known.trouble is not None
-    assert f"nodes forget {B}" in known.trouble and "away since" in known.trouble
+    assert known.unhealthy_reason is not None
+    assert f"nodes forget {B}" in known.unhealthy_reason and "away since" in known.unhealthy_reason
 
 
 def test_a_dropped_report_counts_no_more_and_is_not_unknown() -> None:
-    known = Knowledge.of([live(A), away(word(B, UPLOADING, dropped=True))], [])
+    known = KnownHandlers.of([live(A), away(word(B, UPLOADING, dropped=True))], [])
 
-    assert (known.handled, known.unknown, known.trouble) == (frozenset(), None, None)
+    assert (known.handled, known.unknown, known.unhealthy_reason) == (frozenset(), None, None)
 
 
 def report(*handles: str) -> Report:
@@ -99,13 +106,13 @@ def report(*handles: str) -> Report:
         ([live(A, "E"), live(B, "E")], report(), True),
         ([live(A), away(word(B, "E", state=State.AWAY))], report(), True),
         ([live(A), away(word(B, "E", dropped=True))], report(), False),
-        ([live(A, "E"), Peer(endpoint=B)], report(), True),
+        ([live(A, "E"), KnownWorker(endpoint=B)], report(), True),
     ],
 )
 def test_an_answer_without_handlers_is_open_while_somebody_may_have_one(
-    peers: list[Peer], answer: Report, is_open: bool
+    peers: list[KnownWorker], answer: Report, is_open: bool
 ) -> None:
-    assert Knowledge.of(peers, []).is_open("E", A, answer) is is_open
+    assert KnownHandlers.of(peers, []).is_open("E", A, answer) is is_open
 
 
 @pytest.mark.parametrize(
@@ -119,7 +126,7 @@ def test_an_answer_without_handlers_is_open_while_somebody_may_have_one(
     ],
 )
 def test_a_configured_worker_is_superseded_when_it_stopped_and_its_set_lives(
-    said: Word, gone: bool
+    said: KeptReport, gone: bool
 ) -> None:
     found = superseded([live(A, "E", own=True), away(said)], [])
 
@@ -138,7 +145,7 @@ def test_a_configured_worker_is_superseded_when_it_stopped_and_its_set_lives(
     ],
 )
 def test_a_worker_that_is_configured_no_more_is_superseded_by_its_set_or_by_the_next_up(
-    said: Word, own: bool, gone: bool
+    said: KeptReport, own: bool, gone: bool
 ) -> None:
     assert bool(superseded([live(A, "E", own=own)], [said])) is gone
 
@@ -153,7 +160,7 @@ def test_warns_of_who_is_away_what_waits_and_who_differs() -> None:
     gone = away(word("http://c:1", "F", state=State.AWAY))
     gone.ended = 3
     peers = [live(A, "E", generation="one"), live(B, generation="two"), gone]
-    said = warnings(peers, Knowledge.of(peers, []))
+    said = warnings(peers, KnownHandlers.of(peers, []))
 
     assert said == [
         "the Lambda worker http://c:1 is away since 1970-01-01T00:00:00+00:00;"

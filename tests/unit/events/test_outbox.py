@@ -12,8 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmonus_lite.events.ledger import LedgerFailed, statements
-from qmonus_lite.events.outbox import Due, Outbox, Promise, detail, due_events, entry, straight
+from qmonus_lite.events.database import DatabaseFailed, statements
+from qmonus_lite.events.outbox import (
+    ClaimedEvent,
+    Outbox,
+    PendingEvent,
+    claimed_events,
+    detail,
+    direct,
+    entry,
+)
 
 pytestmark = pytest.mark.usefixtures("hasty")
 
@@ -29,8 +37,8 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
     outbox.close()
 
 
-def promise(event_id: str, path: str = "/upload/a") -> Promise:
-    return Promise(
+def promise(event_id: str, path: str = "/upload/a") -> PendingEvent:
+    return PendingEvent(
         id=event_id,
         type="APIGW.OnFileUploaded",
         path=path,
@@ -48,8 +56,8 @@ def put(outbox: Outbox, event_id: str, path: str = "/upload/a") -> None:
     outbox.ready(event_id).result(10)
 
 
-def claim(outbox: Outbox, now: float = NOW, limit: int = 100) -> list[Due]:
-    return due_events(outbox.claim(now, lease=now + LEASE, limit=limit).result(10))
+def claim(outbox: Outbox, now: float = NOW, limit: int = 100) -> list[ClaimedEvent]:
+    return claimed_events(outbox.claim(now, lease=now + LEASE, limit=limit).result(10))
 
 
 def claimed(outbox: Outbox, now: float = NOW) -> list[str]:
@@ -65,7 +73,7 @@ def test_an_event_that_was_let_go_is_due_as_it_was_promised(outbox: Outbox) -> N
     put(outbox, "e1")
     [due] = claim(outbox)
 
-    assert due == Due(
+    assert due == ClaimedEvent(
         seq=1,
         id="e1",
         type="APIGW.OnFileUploaded",
@@ -82,7 +90,7 @@ def test_what_goes_straight_is_what_the_outbox_would_give(outbox: Outbox) -> Non
     put(outbox, "e1")
     [due] = claim(outbox)
 
-    assert straight(1, promise("e1")) == replace(due, straight=True)
+    assert direct(1, promise("e1")) == replace(due, direct=True)
 
 
 def test_an_outbox_of_the_version_before_opens_and_delivers(tmp_path: Path) -> None:
@@ -259,7 +267,7 @@ def test_one_id_is_promised_once(outbox: Outbox) -> None:
     put(outbox, "e1")
 
     failed, made = outbox.prepare([promise("e1", "/upload/other"), promise("e2")])
-    assert isinstance(failed, LedgerFailed)
+    assert isinstance(failed, DatabaseFailed)
     assert made == 2
     assert [due.path for due in claim(outbox)] == ["/upload/a"]
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.errors import BadPlace
-from qmonus_lite.events.words import FILE, State, Word, Words
+from qmonus_lite.events.report_file import FILE, KeptReport, ReportFile, State
 
 A, B = "http://127.0.0.1:9100", "http://127.0.0.1:9101"
 
 
 def word(
     endpoint: str = A, *handles: str, state: State = State.LIVE, generation: str = "g"
-) -> Word:
-    return Word(
+) -> KeptReport:
+    return KeptReport(
         endpoint=endpoint,
         handles=frozenset(handles),
         generation=generation,
@@ -26,20 +26,20 @@ def word(
     )
 
 
-def keep(words: Words, one: Word) -> None:
+def keep(words: ReportFile, one: KeptReport) -> None:
     words.edit(lambda entries: entries.update({one.endpoint: one}))
 
 
 def test_what_was_kept_is_read_by_the_next_process(tmp_path: Path) -> None:
-    assert Words(tmp_path).read() == {}
-    keep(Words(tmp_path), word(A, "E"))
-    keep(Words(tmp_path), word(B, state=State.STOPPED))
+    assert ReportFile(tmp_path).read() == {}
+    keep(ReportFile(tmp_path), word(A, "E"))
+    keep(ReportFile(tmp_path), word(B, state=State.STOPPED))
 
-    assert Words(tmp_path).read() == {A: word(A, "E"), B: word(B, state=State.STOPPED)}
+    assert ReportFile(tmp_path).read() == {A: word(A, "E"), B: word(B, state=State.STOPPED)}
 
 
 def test_the_file_is_private_and_leaves_no_draft(tmp_path: Path) -> None:
-    keep(Words(tmp_path), word())
+    keep(ReportFile(tmp_path), word())
 
     assert os.listdir(tmp_path) == [FILE]
     assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
@@ -48,7 +48,7 @@ def test_the_file_is_private_and_leaves_no_draft(tmp_path: Path) -> None:
 def test_several_writers_lose_no_entry(tmp_path: Path) -> None:
     def write(number: int) -> None:
         for n in range(5):
-            keep(Words(tmp_path), word(f"http://127.0.0.1:{number * 10 + n + 1}"))
+            keep(ReportFile(tmp_path), word(f"http://127.0.0.1:{number * 10 + n + 1}"))
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -56,11 +56,11 @@ def test_several_writers_lose_no_entry(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
 
-    assert len(Words(tmp_path).read()) == 20
+    assert len(ReportFile(tmp_path).read()) == 20
 
 
 def test_a_change_by_another_process_is_seen_also_across_ones_own(tmp_path: Path) -> None:
-    mine, other = Words(tmp_path), Words(tmp_path)
+    mine, other = ReportFile(tmp_path), ReportFile(tmp_path)
     mine.read()
     keep(mine, word(A))
     assert not mine.changed
@@ -89,12 +89,12 @@ def test_a_file_that_cannot_be_read_refuses_and_says_what_to_do(tmp_path: Path, 
     (tmp_path / FILE).write_text(text)
 
     with pytest.raises(BadPlace, match="move it aside"):
-        Words(tmp_path).read()
+        ReportFile(tmp_path).read()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for others")
 def test_what_root_writes_the_owner_of_the_directory_can_read(tmp_path: Path) -> None:
     os.chown(tmp_path, 12345, 12345)
-    keep(Words(tmp_path), word())
+    keep(ReportFile(tmp_path), word())
 
     assert (tmp_path / FILE).stat().st_uid == 12345

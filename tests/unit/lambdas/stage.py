@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from qmonus_lite.catalog.opening import Opener
+from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.events.envelope import Ids
 from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.lambdas.chain import Chain
-from qmonus_lite.scripting.lanes import Lanes
 from qmonus_lite.scripting.runner import Runner
+from qmonus_lite.scripting.script_threads import ScriptThreads
 from tests.unit.catalog.stage import SEALER, Folder
 
 DATA = {"path": "/upload/a", "headers": {"X-Auth-Token": "t"}, "seen": []}
@@ -17,9 +17,9 @@ DATA = {"path": "/upload/a", "headers": {"X-Auth-Token": "t"}, "seen": []}
 class Stage:
     """Handlers, and a way to publish events to them."""
 
-    def __init__(self, path: Path, lanes: Lanes) -> None:
+    def __init__(self, path: Path, script_threads: ScriptThreads) -> None:
         self._folder = Folder(path)
-        self._lanes = lanes
+        self._script_threads = script_threads
 
     def handler(self, name: str, event: str, *lines: str, more: str = "") -> None:
         code = "".join(f"      {line}\n" for line in lines or ("pass",))
@@ -37,8 +37,8 @@ class Stage:
     ) -> Outcome:
         chain = Chain(
             catalog=self._folder.load(),
-            runner=Runner(lanes=self._lanes),
-            opener=Opener(sealer=SEALER, environ={"ID": "AK"}),
+            runner=Runner(script_threads=self._script_threads),
+            secrets=SecretResolver(sealer=SEALER, environ={"ID": "AK"}),
             ids=ids or Ids(),
         )
         return await chain.run(name, DATA if data is None else data)

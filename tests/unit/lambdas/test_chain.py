@@ -3,7 +3,7 @@
 import pytest
 
 from qmonus_lite.events.outcome import Outcome
-from qmonus_lite.lambdas.chain import MOST_DEEP
+from qmonus_lite.lambdas.chain import MAX_DEPTH
 from tests.unit.lambdas.stage import DATA, Stage
 
 
@@ -215,7 +215,7 @@ async def test_a_chain_that_leads_back_to_itself_ends(
     assert outcome.code == 500
     assert "events follow one another; the last is E" in outcome.output
     assert [vars(one).get("action") for one in caplog.records].count("chain_too_deep") == 1
-    assert len(seen(outcome)) == MOST_DEEP + 1
+    assert len(seen(outcome)) == MAX_DEPTH + 1
 
 
 @pytest.mark.parametrize(

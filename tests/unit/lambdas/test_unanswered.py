@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.scripting.lanes import Lanes
+from qmonus_lite.scripting.script_threads import ScriptThreads
 from tests.unit.lambdas.stage import Stage
 
 #: What `callout` notes when it got no answer, from inside of a handler.
@@ -18,9 +18,9 @@ UNANSWERED = (
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    lanes = Lanes("test", most=4)
-    yield Stage(tmp_path, lanes)
-    assert await lanes.close(within=5)
+    script_threads = ScriptThreads("test", most=4)
+    yield Stage(tmp_path, script_threads)
+    assert await script_threads.close(within=5)
 
 
 async def warnings(stage: Stage, caplog: pytest.LogCaptureFixture, *lines: str) -> list[str]:

@@ -17,14 +17,14 @@ from qmonus_lite.headers import Headers
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.routing.message import Incoming, Request
-from qmonus_lite.routing.story import Routing
+from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.schema import Schema
 from qmonus_lite.scripting.builtins.names import granted
 from qmonus_lite.scripting.compiler import Script, compile_body
 from qmonus_lite.scripting.context import Surroundings
-from qmonus_lite.scripting.lanes import Lanes
 from qmonus_lite.scripting.origin import Origin
 from qmonus_lite.scripting.runner import Runner
+from qmonus_lite.scripting.script_threads import ScriptThreads
 
 PLACE = "127.0.0.1:9099"
 GIVEN = ("request", "route", "resources", "parameters", "session", "finish")
@@ -137,11 +137,11 @@ class Stage:
             clock=clock,
             token_ttl=60,
         )
-        self.lanes = Lanes("test", most=2)
+        self.script_threads = ScriptThreads("test", most=2)
         self.backends = Backends(connect_timeout=2, answer_timeout=answer_timeout, most=8)
         self.routing = Routing(
             gatekeeper=self.gatekeeper,
-            runner=Runner(lanes=self.lanes),
+            runner=Runner(script_threads=self.script_threads),
             backends=self.backends,
             surroundings=lambda _catalog: Surroundings(config=_no_config, publish=_no_event),
             script_timeout=script_timeout,
@@ -188,7 +188,7 @@ class Stage:
 
     async def close(self) -> None:
         await self.backends.close()
-        await self.lanes.close(within=5)
+        await self.script_threads.close(within=5)
 
 
 def incoming_of(method: str, path: str, query: str, headers: Mapping[str, str]) -> Incoming:

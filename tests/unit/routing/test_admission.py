@@ -8,7 +8,7 @@ import pytest
 
 from qmonus_lite.auth.account import Account, Authority, Directory, Role
 from qmonus_lite.errors import BadRequest, Forbidden, MethodNotAllowed, Unauthorized
-from qmonus_lite.routing.admission import Admission
+from qmonus_lite.routing.admission import AuthorizedRequest
 from qmonus_lite.routing.admission import admit as gate_admit
 from qmonus_lite.routing.match import best
 from tests.unit.routing.stage import RouteOf, Stage, catalog, incoming_of, spec
@@ -16,7 +16,7 @@ from tests.unit.routing.stage import RouteOf, Stage, catalog, incoming_of, spec
 
 async def admit(
     stage: Stage, route: RouteOf, method: str = "GET", headers: dict[str, str] | None = None
-) -> Admission:
+) -> AuthorizedRequest:
     match = stage.routing.find(catalog(route), "/v1/x")
     assert match is not None
     return await stage.routing.admit(match, incoming_of(method, "/v1/x", "", headers or {}))

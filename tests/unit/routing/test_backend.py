@@ -10,7 +10,7 @@ import pytest
 
 from qmonus_lite.auth import apikey
 from qmonus_lite.errors import BadGateway, GatewayTimeout
-from qmonus_lite.routing.backend import MOST_BODY
+from qmonus_lite.routing.backend import MAX_BODY_BYTES
 from tests.unit.routing.conftest import Raw
 from tests.unit.routing.stage import Echo, RouteOf, Stage, catalog, incoming_of
 
@@ -329,12 +329,12 @@ async def test_a_body_that_stops_is_a_bad_gateway(raw: Raw) -> None:
 
 
 async def test_a_body_too_large_for_a_script_is_a_bad_gateway(stage: Stage, echo: Echo) -> None:
-    echo.body = bytes(MOST_BODY + 1)
+    echo.body = bytes(MAX_BODY_BYTES + 1)
     with pytest.raises(BadGateway, match="too large"):
         await stage.ask(RouteOf(response="pass", authorities=[echo.authority]), "GET", "/v1/x")
 
     without_script = await stage.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x")
-    assert len(without_script.body) == MOST_BODY + 1
+    assert len(without_script.body) == MAX_BODY_BYTES + 1
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(

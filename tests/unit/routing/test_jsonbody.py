@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from qmonus_lite.errors import UnsupportedMedia
 from qmonus_lite.routing import jsonbody
-from qmonus_lite.routing.jsonbody import MOST_DEEP, BadJson, check_media, read
+from qmonus_lite.routing.jsonbody import MAX_DEPTH, BadJson, check_media, read
 
 VALUES = st.recursive(
     st.none()
@@ -70,7 +70,7 @@ def test_takes_what_looks_odd_and_is_sound(body: bytes) -> None:
 
 def test_many_brackets_side_by_side_are_not_deep() -> None:
     assert read(b"[" + b"[]," * 1000 + b"[]]") == [[]] * 1001
-    assert MOST_DEEP == 64
+    assert MAX_DEPTH == 64
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from qmonus_lite import strictjson
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.routing.openapi import describe
-from qmonus_lite.routing.openapi_doors import UploadDescription
+from qmonus_lite.routing.openapi_builtin import UploadDescription
 from qmonus_lite.schema import Schema
 from tests.unit.routing.stage import RouteOf, catalog, spec
 

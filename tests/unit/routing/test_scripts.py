@@ -9,7 +9,7 @@ import pytest
 from qmonus_lite.auth import apikey
 from qmonus_lite.errors import BadRequest, InternalFault, Problem
 from qmonus_lite.events.outcome import Outcome
-from qmonus_lite.routing.story import Routing
+from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.scripting.context import Surroundings
 from qmonus_lite.scripting.runner import Runner
 from tests.unit.routing.stage import Echo, Reply, RouteOf, Stage, spec
@@ -316,7 +316,7 @@ async def test_an_event_of_a_route_carries_no_credential_of_its_client(stage: St
 
     stage.routing = Routing(
         gatekeeper=stage.gatekeeper,
-        runner=Runner(lanes=stage.lanes),
+        runner=Runner(script_threads=stage.script_threads),
         backends=stage.backends,
         surroundings=lambda _catalog: Surroundings(config=lambda _name: {}, publish=publish),
         script_timeout=5,

@@ -14,8 +14,8 @@ END = "\nasync def run(event, handle): pass\n"
 
 @pytest.fixture(autouse=True)
 def little_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "LONGEST", 0.3)
-    monkeypatch.setattr(loading, "ENDING", 0.3)
+    monkeypatch.setattr(loading, "MAX_LOAD_SECONDS", 0.3)
+    monkeypatch.setattr(loading, "INTERRUPT_SECONDS", 0.3)
 
 
 def threads() -> list[str]:

@@ -10,9 +10,9 @@ import pytest
 
 from qmonus_lite.scripting import context
 from qmonus_lite.scripting.context import Surroundings
-from qmonus_lite.scripting.lanes import Lanes
 from qmonus_lite.scripting.origin import remember_source
 from qmonus_lite.scripting.runner import Runner, ScriptOverran, ScriptRaised
+from qmonus_lite.scripting.script_threads import ScriptThreads
 from tests.unit.scripting.samples import FILE, HOOK, body
 
 
@@ -25,9 +25,9 @@ SURROUNDINGS = Surroundings(config={"db": {"host": "h"}}.__getitem__, publish=pu
 
 @pytest.fixture
 async def runner() -> AsyncIterator[Runner]:
-    lanes = Lanes("test", most=2)
-    yield Runner(lanes=lanes)
-    assert await lanes.close(within=5)
+    script_threads = ScriptThreads("test", most=2)
+    yield Runner(script_threads=script_threads)
+    assert await script_threads.close(within=5)
 
 
 async def run(runner: Runner, text: str, timeout: float | None = 5) -> Any:
@@ -193,7 +193,7 @@ async def test_scripts_that_block_do_not_stop_the_callers_loop(runner: Runner) -
 async def test_no_plugin_may_take_longer_than_the_runner_lets_it(
     runner: Runner, own: float | None
 ) -> None:
-    bounded = Runner(lanes=runner.lanes, limit=0.1)
+    bounded = Runner(script_threads=runner.script_threads, limit=0.1)
 
     with pytest.raises(ScriptOverran, match=r"was not done within 0\.1 s"):
         await run(bounded, "await asyncio.sleep(30)", timeout=own)

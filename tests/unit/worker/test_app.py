@@ -11,10 +11,10 @@ import pytest
 
 from qmonus_lite.events.envelope import Envelope
 from qmonus_lite.events.outcome import Report
-from qmonus_lite.events.sender import ASK, DELIVER, HANDLES
 from qmonus_lite.events.signature import Signer
-from qmonus_lite.worker.app import Doors
-from qmonus_lite.worker.listener import Message, Reply
+from qmonus_lite.events.signed_client import ASK, DELIVER, HANDLES
+from qmonus_lite.worker.app import WorkerEndpoints
+from qmonus_lite.worker.listener import WorkerReply, WorkerRequest
 from tests.unit.events.stage import SIGNER, SOURCE, STRANGER, WorkerStage
 
 
@@ -41,9 +41,9 @@ def envelope(event: str = "E", event_id: str = "e1", attempt: int = 1, **data: A
 
 async def say(
     worker: WorkerStage, path: str, body: bytes, *, signer: Signer = SIGNER, message_id: str = "m1"
-) -> Reply:
-    message = Message(path=path, headers=signer.sign(message_id, body), body=body)
-    return await Doors(worker.worker).answer(message)
+) -> WorkerReply:
+    message = WorkerRequest(path=path, headers=signer.sign(message_id, body), body=body)
+    return await WorkerEndpoints(worker.worker).answer(message)
 
 
 async def outcome(worker: WorkerStage, path: str, body: bytes) -> Any:
@@ -71,9 +71,11 @@ async def test_runs_the_handlers_of_an_event_and_signs_the_answer(
 async def test_acts_on_nothing_that_is_not_signed(worker: WorkerStage, path: str) -> None:
     body = envelope()
     stranger = await say(worker, path, body, signer=STRANGER)
-    unsigned = await Doors(worker.worker).answer(Message(path=path, headers={}, body=body))
-    changed = await Doors(worker.worker).answer(
-        Message(path=path, headers=SIGNER.sign("m1", body), body=body + b" ")
+    unsigned = await WorkerEndpoints(worker.worker).answer(
+        WorkerRequest(path=path, headers={}, body=body)
+    )
+    changed = await WorkerEndpoints(worker.worker).answer(
+        WorkerRequest(path=path, headers=SIGNER.sign("m1", body), body=body + b" ")
     )
 
     assert [stranger.status, unsigned.status, changed.status] == [401, 401, 401]

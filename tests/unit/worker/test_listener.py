@@ -7,26 +7,32 @@ from collections.abc import AsyncIterator
 import pytest
 
 from qmonus_lite.worker import listener as listener_module
-from qmonus_lite.worker.listener import MOST_BODY, MOST_HEAD, Listener, Message, Reply
+from qmonus_lite.worker.listener import (
+    MAX_BODY_BYTES,
+    MAX_HEAD_BYTES,
+    Listener,
+    WorkerReply,
+    WorkerRequest,
+)
 
 
 class Stage:
     """A listener that echoes, and connections to it."""
 
     def __init__(self) -> None:
-        self.heard: list[Message] = []
+        self.heard: list[WorkerRequest] = []
         self.hold = asyncio.Event()
         self.hold.set()
         self.listener = Listener(self._answer)
         self.port = 0
         self._writers: list[asyncio.StreamWriter] = []
 
-    async def _answer(self, message: Message) -> Reply:
+    async def _answer(self, message: WorkerRequest) -> WorkerReply:
         self.heard.append(message)
         await self.hold.wait()
         if message.path == "/fail":
             raise ValueError("hush")
-        return Reply(headers={"X-Path": message.path}, body=message.body.upper())
+        return WorkerReply(headers={"X-Path": message.path}, body=message.body.upper())
 
     async def start(self) -> None:
         server = socket.create_server(("127.0.0.1", 0))
@@ -128,9 +134,9 @@ async def test_one_connection_waits_for_no_other(stage: Stage) -> None:
         ),
         (b"POST /x HTTP/1.1\r\nContent-Length: 0\r\ncontent-length: 5\r\n\r\n", "400"),
         (b"POST /x HTTP/1.1\r\nno colon\r\nContent-Length: 0\r\n\r\n", "400"),
-        (f"POST /x HTTP/1.1\r\nContent-Length: {MOST_BODY + 1}\r\n\r\n".encode(), "413"),
+        (f"POST /x HTTP/1.1\r\nContent-Length: {MAX_BODY_BYTES + 1}\r\n\r\n".encode(), "413"),
         (f"POST /x HTTP/1.1\r\nContent-Length: {'9' * 5000}\r\n\r\n".encode(), "413"),
-        (b"POST /x HTTP/1.1\r\nX: " + b"y" * MOST_HEAD + b"\r\n", "431"),
+        (b"POST /x HTTP/1.1\r\nX: " + b"y" * MAX_HEAD_BYTES + b"\r\n", "431"),
     ],
 )
 async def test_refuses_what_no_apigw_of_ours_sends_and_hangs_up(
@@ -176,7 +182,7 @@ async def test_what_runs_goes_on_when_the_apigw_leaves(stage: Stage) -> None:
 async def test_a_half_message_is_left_alone_after_a_while(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener_module, "IDLE", 0.05)
+    monkeypatch.setattr(listener_module, "IDLE_SECONDS", 0.05)
     reader, writer = await stage.connect()
     writer.write(post(b"whole")[:-1])
 

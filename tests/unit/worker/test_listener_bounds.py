@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from qmonus_lite import seldom
+from qmonus_lite import rate_limited_log
 from qmonus_lite.events.signature import Signer
-from qmonus_lite.worker.listener import MOST_BODY, Listener, Message, Reply
-from qmonus_lite.worker.room import SMALL, Room
+from qmonus_lite.worker.connection_limits import SMALL_BODY_BYTES, ConnectionLimits
+from qmonus_lite.worker.listener import MAX_BODY_BYTES, Listener, WorkerReply, WorkerRequest
 from tests.unit.worker.test_listener import Stage, ended, post, reply
 
 #: Bytes that a connection may keep beside one message: what is read at once.
@@ -26,9 +26,9 @@ class Known(Stage):
         super().__init__()
         self.listener = Listener(self._judge, most_connections=self.most_connections)
 
-    async def _judge(self, message: Message) -> Reply:
+    async def _judge(self, message: WorkerRequest) -> WorkerReply:
         answer = await self._answer(message)
-        return Reply(status=404) if message.path == "/no" else answer
+        return WorkerReply(status=404) if message.path == "/no" else answer
 
     @property
     def kept(self) -> int:
@@ -77,9 +77,9 @@ async def test_messages_behind_one_another_are_all_answered(stage: Known) -> Non
 
 async def test_what_came_of_a_message_is_dropped_when_the_client_leaves(stage: Known) -> None:
     _, writer = await stage.connect()
-    writer.write(signed(b"x" * MOST_BODY)[:-1])
+    writer.write(signed(b"x" * MAX_BODY_BYTES)[:-1])
     async with asyncio.timeout(5):
-        while stage.kept < MOST_BODY - 1:
+        while stage.kept < MAX_BODY_BYTES - 1:
             await asyncio.sleep(0.01)
     [guest] = stage.listener._room.guests
     left = stage.listener._room._left
@@ -89,7 +89,7 @@ async def test_what_came_of_a_message_is_dropped_when_the_client_leaves(stage: K
             await asyncio.sleep(0.01)
 
     assert vars(guest)["_buffer"] == b""
-    assert stage.listener._room._left == left + MOST_BODY
+    assert stage.listener._room._left == left + MAX_BODY_BYTES
 
 
 async def test_a_refused_message_ends_its_connection(stage: Known) -> None:
@@ -131,32 +131,32 @@ async def test_one_connection_too_many_is_told_so(stage: Known) -> None:
 
 async def test_a_long_body_is_read_only_behind_a_head_that_is_signed(stage: Known) -> None:
     reader, writer = await stage.connect()
-    writer.write(post(b"x" * SMALL))
+    writer.write(post(b"x" * SMALL_BODY_BYTES))
     assert (await reply(reader))[0] == "HTTP/1.1 200 OK"
     reader, writer = await stage.connect()
-    writer.write(post(b"x" * (SMALL + 1))[:200])
+    writer.write(post(b"x" * (SMALL_BODY_BYTES + 1))[:200])
     assert (await reply(reader))[0] == "HTTP/1.1 401 Unauthorized"
     assert await ended(reader) == b""
 
     reader, writer = await stage.connect()
-    writer.write(signed(b"x" * MOST_BODY))
-    assert (await reply(reader))[2] == b"X" * MOST_BODY
+    writer.write(signed(b"x" * MAX_BODY_BYTES))
+    assert (await reply(reader))[2] == b"X" * MAX_BODY_BYTES
 
 
 async def test_long_bodies_of_unknown_clients_wait_for_one_another(stage: Known) -> None:
     room = stage.listener._room
-    assert room.take(_Guest(), room._left - MOST_BODY)
+    assert room.take(_Guest(), room._left - MAX_BODY_BYTES)
     first_reader, first = await stage.connect()
-    first.write(signed(b"a" * MOST_BODY)[:-1])
+    first.write(signed(b"a" * MAX_BODY_BYTES)[:-1])
     await asyncio.sleep(0.1)
     second_reader, second = await stage.connect()
-    second.write(signed(b"b" * MOST_BODY))
+    second.write(signed(b"b" * MAX_BODY_BYTES))
     await asyncio.sleep(0.1)
 
-    assert stage.kept < MOST_BODY + BESIDE
+    assert stage.kept < MAX_BODY_BYTES + BESIDE
     first.write(b"a")
-    assert (await reply(first_reader))[2] == b"A" * MOST_BODY
-    assert (await reply(second_reader))[2] == b"B" * MOST_BODY
+    assert (await reply(first_reader))[2] == b"A" * MAX_BODY_BYTES
+    assert (await reply(second_reader))[2] == b"B" * MAX_BODY_BYTES
 
 
 @dataclass(eq=False)
@@ -174,7 +174,7 @@ class _Guest:
 
 def test_who_leaves_the_line_does_not_hold_up_the_next() -> None:
     room, first, long, small = (
-        Room(most_connections=9, most_coming=10),
+        ConnectionLimits(most_connections=9, most_coming=10),
         *(_Guest(), _Guest(), _Guest()),
     )
     assert room.take(first, 6)
@@ -195,8 +195,8 @@ async def test_refusals_are_logged_now_and_then_with_the_number_of_those_left_ou
 
     for _ in range(20):
         await refused()
-    monkeypatch.setattr(seldom, "QUIET", 0)
-    stage.listener._seldom._next = 0
+    monkeypatch.setattr(rate_limited_log, "INTERVAL_SECONDS", 0)
+    stage.listener._rate_limited_log._next = 0
     await refused()
 
     said = [vars(one)["held_back"] for one in caplog.records if one.levelno == logging.WARNING]

@@ -15,7 +15,7 @@ from tornado.httpclient import HTTPResponse
 from qmonus_lite.auth.callout_pass import HEADER, Passes
 from qmonus_lite.scripting.builtins import outgoing
 from qmonus_lite.scripting.builtins.callout import Callout
-from qmonus_lite.scripting.builtins.outgoing import Message, Outgoing
+from qmonus_lite.scripting.builtins.outgoing import Outgoing, OutgoingRequest
 from qmonus_lite.scripting.builtins.raising import Error
 from tests.unit.scripting.builtins.conftest import Making, Outside
 
@@ -177,7 +177,7 @@ async def test_an_answer_that_breaks_off_is_599(callout: Callout) -> None:
 async def test_an_answer_too_large_for_memory_is_599(
     callout: Callout, outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outgoing, "MOST_ANSWER", 1000)
+    monkeypatch.setattr(outgoing, "MAX_ANSWER_BYTES", 1000)
     outside.body = b"x" * 1001
 
     assert (await callout(url=outside.url)).code == 599
@@ -462,7 +462,7 @@ async def test_a_cancelled_call_ends_its_request(callout: Callout, outside: Outs
 
 async def test_calls_of_many_threads_begin_on_one_loop(outside: Outside) -> None:
     client = Outgoing(most=8)
-    message = Message(
+    message = OutgoingRequest(
         url=outside.url, method="GET", headers={}, body=None, connect_timeout=2, request_timeout=5
     )
 

@@ -11,7 +11,7 @@ import pytest
 from qmonus_lite.scripting import context
 from qmonus_lite.scripting.builtins import no_answer
 from qmonus_lite.scripting.builtins.callout import Callout
-from qmonus_lite.scripting.builtins.patience import keepalive_socket
+from qmonus_lite.scripting.builtins.client_timeouts import keepalive_socket
 from tests.unit.scripting.builtins.conftest import Making, Outside
 
 

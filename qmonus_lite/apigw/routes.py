@@ -1,0 +1,128 @@
+"""The door to plugin routes: every path that is no upload and not our own."""
+
+import logging
+
+from tornado.iostream import StreamClosedError
+
+from qmonus_lite.apigw.body_memory import MAX_BODY, Body
+from qmonus_lite.apigw.handler import BaseHandler
+from qmonus_lite.apigw.upload import query
+from qmonus_lite.catalog.live import Live
+from qmonus_lite.catalog.plugins import Catalog
+from qmonus_lite.errors import NotFound, Problem, Terminated
+from qmonus_lite.headers import Headers
+from qmonus_lite.log import bound
+from qmonus_lite.routing.admission import AuthorizedRequest
+from qmonus_lite.routing.message import Incoming, Request, RouteResponse
+from qmonus_lite.routing.pipeline import Routing
+
+logger = logging.getLogger(__name__)
+
+
+class RouteHandler(BaseHandler):
+    """Any method on any path that a routing plugin may serve."""
+
+    allowed_methods = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS")
+    max_body_bytes = MAX_BODY
+
+    def initialize(self, routing: Routing, live: Live) -> None:
+        """Take what routes share."""
+        self.routing = routing
+        self.live = live
+        self.admission: AuthorizedRequest | None = None
+        #: Name of the account whose valid credential came along, for the access record.
+        self.account: str | None = None
+        #: The request until it is served; it knows us.
+        self.incoming: Incoming | None = None
+        self._body = Body(self.application.settings["bodies"])
+
+    async def check(self) -> None:
+        """Find the route and judge who asks, before the body."""
+        # The request ends with the plugin set that it began with.
+        self.catalog: Catalog = self.live.catalog
+        match = self.routing.find(self.catalog, self.request.path)
+        if match is None:
+            raise NotFound("nothing is served at this path")
+        self.incoming = self._incoming()
+        try:
+            self.admission = await self.routing.admit(match, self.incoming)
+        finally:
+            known = self.incoming.request.account
+            self.account = known["name"] if known else None
+
+    async def take(self, chunk: bytes) -> int:
+        """Keep bytes of the body; how many. Raises Problem."""
+        self._body.add(chunk)
+        return len(chunk)
+
+    def let_go(self) -> None:
+        """Keep neither body nor request in memory."""
+        super().let_go()
+        self._body.release()
+        self.incoming = None
+
+    async def _serve(self) -> None:
+        assert self.admission is not None and self.incoming is not None
+        self.body_came()
+        incoming, self.incoming = self.incoming, None
+        incoming.request.body = self._body.take()
+        # A script runs to its end without its client, and a stop waits for it as long as it may.
+        self.committed = self.admission.match.route.has_script
+        try:
+            with bound(request_id=self.request_id):
+                await self._answer_to(self.admission, incoming)
+        finally:
+            self.committed = False
+            self.let_go()
+            if self.stream.closed():
+                self.on_done()
+
+    async def _answer_to(self, admission: AuthorizedRequest, incoming: Incoming) -> None:
+        try:
+            answer = await self.routing.answer(admission, incoming, self.catalog)
+        except (Problem, Terminated) as error:
+            self.answer(error)
+        else:
+            await self._send(answer)
+
+    get = head = put = post = patch = delete = options = _serve
+
+    async def _send(self, answer: RouteResponse) -> None:
+        self.set_status(answer.code)
+        self.clear_header("Content-Type")
+        for name, value in answer.headers:
+            self.add_header(name, value)
+        try:
+            if isinstance(answer.body, bytes):
+                self.finish(answer.body or None)
+                return
+            async for chunk in answer.body:
+                self.write(chunk)
+                await self.flush()
+            self.finish()
+        except StreamClosedError:
+            logger.debug("client left", extra={"action": "client_left"})
+        except Problem as error:
+            # The head is out already: all that is left is to end without the whole body.
+            logger.error("%s", error.detail, extra={"action": "backend_broke_off"})
+            self.stream.close()
+        finally:
+            await answer.close()
+
+    def _incoming(self) -> Incoming:
+        request = Request(
+            method=self.request.method or "",
+            path=self.request.path,
+            headers=Headers.combined(self.request.headers.get_all()),
+            params=query(self.request.query),
+            body=b"",
+        )
+        return Incoming(
+            request=request,
+            raw_path=self.request.path,
+            raw_query=self.request.query,
+            peer=self.client,
+            scheme=self.scheme,
+            host=self.request.host,
+            session=self,
+        )

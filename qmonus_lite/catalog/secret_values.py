@@ -1,0 +1,61 @@
+"""Opening a Config plugin: `!env` and `!sealed` become text at use, or a mask for showing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qmonus_lite.auth.sealing import CannotOpen, Sealer
+from qmonus_lite.catalog.builders import place
+from qmonus_lite.catalog.document import Env, Pointer, Sealed
+from qmonus_lite.catalog.plugins import Catalog, ConfigPlugin
+from qmonus_lite.redaction import MASK, register_secret
+from qmonus_lite.scripting.builtins.raising import Error
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretResolver:
+    """Opens Config plugins in one process."""
+
+    sealer: Sealer
+    environ: Mapping[str, str]
+
+    def values(self, catalog: Catalog, name: str) -> dict[str, Any]:
+        """The values of a Config plugin; raises KeyError, and Error(500) for one it cannot open."""
+        plugin = catalog.configs[name]
+        opened: dict[str, Any] = self._open(plugin, plugin.values, ())
+        return opened
+
+    def _open(self, plugin: ConfigPlugin, value: object, pointer: Pointer) -> Any:
+        if isinstance(value, Mapping):
+            return {key: self._open(plugin, part, (*pointer, key)) for key, part in value.items()}
+        if isinstance(value, list):
+            return [self._open(plugin, part, (*pointer, at)) for at, part in enumerate(value)]
+        if isinstance(value, Env):
+            if value.name not in self.environ:
+                raise Error(500, f"Config {plugin.name!r} needs the variable {value.name}")
+            return _kept_quiet(self.environ[value.name])
+        if isinstance(value, Sealed):
+            try:
+                return _kept_quiet(
+                    self.sealer.open(value.text, place=place(plugin.file_name, pointer))
+                )
+            except CannotOpen:
+                raise Error(500, f"Config {plugin.name!r} cannot be unsealed") from None
+        return value
+
+
+def _kept_quiet(secret: str) -> str:
+    # From now on a script has it, and may log it by mistake.
+    register_secret(secret)
+    return secret
+
+
+def masked(value: object) -> Any:
+    """The values with everything secret masked, for people."""
+    if isinstance(value, Mapping):
+        return {key: masked(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [masked(part) for part in value]
+    if isinstance(value, Env):
+        return f"!env {value.name}"
+    return MASK if isinstance(value, Sealed) else value

@@ -1,0 +1,92 @@
+"""Keeping from its settings: for an APIGW that does it itself, and for the keeper."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from qmonus_lite.clock import Clock
+from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_root_dir, make_roster
+from qmonus_lite.datadir import DataDir
+from qmonus_lite.events.delivery import Delivery
+from qmonus_lite.events.dispatcher import Dispatcher
+from qmonus_lite.events.outbox import Outbox
+from qmonus_lite.events.signature import Signer
+from qmonus_lite.events.signed_client import SignedClient
+from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.settings import Settings
+from qmonus_lite.uploads.commit import Committer, recover
+from qmonus_lite.uploads.root_dir import RootDir
+from qmonus_lite.uploads.staging_dirs import StagingDirs
+from qmonus_lite.writer.server import WriterServer
+from qmonus_lite.writer.service import LocalCommitService
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriterParts:
+    """What keeping is made of."""
+
+    settings: Settings
+    clock: Clock
+    data_dir: DataDir
+    signer: Signer
+    root_dir: RootDir
+    staging: StagingDirs
+    registry: WorkerRegistry
+    threads: ThreadPoolExecutor
+
+
+def local_commit_service(parts: WriterParts) -> LocalCommitService:
+    """Keeping in this process; decides first what a crash left. Raises BadPlace."""
+    settings = parts.settings
+    durable = settings.upload_durability == "full"
+    outbox = Outbox(parts.data_dir.path / "outbox.sqlite3", "FULL" if durable else "NORMAL")
+    recover(outbox, parts.staging)
+    dispatcher = Dispatcher(
+        Delivery(
+            outbox=outbox,
+            registry=parts.registry,
+            signer=parts.signer,
+            clock=parts.clock,
+            source=settings.base_url,
+            timeout=settings.lambda_event_timeout,
+            max_age=settings.event_max_age,
+        )
+    )
+    return LocalCommitService(
+        disk=parts.root_dir.disk,
+        outbox=outbox,
+        dispatcher=dispatcher,
+        committer=Committer(
+            parts.root_dir, parts.staging, outbox, dispatcher, threads=parts.threads
+        ),
+        registry=parts.registry,
+        clock=parts.clock,
+    )
+
+
+def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServer:
+    """A keeper, ready to serve; raises Refused."""
+    root_dir = make_root_dir(settings)
+    data_dir = DataDir(settings.state_dir)
+    signer = Signer(event_secret(data_dir, environ))
+    data_dir.lock()
+    sender = SignedClient(signer)
+    parts = WriterParts(
+        settings=settings,
+        clock=Clock(settings.timezone),
+        data_dir=data_dir,
+        signer=signer,
+        root_dir=root_dir,
+        staging=StagingDirs(root_dir.disk, data_dir.path, root_dir.root),
+        registry=make_roster(settings, data_dir, sender, environ),
+        threads=ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk"),
+    )
+    return WriterServer(
+        settings=settings,
+        data_dir=data_dir.path,
+        commits=local_commit_service(parts),
+        registry=parts.registry,
+        sender=sender,
+        staging=parts.staging,
+        threads=parts.threads,
+    )

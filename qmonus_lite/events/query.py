@@ -1,0 +1,146 @@
+"""The synchronous question to the handlers of an event, where anything unclear is a no."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from qmonus_lite.clock import Clock
+from qmonus_lite.errors import BadGateway, Problem, Unavailable
+from qmonus_lite.events.circuit_breaker import CircuitBreaker
+from qmonus_lite.events.envelope import CONTENT_TYPE, Envelope, Ids
+from qmonus_lite.events.http_client import WorkerAway, WorkerBroke, WorkerGarbled
+from qmonus_lite.events.outcome import Outcome, Report
+from qmonus_lite.events.signed_client import ASK, SignedClient, SignedMessage
+from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.ids import new_id
+from qmonus_lite.log import named
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventQuery:
+    """Asks one event of the workers in turn."""
+
+    registry: WorkerRegistry
+    sender: SignedClient
+    clock: Clock
+    #: `http(s)://host:port` of this APIGW.
+    source: str
+    #: Seconds for the whole exchange.
+    timeout: float
+    _breakers: defaultdict[str, CircuitBreaker] = field(
+        default_factory=lambda: defaultdict(CircuitBreaker)
+    )
+
+    def is_handled(self, event: str) -> bool:
+        """Whether a worker has a handler; raises Unavailable while that is not known."""
+        known = self.registry.known
+        if event in known.handled:
+            return True
+        if known.unknown is not None:
+            raise Unavailable(known.unknown)
+        return False
+
+    async def ask(
+        self, event: str, data: dict[str, Any], subject: str | None = None, ids: Ids | None = None
+    ) -> Outcome:
+        """What the handlers made of it; raises Unavailable or BadGateway.
+
+        `ids` are those of the request and of the upload that it is about.
+        Another worker is tried only when nothing had been sent to the one before, or when that one
+        ran no handler although a worker is known to have one. An outcome without handlers is
+        given only for an event that no worker is known to handle.
+        """
+        message = self._message(event, data, subject, ids or Ids())
+        for endpoint in self.registry.in_turn(ASK, event):
+            if not self._breakers[endpoint].admits(_now()):
+                continue
+            try:
+                report = await self._exchange(endpoint, message)
+            except WorkerAway:
+                continue
+            outcome = report.outcome
+            if outcome is None:
+                raise BadGateway("the Lambda worker gave no outcome")
+            if outcome.handlers or outcome.refused or not self._is_open(event, endpoint, report):
+                return outcome
+        raise Unavailable("no Lambda worker answers")
+
+    def _is_open(self, event: str, endpoint: str, report: Report) -> bool:
+        """Whether somebody may handle an event that this worker ran no handler of."""
+        is_open = self.registry.known.is_open(event, endpoint, report)
+        if is_open:
+            extra = {"action": "no_handler_ran", "endpoint": endpoint, "event_name": event}
+            logger.warning("%s ran no handler of %s", endpoint, event, extra=extra)
+        return is_open
+
+    def on_this_loop(self) -> Callable[[str, dict[str, Any]], Coroutine[Any, Any, Outcome]]:
+        """`ask` for scripts: they await it on their lanes, and it runs on the loop that calls now.
+
+        The connections to the workers belong to that loop.
+        """
+        loop = asyncio.get_running_loop()
+
+        async def publish(event: str, data: dict[str, Any]) -> Outcome:
+            # The script runs in the context of its request.
+            ids = Ids(request_id=named("request_id"))
+            asking = asyncio.run_coroutine_threadsafe(self.ask(event, data, ids=ids), loop)
+            return await asyncio.wrap_future(asking)
+
+        return publish
+
+    async def _exchange(self, endpoint: str, message: SignedMessage) -> Report:
+        """The worker's report; raises WorkerAway, and Problem for anything else."""
+        breaker = self._breakers[endpoint]
+        try:
+            report = await self.sender.send(endpoint, message)
+        except (WorkerAway, asyncio.CancelledError):
+            # Whoever gave up asking may have been the probe: the next one is to be another.
+            breaker.failed(_now())
+            raise
+        except WorkerBroke as error:
+            breaker.failed(_now())
+            detail = "the Lambda worker did not answer"
+            raise _no(endpoint, error, Unavailable(detail)) from None
+        except WorkerGarbled as error:
+            breaker.failed(_now())
+            detail = "the Lambda worker gave an answer that cannot be trusted"
+            raise _no(endpoint, error, BadGateway(detail)) from None
+        breaker.succeeded()
+        return report
+
+    def _message(
+        self, event: str, data: dict[str, Any], subject: str | None, ids: Ids
+    ) -> SignedMessage:
+        envelope = Envelope(
+            id=new_id(),
+            type=event,
+            source=self.source,
+            subject=subject,
+            time=self.clock.moment(),
+            attempt=1,
+            request_id=ids.request_id,
+            upload_id=ids.upload_id,
+            data=data,
+        )
+        return SignedMessage(
+            id=envelope.id,
+            path=ASK,
+            body=envelope.to_bytes(),
+            content_type=CONTENT_TYPE,
+            timeout=self.timeout,
+        )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _no(endpoint: str, error: Exception, problem: Problem) -> Problem:
+    extra = {"action": "ask_failed", "endpoint": endpoint}
+    logger.error("no usable answer from %s: %s", endpoint, error, extra=extra)
+    return problem

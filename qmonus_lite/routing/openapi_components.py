@@ -1,0 +1,62 @@
+"""Schemas of plugins inside an OpenAPI document, where `#` means another root than in their own."""
+
+from typing import Any
+
+from qmonus_lite.schema import Schema
+
+
+class SchemaComponents:
+    """Keeps schemas that refer to themselves under `components`, and leads references there."""
+
+    def __init__(self) -> None:
+        #: What belongs under `components/schemas`.
+        self.schemas: dict[str, Any] = {}
+        self._names: dict[Schema, str] = {}
+
+    def place(self, schema: Schema, part: object) -> object:
+        """`part` of a schema as it may stand anywhere in the document."""
+        if not _refers(part):
+            return part
+        name = self._name(schema)
+        if part is schema.document:
+            return {"$ref": _place(name)}
+        return _led(part, name)
+
+    def cut(self, count: int) -> None:
+        """Forget all schemas but the first `count`."""
+        self.schemas = dict(list(self.schemas.items())[:count])
+        self._names = {schema: name for schema, name in self._names.items() if name in self.schemas}
+
+    def _name(self, schema: Schema) -> str:
+        if schema not in self._names:
+            name = f"plugin{len(self._names) + 1}"
+            self._names[schema] = name
+            self.schemas[name] = _led(schema.document, name)
+        return self._names[schema]
+
+
+def _place(name: str) -> str:
+    return f"#/components/schemas/{name}"
+
+
+def _is_local(key: object, value: object) -> bool:
+    return key == "$ref" and isinstance(value, str) and (value == "#" or value.startswith("#/"))
+
+
+def _refers(node: object) -> bool:
+    if isinstance(node, dict):
+        return any(_is_local(key, value) or _refers(value) for key, value in node.items())
+    return isinstance(node, list) and any(map(_refers, node))
+
+
+def _led(node: object, name: str) -> Any:
+    if isinstance(node, list):
+        return [_led(entry, name) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: _place(name) + value[1:] if _is_local(key, value) else _led(value, name)
+        for key, value in node.items()
+        # A name of its own would make the schema a root again.
+        if key != "$id"
+    }

@@ -1,0 +1,168 @@
+"""The story of one routed request, from its path to its answer."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+
+from qmonus_lite.auth import own
+from qmonus_lite.auth.gatekeeper import Gatekeeper
+from qmonus_lite.catalog.plugins import Catalog, Route
+from qmonus_lite.headers import Headers
+from qmonus_lite.routing import forward, hop_by_hop
+from qmonus_lite.routing.admission import AuthorizedRequest, admit
+from qmonus_lite.routing.backend import Backends, Call, Received
+from qmonus_lite.routing.hook import Hook
+from qmonus_lite.routing.match import Match, best
+from qmonus_lite.routing.message import Incoming, Response, RouteResponse, without_body
+from qmonus_lite.routing.validation import validate
+from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.runner import Runner
+
+#: Bytes of a body that is read apart from the loop of the sockets.
+LARGE_BODY_BYTES = 32 << 10
+_BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+
+
+class Routing:
+    """Answers the requests that routes are for."""
+
+    def __init__(
+        self,
+        *,
+        gatekeeper: Gatekeeper,
+        runner: Runner,
+        backends: Backends,
+        surroundings: Callable[[Catalog], Surroundings],
+        script_timeout: float | None,
+    ) -> None:
+        self._gatekeeper = gatekeeper
+        self._hook = Hook(runner=runner, timeout=script_timeout)
+        self._backends = backends
+        self._surroundings = surroundings
+        # One for all: parsing and checking hold the interpreter, so that two at a time would only
+        # take more memory, and leave the loop of the sockets a third of the time in place of half.
+        self._checking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="check-body")
+
+    def find(self, catalog: Catalog, raw_path: str) -> Match | None:
+        """The route that serves a path, which is still percent-encoded."""
+        return best(catalog.routes, raw_path)
+
+    async def admit(self, match: Match, incoming: Incoming) -> AuthorizedRequest:
+        """Authorization, method and path; raises Problem. The body need not have come yet."""
+        return admit(self._gatekeeper, match, incoming.request)
+
+    async def answer(
+        self, admission: AuthorizedRequest, incoming: Incoming, catalog: Catalog
+    ) -> RouteResponse:
+        """Schema, scripts and backend; raises Problem. Close the answer when it is sent."""
+        surroundings = _discreet(self._surroundings(catalog), admission.own_credentials)
+        visit = await self._begin(admission, incoming, surroundings)
+        gone_on = await self._request(visit)
+        if isinstance(gone_on, RouteResponse):
+            return await _trimmed(gone_on, admission.method, keep_length=True)
+        received = await self._backends.send(gone_on)
+        answer = await self._response(visit, received)
+        # A script saw no body of a HEAD, so the length it leaves says nothing.
+        return await _trimmed(answer, admission.method, keep_length=not visit.route.response_script)
+
+    async def _begin(
+        self, admission: AuthorizedRequest, incoming: Incoming, surroundings: Surroundings
+    ) -> "_RoutedRequest":
+        if len(incoming.request.body) < LARGE_BODY_BYTES:
+            return _RoutedRequest.begin(admission, incoming, surroundings)
+        loop, begin = asyncio.get_running_loop(), copy_context().run
+        return await loop.run_in_executor(
+            self._checking, begin, _RoutedRequest.begin, admission, incoming, surroundings
+        )
+
+    async def _request(self, visit: "_RoutedRequest") -> RouteResponse | Call:
+        script = visit.route.request_script
+        if script is None:
+            return visit.call()
+        hook = self._hook.within(visit.route.timeout)
+        return await hook.run(script, visit.given, visit.surroundings, visit.call)
+
+    async def _response(self, visit: "_RoutedRequest", received: Received) -> RouteResponse:
+        fields = hop_by_hop.back(received.fields)
+        script = visit.route.response_script
+        if script is None:
+            return RouteResponse(code=received.code, headers=fields, body=received.body)
+        response = Response(
+            code=received.code,
+            headers=Headers.combined(fields),
+            body=await received.body.read(),
+        )
+        given = {**visit.given, "response": response}
+        hook = self._hook.within(visit.route.timeout)
+        return await hook.run(
+            script, given, visit.surroundings, lambda: forward.to_client(response, fields)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RoutedRequest:
+    """One request on its way through a route."""
+
+    admission: AuthorizedRequest
+    incoming: Incoming
+    arrival: forward.Arrival
+    #: What scripts are given, by name.
+    given: Mapping[str, object]
+    surroundings: Surroundings
+
+    @classmethod
+    def begin(
+        cls, admission: AuthorizedRequest, incoming: Incoming, surroundings: Surroundings
+    ) -> "_RoutedRequest":
+        """Check the request against its schemas; raises BadRequest."""
+        request = incoming.request
+        arrival = forward.Arrival.of(request)
+        resources = dict(admission.resources)
+        own.hide_from_scripts(request.headers)
+        validate(admission.spec, request, resources)
+        given = {
+            "request": request,
+            "route": admission.match.route,
+            "resources": resources,
+            "parameters": request.params,
+            "session": incoming.session,
+        }
+        return cls(
+            admission=admission,
+            incoming=incoming,
+            arrival=arrival,
+            given=given,
+            surroundings=surroundings,
+        )
+
+    @property
+    def route(self) -> Route:
+        """The route that it is on."""
+        return self.admission.match.route
+
+    def call(self) -> Call:
+        """What goes to the backend, as things stand now; raises said.Unusable."""
+        return forward.to_backend(self.admission, self.incoming, self.arrival)
+
+
+def _discreet(surroundings: Surroundings, secrets: frozenset[str]) -> Surroundings:
+    """Surroundings whose events carry none of the client's credentials of ours."""
+    if not secrets:
+        return surroundings
+
+    async def publish(name: str, event: dict[str, Any]) -> Any:
+        return await surroundings.publish(name, own.masked(event, secrets))
+
+    return replace(surroundings, publish=publish)
+
+
+async def _trimmed(answer: RouteResponse, method: str, *, keep_length: bool) -> RouteResponse:
+    """The answer without a body where HTTP allows none."""
+    if method != "HEAD" and answer.code not in _BODILESS:
+        return answer
+    await answer.close()
+    return without_body(answer, keep_length=keep_length and answer.code not in _BODILESS)

@@ -1,0 +1,109 @@
+"""What a script says: the values that it may return, give to `finish` or leave behind, as bytes."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from qmonus_lite.headers import Headers
+from qmonus_lite.routing.message import RouteResponse
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+class InvalidResult(Exception):
+    """A script said something that is no answer; the text says what was expected."""
+
+
+class Finish:
+    """The `finish` of one run: takes an answer, which stands whatever the script does next."""
+
+    def __init__(self) -> None:
+        self.answer: RouteResponse | None = None
+
+    def __call__(self, body: object = None, code: int = 200) -> None:
+        """Answer with this body and code; raises RuntimeError when called twice."""
+        if self.answer is not None:
+            raise RuntimeError("finish() was already called")
+        self.answer = answer(code, body)
+
+
+def returned(value: object) -> RouteResponse | None:
+    """The answer that a script returned, None for none; raises Unusable."""
+    if value is None:
+        return None
+    if not isinstance(value, tuple):
+        return answer(200, value)
+    if len(value) != 2:
+        raise InvalidResult(f"returned a tuple of {len(value)}; expected (code, body)")
+    return answer(*value)
+
+
+def answer(code: object, body: object) -> RouteResponse:
+    """An answer of our own; raises Unusable."""
+    data = payload(body)
+    kind = _kind(body)
+    fields = (("Content-Type", kind),) if kind else ()
+    return RouteResponse(
+        code=status(code), headers=(*fields, ("Content-Length", str(len(data)))), body=data
+    )
+
+
+def status(code: object) -> int:
+    """A status code of a final answer; raises Unusable."""
+    # bool is an int to Python, and no status.
+    if not isinstance(code, int) or isinstance(code, bool) or not 200 <= code <= 599:
+        raise InvalidResult(f"the code is {code!r}; expected a whole number from 200 to 599")
+    return int(code)
+
+
+def payload(body: object) -> bytes:
+    """A body as bytes: dict and list as JSON, text as UTF-8; raises Unusable."""
+    if body is None:
+        return b""
+    if isinstance(body, (bytes, bytearray)):
+        return bytes(body)
+    try:
+        if isinstance(body, str):
+            return body.encode()
+        if isinstance(body, (dict, list)):
+            return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidResult(f"the body cannot be sent: {error}") from error
+    kind = type(body).__name__
+    raise InvalidResult(f"the body is of type {kind}; expected dict, list, str, bytes or None")
+
+
+def _kind(body: object) -> str | None:
+    if body is None:
+        return None
+    if isinstance(body, str):
+        return "text/plain; charset=utf-8"
+    return "application/json" if isinstance(body, (dict, list)) else "application/octet-stream"
+
+
+def headers(given: object) -> Headers:
+    """Header fields as a script left them, fit to be sent; raises Unusable."""
+    if not isinstance(given, Mapping):
+        raise InvalidResult(f"headers is of type {type(given).__name__}; expected a dict")
+    return Headers({_name(name): _value(name, value) for name, value in given.items()})
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InvalidResult(f"{name!r} is no name of a header")
+    return name
+
+
+def _value(name: object, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        kind = type(value).__name__
+        raise InvalidResult(f"header {name} is of type {kind}; expected text or a number")
+    text = str(value).strip(" \t")
+    if not _VALUE.fullmatch(text):
+        # Fields are Latin-1 on their way through us, which carries UTF-8 byte by byte.
+        text = text.encode(errors="replace").decode("latin-1")
+    if not _VALUE.fullmatch(text):
+        raise InvalidResult(f"header {name} has a line break or another control character")
+    return text

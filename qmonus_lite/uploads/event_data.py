@@ -1,0 +1,93 @@
+"""The data of an upload's events: what a question asks about, and what is left for later.
+
+A question carries the client's headers as they came, for handlers may judge by them. A promised
+event may lie in the outbox for days and go to every worker, so there credentials are masked.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from qmonus_lite import strictjson
+from qmonus_lite.auth import apikey, callout_pass
+from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
+from qmonus_lite.auth.own import OwnCredentials, masked
+from qmonus_lite.errors import BadRequest
+from qmonus_lite.pathtemplate import normalized
+from qmonus_lite.redaction import MASK
+from qmonus_lite.uploads.request import UploadRequest
+from qmonus_lite.uploads.target import Target
+
+#: Headers whose values are masked unless a plugin keeps them; in lower case, for a handler may have
+#: put a plain dict in the place of the headers.
+MASKED = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token"})
+
+
+def question_data(
+    head: UploadRequest, target: Target, gatekeeper: Gatekeeper
+) -> tuple[dict[str, Any], Actor | None]:
+    """What handlers are asked about, and who asks; notes the account in the record of the upload.
+
+    Raises BadRequest for a credential in the query.
+    """
+    if head.params and gatekeeper.own.shown_in(head.params):
+        raise BadRequest(apikey.SHOWN)
+    # A plain dict of canonical names: to look one up is quick.
+    headers = dict(head.headers)
+    actor = gatekeeper.known(headers)
+    head.record.account = actor.name if actor else None
+    # It lets this callout in, and nobody else is to make use of it.
+    headers.pop(callout_pass.HEADER, None)
+    data = {
+        "path": target.path,
+        "resources": target.resources,
+        "params": _normalized(head.params) if head.params else {},
+        "headers": headers,
+        "account": actor.account if actor else None,
+        "length": head.length,
+    }
+    return data, actor
+
+
+def _normalized(params: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The query in NFC, as the path is: handlers make names of it."""
+    found: dict[str, list[str]] = {}
+    for name, texts in params.items():
+        found.setdefault(normalized(name), []).extend(map(normalized, texts))
+    return found
+
+
+def promised_data(
+    event: Mapping[str, Any], told: Mapping[str, Any], kept: frozenset[str], own: OwnCredentials
+) -> str:
+    """JSON of an event as its handlers left it, with what the gateway tells in addition.
+
+    Credential headers are masked but for `kept`, names in lower case, and so is a credential of
+    ours in another header.
+    """
+    data = {**event, **told}
+    headers = data.get("headers")
+    # A handler may have put anything in their place.
+    if not isinstance(headers, dict):
+        return strictjson.write(data)
+    hidden = _hidden(kept) if kept else MASKED
+    data["headers"] = headers = {
+        name: MASK if name.lower() in hidden else value for name, value in headers.items()
+    }
+    text = strictjson.write(data)
+    if "qml_" not in text and "eyJ" not in text:
+        return text
+    data["headers"] = {
+        name: value if name.lower() in kept else _without_ours(value, own)
+        for name, value in headers.items()
+    }
+    return strictjson.write(data)
+
+
+@lru_cache(maxsize=8)
+def _hidden(kept: frozenset[str]) -> frozenset[str]:
+    return MASKED - kept
+
+
+def _without_ours(value: Any, own: OwnCredentials) -> Any:
+    return masked(value, own.found_in(value)) if isinstance(value, str) else value

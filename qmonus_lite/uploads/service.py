@@ -1,0 +1,343 @@
+"""One upload, told in order: target, verdict, place, room, bytes, commit, receipt."""
+
+import asyncio
+import enum
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
+from qmonus_lite.clock import Clock
+from qmonus_lite.errors import (
+    BadGateway,
+    BadRequest,
+    Conflict,
+    Forbidden,
+    Problem,
+    Refusal,
+    Unavailable,
+)
+from qmonus_lite.events.envelope import UPLOADED, UPLOADING, Ids
+from qmonus_lite.events.outbox import PendingEvent
+from qmonus_lite.events.outcome import Outcome
+from qmonus_lite.events.query import EventQuery
+from qmonus_lite.ids import new_id
+from qmonus_lite.pathtemplate import PathTemplate
+from qmonus_lite.uploads.accepted import AcceptedUpload, Destination
+from qmonus_lite.uploads.commit import Commits, UploadWithEvent
+from qmonus_lite.uploads.digest import Digests
+from qmonus_lite.uploads.disk_errors import log_disk_error
+from qmonus_lite.uploads.event_data import promised_data, question_data
+from qmonus_lite.uploads.filesystem import Filesystem
+from qmonus_lite.uploads.names import BadName, parts_of
+from qmonus_lite.uploads.publish import DirectPublisher, KeyedLock, ReceivedUpload
+from qmonus_lite.uploads.quota import Quota, Reservation
+from qmonus_lite.uploads.receipt import Receipt
+from qmonus_lite.uploads.request import UploadRequest
+from qmonus_lite.uploads.root_dir import RootDir
+from qmonus_lite.uploads.socket_copy import SocketCopier
+from qmonus_lite.uploads.staging import StagedFile
+from qmonus_lite.uploads.staging_dirs import StagingDirs
+from qmonus_lite.uploads.target import read_target
+
+logger = logging.getLogger(__name__)
+
+#: Bytes gathered before they go to a disk thread, one write at a time; also what an upload that
+#: stalls may hold in memory.
+WRITE_BATCH_BYTES = 256 << 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadService:
+    """What every upload of one APIGW needs."""
+
+    template: PathTemplate
+    query: EventQuery
+    gatekeeper: Gatekeeper
+    root_dir: RootDir
+    admission: Quota
+    #: For uploads whose event somebody handles, and for the others.
+    committer: Commits
+    publisher: DirectPublisher
+    staging: StagingDirs
+    disk: Filesystem
+    intake: SocketCopier
+    #: Threads that the disk is used on.
+    threads: Executor
+    clock: Clock
+    #: `address` and `port` of events.
+    address: str
+    port: int
+    #: Headers that a handler of promised events wants to have unmasked, in lower case.
+    kept_headers: Callable[[], frozenset[str]] = frozenset
+    #: What the names of staged files begin with.
+    owner_prefix: str = ""
+    #: Of either way of storing, one upload at a time at a path.
+    path_lock: KeyedLock = field(default_factory=KeyedLock)
+    #: Those that are neither stored nor dropped.
+    under_way: set["ActiveUpload"] = field(default_factory=set)
+
+    async def open(self, head: UploadRequest) -> "ActiveUpload":
+        """A session that takes the body; raises Problem or Terminated for a refused upload."""
+        self.admission.check_size(head.length or 0)
+        digests = Digests.read(head.headers)
+        target = read_target(head.values)
+        asked, actor = question_data(head, target, self.gatekeeper)
+        account = asked["account"]
+        parts = _parts(target.path)
+        upload_id = head.record.upload_id = new_id()
+        outcome = await self._authorize(head, asked, actor)
+        event = asked if outcome is None else outcome.event
+        try:
+            if outcome is None or event.get("path") == target.path:
+                place = self._place(head, parts)
+            else:
+                place = self._place_chosen(head, outcome)
+            reservation = self.admission.reserve(place.staging, place.device, head.length)
+        except Problem as error:
+            log_disk_error(error, head.record, target.path)
+            raise
+        staged = StagedFile(
+            path=f"{place.staging}/{self.owner_prefix}{upload_id}", disk=self.disk, digests=digests
+        )
+        accepted = AcceptedUpload(upload_id, event, place, account)
+        return ActiveUpload(self, head, accepted, staged, reservation)
+
+    async def _authorize(
+        self, head: UploadRequest, asked: dict[str, Any], actor: Actor | None
+    ) -> Outcome | None:
+        """What the handlers made of it; None without handlers, by the default authorization."""
+        if self.query.is_handled(UPLOADING):
+            ids = Ids(request_id=head.record.request_id, upload_id=head.record.upload_id)
+            outcome = await self.query.ask(UPLOADING, asked, subject=asked["path"], ids=ids)
+            if outcome.denied:
+                raise outcome.terminated()
+            if outcome.handlers:
+                return outcome
+            # The last handler was taken away a moment ago, and nobody has said yes. Accounts may
+            # have changed as well.
+            actor = None
+        if actor is None:
+            self.gatekeeper.authorize(head.headers, "PUT", head.raw_path)
+        else:
+            self.gatekeeper.check_allowed(actor, "PUT", head.raw_path)
+        return None
+
+    def _place_chosen(self, head: UploadRequest, outcome: Outcome) -> Destination:
+        """The place that a plugin chose, which answers for it."""
+        path = outcome.event.get("path")
+        try:
+            if not isinstance(path, str):
+                raise BadName("the path is no text")
+            return self._place(head, parts_of(path))
+        except (BadName, Forbidden, Conflict) as error:
+            names = ", ".join(outcome.handlers)
+            extra = {"action": "path_refused", "handlers": names}
+            logger.error("%s gave the path %r: %s", names, path, error, extra=extra)
+            problem = BadGateway("a plugin gave a path that cannot be stored")
+            problem.refusal = Refusal(plugin=names, rule="bad-path", reason=f"{path!r}: {error}")
+            raise problem from None
+
+    def _place(self, head: UploadRequest, parts: tuple[str, ...]) -> Destination:
+        """Raises Problem for a place that cannot be had."""
+        look = self.root_dir.look(parts)
+        head.check_conditions(look.there)
+        staging = self.staging.directory(look.directory, look.mount)
+        return Destination(parts, look.path, staging, look.mount.device)
+
+
+class UploadState(enum.Enum):
+    """Where an upload stands."""
+
+    #: Takes bytes.
+    RECEIVING = "receiving"
+    #: Whole; on its way to its path, whatever the client does now.
+    COMMITTING = "committing"
+    #: At its path.
+    STORED = "stored"
+    #: Given up, no trace left.
+    ABORTED = "dropped"
+
+
+class ActiveUpload:
+    """One accepted upload; its methods are called one after the other, by the connection."""
+
+    def __init__(
+        self,
+        uploads: UploadService,
+        head: UploadRequest,
+        accepted: AcceptedUpload,
+        staged: StagedFile,
+        reservation: Reservation,
+    ) -> None:
+        self._uploads = uploads
+        self._head = head
+        self._accepted = accepted
+        self._staged = staged
+        self._reservation = reservation
+        self._unwritten = bytearray()
+        self.state = UploadState.RECEIVING
+        uploads.under_way.add(self)
+
+    @cached_property
+    def _writing(self) -> asyncio.Lock:
+        """The disk thread works on one thing of this upload at a time, also when it is dropped."""
+        return asyncio.Lock()
+
+    @property
+    def digest(self) -> str | None:
+        """The value of Repr-Digest once the file is stored, if the client wanted one."""
+        return self._staged.digests.field
+
+    async def write(self, chunk: bytes) -> None:
+        """Take bytes of the body; returning late is what slows the client down."""
+        self._reservation.take(len(chunk))
+        self._unwritten += chunk
+        if len(self._unwritten) >= WRITE_BATCH_BYTES:
+            await self._flush()
+
+    async def copy_from_socket(self, descriptor: int, most: int) -> int:
+        """Take what a socket has of the body, at most `most` bytes; how many. Raises Problem."""
+        await self._flush()
+        async with self._writing:
+            if self.state is not UploadState.RECEIVING:
+                return 0
+            try:
+                count = await self._uploads.intake.copy_slice(descriptor, self._staged, most)
+            except Problem as error:
+                self._log(error)
+                raise
+        self._reservation.take(count)
+        return count
+
+    async def commit(self) -> Receipt:
+        """Store what came; raises Problem, and then nothing was stored (unless it says so)."""
+        if self.state is UploadState.ABORTED:
+            raise Unavailable("the upload was given up before it was whole")
+        self.state = UploadState.COMMITTING
+        accepted = self._accepted
+        try:
+            replaced = await self._store()
+        except BaseException as error:
+            self.state = UploadState.RECEIVING
+            if isinstance(error, Problem):
+                self._log(error)
+            raise
+        self.state = UploadState.STORED
+        self._uploads.under_way.discard(self)
+        self._reservation.release()
+        return Receipt(
+            upload_id=accepted.upload_id,
+            path=accepted.place.path,
+            filename=accepted.place.parts[-1],
+            bytes=self._reservation.received,
+            mime=self._head.mime,
+            event_id=accepted.upload_id,
+            durable=self._uploads.disk.sync_names,
+            replaced=replaced,
+            sha256=self._staged.digests.sha256,
+        )
+
+    async def abort(self) -> None:
+        """Give the upload up unless it is past the point of no return; may be called again."""
+        if self.state is not UploadState.RECEIVING:
+            return
+        self.state = UploadState.ABORTED
+        self._unwritten = bytearray()
+        self._reservation.release()
+        async with self._writing:
+            await _on(self._uploads.threads, self._staged.discard)
+        self._uploads.under_way.discard(self)
+
+    async def _store(self) -> bool:
+        """Store the file, and promise its event if anybody handles that; whether it replaced one.
+
+        Raises Problem.
+        """
+        uploads, parts = self._uploads, self._accepted.place.parts
+        registry, publisher, path_lock = (
+            uploads.query.registry,
+            uploads.publisher,
+            uploads.path_lock,
+        )
+        if registry.has_no_handler_for(UPLOADED) and parts not in path_lock:
+            upload = self._upload()
+            if publisher.can_publish_inline(upload):
+                return publisher.publish_inline(upload)
+        async with path_lock.at(parts):
+            # Not before its turn: else a handler that came meanwhile would hear of an upload that
+            # was stored before this one, and not of this one.
+            if registry.has_no_handler_for(UPLOADED):
+                return await publisher.store(self._upload())
+            announced = UploadWithEvent(
+                staged=self._staged,
+                unwritten=self._unwritten,
+                parts=parts,
+                create_only=self._head.create_only,
+                event=self._pending_event(),
+            )
+            return await uploads.committer.commit(announced)
+
+    def _upload(self) -> ReceivedUpload:
+        return ReceivedUpload(
+            staged=self._staged,
+            unwritten=self._unwritten,
+            parts=self._accepted.place.parts,
+            create_only=self._head.create_only,
+        )
+
+    async def _flush(self) -> None:
+        if not self._unwritten:
+            return
+        batch, self._unwritten = self._unwritten, bytearray()
+        async with self._writing:
+            # Dropped meanwhile: a write would make the file anew, for nobody to remove.
+            if self.state is UploadState.RECEIVING:
+                try:
+                    await _on(self._uploads.threads, self._staged.write, batch)
+                except Problem as error:
+                    self._log(error)
+                    raise
+
+    def _log(self, problem: Problem) -> None:
+        accepted = self._accepted
+        log_disk_error(problem, self._head.record, accepted.place.path, accepted.upload_id)
+
+    def _pending_event(self) -> PendingEvent:
+        accepted, uploads = self._accepted, self._uploads
+        path, final = accepted.place.path, accepted.place.final
+        told = {
+            "path": path,
+            "account": accepted.account,
+            "length": self._head.length,
+            "address": uploads.address,
+            "port": uploads.port,
+            "filepath": final,
+            "mime": self._head.mime,
+            "bytes": self._reservation.received,
+        }
+        kept, own = uploads.kept_headers(), uploads.gatekeeper.own
+        return PendingEvent(
+            id=accepted.upload_id,
+            type=UPLOADED,
+            path=path,
+            time=uploads.clock.moment(),
+            data=promised_data(accepted.event, told, kept, own),
+            staged=str(self._staged.path),
+            final=final,
+            request_id=self._head.record.request_id,
+        )
+
+
+async def _on(threads: Executor, work: Any, *arguments: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    try:
+        return parts_of(path)
+    except BadName as error:
+        raise BadRequest(str(error)) from None

@@ -1,0 +1,143 @@
+"""The far end of keeping: an APIGW that has the keeper store its uploads.
+
+Both live and die as one: what an APIGW was told of a keeper that is gone, nobody can tell again, so
+it ends as well, and the supervisor starts it anew.
+"""
+
+import asyncio
+import itertools
+import logging
+import os
+import socket
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from qmonus_lite.errors import BadPlace, InternalFault
+from qmonus_lite.uploads.commit import UploadWithEvent
+from qmonus_lite.writer.ipc import Frames, connected
+from qmonus_lite.writer.request import CommitRequest
+from qmonus_lite.writer.service import Rows
+
+logger = logging.getLogger(__name__)
+
+#: Seconds to wait for a keeper that is just being started.
+CONNECT_SECONDS = 30.0
+
+
+def _end() -> None:
+    """End this process; what its clients were promised stands in the outbox."""
+    os._exit(1)
+
+
+class RemoteCommitService:
+    """Keeps by asking the keeper of the data directory."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        owner_prefix: str,
+        threads: Executor,
+        *,
+        patience: float = CONNECT_SECONDS,
+        end: Callable[[], None] = _end,
+    ) -> None:
+        """`mark` is what the names of our staged files begin with."""
+        self._data_dir = data_dir
+        self._owner_prefix = owner_prefix
+        self._threads = threads
+        self._patience = patience
+        self._end = end
+        self._frames = Frames(self._take, self._lost)
+        self._numbers = itertools.count(1)
+        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._closing = False
+        #: What the keeper last said of itself.
+        self.unhealthy_reason: str | None = None
+
+    async def begin(self) -> None:
+        """Connect; raises BadPlace when no keeper answers in time."""
+        loop = asyncio.get_running_loop()
+        one = await self._connected(loop.time() + self._patience)
+        await loop.create_unix_connection(lambda: self._frames, sock=one)
+        await self._ask("hello", self._owner_prefix)
+
+    async def commit(self, upload: UploadWithEvent) -> bool:
+        """Store a file and promise its event; whether it replaced another. Raises Problem."""
+        staged = upload.staged
+        if staged.begun or staged.digests.wanted:
+            # What we wrote we put on stable storage: a failure is told to who has it open.
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._threads, upload.finish)
+        staged.hand_over()
+        replaced: bool = await self._ask("commit", *CommitRequest.of(upload))
+        return replaced
+
+    async def listing(self, state: str, most: int) -> Rows:
+        """Rows of the outbox, oldest first; an empty `state` means all."""
+        rows: Rows = await self._ask("listing", state, most)
+        return rows
+
+    async def one(self, event_id: str) -> Rows:
+        """The row of this event, or none."""
+        rows: Rows = await self._ask("one", event_id)
+        return rows
+
+    async def counts(self) -> Rows:
+        """Rows of state and number."""
+        rows: Rows = await self._ask("counts")
+        return rows
+
+    async def replay(self, event_id: str) -> int:
+        """Deliver a dead letter after all; 0 when none has this id."""
+        count: int = await self._ask("replay", event_id)
+        return count
+
+    def stop_deliveries(self) -> None:
+        """Deliveries are the keeper's."""
+
+    def close(self) -> None:
+        """Say goodbye."""
+        self._closing = True
+        self._frames.close()
+
+    async def _connected(self, deadline: float) -> socket.socket:
+        while True:
+            try:
+                return connected(self._data_dir)
+            except OSError as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise BadPlace(
+                        f"--data_dir={self._data_dir}: no keeper answers here:"
+                        f" {error.strerror}; start it by `up`"
+                    ) from None
+            await asyncio.sleep(0.05)
+
+    def _ask(self, verb: str, *arguments: Any) -> "asyncio.Future[Any]":
+        number = next(self._numbers)
+        answer = self._asked[number] = asyncio.get_running_loop().create_future()
+        self._frames.send((number, verb, arguments))
+        return answer
+
+    def _take(self, message: tuple[int, Exception | None, Any]) -> None:
+        number, error, value = message
+        if not number:
+            self.unhealthy_reason = value
+            return
+        answer = self._asked.pop(number)
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(value)
+        else:
+            answer.set_exception(error)
+
+    def _lost(self) -> None:
+        for answer in self._asked.values():
+            if not answer.done():
+                answer.set_exception(InternalFault("the keeper is gone; see the log"))
+        self._asked.clear()
+        if not self._closing:
+            logger.error("the keeper is gone; so goes this APIGW", extra={"action": "keeper_gone"})
+            self._end()

@@ -1,0 +1,286 @@
+"""The ledger: many threads, one database, nothing half."""
+
+import asyncio
+import resource
+import signal
+import sqlite3
+import threading
+from collections.abc import Iterator
+from concurrent.futures import wait
+from pathlib import Path
+
+import pytest
+
+from qmonus_lite.errors import BadPlace
+from qmonus_lite.events.database import Database, DatabaseFailed, statements
+
+SQL = {
+    "schema": "CREATE TABLE IF NOT EXISTS word (name TEXT PRIMARY KEY, n INTEGER);",
+    "add": "INSERT INTO word (name, n) VALUES (:name, :n)",
+    "all": "SELECT name, n FROM word ORDER BY rowid",
+    "slow": "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 400000)"
+    " SELECT max(n) FROM c",
+}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(tmp_path / "words.sqlite3", SQL, "FULL")
+    yield database
+    database.close()
+
+
+def words(database: Database) -> list[str]:
+    return [row[0] for row in database.rows("all", {}).result(10)]
+
+
+def test_changes_and_shows_in_the_order_asked(database: Database) -> None:
+    assert database.change("add", {"name": "a", "n": 1}).result(10) == 1
+    database.change("add", {"name": "b", "n": 2}, lazy=True)
+
+    assert words(database) == ["a", "b"]
+
+
+def test_only_the_owner_can_read_it(database: Database, tmp_path: Path) -> None:
+    assert (tmp_path / "words.sqlite3").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("synchronous", ["FULL", "NORMAL"])
+def test_what_is_done_survives(tmp_path: Path, synchronous: "str") -> None:
+    for name in ("a", "b"):
+        database = Database(tmp_path / "w.sqlite3", SQL, synchronous)  # type: ignore[arg-type]
+        database.change("add", {"name": name, "n": 1}, lazy=True)
+        database.close()
+    database = Database(tmp_path / "w.sqlite3", SQL, "FULL")
+
+    assert words(database) == ["a", "b"]
+    database.close()
+
+
+def test_a_job_at_fault_fails_alone(database: Database) -> None:
+    database.change("add", {"name": "a", "n": 1}).result(10)
+    # These go into one commit: the ledger is busy while they are asked.
+    busy = database.rows("slow", {})
+    bad = [
+        database.change("add", {"name": "a", "n": 2}),
+        database.change("add", {"name": "\ud800", "n": 2}),
+        database.change("add", {"name": "b", "n": 1 << 70}),
+    ]
+    good = database.change("add", {"name": "c", "n": 3})
+
+    assert good.result(10) == 1
+    busy.result(10)
+    assert all(isinstance(one.exception(10), DatabaseFailed) for one in bad)
+    assert words(database) == ["a", "c"]
+
+
+def test_a_job_that_was_cancelled_harms_nobody(database: Database) -> None:
+    busy = database.rows("slow", {})
+    given_up = database.change("add", {"name": "a", "n": 1})
+    kept = database.change("add", {"name": "b", "n": 1})
+    assert given_up.cancel()
+
+    assert kept.result(10) == 1
+    busy.result(10)
+    assert words(database) == ["b"]
+
+
+async def test_a_cancelled_caller_harms_nobody(database: Database) -> None:
+    async def ask() -> None:
+        await asyncio.wrap_future(database.rows("slow", {}))
+
+    for _ in range(3):
+        asking = asyncio.create_task(ask())
+        await asyncio.sleep(0.01)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+    assert await asyncio.wrap_future(database.rows("all", {})) == []
+
+
+def test_many_threads_ask_at_once(database: Database) -> None:
+    def ask(thread: int) -> None:
+        jobs = [database.change("add", {"name": f"{thread}-{n}", "n": n}) for n in range(50)]
+        wait(jobs, 10)
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+
+    assert len(words(database)) == 400
+
+
+def test_threads_that_add_share_commits(database: Database) -> None:
+    ended: list[int | DatabaseFailed] = []
+
+    def add(thread: int) -> None:
+        for n in range(20):
+            ended.extend(database.add("add", [{"name": f"{thread}-{n}", "n": n}]))
+
+    threads = [threading.Thread(target=add, args=(n,)) for n in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+
+    assert sorted(one for one in ended if isinstance(one, int)) == list(range(1, 161))
+    assert len(words(database)) == 160
+
+
+def test_a_row_at_fault_fails_alone(database: Database) -> None:
+    rows = [{"name": name, "n": 1} for name in ("a", "a", "\ud800", "b")]
+    first, again, bad, last = database.add("add", rows)
+
+    assert (first, last) == (1, 2)
+    assert isinstance(again, DatabaseFailed) and isinstance(bad, DatabaseFailed)
+    assert words(database) == ["a", "b"]
+
+
+def test_rows_that_could_not_be_committed_say_so(database: Database, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "words.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    database._database.execute("PRAGMA busy_timeout = 50")
+    ended = database.add("add", [{"name": "a", "n": 1}, {"name": "b", "n": 1}])
+    other.execute("ROLLBACK")
+    other.close()
+
+    assert all(isinstance(one, DatabaseFailed) for one in ended)
+    assert words(database) == []
+    assert database.add("add", [{"name": "a", "n": 1}]) == [1]
+
+
+def test_lazy_changes_are_done_without_company(database: Database) -> None:
+    assert database.change("add", {"name": "a", "n": 1}, lazy=True).result(10) == 1
+
+
+def test_another_process_may_write_meanwhile(database: Database, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "words.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waiting = database.change("add", {"name": "a", "n": 1})
+    other.execute("INSERT INTO word VALUES ('b', 2)")
+    other.execute("COMMIT")
+    other.close()
+
+    assert waiting.result(10) == 1
+    assert sorted(words(database)) == ["a", "b"]
+
+
+def test_a_full_disk_fails_what_was_asked_and_nothing_later(
+    database: Database, tmp_path: Path
+) -> None:
+    """The kernel takes no more bytes for a file of this process: EFBIG, as EDQUOT or ENOSPC."""
+    database.change("add", {"name": "a", "n": 1}).result(10)
+    size = (tmp_path / "words.sqlite3-wal").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        failed = database.change("add", {"name": "b" * 10_000, "n": 2}).exception(10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+    assert isinstance(failed, DatabaseFailed)
+    assert database.change("add", {"name": "c", "n": 3}).result(10) == 1
+    assert words(database) == ["a", "c"]
+
+
+def test_a_change_that_breaks_off_ends_nothing_but_itself(database: Database) -> None:
+    """Its thread serves all who ask: without it every later change would wait for ever."""
+    broken = database.change("no such statement", {})
+
+    assert isinstance(broken.exception(10), DatabaseFailed)
+    assert database.change("add", {"name": "a", "n": 1}).result(10) == 1
+    assert words(database) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database, but quite long " * 100, b"SQLite format 3\0"]
+)
+def test_refuses_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "w.sqlite3").write_bytes(content)
+
+    with pytest.raises(BadPlace, match=r"w\.sqlite3: not a usable database"):
+        Database(tmp_path / "w.sqlite3", SQL, "FULL")
+
+
+def test_refuses_a_place_where_no_file_can_be(tmp_path: Path) -> None:
+    with pytest.raises(BadPlace, match="not a usable database"):
+        Database(tmp_path / "missing" / "w.sqlite3", SQL, "FULL")
+
+
+@pytest.mark.parametrize("file", ["outbox.sql", "inbox.sql"])
+def test_reads_statements_by_their_names(file: str) -> None:
+    found = statements(file)
+
+    assert next(iter(found)) == "schema"
+    assert all(text.strip() for text in found.values())
+
+
+def full(database: Database) -> None:
+    """Let the database grow no more, as on a full disk."""
+    [(pages,)] = database._database.execute("PRAGMA page_count").fetchall()
+    database._database.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def room_again(database: Database) -> None:
+    database._database.execute("PRAGMA max_page_count = 100000")
+
+
+def row(name: str) -> dict[str, object]:
+    return {"name": name * 10_000, "n": 1}
+
+
+@pytest.mark.parametrize("way", ["add", "change"])
+def test_knows_that_it_cannot_write_until_a_write_works(database: Database, way: str) -> None:
+    assert not database.failing
+    full(database)
+    if way == "add":
+        assert isinstance(database.add("add", [row("a")])[0], DatabaseFailed)
+    else:
+        with pytest.raises(DatabaseFailed):
+            database.change("add", row("a")).result(10)
+    assert database.failing
+    # To read works all the same, and says nothing of it.
+    assert words(database) == []
+    assert database.failing
+
+    room_again(database)
+    assert database.add("add", [row("b")]) == [1]
+    assert not database.failing
+
+
+def probed(database: Database) -> None:
+    """Return when a probe has ended: it comes after the jobs that were gathered with it."""
+    database.probe()
+    for _ in range(2):
+        words(database)
+
+
+def test_a_probe_finds_out_that_it_can_write_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qmonus_lite.events.database.PROBING", 0.0)
+    full(database)
+    database.add("add", [row("a")])
+    probed(database)
+    assert database.failing
+
+    room_again(database)
+    probed(database)
+    assert not database.failing
+    # Nothing of it is left.
+    tables = database._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    assert tables.fetchall() == [("word",)]
+
+
+def test_a_failing_database_is_probed_once_a_second_at_the_most(database: Database) -> None:
+    full(database)
+    database.add("add", [row("a")])
+    probed(database)
+    room_again(database)
+    probed(database)
+
+    assert database.failing

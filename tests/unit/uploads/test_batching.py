@@ -1,0 +1,111 @@
+"""The crew: every piece is done once, however many come at once."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from qmonus_lite.uploads.batching import MAX_BATCH, BatchingExecutor
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(32) as threads:
+        yield threads
+
+
+class Shop:
+    """Notes which pieces were done together."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._lock = threading.Lock()
+        self._here = 0
+        self.done: list[list[int]] = []
+        self.most_members = 0
+
+    def do(self, pieces: Sequence[int]) -> float:
+        with self._lock:
+            self._here += 1
+            self.most_members = max(self.most_members, self._here)
+            self.done.append(list(pieces))
+        time.sleep(self.seconds * len(pieces))
+        with self._lock:
+            self._here -= 1
+        return self.seconds
+
+
+async def rounds(executor: BatchingExecutor[int], shop: Shop, count: int, many: int) -> None:
+    """So many rounds of so many pieces at once; the last round alone stays noted."""
+    for _ in range(count):
+        shop.done.clear()
+        shop.most_members = 0
+        await asyncio.gather(*(executor.do(n) for n in range(many)))
+
+
+async def test_does_every_piece_once(threads: ThreadPoolExecutor) -> None:
+    shop = Shop(0.0)
+    await rounds(BatchingExecutor(shop.do, threads), shop, 1, 500)
+
+    assert sorted(n for pieces in shop.done for n in pieces) == list(range(500))
+
+
+async def test_what_is_done_quickly_is_done_together(threads: ThreadPoolExecutor) -> None:
+    shop = Shop(0.0)
+    await rounds(BatchingExecutor(shop.do, threads), shop, 20, 64)
+
+    assert max(map(len, shop.done)) == MAX_BATCH
+
+
+async def test_what_takes_long_is_done_side_by_side(threads: ThreadPoolExecutor) -> None:
+    shop = Shop(0.02)
+    await rounds(BatchingExecutor(shop.do, threads), shop, 3, 32)
+
+    assert set(map(len, shop.done)) == {1}
+    assert shop.most_members == 32
+
+
+async def test_one_long_wait_makes_no_larger_crew(threads: ThreadPoolExecutor) -> None:
+    shop = Shop(0.0)
+    executor = BatchingExecutor(shop.do, threads)
+    await rounds(executor, shop, 5, 64)
+    shop.seconds = 0.02
+    await rounds(executor, shop, 1, 64)
+    shop.seconds = 0.0
+    await rounds(executor, shop, 1, 64)
+
+    assert max(map(len, shop.done)) > MAX_BATCH // 2
+
+
+async def test_work_that_breaks_off_leaves_the_crew_at_work(
+    threads: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[int] = []
+
+    def do(pieces: Sequence[int]) -> float:
+        if pieces[0] == 0:
+            raise RuntimeError("broke off")
+        done.extend(pieces)
+        return 0.0
+
+    executor = BatchingExecutor(do, threads)
+    for n in range(3):
+        await executor.do(n)
+
+    assert done == [1, 2]
+    assert "broke off" in caplog.text
+
+
+async def test_a_piece_nobody_waits_for_any_more_harms_nobody(threads: ThreadPoolExecutor) -> None:
+    shop = Shop(0.05)
+    executor = BatchingExecutor(shop.do, threads)
+    given_up = asyncio.create_task(executor.do(1))
+    await asyncio.sleep(0.01)
+    given_up.cancel()
+    await asyncio.gather(given_up, return_exceptions=True)
+    await executor.do(2)
+
+    assert shop.done == [[1], [2]]

@@ -1,0 +1,158 @@
+"""The table of error numbers, row by row: whose fault it is, and what counts as a failing disk."""
+
+import errno
+import logging
+import os
+import pickle
+
+import pytest
+
+from qmonus_lite.errors import Conflict, Problem
+from qmonus_lite.uploads import disk_errors
+from qmonus_lite.uploads.disk_errors import (
+    COPYING,
+    FINDING,
+    KEEPING,
+    KEEPING_FOLDER,
+    KEEPING_STAGED,
+    LOOKING,
+    MAKING_STAGING,
+    MAKING_STAGING_THERE,
+    MEASURING,
+    PLACING,
+    REMOVING,
+    SYNCING,
+    UNKNOWN,
+    WRITING,
+    DiskOperation,
+    log_disk_error,
+    rule_of,
+)
+from qmonus_lite.uploads.filesystem import UNFIT_FAILURES, Filesystem
+from qmonus_lite.uploads.record import UploadRecord
+
+#: What is done in the folder that a client names, to files of ours, and to be durable.
+TARGET = (LOOKING, FINDING, PLACING, MAKING_STAGING_THERE)
+STAGED = (MEASURING, WRITING, COPYING, REMOVING)
+SYNC = (SYNCING, KEEPING_STAGED, KEEPING_FOLDER, KEEPING)
+OURS = (*STAGED, MAKING_STAGING, *SYNC)
+ALL = (*TARGET, *OURS)
+
+#: Answer, and whether it counts towards readiness, as the contract wants it.
+DECIDED = {
+    (ALL, 507, False): "ENOSPC EDQUOT",
+    (ALL, 413, False): "EFBIG",
+    (ALL, 503, False): "EMFILE ENFILE ENOMEM ENOBUFS EAGAIN EINTR ENOLCK EDEADLK",
+    (TARGET, 507, False): "EMLINK",
+    (TARGET, 403, False): "EACCES EPERM EROFS ENOKEY EOPNOTSUPP ENOSYS",
+    (TARGET, 400, False): "ENAMETOOLONG EINVAL EILSEQ",
+    (TARGET, 409, False): ("ENOENT ENOTDIR EISDIR EEXIST ENOTEMPTY ELOOP EBUSY ETXTBSY ESTALE"),
+    (TARGET, 500, False): "EXDEV",
+    (STAGED, 503, False): "ENOENT",
+    ((MAKING_STAGING, *SYNC), 500, True): "ENOENT",
+    (ALL, 500, True): (
+        "EIO EREMOTEIO EUCLEAN EBADMSG ENODATA ENXIO ENODEV ENOMEDIUM ENOTCONN ESHUTDOWN"
+        " ECONNABORTED ETIMEDOUT EHOSTDOWN EHOSTUNREACH EBADF"
+    ),
+    (OURS, 500, True): (
+        "EACCES EPERM EROFS ENOKEY EOPNOTSUPP ENOSYS EINVAL ENOTDIR EISDIR EEXIST ENOTEMPTY"
+        " ENAMETOOLONG EILSEQ ELOOP EMLINK EBUSY ETXTBSY ESTALE EXDEV"
+    ),
+}
+ROWS = [
+    (name, action, status, failing)
+    for (actions, status, failing), names in DECIDED.items()
+    for name in names.split()
+    for action in actions
+]
+
+
+def answered(code: int, action: DiskOperation) -> tuple[Problem, bool]:
+    """The answer to an error, and whether such errors make the disk unfit."""
+    disk = Filesystem()
+    problems = [
+        disk.answer(OSError(code, os.strerror(code)), action) for _ in range(UNFIT_FAILURES)
+    ]
+    return problems[0], disk.unfit
+
+
+@pytest.mark.parametrize("action", ALL, ids=lambda action: action.name)
+def test_every_row_is_answered_as_decided(action: DiskOperation) -> None:
+    for name, where, status, failing in ROWS:
+        if where is action:
+            problem, unfit = answered(getattr(errno, name), action)
+            assert (int(problem.status), unfit) == (status, failing), name
+
+
+def test_every_number_of_the_manual_pages_is_decided_for_every_place() -> None:
+    decided = {name for name, _, _, _ in ROWS}
+    for name in decided:
+        assert {action for row, action, _, _ in ROWS if row == name} == set(ALL), name
+    ruled = {errno.errorcode[code] for rule in disk_errors.RULES for code in rule.codes}
+    assert {getattr(errno, name) for name in decided} >= {getattr(errno, name) for name in ruled}
+
+
+@pytest.mark.parametrize("code", [errno.ENOTTY, errno.EPROTO, 9999, None])
+def test_a_number_that_nobody_decided_is_a_failing_disk(code: int | None) -> None:
+    for action in ALL:
+        assert rule_of(code, action.where) is UNKNOWN
+    error = OSError("no number") if code is None else OSError(code, "x")
+    assert int(Filesystem().answer(error, WRITING).status) == 500
+
+
+def test_an_answer_says_nothing_was_stored_only_where_that_is_known() -> None:
+    for action in ALL:
+        detail = answered(errno.EIO, action)[0].detail
+        assert ("nothing was stored" in detail) == (action not in {PLACING, KEEPING}), detail
+    for code in (errno.EIO, errno.ENOSPC, errno.EMFILE):
+        assert "is at its path" in answered(code, KEEPING)[0].detail
+
+
+def logged(
+    caplog: pytest.LogCaptureFixture, code: int, action: DiskOperation
+) -> list[dict[str, object]]:
+    """What is logged of an upload that ends with an error."""
+    caplog.clear()
+    record = UploadRecord(request_id="r1")
+    problem = Filesystem().answer(OSError(code, os.strerror(code)), action)
+    log_disk_error(problem, record, "/upload/a", "u1")
+    return [vars(record) for record in caplog.records]
+
+
+def test_the_record_of_a_failing_disk_has_path_ids_and_the_name_of_the_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for _ in range(2):
+        [record] = logged(caplog, errno.EIO, WRITING)
+
+        assert (record["action"], record["levelno"]) == ("disk_failed", logging.ERROR)
+        assert (record["path"], record["request_id"], record["upload_id"]) == (
+            "/upload/a",
+            "r1",
+            "u1",
+        )
+        assert (record["doing"], record["errno"]) == ("writing", "EIO")
+
+
+def test_refusals_of_one_kind_are_logged_once_in_a_while(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_errors, "_rate_limited_log", disk_errors.Seldom())
+    [record] = logged(caplog, errno.EACCES, FINDING)
+    assert (record["action"], record["errno"]) == ("disk_refused", "EACCES")
+    assert logged(caplog, errno.EACCES, FINDING) == []
+    assert len(logged(caplog, errno.EMFILE, FINDING)) == 1
+
+    monkeypatch.setattr(disk_errors, "LOG_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(disk_errors._rate_limited_log, "_next", {})
+    [later] = logged(caplog, errno.EACCES, FINDING)
+    assert later["held_back"] == 1
+
+
+def test_what_is_logged_comes_over_the_link_of_the_keeper() -> None:
+    problem = Filesystem().answer(OSError(errno.ENOENT, "gone"), PLACING)
+
+    again = pickle.loads(pickle.dumps(problem))
+
+    assert isinstance(again, Conflict)
+    assert again.disk == problem.disk

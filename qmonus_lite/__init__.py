@@ -1,3 +1,3 @@
-"""A programmable upload gateway: plugins decide before the first byte and act after it."""
+"""A programmable upload gateway: plugins authorize uploads before the body and process events."""
 
 __version__ = "0.1.0"

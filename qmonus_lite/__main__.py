@@ -1,4 +1,4 @@
-"""`python -m qmonus_lite` is the console script `qmonus-lite`."""
+"""Entry point of `python -m qmonus_lite`, equal to the console script `qmonus-lite`."""
 
 import sys
 

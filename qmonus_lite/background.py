@@ -1,4 +1,4 @@
-"""Background tasks of a process: one that fails is started again, and readiness tells of it."""
+"""Background asyncio tasks, restarted with exponential backoff and reported in readiness."""
 
 import asyncio
 import logging
@@ -7,19 +7,19 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-#: Seconds until the first restart of a task; each further one waits twice as long, up to the last.
+#: Backoff in seconds: the delay before the first restart, doubled per failure up to the maximum.
 MIN_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.25, 30.0
-#: Seconds without a failure after which a task counts as running well.
+#: Seconds without a failure after which the failure count is reset.
 STABLE_AFTER_SECONDS = 5.0
-#: Failures in a row from which a task makes the process unready.
+#: Consecutive failures from which an essential task makes the process unready.
 UNREADY_AFTER_FAILURES = 3
 
 
 def ends_the_task(error: BaseException) -> bool:
-    """Whether an exception has to end the task that runs now, as its cancellation does.
+    """Whether the current task must end with this exception, as with its own cancellation.
 
-    Not so a CancelledError that came from what the task awaited, which nobody cancelled here, nor a
-    panic in a library that is written in Rust, which pyo3 raises as a BaseException.
+    False for a CancelledError that was raised by an awaited object while this task itself was not
+    cancelled, and for a panic in a Rust library, which pyo3 raises as a BaseException.
     """
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
@@ -28,7 +28,7 @@ def ends_the_task(error: BaseException) -> bool:
 
 
 class Background:
-    """Tasks that run beside the requests, until `close`."""
+    """A set of asyncio tasks that run independently of requests, until `close`."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -37,28 +37,28 @@ class Background:
     def start(
         self, name: str, work: Callable[[], Coroutine[Any, Any, None]], *, essential: bool = True
     ) -> None:
-        """Run `work()` for as long as the process lives; when it fails or ends, run it again.
+        """Run `work()` until `close`; restart it when it fails or returns.
 
-        `name` stands in the log, and in `trouble` if the process cannot do without this task.
+        `name` is used in the log, and in `unhealthy_reason` if the task is `essential`.
         """
         task = _Restarted(name, work, essential)
         self._restarted.append(task)
         self.run(task.run())
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run it once; a failure is logged."""
+        """Run a coroutine once as a task; an exception is logged."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
     @property
     def unhealthy_reason(self) -> str | None:
-        """Which task keeps failing, or None."""
+        """Text that names the essential tasks that keep failing, or None."""
         failing = [task.name for task in self._restarted if task.is_trouble]
         return f"{', '.join(failing)}: keeps failing; see the log" if failing else None
 
     async def close(self) -> None:
-        """Cancel what still runs."""
+        """Cancel all running tasks and wait for them."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -70,7 +70,7 @@ class Background:
 
 
 class _Restarted:
-    """One task over all its runs."""
+    """A task with restarts, and its failure count."""
 
     def __init__(
         self, name: str, work: Callable[[], Coroutine[Any, Any, None]], essential: bool
@@ -78,16 +78,16 @@ class _Restarted:
         self.name = name
         self._work = work
         self._essential = essential
-        #: Since it last ran well.
+        #: Consecutive failures; reset after STABLE_AFTER_SECONDS without a failure.
         self._failures = 0
 
     @property
     def is_trouble(self) -> bool:
-        """Whether the process cannot do its work because of it."""
+        """Whether the task is essential and has failed too often in a row."""
         return self._essential and self._failures >= UNREADY_AFTER_FAILURES
 
     async def run(self) -> None:
-        """Run the work again and again, until cancelled."""
+        """Run the work in a restart loop, until cancelled."""
         while True:
             well = asyncio.get_running_loop().call_later(STABLE_AFTER_SECONDS, self._is_well)
             try:
@@ -103,8 +103,8 @@ class _Restarted:
             await asyncio.sleep(self._count(failure))
 
     def _count(self, failure: BaseException | None) -> float:
-        """Write down that a run ended; the seconds until the next."""
-        # Bounded, so that a task that fails for weeks makes no number beyond all floats.
+        """Count and log the end of a run; returns the seconds until the restart."""
+        # The exponent is bounded: a task that fails for weeks would overflow a float.
         delay = min(MIN_DELAY_SECONDS * 2.0 ** min(self._failures, 16), MAX_DELAY_SECONDS)
         self._failures += 1
         logger.error(

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 
 def zone(name: str) -> tzinfo:
-    """A time zone by its name in the time zone database; raises ValueError that says why not."""
+    """A time zone by its name in the IANA database; raises ValueError with the reason."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -20,7 +20,7 @@ def zone(name: str) -> tzinfo:
 
 
 class Clock:
-    """Tells the time; tests hand in one of their own."""
+    """Wall clock; tests pass a substitute."""
 
     def __init__(self, timezone: str) -> None:
         self._zone = zone(timezone)
@@ -30,9 +30,9 @@ class Clock:
         return time.time()
 
     def moment(self) -> datetime:
-        """This moment, aware of the configured time zone."""
+        """The current time as an aware datetime in the configured time zone."""
         return datetime.now(self._zone)
 
     def at(self, seconds: float) -> datetime:
-        """The moment that many seconds after the epoch, in the configured time zone."""
+        """A Unix timestamp as an aware datetime in the configured time zone."""
         return datetime.fromtimestamp(seconds, self._zone)

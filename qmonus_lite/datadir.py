@@ -1,4 +1,4 @@
-"""The data directory: mode 0700, its keys, and the lock that keeps a second APIGW out."""
+"""The data directory: mode 0700, its key files, and the lock file against a second APIGW."""
 
 import base64
 import fcntl
@@ -10,22 +10,22 @@ from pathlib import Path
 
 from qmonus_lite.errors import BadPlace
 
-#: Bytes of randomness in every key that we make.
+#: Random bytes in each generated key.
 KEY_BYTES = 32
 
 
 class DataDir:
-    """A directory for state that only its owner can read."""
+    """A state directory that is readable by its owner only."""
 
     def __init__(self, path: Path) -> None:
-        """Make or check the directory; raises BadPlace."""
+        """Create or check the directory; raises BadPlace."""
         self.path = path
         try:
             missing = [place for place in (path, *path.parents) if not place.exists()]
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.chmod(0o700)
             for made in missing:
-                # What stands in a directory that a loss of power takes away is lost as well.
+                # fsync the parent: without it, a power failure may remove the new directory.
                 sync(made.parent)
         except OSError as error:
             raise BadPlace(
@@ -36,9 +36,10 @@ class DataDir:
             raise BadPlace(f"--data_dir={path}: not writable for this user")
 
     def key(self, name: str) -> bytes:
-        """The key in the file `name`, made at first use; the file is 0400. Raises BadPlace.
+        """The key in the file `name`, generated at first use, mode 0400; raises BadPlace.
 
-        Two processes that start at once get the same key: the file appears whole, by a link.
+        Processes that start at the same time get the same key: the file is created atomically by
+        link(2).
         """
         place = self.path / name
         try:
@@ -48,12 +49,12 @@ class DataDir:
         except (OSError, ValueError) as error:
             raise BadPlace(f"{place}: not a usable key: {error}") from None
         if len(key) != KEY_BYTES:
-            # A key that was cut off would still sign, and anybody could guess it.
+            # A truncated key would still produce signatures, but could be guessed.
             raise BadPlace(f"{place}: not a usable key: expected {KEY_BYTES} bytes in base64")
         return key
 
     def known_key(self, name: str) -> list[bytes]:
-        """The key in the file `name`, if there is one."""
+        """The key in the file `name` as a list of one; empty if missing or invalid."""
         try:
             key = base64.b64decode((self.path / name).read_bytes(), validate=False)
         except (OSError, ValueError):
@@ -61,13 +62,13 @@ class DataDir:
         return [key] if len(key) == KEY_BYTES else []
 
     def promote_key(self, name: str, place: str) -> None:
-        """Put the key in the file `name` in the place of another, for good."""
+        """Replace the key file `place` by the file `name`, atomically and with fsync."""
         os.replace(self.path / name, self.path / place)
         sync(self.path)
 
     @contextmanager
     def alone(self, name: str) -> Iterator[None]:
-        """Keep others who ask for the lock `name` waiting while the block runs."""
+        """Hold an exclusive flock on the lock file `name` during the block; waits for it."""
         descriptor = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -81,7 +82,7 @@ class DataDir:
         try:
             draft.write_bytes(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
             draft.chmod(0o400)
-            # A key that a loss of power leaves empty would refuse every start from then on.
+            # fsync before link: a file left empty by a power failure would fail every start.
             sync(draft)
             os.link(draft, place)
         except FileExistsError:
@@ -91,9 +92,9 @@ class DataDir:
         sync(self.path)
 
     def write_private(self, name: str, text: str) -> Path:
-        """Put a file of mode 0600 in place, whole; gives its path. For the holder of the lock."""
+        """Write a file of mode 0600 by atomic rename; returns its path. Requires the lock."""
         place = self.path / name
-        # Always the same one, so that what a kill leaves behind is gone with the next writing.
+        # A fixed name, so that a file left behind by a killed process is removed by the next write.
         draft = self.path / f".{name}.draft"
         draft.unlink(missing_ok=True)
         draft.touch(mode=0o600)
@@ -102,9 +103,9 @@ class DataDir:
         return place
 
     def lock(self) -> int:
-        """Take the directory for this process; raises BadPlace when another APIGW has it.
+        """Lock the directory for this process; raises BadPlace when another APIGW holds it.
 
-        The lock goes with the process, however it ends.
+        Returns the descriptor. The flock is released when the process ends, also by SIGKILL.
         """
         place = self.path / "apigw.lock"
         descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -119,7 +120,7 @@ class DataDir:
 
 
 def sync(place: Path) -> None:
-    """Put a file, or the names in a directory, on stable storage."""
+    """fsync a file, or the entries of a directory."""
     descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""The environment: which of its variables are settings, and which only look like some.
+"""Environment variables: those that are settings, and those that only resemble settings.
 
-Kubernetes gives every pod variables for each Service of its namespace, and Docker's links have the
-same form. For a Service named `qmonus-lite`, or one whose name begins so, they begin like ours:
+Kubernetes sets variables for each Service of the namespace in every pod, and Docker links use the
+same form. For a Service whose name begins with `qmonus-lite` they have the prefix of our settings:
 https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables
 """
 
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 
 PREFIX = "QMONUS_LITE_"
-#: Names that begin like a setting and are none.
+#: Names with the prefix of a setting that are not settings.
 OTHERS = frozenset({"EVENT_SECRET", "SUPERVISED", "NOTIFY_FD", "NUMBER", "LISTEN_FDS"})
 
 _URL = re.compile(r"(?:tcp|udp|sctp)://(?P<host>.+):(?P<port>[0-9]+)")
@@ -37,7 +37,7 @@ def _is_protocol(value: str) -> bool:
     return value in {"tcp", "udp", "sctp"}
 
 
-#: Forms of the variables of a Service: how the rest of the name ends, and what the value is.
+#: Variables of a Service: pattern of the name after the prefix, and a check of the value.
 _FORMS: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = tuple(
     (re.compile(f"(?:[A-Z0-9_]+_)?{name}"), fits)
     for name, fits in (
@@ -53,7 +53,7 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = tuple(
 
 
 def settings_in(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that have to be settings, by their names in the environment."""
+    """The variables that must be settings, keyed by the name of the variable."""
     return {
         name: value
         for name, value in environ.items()
@@ -64,7 +64,7 @@ def settings_in(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def services_in(environ: Mapping[str, str]) -> list[str]:
-    """Names of the variables that are no settings, because Kubernetes set them for a Service."""
+    """Names of the variables that are ignored because Kubernetes set them for a Service."""
     return [
         name
         for name, value in environ.items()
@@ -73,7 +73,7 @@ def services_in(environ: Mapping[str, str]) -> list[str]:
 
 
 def advice(name: str, value: str) -> str:
-    """What to do about a variable that is no setting, if it resembles one of a Service."""
+    """Hint for an unknown variable that resembles one of a Service; else an empty string."""
     rest = name.removeprefix(PREFIX)
     resembles = "SERVICE_" in rest or re.search("PORT_[0-9]", rest) or "://" in value
     if not name.startswith(PREFIX) or not resembles:

@@ -1,21 +1,22 @@
-"""One error tree: what can go wrong, and with which HTTP status a client hears of it.
+"""The exception hierarchy of the package, with the HTTP status of each client error.
 
     QmonusLiteError
       Refused                    a process or command does not start; exit status 2
         BadSetting               a flag, an environment variable or a key of --config
         BadPlugins               plugin files, with every fault
         BadPlace                 a directory, file, key or port that cannot be used
-      Problem                    a request does not go on; carries its HTTP status
+      Problem                    a request fails; carries its HTTP status
         BadRequest 400, Unauthorized 401, Forbidden 403, NotFound 404, MethodNotAllowed 405,
         RequestTimeout 408, Conflict 409, LengthRequired 411, PreconditionFailed 412,
         TooLarge 413, TargetTooLong 414, UnsupportedMedia 415, ExpectationFailed 417,
         Unprocessable 422, TooManyRequests 429, HeadTooLarge 431, InternalFault 500,
         NotImplementedHere 501, BadGateway 502, Unavailable 503, GatewayTimeout 504,
         VersionUnknown 505, InsufficientStorage 507
-      Terminated                 a plugin ended the request with an answer of its own
+      Terminated                 a plugin ended the request with its own response
 
-`Refusal` and `DiskError` say more of why a request ended, for the log alone.
-`Problem.detail` reaches the client: it never holds a secret or the text of an unknown exception.
+`Refusal` and `DiskError` hold further details of a failed request, for the log only.
+`Problem.detail` is sent to the client: it never contains a secret or the text of an unexpected
+exception.
 """
 
 import re
@@ -25,11 +26,11 @@ from http import HTTPStatus
 
 
 class QmonusLiteError(Exception):
-    """Root of every error that this package raises on purpose."""
+    """Base class of every exception that this package raises deliberately."""
 
 
 class Refused(QmonusLiteError):
-    """Something stands in the way of a start; the message says what, where and what to do."""
+    """The process cannot start; the message contains the cause, the place and the remedy."""
 
 
 class BadSetting(Refused):
@@ -42,11 +43,11 @@ class BadPlace(Refused):
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """One thing wrong with one plugin file."""
+    """An error in a plugin file."""
 
-    #: Path of the plugin file as the user can open it.
+    #: Path of the plugin file, usable from the current directory.
     file: str
-    #: Line and column, both counted from 1.
+    #: Line and column, both from 1.
     line: int
     column: int
     #: What is wrong, and what was expected.
@@ -57,7 +58,7 @@ class Fault:
 
 
 class BadPlugins(Refused):
-    """Plugin files hold faults; `faults` has all of them, in the order of their files."""
+    """Plugin files have errors; `faults` lists all of them, ordered by file."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
@@ -66,28 +67,28 @@ class BadPlugins(Refused):
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """Who refused a request and why, for the access record; it is not sent to the client."""
+    """The origin and reason of a refusal, for the access log; not sent to the client."""
 
-    #: Name of the plugin that refused, or None when a rule of ours did.
+    #: Name of the plugin that refused, or None for a built-in rule.
     plugin: str | None = None
-    #: Plugin file, and the line of it that refused; empty and 0 when there is none.
+    #: Plugin file and line of the refusal; empty and 0 for a built-in rule.
     file: str = ""
     line: int = 0
-    #: Stable word for the rule, or the class of what a script raised.
+    #: Stable identifier of the rule, or the class name of the exception of a script.
     rule: str = ""
     reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiskError:
-    """The system call that a request ended with, for the log; it is not sent to the client."""
+    """The failed system call of a request, for the log; not sent to the client."""
 
-    #: What was being done.
+    #: The operation that failed.
     action: str
-    #: Name of the error number, such as EIO, and the words of the system for it.
+    #: Name of the errno, such as EIO, and the text of strerror.
     code: str
     said: str
-    #: Whether the disk failed, and not the request.
+    #: Whether the disk is at fault, not the request.
     failing: bool
 
 
@@ -95,9 +96,9 @@ class Problem(QmonusLiteError):
     """A request ends here: RFC 9457 `status`, `title` and `detail`, and headers for the answer."""
 
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
-    #: The system call that failed, if one did.
+    #: The failed system call, if any.
     disk: DiskError | None = None
-    #: Who refused, where it was a plugin; else the class and `detail` say it.
+    #: Set when a plugin refused; otherwise the class and `detail` identify the reason.
     refusal: Refusal | None = None
 
     def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
@@ -258,7 +259,7 @@ class InsufficientStorage(Problem):
 
 
 class Terminated(QmonusLiteError):
-    """A plugin ended the request with this status and output, which are sent as given."""
+    """A plugin ended the request; status and output are sent unchanged."""
 
     def __init__(
         self,
@@ -276,7 +277,7 @@ class Terminated(QmonusLiteError):
 
 
 def refusal_of(error: "Problem | Terminated") -> Refusal:
-    """Who refused and why: a plugin, else the rule of ours that the class stands for."""
+    """The refusal of a plugin, or a built-in rule named after the exception class."""
     if error.refusal is not None:
         return error.refusal
     if isinstance(error, Terminated):
@@ -286,7 +287,7 @@ def refusal_of(error: "Problem | Terminated") -> Refusal:
 
 
 def refusal_by_status(status: int, detail: str) -> Refusal:
-    """The same for an error that is known by its status alone."""
+    """A refusal derived from an HTTP status, where no exception is available."""
     known = {one.value: one.name for one in HTTPStatus}
     name = "internal-fault" if status == 500 else known.get(status, "refused")
     return Refusal(rule=name.lower().replace("_", "-"), reason=detail)

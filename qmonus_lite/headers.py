@@ -1,7 +1,7 @@
-"""Header fields by name, in whatever case the name is asked for.
+"""A case-insensitive dict of HTTP header fields.
 
-A dict, so it is plain JSON and goes wherever a dict goes. Names are kept in one form,
-`X-Auth-Token`, as Tornado has them; a field that came several times is one value with commas.
+A subclass of dict, so it can be serialized as JSON. Names are stored in the canonical form of
+Tornado, `X-Auth-Token`; the values of a repeated field are joined with commas.
 """
 
 import re
@@ -19,12 +19,12 @@ def canonical(name: str) -> str:
 
 
 def _key(name: object) -> Any:
-    # A dict may be asked for anything: what is no text is simply not there.
+    # Keys of other types are looked up unchanged, and are not found.
     return canonical(name) if isinstance(name, str) else name
 
 
 class Headers(dict[str, str]):
-    """A dict of text by header name that looks names up without regard to case."""
+    """A dict from header name to text with case-insensitive lookup."""
 
     def __init__(self, *given: Any, **more: str) -> None:
         super().__init__()
@@ -32,12 +32,12 @@ class Headers(dict[str, str]):
 
     @classmethod
     def combined(cls, fields: Iterable[tuple[str, str]]) -> "Headers":
-        """From fields as they stand in a message; values of one name are joined with a comma."""
+        """Build from the fields of a message; values of a repeated name are joined by comma."""
         joined: dict[str, str] = {}
         for name, value in fields:
             key = canonical(name)
             joined[key] = f"{joined[key]}, {value}" if key in joined else value
-        # The names have their form already.
+        # The names are canonical already, so __setitem__ is bypassed.
         headers = cls.__new__(cls)
         dict.update(headers, joined)
         return headers
@@ -102,13 +102,13 @@ def _joined(first: Any, second: Any) -> Any:
 
 
 class BadFields(Exception):
-    """Header fields that no answer of a script may have; the text says why."""
+    """Invalid header fields in the response of a script; the message contains the reason."""
 
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\x20-\x7e\x80-\xff]*")
-#: Those that frame a message or belong to one connection (RFC 9110 sections 6.6 and 7.6.1), and
-#: those that APIGW sends of itself.
+#: Fields of message framing or of one connection (RFC 9110 sections 6.6 and 7.6.1), and fields that
+#: APIGW sets itself.
 _NOT_FROM_SCRIPTS = frozenset(
     {
         "Connection",
@@ -127,7 +127,7 @@ _NOT_FROM_SCRIPTS = frozenset(
 
 
 def answer_fields(given: object) -> Headers:
-    """Header fields for an answer of APIGW, as a script gives them; raises BadFields."""
+    """Validate the response header fields given by a script; raises BadFields."""
     if given is None:
         return Headers()
     if not isinstance(given, Mapping):
@@ -149,7 +149,7 @@ def _value(name: object, value: object) -> str:
         raise BadFields(f"header {name} is of type {kind}; expected text or a number")
     text = str(value).strip(" ")
     if not _VALUE.fullmatch(text):
-        # Fields are Latin-1 on their way through us, which carries UTF-8 byte by byte.
+        # Fields are handled as Latin-1, which passes UTF-8 through byte by byte.
         text = text.encode(errors="replace").decode("latin-1")
     if not _VALUE.fullmatch(text):
         raise BadFields(f"header {name} has a line break or another control character")

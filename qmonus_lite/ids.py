@@ -1,4 +1,4 @@
-"""Identifiers of uploads, events and requests: UUIDs of version 7, so they sort by time.
+"""Identifiers of uploads, events and requests: UUIDv7, sortable by time.
 
 Layout: RFC 9562, section 5.7 (48 bits of Unix milliseconds, then random bits).
 """
@@ -6,12 +6,12 @@ Layout: RFC 9562, section 5.7 (48 bits of Unix milliseconds, then random bits).
 import random
 import time
 
-#: Seeded by the system. An id is to be unlike all others, not a secret.
+#: Seeded by the operating system. Ids must be unique; they are not secrets.
 _random = random.Random()
 
 
 def new_id() -> str:
-    """A fresh UUIDv7 in its usual text form, 36 characters."""
+    """A new UUIDv7 in its text form, 36 characters."""
     millis = time.time_ns() // 1_000_000
     value = (millis & (1 << 48) - 1) << 80 | _random.getrandbits(80)
     value = value & ~(0xF << 76) | 0x7 << 76

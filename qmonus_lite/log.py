@@ -1,8 +1,8 @@
-"""Log records: standard logging, each of ours with a stable `action`, shown for people or as JSON.
+"""Logging setup: console and JSON formatters, context variables, redaction, log injection defence.
 
-Our modules call `logging.getLogger(...)` and pass `extra={"action": ..., ...}`; context that was
-bound with `bound(request_id=...)` joins every record made inside it. What `hushed` knows as secret
-is masked, and no text of a record can pass for another record.
+Modules of this package call `logging.getLogger(...)` and pass `extra={"action": ..., ...}`;
+context bound by `bound(request_id=...)` is added to every record made inside the block. Secrets
+registered in `redaction` are masked, and text in a record cannot imitate another record.
 """
 
 import json
@@ -18,14 +18,14 @@ from typing import Any
 from qmonus_lite.clock import Clock
 from qmonus_lite.redaction import redact
 
-#: Characters that move the cursor, or the text around them.
+#: Control characters, line separators, direction marks and surrogates.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-#: Before each further line of a text: no line that a stranger wrote begins like a record.
+#: Prefix of continuation lines: untrusted text cannot start a line like a record.
 _CONTINUATION = "\n    "
-#: A text that people can tell from what stands around it.
+#: Text that needs no quotes on the console.
 _WORD = re.compile(r"[^\s\"'=\[\]]+")
 
-#: What every record of the standard library has; anything else came by `extra`.
+#: Attributes of every standard LogRecord; all others were passed by `extra`.
 _OWN = len(vars(logging.makeLogRecord({})))
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -37,7 +37,7 @@ _context: ContextVar[Mapping[str, str]] = ContextVar("log_context", default=Mapp
 
 
 class bound:
-    """Add these names to every record made inside the block, also by scripts that it starts."""
+    """Add these names to every record made inside the block, including those of its scripts."""
 
     __slots__ = ("_names", "_token")
 
@@ -52,21 +52,21 @@ class bound:
 
 
 def named(name: str) -> str:
-    """The value that this name is bound to here, or an empty text."""
+    """The value bound to this name in the current context, or an empty string."""
     return _context.get().get(name, "")
 
 
 def configure(*, style: str, level: str, clock: Clock) -> None:
-    """Send the records of this process to standard error; `style` is console or json."""
+    """Log to standard error; `style` is console or json."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json(clock) if style == "json" else _Console(clock))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # Else what Python warns of stands between the records, without time and level.
+    # Otherwise warnings are printed without time and level.
     logging.captureWarnings(True)
     _skip_unused_lookups()
-    # One line a request is ours (`action=request`); Tornado's own would show query strings.
+    # APIGW logs each request itself (`action=request`); Tornado would log query strings.
     logging.getLogger("tornado.access").disabled = True
     logging.getLogger("watchfiles").setLevel("WARNING")
     logging.getLogger("botocore").setLevel("WARNING")
@@ -74,7 +74,7 @@ def configure(*, style: str, level: str, clock: Clock) -> None:
 
 
 def _skip_unused_lookups() -> None:
-    """Spare each record what neither form shows, by the switches that `logging` has for that.
+    """Disable the collection of record attributes that neither formatter prints.
 
     https://docs.python.org/3/howto/logging.html#optimization
     """
@@ -83,31 +83,31 @@ def _skip_unused_lookups() -> None:
 
 
 class _Form(logging.Formatter):
-    """What both forms share: the parts of a record, secrets masked."""
+    """Base class of both formatters: fields of a record, redacted."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock
-        #: The second of the record before, and its text around the thousandths.
+        #: Cache: second of the previous record, and its text before and after the milliseconds.
         self._second, self._before, self._after = -1.0, "", ""
 
     def _time(self, record: logging.LogRecord) -> str:
         second, rest = divmod(record.created, 1)
         if second != self._second:
             text = self._clock.at(second).isoformat(timespec="milliseconds")
-            # The thousandths stand between the seconds and the zone.
+            # The milliseconds are between the seconds and the UTC offset.
             self._before, _, after = text.partition(".")
             self._second, self._after = second, after[3:]
         millis = min(999, round(rest * 1_000_000) // 1000)
         return f"{self._before}.{millis:03d}{self._after}"
 
     def _text(self, text: str) -> str:
-        """A text as it may stand in this form."""
+        """Text redacted and escaped for this format."""
         return redact(text)
 
     def _rest(self, record: logging.LogRecord) -> dict[str, Any]:
-        """Names and values beside the message: the context, what came by `extra`, a traceback."""
-        # `extra` stands behind what every record has; a formatter may have added a name of those.
+        """Fields besides the message: bound context, `extra`, traceback."""
+        # `extra` follows the standard attributes; other formatters may append standard names.
         last = islice(vars(record).items(), _OWN, None)
         given = {name: value for name, value in last if name not in _STANDARD}
         rest = {**_context.get(), **given}
@@ -118,7 +118,7 @@ class _Form(logging.Formatter):
         return {self._text(str(name)): self._value(value) for name, value in rest.items()}
 
     def _value(self, value: Any) -> Any:
-        """A value whose texts may stand in this form, however deep they lie."""
+        """A value with all text redacted recursively; unknown types become their repr."""
         if isinstance(value, str):
             return self._text(value)
         if value is None or isinstance(value, (int, float)):
@@ -134,7 +134,7 @@ class _Form(logging.Formatter):
 
 
 def _is_plain(rest: Mapping[str, Any]) -> bool:
-    """Whether all of it may stand as it is: most records do, and one look costs less than many."""
+    """Whether no field needs redaction or escaping; fast path, checks all text at once."""
     names: list[Any] = list(rest)
     texts = [name for name in names if isinstance(name, str)]
     if len(texts) < len(names):
@@ -149,10 +149,10 @@ def _is_plain(rest: Mapping[str, Any]) -> bool:
 
 
 class _Json(_Form):
-    """One JSON object a line."""
+    """Formatter: a JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
+        """The record as a line of JSON."""
         fields = {
             "timestamp": self._time(record),
             "level": record.levelname.lower(),
@@ -161,12 +161,12 @@ class _Json(_Form):
             **self._rest(record),
         }
         line = json.dumps(fields, ensure_ascii=False)
-        # JSON leaves those above ASCII as they are.
+        # json.dumps does not escape control characters above ASCII.
         return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 class _Console(_Form):
-    """One line for people, a traceback below it."""
+    """Formatter: a readable line per record, followed by its traceback."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
@@ -174,7 +174,7 @@ class _Console(_Form):
         self._dim, self._bold, self._end = (_DIM, _BOLD, _END) if self._coloured else ("", "", "")
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record, and the lines of its traceback."""
+        """The record as a line, and the lines of its traceback."""
         level = record.levelname.lower()
         rest = self._rest(record)
         exception = rest.pop("exception", None)

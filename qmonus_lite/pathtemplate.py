@@ -1,7 +1,8 @@
-"""Path templates: `/v1/tenants/{tenant_id}/images/{filename}/file` against a raw request path.
+"""Path templates such as `/v1/tenants/{tenant_id}/images/{filename}/file`, matched to raw paths.
 
-A variable takes one segment; the variable named in `rest` takes what is left, slashes included.
-Matching is done on the raw, still encoded path, so an encoded slash never becomes a separator.
+A variable matches within one segment; the variable named by `rest` matches the remainder of the
+path, slashes included. Matching uses the raw, percent-encoded path, so an encoded slash never
+becomes a separator.
 """
 
 import re
@@ -17,11 +18,11 @@ from qmonus_lite.errors import BadRequest
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
-#: Control characters, halves of surrogate pairs, direction marks that make a name read as another.
+#: Control characters, surrogates, and bidirectional marks that disguise a name.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
-#: What some server reads as a separator, and as a step in a path: also encoded again, between
-#: backslashes, or with parameters (`..;x`) behind.
+#: Path separators and dot segments as some servers interpret them: also encoded repeatedly, between
+#: backslashes, or followed by parameters (`..;x`).
 _SEPARATOR = r"(?:[/\\]|%(?:25)*(?:2f|5c))"
 _DOT = r"(?:\.|%(?:25)*2e)"
 _PARAMETERS = r"(?:(?:;|%(?:25)*3b)[^/\\]*?)?"
@@ -31,24 +32,24 @@ _STEP = re.compile(
 
 
 class BadTemplate(ValueError):
-    """A template that cannot be used; the message says why and shows one that can."""
+    """An invalid template; the message contains the reason."""
 
 
 def normalized(text: str) -> str:
-    """The text in Unicode NFC: the one form in which names are judged, compared and stored."""
+    """Text in Unicode NFC, the form in which names are checked, compared and stored."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def decode(raw: str) -> str:
-    """The text behind one percent-encoded path value, decoded exactly once, in NFC.
+    """Percent-decode a path value exactly once, and normalize to NFC.
 
-    Raises BadRequest for a broken escape, for bytes that are not UTF-8 and for an encoded slash.
+    Raises BadRequest for an invalid escape, for bytes that are not UTF-8 and for an encoded slash.
     """
     return normalized(decode_as_written(raw))
 
 
 def decode_as_written(raw: str) -> str:
-    """The same in the form in which the client wrote it, which a backend would get."""
+    """Percent-decode without Unicode normalization, as a backend would; raises BadRequest."""
     if "%" not in raw:
         return raw
     if _BAD_ESCAPE.search(raw):
@@ -62,10 +63,10 @@ def decode_as_written(raw: str) -> str:
 
 
 def decode_variable(name: str, raw: str) -> str:
-    """The value of a template's variable, decoded once, in NFC; raises BadRequest.
+    """Decode the value of a variable once, in NFC; raises BadRequest.
 
-    Whoever puts it into another path must not leave that path: no step such as `..`, no control
-    character.
+    The value must be safe inside another path (path traversal): dot segments such as `..` and
+    control characters are rejected.
     """
     value = decode(raw)
     if CONTROL.search(value):
@@ -77,23 +78,23 @@ def decode_variable(name: str, raw: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Segment:
-    """One part of a template: literals, and the variables between them."""
+    """A segment of a template: literals, and the variables between them."""
 
     literals: tuple[str, ...]
     names: tuple[str, ...]
 
     @classmethod
     def parse(cls, text: str) -> "_Segment":
-        """Read one segment of a template."""
+        """Parse a segment of a template."""
         pieces = _VARIABLE.split(text)
         return cls(literals=tuple(pieces[::2]), names=tuple(pieces[1::2]))
 
     def match(self, text: str) -> dict[str, str] | None:
-        """The values in one segment of a path, or None.
+        """The values in a segment of a path, or None.
 
-        From the right, each variable takes as little as it can, so that the first one gets most: as
-        a regular expression would have it, but for time that grows with the text alone. One of
-        those takes minutes over `-----…` for `{year}-{month}-{day}.log`.
+        Matches from the right, each variable as short as possible, so that the first is the
+        longest. Same result as a greedy regular expression, but in linear time: backtracking takes
+        minutes for `{year}-{month}-{day}.log` on `-----…`.
         """
         first, last = self.literals[0], self.literals[-1]
         if not self.names:
@@ -103,7 +104,7 @@ class _Segment:
         start, end = len(first), len(text) - len(last)
         values: list[str] = []
         for literal in reversed(self.literals[1:-1]):
-            # A character for this variable, and one for those before it.
+            # Leave at least one character for this variable and one for those before it.
             at = text.rfind(literal, start + 1, end - 1) if end - start > 1 else -1
             if at < 0:
                 return None
@@ -117,19 +118,19 @@ class _Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class PathTemplate:
-    """A parsed template."""
+    """A parsed path template."""
 
-    #: The template as written.
+    #: Source text of the template.
     text: str
-    #: Names of its variables, in order.
+    #: Names of the variables, in order.
     names: tuple[str, ...]
-    #: The variable that takes slashes too, if any.
+    #: The variable that also matches slashes, if any.
     rest: str | None
     _segments: tuple[_Segment, ...]
 
     @classmethod
     def parse(cls, text: str, *, rest: str | None = None) -> "PathTemplate":
-        """Read a template; raises BadTemplate."""
+        """Parse a template; raises BadTemplate."""
         names = tuple(_VARIABLE.findall(text))
         _check(text, names)
         used = rest if rest in names else None
@@ -142,15 +143,15 @@ class PathTemplate:
 
     @property
     def shape(self) -> str:
-        """The same for templates that differ in nothing but the names of their variables."""
+        """The template without variable names; equal for templates that match the same paths."""
         return _VARIABLE.sub("{}", self.text)
 
     def match(self, raw_path: str) -> dict[str, str] | None:
-        """The raw (still encoded) values by variable name, or None when the path is another."""
+        """The raw (percent-encoded) values by variable name, or None if there is no match."""
         if self._pattern is not None:
             whole = self._pattern.fullmatch(raw_path)
             return None if whole is None else whole.groupdict()
-        # The rest, if a variable takes it, stays in one piece.
+        # With `rest`, the remainder of the path is not split.
         most = len(self._segments) - 1 if self.rest else -1
         parts = raw_path.split("/", most)
         if len(parts) != len(self._segments):
@@ -165,7 +166,7 @@ class PathTemplate:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str] | None:
-        """The same as one regular expression, where no segment has two variables."""
+        """Equivalent regular expression, if no segment has two variables; else None."""
         if any(len(segment.names) > 1 for segment in self._segments):
             return None
         parts = [re.escape(part) for part in _VARIABLE.split(self.text)[::2]]
@@ -174,14 +175,14 @@ class PathTemplate:
         return re.compile(text, re.DOTALL)
 
     def fill(self, values: Mapping[str, str]) -> str:
-        """The template with raw values in place of its variables; raises KeyError."""
+        """Substitute raw values for the variables; raises KeyError."""
         return _VARIABLE.sub(lambda found: values[found[1]], self.text)
 
 
 def _check(text: str, names: tuple[str, ...]) -> None:
     if not text.startswith("/"):
         raise BadTemplate(f"{text!r} has to start with a slash, as in '/{text}'")
-    # A request path is ASCII: what is beyond is percent-encoded there, and would match nothing.
+    # Request paths are ASCII, other characters are percent-encoded: they would never match.
     if leftover := re.search(r"[{}?#\s%]|[^\x21-\x7e]", _VARIABLE.sub("", text)):
         raise BadTemplate(
             f"{text!r} has {leftover[0]!r} outside a variable; variables look like {{name}}"

@@ -1,14 +1,14 @@
-"""Log lines that strangers can cause as often as they like, written now and then."""
+"""Rate limiter for log warnings that remote clients can trigger at will."""
 
 import logging
 import time
 
-#: Seconds between two lines.
+#: Minimum seconds between two warnings.
 INTERVAL_SECONDS = 10.0
 
 
 class RateLimitedLog:
-    """Writes a line every few seconds at the most, with the number of those left out before it."""
+    """Logs at most one warning per INTERVAL_SECONDS, with the number suppressed before it."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
@@ -16,7 +16,7 @@ class RateLimitedLog:
         self._left_out = 0
 
     def warn(self, text: object, **extra: object) -> None:
-        """Write it, unless one was written a moment ago."""
+        """Log a warning, unless within INTERVAL_SECONDS of the previous one."""
         now = time.monotonic()
         if now < self._next:
             self._left_out += 1

@@ -1,7 +1,7 @@
-"""What must not be said: values that this process opened, and anything with the form of a key.
+"""Redaction of secrets in text: registered values, and anything with the syntax of a key or token.
 
-A value is found as it is, and as JSON, Python, an address or base64 would write it. Values of fewer
-than four characters are left alone: masking them would blacken whatever has such letters in it.
+A value is found verbatim and in its JSON, Python repr, URL-encoded, base64 and hex forms. Values of
+fewer than four characters are not masked: they occur in too much unrelated text.
 """
 
 import base64
@@ -10,30 +10,30 @@ import re
 from urllib.parse import quote, quote_plus
 
 MASK = "********"
-#: Characters of the shortest value, and of the shortest line of a longer one, that are masked.
+#: Minimum length in characters of a masked value, and of a masked line of a multi-line value.
 MIN_LENGTH, MIN_LINE_LENGTH = 4, 12
 
-#: API keys of ours, and signed tokens (JWT), whoever made them.
+#: API keys of this product, and signed tokens (JWT) of any issuer.
 _KEYS = re.compile(
     r"qml_[A-Za-z0-9_-]{43}|eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}"
 )
-#: `user:password` in base64 that is long enough to hold an API key of ours.
+#: Base64 of `user:password`, long enough to contain an API key of this product.
 _BASIC = re.compile(r"(?<=[Bb]asic )[A-Za-z0-9+/_-]{62,}=*")
 
 
 class _Secrets:
-    """The values that were registered, in all their forms."""
+    """Registered secrets in all their encoded forms."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
-        #: The longest first, for one may begin like another.
+        #: Longest first, because a secret may be a prefix of another.
         self.forms: list[str] = []
 
     def add(self, value: str) -> None:
-        """Mask this value from now on."""
+        """Register a value, unless it is too short."""
         if value in self._known or len(value) < MIN_LENGTH:
             return
-        # Both are replaced, not changed: scripts register from several threads.
+        # Copy on write: scripts register secrets from several threads.
         self._known = {*self._known, value}
         forms = {form for one in self._known for form in _forms(one)}
         self.forms = sorted(forms, key=len, reverse=True)
@@ -43,13 +43,13 @@ _secrets = _Secrets()
 
 
 def register_secret(value: str) -> None:
-    """Mask this value in everything that is logged from now on."""
+    """Mask this value in all later log records and other redacted text."""
     _secrets.add(value)
 
 
 def redact(text: str) -> str:
-    """The text with every secret that is known masked."""
-    # Not one pattern of all: with a hundred values it would take milliseconds a record.
+    """Replace registered secrets, keys and tokens in a text by MASK."""
+    # A single regex alternation of 100 values would take milliseconds per record.
     for form in _secrets.forms:
         if form in text:
             text = text.replace(form, MASK)

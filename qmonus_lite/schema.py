@@ -1,8 +1,9 @@
-"""The one door to JSON Schema: compile once, report every fault by JSON pointer, fill in defaults.
+"""JSON Schema validation: compile once, report errors by JSON pointer, fill in defaults.
 
-Patterns run on a linear-time engine and no `$ref` leaves the document, so neither can stall or call
-out. Whether a value fits is cheap to find out; faults are listed only where that is cheap as well
-(docs/decisions/json-schema.md). Draft 2020-12 unless the schema names another.
+Patterns run on a linear-time regex engine and `$ref` cannot leave the document, so a schema causes
+neither ReDoS nor network access. Validity is cheap to compute; errors are listed only where that
+is cheap too (docs/decisions/json-schema.md). Draft 2020-12 unless the schema names another. Only
+this module imports jsonschema_rs.
 """
 
 import json
@@ -17,23 +18,23 @@ from qmonus_lite import schema_unique
 from qmonus_lite.schema_cost import PARTS, SILENT, References, TooMuch, Work
 from qmonus_lite.schema_defaults import Filling
 
-#: Faults that are listed of a value that has to be taken apart.
+#: Maximum number of errors listed for a value that is validated in parts.
 MAX_FAULTS = 99
-#: What listing the faults of one value may cost, as `schemawork` counts it.
+#: Cost limit for listing the errors of a value, in units of `schema_cost`.
 MAX_WORK = 30_000
-#: Parts of a value that are taken apart because listing their faults costs more, and how deep.
+#: Maximum number of values that are split because of their cost, and maximum depth of splits.
 MAX_OPENED, MAX_LEVELS = 8, 8
 
 _NOT_COMPARED = "too many integers of more than 64 bits to find out which are equal"
 _MORE = "too large, or nested too deeply, to list further faults"
-#: Where a document is found by the schemas that are made of its parts.
+#: URI under which a document is registered, for references from its subschemas.
 _HOME = "https://schema.invalid/document"
 
 Path = tuple[str | int, ...]
 
 
 class BadSchema(ValueError):
-    """A schema that cannot be used; `pointer` says which part."""
+    """An invalid schema; `pointer` is the path of the invalid part."""
 
     def __init__(self, message: str, pointer: tuple[str | int, ...] = ()) -> None:
         self.pointer = pointer
@@ -42,26 +43,26 @@ class BadSchema(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Mismatch:
-    """One place where a value does not fit."""
+    """A validation error at one place in a value."""
 
     #: Path into the value.
     path: tuple[str | int, ...]
-    #: What is wrong there.
+    #: Error message.
     message: str
 
     @property
     def pointer(self) -> str:
-        """The place as an RFC 6901 JSON pointer."""
+        """The path as an RFC 6901 JSON pointer."""
         parts = (str(part).replace("~", "~0").replace("/", "~1") for part in self.path)
         return "".join(f"/{part}" for part in parts)
 
 
 class BadPattern(ValueError):
-    """Text that is no regular expression of the linear-time engine."""
+    """Not a regular expression of the linear-time engine."""
 
 
 class Pattern:
-    """A regular expression on the same engine, so that no text can stall it."""
+    """A regular expression on the linear-time engine, without catastrophic backtracking."""
 
     def __init__(self, text: str) -> None:
         """Compile; raises BadPattern."""
@@ -75,13 +76,13 @@ class Pattern:
                 ) from None
 
     def match(self, string: str, /) -> bool:
-        """Whether it matches from the start of the text."""
+        """Whether the expression matches at the start of the text."""
         return self._schema.fits(string)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """A part of a schema that can be used by itself."""
+    """A compiled subschema."""
 
     validator: Any
     document: object
@@ -100,7 +101,7 @@ class Schema:
         except (jsonschema_rs.ReferencingError, ValueError) as error:
             raise BadSchema(str(error)) from None
         self._compares_items = schema_unique.compares_items(document)
-        #: Parts by their place; made when a value is first taken apart.
+        #: Subschemas by JSON pointer; compiled when a value is first split.
         self._parts: dict[str, _Part | None] = {
             "": _Part(validator=self._validator, document=document)
         }
@@ -108,9 +109,9 @@ class Schema:
         self._registry: Any = None
 
     def mismatches(self, value: object) -> list[Mismatch]:
-        """What in `value` does not fit; empty when it fits.
+        """The validation errors of `value`; empty when it is valid.
 
-        Everything, unless that would take too long to find out; the last one then says so.
+        Complete, unless listing them exceeds the cost limit; the last entry then states that.
         """
         if self._compares_items and schema_unique.is_too_large(value):
             return [Mismatch(path=(), message=_NOT_COMPARED)]
@@ -119,7 +120,7 @@ class Schema:
         return _Listing(self).of(value)
 
     def fits(self, value: object) -> bool:
-        """Whether nothing in `value` is amiss; False for text that is not Unicode."""
+        """Whether `value` is valid; False if it contains text with lone surrogates."""
         if self._compares_items and schema_unique.is_too_large(value):
             return False
         try:
@@ -128,22 +129,22 @@ class Schema:
             return False
 
     def with_defaults(self, value: object) -> object:
-        """`value` with the `default` of every absent property filled in; `value` stays as it is.
+        """`value` with the `default` of every absent property filled in; the input is not modified.
 
-        Reaches through `properties` and `items`; `$ref` and combinators are left alone. Raises
+        Descends into `properties` and `items`, not into `$ref` and combinators. Raises
         DefaultsTooLarge.
         """
         return Filling().of(self.document, value)
 
     @property
     def references(self) -> References:
-        """Where its references lead."""
+        """Resolver for the references of the document."""
         if self._references is None:
             self._references = References(self.document)
         return self._references
 
     def part(self, place: str) -> _Part | None:
-        """The part at a JSON pointer; None for one that cannot be used by itself."""
+        """The subschema at a JSON pointer; None if it cannot be compiled by itself."""
         if place not in self._parts:
             self._parts[place] = self._part(place)
         return self._parts[place]
@@ -166,7 +167,7 @@ class Schema:
         return _Part(validator=validator, document=document)
 
     def alone(self, keywords: Mapping[str, object]) -> dict[str, object]:
-        """Keywords as a schema of the same draft."""
+        """The keywords as a schema of the same draft."""
         draft = {"$schema": self.document["$schema"]} if "$schema" in self.document else {}
         return {**draft, **keywords}
 
@@ -181,10 +182,10 @@ def _compiled(document: Mapping[str, object], **more: Any) -> Any:
 
 
 class _Listing:
-    """Lists what does not fit in one value, with bounded work.
+    """Lists the errors of a value at bounded cost.
 
-    The library lists all faults of a value at once, or none. Where that is too much, the value is
-    taken apart: the schemas of its properties and items are asked about them one by one.
+    The library lists either all errors of a value or none. Above the cost limit the value is split,
+    and its properties and items are validated one by one against their subschemas.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -194,7 +195,7 @@ class _Listing:
         self._found: list[Mismatch] = []
 
     def of(self, value: object) -> list[Mismatch]:
-        """The faults of a value that does not fit."""
+        """The errors of an invalid value."""
         self._look("", value, ())
         if not self._opened:
             return self._found
@@ -215,7 +216,7 @@ class _Listing:
             self._found.append(Mismatch(path=whole, message=error.message))
 
     def _open(self, place: str, value: object, path: Path, level: int) -> None:
-        """Look at the parts of a value, since looking at all of it would be too much."""
+        """Validate the parts of a value whose total cost is above the limit."""
         before = len(self._found)
         self._opened += 1
         part = self._schema.part(place)
@@ -245,7 +246,7 @@ class _Listing:
     def _plain_faults(
         self, document: Mapping[str, object], value: object, path: Path
     ) -> Iterator[Mismatch]:
-        """Faults of keywords that hold no schemas."""
+        """Errors of keywords that contain no subschemas."""
         for word, said in document.items():
             if word in PARTS or word in SILENT or word in _ELSEWHERE:
                 continue
@@ -257,7 +258,7 @@ class _Listing:
                 yield Mismatch(path=path, message=f"does not fit {word!r}: {_short(said)}")
 
 
-#: Keywords that have a meaning only beside others, or hold schemas that are only asked.
+#: Keywords that depend on sibling keywords, or whose subschemas yield only valid or invalid.
 _ELSEWHERE = frozenset({"if", "not", "contains", "minContains", "maxContains", "propertyNames"})
 
 
@@ -270,7 +271,7 @@ def _short(value: object) -> str:
 
 
 def _below(document: Mapping[str, object], value: object) -> Iterator[tuple[str, object, Path]]:
-    """Places of schemas, and what has to fit each: a value, and how it is reached."""
+    """Yield pointer of a subschema, the value to validate with it, and the path of the value."""
     ref = document.get("$ref")
     if isinstance(ref, str) and (ref == "#" or ref.startswith("#/")):
         yield unquote(ref), value, ()

@@ -1,9 +1,9 @@
-"""How much work it is to list the faults of a value against a JSON Schema, counted beforehand.
+"""Estimates the cost of listing the JSON Schema errors of a value, before validation.
 
-A validator that lists faults follows every branch: under a `$ref` that leads back to the schema,
-`anyOf` doubles the work with each level of the value, so that 24 bytes can cost seconds. And each
-fault holds a copy of the value it is about: `propertyNames` makes one copy of the object for each
-wrong name. Both are counted here without doing them, and counting ends at a bound.
+A validator that lists errors evaluates every branch: with a recursive `$ref`, `anyOf` doubles the
+work at each level of the value, so that 24 bytes can cost seconds. Also, each error contains a copy
+of its value: `propertyNames` copies the object once per invalid name. Both are counted here without
+validation, and counting stops at a limit.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,34 +11,34 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-#: What a fault costs besides the copy of its value, in values copied.
+#: Cost of an error besides the copy of its value, in copied values.
 FAULT = 8
-#: Characters of text that count as a value.
+#: Characters of text that count as one value.
 CHARACTERS = 32
 
-#: Keywords that say nothing about the value.
+#: Keywords that make no assertion about the value.
 SILENT = frozenset(
     {"$schema", "$id", "$anchor", "$dynamicAnchor", "$comment", "$defs", "$vocabulary"}
     | {"$ref", "$dynamicRef", "$recursiveRef"}
     | {"definitions", "title", "description", "default", "examples", "deprecated"}
     | {"readOnly", "writeOnly"}
 )
-#: Keywords that a reference is taken for where it is not followed.
+#: Number of keywords that an unresolved reference is counted as.
 REFERENCE = 50
 _Part = tuple[object, object]
 
 
 class TooMuch(Exception):
-    """More work than the bound, or work that cannot be counted."""
+    """The cost exceeds the limit or cannot be estimated."""
 
 
 class References:
-    """Where the references of a document lead; those that leave it cannot be followed."""
+    """Resolves references within a document; external references are not resolved."""
 
     def __init__(self, document: Mapping[str, object]) -> None:
         self._found: dict[str, object] = {"#": document}
         stack: list[object] = list(document.values())
-        #: A part with an identifier of its own: references in it are relative to that.
+        #: False if a subschema has its own `$id`: its references are relative to that.
         self._is_plain = True
         while stack:
             one = stack.pop()
@@ -51,7 +51,7 @@ class References:
                 stack += one
 
     def follow(self, ref: object) -> object:
-        """The schema that a reference leads to; raises TooMuch where that is not known."""
+        """The target of a reference; raises TooMuch if it cannot be resolved."""
         if not isinstance(ref, str) or not self._is_plain:
             raise TooMuch
         if ref not in self._found:
@@ -73,14 +73,14 @@ class References:
 
 @dataclass(kw_only=True)
 class Work:
-    """Work that may still be done; shared by everything that one answer needs."""
+    """Remaining cost budget of one validation result."""
 
     left: int
-    #: Values in a value, by its identity.
+    #: Sizes of containers in values, by `id()`.
     _sizes: dict[int, int] = field(default_factory=dict)
 
     def count(self, references: References, schema: object, value: object) -> None:
-        """Take off what it costs to list the faults; raises TooMuch, and then nothing is taken."""
+        """Deduct the cost of listing the errors; raises TooMuch and then deducts nothing."""
         left = self.left
         try:
             self._count(references, [(schema, value)])
@@ -124,7 +124,7 @@ class Work:
 
 
 def _faults(schema: object, value: object) -> int:
-    """How many faults this schema can find in a value, without those in what is below it."""
+    """Maximum number of errors of this schema at this value, subschemas excluded."""
     if not isinstance(schema, Mapping):
         return 1
     return 1 + sum([_faults_of(word, part, value) for word, part in schema.items()])
@@ -141,14 +141,14 @@ def _faults_of(word: str, part: object, value: object) -> int:
 
 
 def _words(schema: object) -> int:
-    """How many keywords stand in a schema, with those of its parts."""
+    """Number of keywords in a schema, subschemas included."""
     if isinstance(schema, Mapping):
         return 1 + sum([_words(part) for part in schema.values()]) + REFERENCE * ("$ref" in schema)
     return 1 + sum([_words(part) for part in schema]) if isinstance(schema, list) else 1
 
 
 def _parts(references: References, schema: Mapping[str, object], value: object) -> Iterator[_Part]:
-    """What is checked against what next: the same value, or one below it."""
+    """The next pairs of subschema and value: the same value, or a child of it."""
     for word, part in schema.items():
         if word in {"$ref", "$dynamicRef", "$recursiveRef"}:
             yield references.follow(part), value
@@ -162,7 +162,7 @@ def _same(part: object, value: object) -> Iterator[_Part]:
 
 def _same_each(part: object, value: object) -> Iterator[_Part]:
     for one in part.values() if isinstance(part, Mapping) else part:  # type: ignore[attr-defined]
-        # Behind `dependencies` of draft 7 may be names in place of a schema.
+        # `dependencies` of draft 7 may contain lists of names instead of schemas.
         if not isinstance(one, list):
             yield one, value
 
@@ -192,8 +192,8 @@ def _each_item(part: object, value: object) -> Iterator[_Part]:
         yield from zip(schemas, value, strict=False)
 
 
-#: What stands behind keywords that hold schemas. `if`, `not` and `contains` are missing: the
-#: validator only asks whether those fit, which is cheap.
+#: Keywords with subschemas, and the pairs of subschema and value that they apply. `if`, `not` and
+#: `contains` are omitted: the validator only computes their validity, which is cheap.
 PARTS: dict[str, Callable[[Any, object], Iterator[_Part]]] = {
     "allOf": _same_each,
     "anyOf": _same_each,

@@ -1,27 +1,27 @@
-"""Defaults of a JSON Schema, filled into a value, with a bound on what they add."""
+"""Fills the defaults of a JSON Schema into a value, up to a maximum size."""
 
 import copy
 import json
 from collections.abc import Mapping
 
-#: Characters of JSON that defaults may add to one value.
+#: Maximum characters of JSON that defaults add to a value.
 MAX_ADDED = 1 << 20
 
 
 class DefaultsTooLarge(Exception):
-    """Defaults that would make a value much larger than it came."""
+    """The defaults of a value exceed MAX_ADDED."""
 
 
 class Filling:
-    """Fills defaults into one value."""
+    """Fills defaults into a value and counts their size."""
 
     def __init__(self) -> None:
         self._left = MAX_ADDED
-        #: Characters of a default, by its identity.
+        #: Size of each default in characters, by `id()`.
         self._sizes: dict[int, int] = {}
 
     def of(self, schema: object, value: object) -> object:
-        """The value with its defaults; what has nothing to fill in is not copied."""
+        """The value with defaults; copied only where needed. Raises DefaultsTooLarge."""
         if isinstance(schema, Mapping) and isinstance(value, dict):
             return self._properties(schema.get("properties"), value)
         if isinstance(schema, Mapping) and isinstance(value, list):

@@ -1,19 +1,19 @@
-"""Large integers under `uniqueItems`: how many there may be.
+"""Limit on large integers under `uniqueItems`, against hash collisions.
 
-The validator finds equal items by a hash, for which integers beyond 64 bits are taken as floats. So
-many that differ have the same hash, and each is then compared with each: 22 s for 1 MB of them.
+The validator detects equal items by hash, and hashes integers beyond 64 bits as floats. Many
+different integers then have the same hash, and comparison is quadratic: 22 s for 1 MB of them.
 """
 
 from collections.abc import Mapping
 
-#: Bits that all integers beyond 64 bits may have together, where a schema has `uniqueItems`.
+#: Maximum total bits of the integers beyond 64 bits, where a schema has `uniqueItems`.
 MAX_BITS = 16_384
-#: Integers within are hashed exactly.
+#: Range of the integers that are hashed exactly.
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 63) - 1
 
 
 def compares_items(document: object) -> bool:
-    """Whether a schema has `uniqueItems`, or a reference to one that may have it."""
+    """Whether a schema has `uniqueItems`, or an external reference that may have it."""
     stack = [document]
     while stack:
         one = stack.pop()
@@ -28,7 +28,7 @@ def compares_items(document: object) -> bool:
 
 
 def is_too_large(value: object) -> bool:
-    """Whether the integers beyond 64 bits in a value are too many to be compared."""
+    """Whether the integers beyond 64 bits in a value exceed MAX_BITS in total."""
     left, stack = MAX_BITS, [value]
     while stack:
         one = stack.pop()

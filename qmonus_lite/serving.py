@@ -1,4 +1,4 @@
-"""Serving: what both processes do around their Tornado application, from the port to the stop."""
+"""Server helpers of all processes: sockets, TLS, interpreter tuning, signals, file limits."""
 
 import asyncio
 import errno
@@ -19,21 +19,21 @@ from qmonus_lite.errors import BadPlace
 
 logger = logging.getLogger(__name__)
 
-#: Bytes read from a connection at once: what a stalled upload holds in memory.
+#: Bytes per read from a connection: the memory that a stalled upload uses.
 CHUNK_BYTES = 64 << 10
-#: Seconds for which the thread of a busy script may keep the interpreter to itself. The loop pays
-#: them at every turn: with Python's 5 ms, a script that computes made requests wait for 0.2 s.
+#: Thread switch interval: seconds that a CPU-bound script thread may hold the GIL. Each event loop
+#: iteration may wait that long: with Python's 5 ms, such a script delayed requests by 0.2 s.
 SWITCH_INTERVAL_SECONDS = 0.0005
-#: New objects after which the garbage collector looks at them; a request makes some hundreds, and
-#: with Python's 700 it looked after each.
+#: Allocations until a young garbage collection; a request makes some hundreds, and with Python's
+#: 700 a collection ran after each request.
 GC_YOUNG_THRESHOLD = 20_000
 
-#: Descriptors that are no connections: libraries, the outbox, sockets to workers, backends.
+#: File descriptors reserved for libraries, the outbox, sockets to workers and backends.
 OWN_DESCRIPTORS = 512
 
 
 def bind(address: str, port: int, *, flag: str) -> list[socket.socket]:
-    """Listening sockets; raises BadPlace that names the flag to change."""
+    """Open listening sockets; raises BadPlace with the flag to change."""
     try:
         return bind_sockets(port, address)
     except OSError as error:
@@ -45,7 +45,7 @@ def bind(address: str, port: int, *, flag: str) -> list[socket.socket]:
 
 
 def tls_context(certfile: Path | None, keyfile: Path | None) -> ssl.SSLContext | None:
-    """The TLS settings of a server, TLS 1.2 or newer; raises BadPlace."""
+    """TLS context of a server, TLS 1.2 or newer, None without certificate; raises BadPlace."""
     if certfile is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -58,10 +58,10 @@ def tls_context(certfile: Path | None, keyfile: Path | None) -> ssl.SSLContext |
 
 
 def tune_interpreter() -> None:
-    """Keep the interpreter from holding up the loop of the sockets; call it when all is loaded.
+    """Set GIL switch interval and garbage collector for low latency; call it after startup.
 
-    The garbage collector is spared what a start has loaded, which is here to stay: walking it took
-    50 ms and more, now and then, in which no request was answered.
+    Objects that exist after startup are permanent and are frozen: a full collection of them blocked
+    the event loop for 50 ms and more.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     gc.collect()
@@ -70,7 +70,7 @@ def tune_interpreter() -> None:
 
 
 class Stop:
-    """Asked for by SIGTERM, Ctrl-C, or a supervisor that went away."""
+    """Stop request: set by SIGTERM, SIGINT, or the end of the supervisor process."""
 
     def __init__(self) -> None:
         self._asked = asyncio.Event()
@@ -81,26 +81,26 @@ class Stop:
 
     @property
     def asked(self) -> bool:
-        """Whether it was asked for."""
+        """Whether a stop was requested."""
         return self._asked.is_set()
 
     def _ask_from_outside(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.call_soon_threadsafe(self._asked.set)
 
     async def wait(self) -> None:
-        """Return when it is asked for."""
+        """Wait until a stop is requested."""
         await self._asked.wait()
 
 
 async def heartbeat() -> None:
-    """Tell the supervisor every second that this loop turns, until cancelled."""
+    """Send a heartbeat to the supervisor every second from this event loop, until cancelled."""
     while True:
         supervisor_channel.heartbeat()
         await asyncio.sleep(1)
 
 
 async def until_idle(busy: Callable[[], object], seconds: float) -> bool:
-    """Wait until `busy()` is falsy; False when it still was after `seconds`."""
+    """Poll until `busy()` is falsy; returns False on timeout after `seconds`."""
     deadline = asyncio.get_running_loop().time() + seconds
     while busy():
         if asyncio.get_running_loop().time() > deadline:
@@ -110,12 +110,12 @@ async def until_idle(busy: Callable[[], object], seconds: float) -> bool:
 
 
 def room_for(connections: int, uploads: int, *, limit: int) -> int:
-    """How many of these connections a process can take that may open `limit` files."""
+    """Number of connections that fit into an RLIMIT_NOFILE of `limit`, at most `connections`."""
     return min(connections, max(limit // 4, limit - 3 * uploads - OWN_DESCRIPTORS))
 
 
 def descriptors_for(connections: int, uploads: int) -> int:
-    """Make room for so many connections and uploads; how many connections there is room for."""
+    """Raise the RLIMIT_NOFILE soft limit; returns the number of connections that fit."""
     needed = connections + 3 * uploads + OWN_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < needed:

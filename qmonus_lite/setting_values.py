@@ -1,4 +1,4 @@
-"""Readers of single setting values: text in, a checked value out, or a ValueError that says why."""
+"""Parsers of setting values: from text to a validated value; ValueError states the reason."""
 
 import ipaddress
 import re
@@ -14,21 +14,21 @@ _SPANS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def text(value: str) -> str:
-    """Text that is not empty."""
+    """Non-empty text, stripped."""
     if not value.strip():
         raise ValueError("expected a value, got nothing")
     return value.strip()
 
 
 def path(value: str) -> Path:
-    """A path, `~` expanded; it need not exist yet."""
+    """A path, `~` expanded; need not exist."""
     if "\0" in value:
         raise ValueError("expected a path, and none has a NUL")
     return Path(text(value)).expanduser()
 
 
 def names(value: str) -> tuple[str, ...]:
-    """A comma list with at least one entry."""
+    """A comma-separated list with at least one entry."""
     found = tuple(part.strip() for part in value.split(",") if part.strip())
     if not found:
         raise ValueError("expected a comma list with at least one entry")
@@ -36,21 +36,21 @@ def names(value: str) -> tuple[str, ...]:
 
 
 def port(value: str) -> int:
-    """A TCP port."""
+    """A TCP port, 1 to 65535."""
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65535:
         raise ValueError("expected a port, 1 to 65535")
     return int(value)
 
 
 def count(value: str) -> int:
-    """A whole number from 1."""
+    """An integer from 1."""
     if not value.isascii() or not value.isdigit() or int(value) < 1:
         raise ValueError("expected a whole number from 1")
     return int(value)
 
 
 def size(value: str) -> int:
-    """Bytes: a whole number, or one with KiB, MiB, GiB or TiB."""
+    """Bytes: an integer, optionally with KiB, MiB, GiB or TiB."""
     found = re.fullmatch(r"([0-9]{1,18}) ?([KMGT]iB)?", value)
     if not found:
         raise ValueError("expected bytes, as in 1048576, 512MiB or 10GiB")
@@ -58,7 +58,7 @@ def size(value: str) -> int:
 
 
 def seconds(value: str) -> float:
-    """Seconds above zero: a number, or one with s, m, h or d."""
+    """Seconds above zero: a number, optionally with s, m, h or d."""
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([smhd])?", value)
     if not found or float(found[1]) == 0:
         raise ValueError("expected seconds above zero, as in 5, 0.5, 90s, 10m or 72h")
@@ -66,20 +66,20 @@ def seconds(value: str) -> float:
 
 
 def timezone(value: str) -> str:
-    """A name of the time zone database."""
+    """A name of the IANA time zone database."""
     zone(value)
     return value
 
 
 def switch(value: str) -> bool:
-    """Yes or no."""
+    """A boolean."""
     if value.lower() not in {"true", "yes", "on", "1", "false", "no", "off", "0"}:
         raise ValueError("expected true or false")
     return value.lower() in {"true", "yes", "on", "1"}
 
 
 def networks(value: str) -> tuple[str, ...]:
-    """A comma list of IP addresses or networks."""
+    """A comma-separated list of IP addresses or networks."""
     for name in names(value):
         try:
             ipaddress.ip_network(name)
@@ -91,7 +91,7 @@ def networks(value: str) -> tuple[str, ...]:
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
-    """A reader for one of a few words."""
+    """Return a parser that accepts only these choices."""
 
     def choice(value: str) -> str:
         if value not in choices:
@@ -102,7 +102,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 
 def endpoints(value: str) -> tuple[str, ...]:
-    """A comma list of http(s)://host:port."""
+    """A comma-separated list of http(s)://host:port."""
     found = names(value)
     for endpoint in found:
         parts = urlsplit(endpoint)
@@ -114,7 +114,7 @@ def endpoints(value: str) -> tuple[str, ...]:
 
 
 def upload_template(value: str) -> str:
-    """A path template that can match something and leaves `/-/` alone."""
+    """A path template that can match a path and does not overlap `/-/`."""
     PathTemplate.parse(value, rest="filepath")
     segments = value[1:].split("/")
     if not segments[-1]:
@@ -126,15 +126,15 @@ def upload_template(value: str) -> str:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether nobody on another machine reaches this address."""
+    """Whether the address is a loopback address, unreachable from other machines."""
     try:
         return ipaddress.ip_address(address.strip("[]")).is_loopback
     except ValueError:
-        # A name may stand for any address, but for this one.
+        # Other names may resolve to any address.
         return address.lower() == "localhost"
 
 
 def url_host(address: str) -> str:
-    """Lower case, as URL parsers give it, and an IPv6 address in brackets."""
+    """The host for a URL: lower case, as URL parsers return it; IPv6 in brackets."""
     host = address.lower().strip("[]")
     return f"[{host}]" if ":" in host else host

@@ -1,7 +1,7 @@
-"""Settings: one table of flags, and how a value is found.
+"""Settings: the table of flags, and the resolution of their values.
 
-A flag beats the environment (`QMONUS_LITE_<NAME>`), which beats `--config=FILE.yml`, which beats
-the default. A name that no flag has, or a value that cannot be read, refuses the start.
+Precedence: flag, environment (`QMONUS_LITE_<NAME>`), `--config=FILE.yml`, default. An unknown name
+or an invalid value prevents the start.
 """
 
 import dataclasses
@@ -18,14 +18,14 @@ from qmonus_lite.pathtemplate import PathTemplate
 
 
 def flag(default: object, help_: str, *, example: str, reader: Callable[[str], object]) -> Any:
-    """A settings field: its default, the sentence that --help and the reference page print."""
+    """A settings field; `help_` is printed by --help and on the reference page."""
     meta = {"help": help_, "example": example, "reader": reader}
     return field(default=default, metadata=meta)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What one process runs with; every field is the flag of the same name."""
+    """Settings of a process; every field is the flag of the same name."""
 
     base_dir: Path = flag(
         Path("."),
@@ -231,7 +231,7 @@ class Settings:
 
     @property
     def root(self) -> Path:
-        """The launch directory, absolute, symbolic links resolved."""
+        """The launch directory, absolute, symlinks resolved."""
         return self.base_dir.resolve()
 
     @property
@@ -241,27 +241,27 @@ class Settings:
 
     @property
     def plugin_dirs(self) -> tuple[Path, ...]:
-        """The plugin folders; a relative one stands in the launch directory."""
+        """The plugin folders; relative paths are resolved from the launch directory."""
         return tuple((self.root / name).resolve() for name in self.plugins_base_dirs)
 
     @property
     def advertised_host(self) -> str:
-        """The host under which others reach this APIGW, as URLs have it."""
+        """The advertised host of this APIGW, in URL form."""
         return read.url_host(self.advertise_address or self.address)
 
     @property
     def advertised(self) -> str:
-        """`host:port` under which others reach this APIGW."""
+        """The advertised `host:port` of this APIGW."""
         return f"{self.advertised_host}:{self.port}"
 
     @property
     def base_url(self) -> str:
-        """`http(s)://host:port` under which others reach this APIGW."""
+        """The advertised `http(s)://host:port` of this APIGW."""
         return f"{'https' if self.certfile else 'http'}://{self.advertised}"
 
     @property
     def worker_endpoints(self) -> tuple[str, ...]:
-        """Where events go."""
+        """Base URLs of the workers that receive events."""
         started = range(self.lambda_port, self.lambda_port + self.lambda_processes)
         return self.lambda_endpoints or tuple(
             f"http://{read.url_host(self.lambda_address)}:{port}" for port in started
@@ -269,7 +269,7 @@ class Settings:
 
 
 NAMES = tuple(entry.name for entry in dataclasses.fields(Settings))
-#: Flags that say something without a value.
+#: Boolean flags, which may be given without a value.
 SWITCHES = frozenset(
     entry.name for entry in dataclasses.fields(Settings) if isinstance(entry.default, bool)
 )
@@ -282,7 +282,7 @@ def resolve(
     file_values: Mapping[str, object],
     file_name: str = "",
 ) -> Settings:
-    """The settings that these sources give; raises BadSetting at the first unusable value."""
+    """Settings from all sources; raises BadSetting at the first invalid value."""
     found: dict[str, object] = {}
     for name, value in file_values.items():
         known = name.replace("-", "_")
@@ -299,7 +299,7 @@ def resolve(
 
 
 def unknown(name: str, where: str) -> BadSetting:
-    """The one line for a name that no flag has, with the nearest one that exists."""
+    """The error for an unknown name, with the closest existing name."""
     near = difflib.get_close_matches(name, NAMES, n=1)
     hint = f"; did you mean --{near[0]}?" if near else "; see --help for the names"
     return BadSetting(f"{where}: no such setting{hint}")
@@ -324,7 +324,7 @@ def _as_text(value: object, where: str) -> str:
 
 
 def _check_together(settings: Settings) -> None:
-    # The default, too, may not be known to this machine.
+    # The default time zone may also be missing on this machine.
     _value("timezone", settings.timezone, "--timezone")
     if (settings.certfile is None) != (settings.keyfile is None):
         raise BadSetting("--certfile and --keyfile go together: give both or none")

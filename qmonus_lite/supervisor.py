@@ -1,9 +1,9 @@
-"""`up`: starts the APIGW or its keeper, then the rest, and again what dies; ends them as one.
+"""Supervisor of `up`: starts APIGW or the writer process, then the others; restarts and stops them.
 
-A child has a session of its own, so a Ctrl-C in the terminal reaches only us, and we pass it on as
-SIGTERM. Two pipes tie it to us; `lifeline` is their other end. The first life of a child may be
-refused at the door (exit status 2: a bad flag, a port in use), and then `up` is refused too. Later
-lives are not judged so: what is wrong with a plugin now may be mended in a minute.
+Each child has its own session, so Ctrl-C in the terminal reaches only the supervisor, which
+forwards it as SIGTERM. Two pipes connect it to the child; `supervisor_channel` is the child side.
+If the first run of a child exits with status 2 (an invalid flag, a port in use), `up` exits too.
+Later runs are restarted instead: a broken plugin, for example, may be repaired soon.
 """
 
 import asyncio
@@ -17,21 +17,21 @@ from dataclasses import dataclass, field
 
 from qmonus_lite.supervisor_channel import NOTIFY_FD, SUPERVISED
 
-#: Exit status of a process that does not start because of what it was told.
+#: Exit status of a process that refuses to start because of its configuration.
 REFUSED = 2
-#: Exit status that shells give a command that cannot be executed; 128 + n is for signal n.
+#: Shell convention: 127 if a command cannot be executed, 128 + n if killed by signal n.
 NOT_EXECUTED = 127
 ENDED_BY_SIGTERM = 128 + signal.SIGTERM
 
-#: Seconds before a child is started again: the first time, and at most.
+#: Restart backoff of a child in seconds: first delay and maximum.
 MIN_DELAY_SECONDS = 0.2
 MAX_DELAY_SECONDS = 10.0
-#: A child that lived for so many seconds was well: its next end counts as the first one again.
+#: Uptime in seconds after which the backoff of a child is reset.
 STABLE_AFTER_SECONDS = 30.0
-#: What a beat of a child's pulse is, and seconds without one after which it is stuck.
+#: Heartbeat byte of a child, and heartbeat timeout in seconds after which it counts as hung.
 HEARTBEAT = b"."
 HUNG_AFTER_SECONDS = 10
-#: Seconds that a child has to end in after its own drain_timeout; then it is killed.
+#: Seconds after drain_timeout until a child that has not exited is killed.
 KILL_GRACE_SECONDS = 5.0
 
 log = logging.getLogger("qmonus_lite.supervisor")
@@ -39,15 +39,15 @@ log = logging.getLogger("qmonus_lite.supervisor")
 
 @dataclass(frozen=True, kw_only=True)
 class Child:
-    """A process to keep running."""
+    """A process to start and restart."""
 
-    #: What the log calls it.
+    #: Name in the log.
     name: str
-    #: The command and its arguments; no shell reads them.
+    #: Command and arguments; not interpreted by a shell.
     argv: tuple[str, ...]
-    #: What it finds in its environment besides ours.
+    #: Environment variables added to those of the supervisor.
     environ: Mapping[str, str] = field(default_factory=dict)
-    #: File descriptors that it inherits, under the same numbers.
+    #: Inherited file descriptors, with the same numbers.
     pass_fds: tuple[int, ...] = ()
 
 
@@ -58,10 +58,10 @@ async def supervise(
     drain_timeout: float,
     on_stop: Callable[[], None] = lambda: None,
 ) -> int:
-    """Run the children until SIGTERM or SIGINT; gives the exit status of `up`.
+    """Run the children until SIGTERM or SIGINT; returns the exit status of `up`.
 
-    `others` are started once `first` listens. `on_stop` is called before they are told to stop. A
-    second signal kills at once.
+    `others` are started once `first` listens. `on_stop` is called before the children receive
+    SIGTERM. A second signal kills them immediately.
     """
     group = _ProcessGroup(drain_timeout, on_stop)
     with group.handling_signals():
@@ -69,19 +69,19 @@ async def supervise(
 
 
 def delay_after(previous: float, lived: float) -> float:
-    """Seconds until the next start, from the delay before this life and the length of this life."""
+    """Exponential backoff: seconds until the restart, from the previous delay and the uptime."""
     if previous == 0 or lived >= STABLE_AFTER_SECONDS:
         return MIN_DELAY_SECONDS
     return min(previous * 2, MAX_DELAY_SECONDS)
 
 
 class _ChildPipes:
-    """The two pipes between us and one life of a child."""
+    """The two pipes between the supervisor and one run of a child."""
 
     def __init__(self) -> None:
-        #: Standard input of the child; the kernel closes our end when we are killed.
+        #: Parent-death pipe, stdin of the child: EOF when the supervisor ends, also by SIGKILL.
         self.stdin, self._death_pipe = os.pipe()
-        #: The child writes its notice into one end, we hear it at the other.
+        #: Notify pipe: the child writes readiness notification and heartbeats.
         try:
             self._notify_reader, self.notify = os.pipe()
         except OSError:
@@ -91,27 +91,27 @@ class _ChildPipes:
         os.set_blocking(self._notify_reader, False)
 
     def close_child_ends(self) -> None:
-        """Close the child's ends: by now it has them, or it never will."""
+        """Close the child's ends in this process, after the fork or its failure."""
         os.close(self.stdin)
         os.close(self.notify)
 
     def on_notify(self, on_notice: Callable[[bytes], None]) -> None:
-        """Call `on_notice` with what the child says: that it listens, then its pulse."""
+        """Call `on_notice` with data of the child: readiness notification, then heartbeats."""
         asyncio.get_running_loop().add_reader(self._notify_reader, self._listen, on_notice)
 
     def read_remaining(self, on_notice: Callable[[bytes], None]) -> None:
-        """The child is dead: take what it said that the loop has not come round to."""
+        """After the exit of the child, read data that the event loop has not yet read."""
         if asyncio.get_running_loop().remove_reader(self._notify_reader):
             self._listen(on_notice)
 
     def close(self) -> None:
-        """Close our ends; to a child that still lives this says that we are gone."""
+        """Close the supervisor's ends; a child that still runs reads EOF."""
         asyncio.get_running_loop().remove_reader(self._notify_reader)
         os.close(self._death_pipe)
         os.close(self._notify_reader)
 
     def _listen(self, on_notice: Callable[[bytes], None]) -> None:
-        # Nothing to read is no error: what the child left behind may hold the pipe open.
+        # No data is not an error: orphaned grandchildren may hold the pipe open.
         with suppress(BlockingIOError):
             heard = os.read(self._notify_reader, 64)
             if heard:
@@ -121,37 +121,37 @@ class _ChildPipes:
 
 
 class _ManagedProcess:
-    """A child over all its lives."""
+    """A child process across restarts."""
 
     def __init__(self, child: Child) -> None:
         self.name = child.name
         self._child = child
         self._process: asyncio.subprocess.Process | None = None
-        #: The signal that is to end this life and any that is just beginning.
+        #: Signal to deliver to the current process, or to the process that is being started.
         self._pending_signal: signal.Signals | None = None
-        #: Whether its present or latest life came to listen.
+        #: Whether the current or latest process has listened.
         self.listened = False
-        #: Seconds since the last beat of its pulse.
+        #: Seconds since the last heartbeat; -inf before the first.
         self._silent_seconds = -math.inf
-        #: Set once its first life listens or has ended.
+        #: Set once the first process listens or has ended.
         self.settled = asyncio.Event()
-        #: How its latest life ended, as a shell puts it.
+        #: Exit status of the latest process, by shell convention.
         self.status = 0
 
     @property
     def alive(self) -> bool:
-        """Whether a process of its runs now."""
+        """Whether a process is running."""
         return self._process is not None
 
     @property
     def ended_cleanly(self) -> bool:
-        """Whether nothing was cut off; who never listened had nothing to bring to an end."""
+        """Whether the exit was graceful; SIGTERM before it listened interrupts no requests."""
         return self.status == 0 or (self.status == ENDED_BY_SIGTERM and not self.listened)
 
     async def run_once(self) -> None:
-        """Live once: from the start of the process to its end."""
+        """Start the process and wait for its end."""
         self.listened = False
-        # Until its first beat a life has no pulse to lose.
+        # The heartbeat timeout applies only after the first heartbeat.
         self._silent_seconds = -math.inf
         try:
             pipes = _ChildPipes()
@@ -177,16 +177,16 @@ class _ManagedProcess:
             pipes.close()
 
     def end(self, how: signal.Signals) -> None:
-        """Send a signal to the process, now or as soon as there is one."""
+        """Send a signal to the process, or to the next one if none runs."""
         self._pending_signal = how
         self.settled.set()
         if self._process is None or self._process.returncode is not None:
             return
-        # Not by Process.send_signal: it may reap the process before asyncio does, which then
-        # makes up an exit status.
+        # Not Process.send_signal: it may reap the process before asyncio does, which then reports
+        # a wrong exit status.
         with suppress(ProcessLookupError):
             if how is signal.SIGKILL:
-                # The whole group: what a plugin started goes too.
+                # The whole process group, including subprocesses of plugins.
                 os.killpg(self._process.pid, how)
             else:
                 os.kill(self._process.pid, how)
@@ -196,8 +196,8 @@ class _ManagedProcess:
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._child.argv,
-                # A pipe of our own making: asyncio would wait for its own to close as well, and
-                # what a plugin leaves behind may hold that open for ever.
+                # Not asyncio's PIPE: wait() would also wait for its EOF, and a subprocess that
+                # a plugin left behind may hold it open forever.
                 stdin=pipes.stdin,
                 pass_fds=(pipes.notify, *self._child.pass_fds),
                 env={**os.environ, **inherited, **self._child.environ},
@@ -213,13 +213,13 @@ class _ManagedProcess:
         return process
 
     def _not_executed(self, error: OSError) -> None:
-        # Also when there is no memory for one more process, or no descriptor: that may pass.
+        # Includes ENOMEM and EMFILE, which may be temporary.
         facts = {"action": "child_not_executed", "child": self.name}
         log.error("%s cannot be executed: %s", self.name, error, extra=facts)
         self.status = NOT_EXECUTED
 
     async def _watch_heartbeat(self, pid: int) -> None:
-        """Kill a life that had a pulse and lost it: its loop is stuck, and so is all it serves."""
+        """Kill the process on heartbeat timeout: its event loop is blocked."""
         while self._silent_seconds < HUNG_AFTER_SECONDS:
             await asyncio.sleep(1)
             self._silent_seconds += 1
@@ -239,7 +239,7 @@ class _ManagedProcess:
 
 
 class _ProcessGroup:
-    """The children together: kept until the stop, then ended."""
+    """All children: restarted until the stop, then terminated."""
 
     def __init__(self, drain_timeout: float, on_stop: Callable[[], None]) -> None:
         self._on_stop = on_stop
@@ -247,14 +247,14 @@ class _ProcessGroup:
         self._processes: list[_ManagedProcess] = []
         self._signals = 0
         self._stopping = asyncio.Event()
-        #: Exit status of the child that was refused at the door.
+        #: Exit status of the child that failed at startup.
         self._refusal: int | None = None
 
     async def run(self, first: Child, others: Sequence[Child]) -> int:
-        """Keep the children until the stop, and see them to their end."""
+        """Run the children until the stop, then wait for their exit."""
         async with asyncio.TaskGroup() as group:
             door = self._add(first)
-            # Nobody lives in a house without a door: any end before it listens is a refusal.
+            # If the first child exits before it listens, with any status, startup has failed.
             group.create_task(self._run_forever(door, is_refusal=lambda status: True))
             await door.settled.wait()
             if not self._stopping.is_set():
@@ -270,7 +270,7 @@ class _ProcessGroup:
 
     @contextmanager
     def handling_signals(self) -> Iterator[None]:
-        """Let SIGTERM and SIGINT stop the family for as long as the block runs."""
+        """Handle SIGTERM and SIGINT by a stop of all children, during the block."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)

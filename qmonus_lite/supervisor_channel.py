@@ -1,10 +1,10 @@
-"""The child's end of its ties to the supervisor: the word that it listens, its pulse, the cord.
+"""Child side of the supervisor channel: readiness notification, heartbeat, parent-death pipe.
 
-A supervisor that is killed cannot say goodbye. It holds the writing end of the pipe that is our
-standard input and never writes: when the pipe ends, the supervisor is gone, however that happened.
+A supervisor that is killed cannot send a message. It holds the write end of the pipe that is our
+standard input and never writes: EOF means that the supervisor has ended, for whatever reason.
 
-These ties are for one process. They leave the environment as they are taken up, so that what we
-start in turn neither speaks for us nor waits for our supervisor.
+The channel belongs to one process. Its environment variables are removed when read, so that
+subprocesses neither send notifications nor watch the supervisor.
 """
 
 import logging
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 #: Set for every child of a supervisor.
 SUPERVISED = "QMONUS_LITE_SUPERVISED"
-#: Which of several APIGWs of one installation this is, from 0.
+#: Index of this APIGW among several of one installation, from 0.
 NUMBER = "QMONUS_LITE_NUMBER"
-#: Numbers of the file descriptors of the sockets that they accept from, with commas.
+#: File descriptors of the listening sockets of the APIGWs, comma-separated.
 LISTEN_FDS = "QMONUS_LITE_LISTEN_FDS"
-#: Number of the file descriptor that takes the line of announce_listening, then the pulse.
+#: File descriptor for the readiness notification (announce_listening), then heartbeats.
 NOTIFY_FD = "QMONUS_LITE_NOTIFY_FD"
 
 _STANDARD_INPUT = 0
@@ -29,18 +29,18 @@ _HEARTBEAT = b"."
 
 
 class _NotifyPipe:
-    """Our end of the pipe that the supervisor listens at; closed until we announce."""
+    """Write end of the notify pipe; unset until announce_listening."""
 
     descriptor: int | None = None
 
     def say(self, words: bytes) -> None:
-        """Write, unless nobody listens any more: that is for `watch` to see and to act on."""
+        """Write, ignoring a closed pipe: `watch` handles the end of the supervisor."""
         if self.descriptor is None:
             return
         try:
             os.write(self.descriptor, words)
         except BlockingIOError:
-            # The supervisor does not read: a later beat will do.
+            # The pipe is full because the supervisor does not read; a later heartbeat suffices.
             return
         except BrokenPipeError:
             os.close(self.descriptor)
@@ -51,13 +51,13 @@ _notify_pipe = _NotifyPipe()
 
 
 def number() -> int | None:
-    """Which of several APIGWs this is; None for one that is alone."""
+    """Index of this APIGW among several; None for a single APIGW."""
     given = os.environ.pop(NUMBER, None)
     return None if given is None else int(given)
 
 
 def listening_sockets() -> list[socket.socket]:
-    """The sockets that the supervisor listens on for us; none without one."""
+    """Listening sockets inherited from the supervisor; empty without a supervisor."""
     given = os.environ.pop(LISTEN_FDS, "")
     sockets = [socket.socket(fileno=int(one)) for one in given.split(",") if one]
     for one in sockets:
@@ -66,40 +66,40 @@ def listening_sockets() -> list[socket.socket]:
 
 
 def announce_listening() -> None:
-    """Tell the supervisor that this process answers now; without a supervisor, do nothing."""
+    """Send the readiness notification to the supervisor; no-op without a supervisor."""
     number = os.environ.pop(NOTIFY_FD, None)
     if number is None:
         return
     _notify_pipe.descriptor = int(number)
-    # What we start in turn must not keep the pipe open.
+    # Subprocesses must not keep the pipe open.
     os.set_inheritable(_notify_pipe.descriptor, False)
     os.set_blocking(_notify_pipe.descriptor, False)
     _notify_pipe.say(b"listening\n")
 
 
 def heartbeat() -> None:
-    """Tell the supervisor that the main loop turns; one that stops beating is taken for stuck."""
+    """Send a heartbeat; the supervisor kills a process whose heartbeats stop."""
     _notify_pipe.say(_HEARTBEAT)
 
 
 def watch(on_gone: Callable[[], None]) -> None:
-    """Call `on_gone` once the supervisor is gone; without a supervisor, do nothing.
+    """Call `on_gone` when the supervisor ends; no-op without a supervisor.
 
-    `on_gone` is called in a thread of its own: a loop is reached by `call_soon_threadsafe`.
+    `on_gone` is called in a separate thread: use `call_soon_threadsafe` to reach an event loop.
     """
     if os.environ.pop(SUPERVISED, None) is None:
         return
-    # A daemon thread: a stop for any other reason does not wait for it.
+    # A daemon thread, so that the exit of the interpreter does not wait for it.
     threading.Thread(target=_wait, args=(on_gone,), name="lifeline", daemon=True).start()
 
 
 def _wait(on_gone: Callable[[], None]) -> None:
-    # Not by sys.stdin: a daemon thread that holds its lock aborts the interpreter's exit.
+    # Not sys.stdin: a daemon thread that holds its lock aborts the interpreter at exit.
     try:
         while os.read(_STANDARD_INPUT, 4096):
             pass
     except OSError as error:
-        # Closed by a script, for one. Its end could not be seen any more: end, to be started again.
+        # E.g. a script closed it. EOF can no longer be detected: exit, to be restarted.
         extra = {"action": "lifeline_failed"}
         logger.error("the supervisor cannot be watched: %s; ending", error, extra=extra)
     on_gone()

@@ -1,1 +1,1 @@
-"""APIGW, the door to the network: takes uploads, serves routes, answers operators."""
+"""APIGW, the HTTP server: receives uploads, serves plugin routes and operator endpoints."""

@@ -1,4 +1,4 @@
-"""Accepting: connections are counted, and a process that has no descriptor left waits."""
+"""Accept loop and HTTP server with a connection limit and back-off when descriptors run out."""
 
 import asyncio
 import contextlib
@@ -23,28 +23,28 @@ from qmonus_lite.serving import CHUNK_BYTES
 
 logger = logging.getLogger(__name__)
 
-#: Connections accepted in one turn of the loop; where several processes accept from one socket,
-#: each takes one at a time, so that nobody takes all of a burst.
+#: Connections accepted per event loop iteration; where several processes accept from one socket,
+#: each accepts one at a time, so that a burst is spread over all processes.
 ACCEPT_BATCH, SHARED_ACCEPT_BATCH = 128, 1
-#: Seconds for which nothing is accepted after the process ran out of descriptors.
+#: Seconds without accepting after the process ran out of file descriptors.
 ACCEPT_BACKOFF_SECONDS = 0.25
-#: Seconds between two log lines about one thing that every connection would say.
+#: Minimum seconds between two log lines of the same kind.
 LOG_INTERVAL_SECONDS = 10.0
-#: Connections above the cap that are told so; further ones are closed.
+#: Connections above the limit that get a 503 at the same time; further ones are closed.
 MAX_REFUSALS_PENDING = 64
-#: Seconds for a client that is turned away to read why.
+#: Seconds to send the 503, and again for the lingering close.
 REFUSAL_SECONDS = 1.0
 
 
 class RateLimitedLog:
-    """Lets a log line through now and then, with the number of those that it held back."""
+    """Rate-limited log; a logged line carries the number of suppressed ones."""
 
     def __init__(self) -> None:
         self._next = 0.0
         self._held = 0
 
     def warn(self, message: str, action: str) -> None:
-        """Log it, unless it was said a moment ago."""
+        """Log a warning, unless one was logged within `LOG_INTERVAL_SECONDS`."""
         now = IOLoop.current().time()
         if now < self._next:
             self._held += 1
@@ -72,7 +72,7 @@ class Acceptor:
         self._watch()
 
     def close(self) -> None:
-        """Accept no more."""
+        """Stop accepting and close the listening socket."""
         if self._pause is None:
             self._loop.remove_handler(self._socket)
         else:
@@ -92,8 +92,8 @@ class Acceptor:
             except ConnectionAbortedError:
                 continue
             except OSError as error:
-                # EMFILE and its like: the connection stays in the queue, so that asking again at
-                # once would only burn the processor until a descriptor is free.
+                # EMFILE and similar: the connection stays in the accept queue, so an immediate
+                # retry would only busy-loop until a descriptor is free.
                 self._rarely.warn(f"cannot accept: {error.strerror}", "accept_failed")
                 self._loop.remove_handler(self._socket)
                 self._pause = self._loop.call_later(ACCEPT_BACKOFF_SECONDS, self._watch)
@@ -102,18 +102,18 @@ class Acceptor:
 
 
 class GuardedServer(HTTPServer):
-    """Tornado's server with a cap on connections and an accept loop of our own."""
+    """Tornado's HTTP server with a connection limit and its own accept loop."""
 
     def initialize(self, *given: Any, **more: Any) -> None:
-        """Tornado calls this in place of `__init__`."""
+        """Set up the instance; Tornado calls this instead of `__init__`."""
         super().initialize(*given, **more)
-        #: Connections served at once.
+        #: Maximum number of concurrent connections.
         self.max_connections = 0
-        #: Whether no other process accepts from its sockets.
+        #: True if no other process accepts from the same sockets.
         self.alone = True
-        #: Closes connections whose clients read nothing; None while nobody watches.
+        #: Closes connections whose clients stop reading; None disables the write timeout.
         self.watch: WriteTimeout | None = None
-        #: What connections are served with; `make_server` sets it.
+        #: Shared state of the connections; set by `make_server`.
         self.service: ConnectionService
         self._open = 0
         self._told: set[asyncio.Task[None]] = set()
@@ -121,7 +121,7 @@ class GuardedServer(HTTPServer):
         self._rarely = RateLimitedLog()
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
-        """Begin to accept."""
+        """Start accepting, and start the write and idle timeouts."""
         batch = ACCEPT_BATCH if self.alone else SHARED_ACCEPT_BATCH
         take = self._handle_connection
         self._acceptors += [Acceptor(one, take, batch=batch) for one in sockets]
@@ -130,13 +130,13 @@ class GuardedServer(HTTPServer):
         self.service.heads.start()
 
     def stop(self) -> None:
-        """Accept no more; what is open goes on."""
+        """Stop accepting; open connections are kept."""
         while self._acceptors:
             self._acceptors.pop().close()
         super().stop()
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
-        """Serve a new connection, or turn it away."""
+        """Serve a new connection, or refuse it with 503 above the limit."""
         if self._open < self.max_connections:
             self._open += 1
             if self.watch is not None:
@@ -154,12 +154,12 @@ class GuardedServer(HTTPServer):
         task.add_done_callback(self._told.discard)
 
     def start_request(self, server_conn: Any, request_conn: Any) -> Any:
-        """The next request of a connection may come."""
+        """Start the idle timeout for the next request of a connection."""
         self.service.heads.wait(server_conn)
         return super().start_request(server_conn, request_conn)
 
     def on_close(self, server_conn: Any) -> None:
-        """A connection that was served has ended."""
+        """Remove a served connection that was closed."""
         self._open -= 1
         if self.watch is not None:
             self.watch.discard(server_conn.stream)
@@ -186,17 +186,17 @@ def make_server(
     max_connections: int,
     timeout_seconds: float,
 ) -> GuardedServer:
-    """The server of APIGW; a client that takes nothing for `patience` seconds is cut off."""
+    """Create the server of APIGW; `timeout_seconds` is the write timeout of a response."""
     server = GuardedServer(
         application,
         ssl_options=tls,
         chunk_size=CHUNK_BYTES,
-        # Every door counts its body itself and says 413, where Tornado would only close.
+        # Every handler limits its body itself and answers 413; Tornado would only close.
         max_body_size=1 << 62,
-        # A header block above this is closed without an answer.
+        # A larger header block closes the connection without a response.
         max_header_size=64 << 10,
     )
-    # `heads` does that.
+    # `IdleTimeout` (`heads`) replaces it.
     server.conn_params.header_timeout = None
     server.service = ConnectionService(
         tornado=server,

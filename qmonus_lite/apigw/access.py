@@ -1,4 +1,4 @@
-"""The access log: one record for one request; no query string, no header."""
+"""Access log: one record per request, without query string and headers."""
 
 import logging
 from dataclasses import asdict, dataclass
@@ -14,21 +14,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class AccessRecord:
-    """A request that was answered."""
+    """Access record of a completed request."""
 
     method: str
-    #: As it stands in the request line, without the query.
+    #: Undecoded, as in the request line, without the query.
     path: str
     status: int
-    #: From its head to its answer.
+    #: From the request head to the response.
     seconds: float
-    #: The address of the client.
+    #: Client address.
     peer: str
-    #: Ids, account and reason, as far as the request got.
+    #: Ids, account and refusal; fields that the request did not reach are empty.
     record: UploadRecord
 
     def log(self) -> None:
-        """Make its record."""
+        """Write the record to the log."""
         level = logging.WARNING if self.status >= 500 else logging.INFO
         if self.path in {"/-/live", "/-/ready"} and self.status < 500:
             level = logging.DEBUG
@@ -60,7 +60,7 @@ class AccessRecord:
 
 
 def log_request(door: RequestHandler) -> None:
-    """Log a request that a door answered."""
+    """Log a request that a Tornado handler completed."""
     request = door.request
     access = AccessRecord(
         method=request.method or "",
@@ -74,7 +74,7 @@ def log_request(door: RequestHandler) -> None:
 
 
 def _record(door: RequestHandler) -> UploadRecord:
-    """That of an upload, which is filled in on its way; else what the door knows."""
+    """The record of an upload handler; else a new record with the handler's id and account."""
     record = getattr(door, "record", None)
     if not isinstance(record, UploadRecord):
         request_id = getattr(door, "request_id", "")

@@ -1,4 +1,4 @@
-"""Answers: the one form of our errors, and what a plugin gave as it is sent."""
+"""HTTP responses: problem+json errors, and serialization of plugin output."""
 
 import json
 import time
@@ -13,30 +13,30 @@ from qmonus_lite.errors import Problem, Terminated
 
 PROBLEM = "application/problem+json"
 
-#: As a plain number, which is quicker to compare with.
+#: As int, which is faster to compare than the enum.
 _NOT_MODIFIED = HTTPStatus.NOT_MODIFIED.value
 
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """What a request is answered with."""
+    """An HTTP response: status, headers and body."""
 
     status: int
-    #: Beside those that every answer has.
+    #: Without the headers that `on_wire` adds to every response.
     headers: Mapping[str, str]
     body: bytes
 
     @property
     def closes(self) -> bool:
-        """Whether it is the last of its connection."""
+        """True if the connection is closed after this response."""
         return self.headers.get("Connection") == "close"
 
     def closing(self) -> "Response":
-        """The same as the last answer of its connection."""
+        """A copy with `Connection: close`."""
         return replace(self, headers={**self.headers, "Connection": "close"})
 
     def on_wire(self, request_id: str) -> bytes:
-        """Its bytes."""
+        """Serialize head and body as HTTP/1.1."""
         lines = [
             f"HTTP/1.1 {self.status} {reason(self.status)}",
             f"Date: {date()}",
@@ -50,11 +50,11 @@ class Response:
 
 
 def error_response(error: Problem | Terminated, request_id: str) -> Response:
-    """The answer of a request that does not go on."""
+    """Response for a refused or terminated request."""
     if isinstance(error, Terminated):
         kind, body = encode_output(error.output)
         if error.code == _NOT_MODIFIED:
-            # The one refusal that ends with its head (RFC 9110 section 15.4.5).
+            # A 304 has no body (RFC 9110 section 15.4.5).
             return Response(status=error.code, headers=error.headers, body=b"")
         headers = {"Content-Type": kind, **error.headers}
         return Response(status=error.code, headers=headers, body=body)
@@ -66,7 +66,7 @@ def error_response(error: Problem | Terminated, request_id: str) -> Response:
 
 
 def problem_json(status: int, detail: str, request_id: str) -> bytes:
-    """The body of an error of ours (RFC 9457)."""
+    """Body of an error response: problem details (RFC 9457)."""
     value = {
         "status": status,
         "title": reason(status),
@@ -77,7 +77,7 @@ def problem_json(status: int, detail: str, request_id: str) -> bytes:
 
 
 def encode_output(output: object) -> tuple[str, bytes]:
-    """Content-Type and bytes of what a plugin gave: text as it is, other values as JSON."""
+    """Content-Type and bytes of plugin output: str as plain text, other values as JSON."""
     if output is None:
         return "text/plain; charset=utf-8", b""
     if isinstance(output, str):
@@ -86,12 +86,12 @@ def encode_output(output: object) -> tuple[str, bytes]:
 
 
 def encoded(text: str) -> bytes:
-    """In UTF-8, half a surrogate pair as `\\ud83d`, which JSON takes for the same half."""
+    """Encode as UTF-8; a lone surrogate becomes `\\ud83d`, its valid JSON escape."""
     return text.encode(errors="backslashreplace")
 
 
 def date() -> str:
-    """The value of `Date` for an answer of now; made once a second."""
+    """Current value of the `Date` header; formatted once per second."""
     return _date(int(time.time()))
 
 
@@ -102,7 +102,7 @@ def _date(seconds: int) -> str:
 
 @lru_cache(maxsize=500)
 def reason(status: int) -> str:
-    """The phrase of a status, also of one that nobody has named."""
+    """Reason phrase of a status; `Error` or `OK` for an unregistered status."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -1,4 +1,4 @@
-"""The route table of APIGW, in one place."""
+"""Tornado application and route table of APIGW."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -32,25 +32,25 @@ from qmonus_lite.uploads.service import UploadService
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """What the doors open to."""
+    """Services used by the request handlers."""
 
     uploads: UploadService
     routing: Routing
     live: Live
     operations: Operations
     outgoings: EventAdmin
-    #: Runs a coroutine that no request waits for.
+    #: Runs a coroutine in the background, detached from the request.
     background: Callable[[Coroutine[Any, Any, None]], None]
 
 
 class Apigw(Application):
-    """Tornado's application; uploads go past its table of routes."""
+    """Tornado application; upload paths are matched before the route table."""
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        """The door of a request whose head came."""
+        """Select the handler of a request; called when its head was received."""
         heads: IdleTimeout = self.settings["heads"]
         heads.came(request.server_connection)  # type: ignore[arg-type]
-        # A proxy may name the host with the path.
+        # A proxy may send the absolute form of the target.
         request.uri = framing.origin_form(request.uri or "", request.host)
         request.path = request.uri.partition("?")[0]
         uploads: UploadService = self.settings["uploads"]
@@ -82,18 +82,18 @@ def make_app(stories: Services, limits: Limits) -> Application:
         table,
         log_function=log_request,
         uploads=stories.uploads,
-        #: Closes connections on which no head comes; the server knows when it waits for one.
+        #: Idle timeout of connections; the server starts it per request.
         heads=IdleTimeout(IDLE_SECONDS),
         background=stories.background,
-        # Requests under way, for the stop to wait for.
+        # Active requests; shutdown waits for them.
         active=set(),
         draining=False,
-        #: Uploads among them.
+        #: Active uploads, a subset of `active`.
         uploading=set(),
         limits=limits,
-        #: Those that are kept in memory.
+        #: Bodies buffered in memory.
         bodies=Bodies(),
     )
-    #: Takes whole uploads past all this.
+    #: Fast path for buffered uploads, without this application.
     application.settings["whole"] = BufferedUploads(application.settings)
     return application

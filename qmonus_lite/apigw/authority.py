@@ -1,4 +1,4 @@
-"""Who may use an endpoint of our own: whom a role allows, HEAD where it allows GET."""
+"""Role-based authorization of the built-in endpoints; HEAD is allowed where GET is."""
 
 from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.auth.gatekeeper import Gatekeeper
@@ -6,9 +6,9 @@ from qmonus_lite.errors import Forbidden
 
 
 def authorize(gatekeeper: Gatekeeper, door: BaseHandler) -> None:
-    """Let in whom a role allows; raises MethodNotAllowed, Unauthorized or Forbidden."""
+    """Check the roles of the caller; raises MethodNotAllowed, Unauthorized or Forbidden."""
     if not door.has_known_method:
-        # No role can allow it, so that 403 would be all that anybody heard.
+        # No role can allow an unknown method: answer 405 instead of 403.
         door.check_method()
     method, path = door.request.method or "", door.request.path
     try:
@@ -16,5 +16,5 @@ def authorize(gatekeeper: Gatekeeper, door: BaseHandler) -> None:
     except Forbidden:
         if method != "HEAD":
             raise
-        # As for routes: the head is part of what GET gives.
+        # As for routes: GET permission includes HEAD.
         gatekeeper.authorize(door.fields, "GET", path)

@@ -1,43 +1,43 @@
-"""Bodies that are kept in memory, with a bound on all of them together.
+"""Request bodies buffered in memory, with a limit per body and on their total.
 
-Scripts of routes see a body whole, so it is gathered first, from clients that may take their time.
-With 1 MiB for each of 2,000 connections, these alone could take 2 GiB.
+Route scripts get the complete body, so it is buffered first, also from slow clients. With 1 MiB
+for each of 2,000 connections, bodies alone could need 2 GiB.
 """
 
 import mmap
 
 from qmonus_lite.errors import TooLarge, Unavailable
 
-#: Bytes of one body.
+#: Maximum bytes of one body.
 MAX_BODY = 1 << 20
-#: Bytes of all bodies together; not counted is the beginning of each, so that requests with small
-#: bodies are served also while large ones have taken everything.
+#: Maximum bytes of all bodies together; and the first bytes of each body that are not counted, so
+#: that requests with small bodies are served even when large ones have used up the limit.
 MAX_TOGETHER, UNCOUNTED = 64 << 20, 16 << 10
 
 
 class Bodies:
-    """The bodies of all requests that are under way in this process."""
+    """Byte counter of the bodies of all active requests of this process."""
 
     def __init__(self, most: int = MAX_TOGETHER) -> None:
         self._left = most
 
     def take(self, count: int) -> None:
-        """Count some bytes; raises Unavailable when there are too many already."""
+        """Reserve `count` bytes; raises Unavailable above the limit."""
         if count > self._left:
             raise Unavailable("too many large bodies are under way")
         self._left -= count
 
     def give_back(self, count: int) -> None:
-        """They are gone."""
+        """Release `count` bytes."""
         self._left += count
 
 
 class Body:
     """The body of one request.
 
-    Beyond its beginning it grows in a mapping of its own, whose pages go back to the system at
-    once. What is allocated beside all else stays with the process, since something that lives
-    longer mostly lies behind it.
+    Beyond the first `UNCOUNTED` bytes it uses an anonymous mmap, whose pages return to the system
+    when it is closed. Heap memory mostly stays with the process, since longer-lived allocations
+    behind it keep the heap from shrinking.
     """
 
     def __init__(self, bodies: Bodies) -> None:
@@ -46,7 +46,7 @@ class Body:
         self._size = self._counted = 0
 
     def add(self, chunk: bytes) -> None:
-        """Keep more of it; raises Problem."""
+        """Append a chunk; raises TooLarge or Unavailable."""
         size = self._size + len(chunk)
         if size > MAX_BODY:
             raise TooLarge(f"a body may have at most {MAX_BODY} bytes here")
@@ -59,13 +59,13 @@ class Body:
         self._size = size
 
     def take(self) -> bytes:
-        """All of it, which stays counted until `release`."""
+        """Return the complete body and drop the buffer; bytes stay counted until `release`."""
         whole = bytes(self._kept[: self._size])
         self._forget()
         return whole
 
     def release(self) -> None:
-        """Nobody has a use for it any more; may be called again."""
+        """Drop the buffer and release the counted bytes; idempotent."""
         self._forget()
         self._bodies.give_back(self._counted)
         self._counted = 0

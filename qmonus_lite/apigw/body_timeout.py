@@ -1,35 +1,35 @@
-"""Timers: a body that is silent for too long, or trickles, is not waited for.
+"""Body timeout: idle timeout and minimum rate for a request body.
 
-Tornado's own `body_timeout` closes the connection without an answer, in the middle of a write to
-the disk; it is not used.
+Tornado's own `body_timeout` closes the connection without a response, even during a write to the
+disk; it is not used.
 """
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: In this many times the longest silence, a body may come as slowly as it likes.
+#: The minimum rate applies after this multiple of the idle timeout.
 RATE_GRACE_FACTOR = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class BodyRate:
-    """How fast a body has to come."""
+    """Idle timeout and minimum rate of a body."""
 
-    #: Seconds that it may be silent.
+    #: Maximum seconds without a byte.
     stall: float
-    #: Bytes a second on the average, after the grace; 0 for any.
+    #: Minimum average bytes per second after the grace period; 0 disables it.
     rate: int
 
     def timeout_seconds(self, came: int, waited: float) -> float:
-        """Seconds from now until a body that stays silent is late."""
+        """Seconds until the timeout, after `came` bytes in `waited` seconds of waiting."""
         if not self.rate:
             return self.stall
         return min(self.stall, max(RATE_GRACE_FACTOR * self.stall, came / self.rate) - waited)
 
 
 class BodyTimeout:
-    """Watches one body. Only the client's time counts: while we take bytes, it is off."""
+    """Timeout of one body; only time spent waiting for the client counts, not processing."""
 
     def __init__(self, pace: BodyRate, late: Callable[[], None]) -> None:
         self._pace = pace
@@ -40,14 +40,14 @@ class BodyTimeout:
         self._waited = 0.0
 
     def wait(self, came: int) -> None:
-        """`came` bytes are there, and the next are the client's to send."""
+        """Start the timer: `came` bytes were received so far, more are expected."""
         self._since = self._loop.time()
         self._timer = self._loop.call_later(
             max(0.0, self._pace.timeout_seconds(came, self._waited)), self._late
         )
 
     def stop(self) -> None:
-        """Bytes came, or nobody wants them; nobody is waited for until `wait`."""
+        """Stop the timer until the next `wait`; idempotent."""
         if self._timer is not None:
             self._waited += self._loop.time() - self._since
             self._timer.cancel()

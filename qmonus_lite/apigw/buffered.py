@@ -1,8 +1,9 @@
-"""Whole uploads: a small PUT that came in one piece, recognized and answered without Tornado.
+"""Buffered uploads: fast path for small PUTs that arrive in one piece, without Tornado.
 
-To read such a request, find its handler and write the answer takes Tornado more time than the
-upload itself (docs/decisions/whole-uploads.md). So the plainest form of a PUT is known here. What
-has another form, or has to be turned away before anybody is asked, is left to Tornado untouched.
+Reading such a request, dispatching it and writing the response takes Tornado more time than the
+upload itself (docs/decisions/whole-uploads.md). So the simplest form of a PUT is parsed here. Any
+other form, and any request refused by the framing rules, while draining or for lack of an upload
+slot, is left to Tornado unread.
 """
 
 import logging
@@ -29,32 +30,32 @@ from qmonus_lite.uploads.service import ActiveUpload, UploadService
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of a head, and of a body, that are taken whole.
+#: Maximum bytes of the head, and of the body, of a buffered upload.
 MAX_HEAD_BYTES, MAX_BUFFERED_BODY_BYTES = 8 << 10, 64 << 10
 
-#: Narrower than HTTP: nothing but ASCII, and no field without a value.
+#: Stricter than HTTP: only ASCII, and no empty field values.
 _PLAIN = re.compile(
     rb"PUT (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n"
     rb"((?:[\w-]+:[\t ]*[\x21-\x7e][\t\x20-\x7e]*\r\n)+)\r\n"
 )
-#: What a host looks like that needs no second look.
+#: Host values that need no further validation.
 _HOST = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9A-Fa-f:.]+\](?::[0-9]+)?")
-#: Fields by which a request is more than that.
+#: Fields that exclude a request from the fast path.
 _NOT_PLAIN = frozenset({"content-range", "expect", "transfer-encoding", "upgrade"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedPut:
-    """A PUT in its plainest form, of which the head is there."""
+    """A parsed PUT in its simplest form; its body may be incomplete."""
 
     head: RequestHead
-    #: Bytes of the head, and of head and body.
+    #: Bytes of the head; bytes of head and body.
     size: int
     total: int
 
 
 def parse_plain_put(data: bytes | bytearray | memoryview) -> ParsedPut | None:
-    """The plain PUT that a connection begins with; None for all else, also half a head."""
+    """Parse a plain PUT at the start of `data`; None for anything else or a partial head."""
     found = _PLAIN.match(data, 0, MAX_HEAD_BYTES)
     if found is None:
         return None
@@ -77,7 +78,7 @@ def parse_plain_put(data: bytes | bytearray | memoryview) -> ParsedPut | None:
 
 
 def _is_plain(head: RequestHead) -> bool:
-    """Whether its body simply stands behind it, and the connection simply stays."""
+    """True for a simple Host, a small Content-Length and a keep-alive connection."""
     hosts, connection = head.values("host"), head.values("connection")
     if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
         return False
@@ -95,27 +96,27 @@ def _is_plain(head: RequestHead) -> bool:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BufferedPut:
-    """One that may be taken."""
+    """A PUT that is accepted for the fast path."""
 
     head: RequestHead
-    #: Path and query, as they stand in the request line.
+    #: Path and query, undecoded, as in the request line.
     path: str
     query: str
-    #: What the template found in the path.
+    #: Values that the path template matched.
     values: Mapping[str, str]
 
 
 class BufferedUploads:
-    """Takes the whole uploads of one APIGW."""
+    """Handles the buffered uploads of one APIGW process."""
 
     def __init__(self, settings: MutableMapping[str, Any]) -> None:
-        #: Those of the application: what is under way, and whether it stops.
+        #: Settings of the Tornado application: active requests, uploads, draining flag.
         self._settings = settings
         self._uploads: UploadService = settings["uploads"]
         self._limits: Limits = settings["limits"]
 
     def find(self, put: ParsedPut) -> BufferedPut | None:
-        """The upload that this is, if it is one and there is a place for it now."""
+        """Match the PUT to an upload; None if no upload, draining, or no free slot."""
         path, _, question = put.head.target.partition("?")
         values = match_upload_path(path, self._uploads)
         if values is None or self._settings["draining"]:
@@ -125,14 +126,14 @@ class BufferedUploads:
         return BufferedPut(head=put.head, path=path, query=question, values=values)
 
     def begin(self, put: BufferedPut) -> None:
-        """Take the place for it; `take`, which has to follow, gives that back."""
+        """Acquire an upload slot; `take` must be called next and releases it."""
         self._settings["active"].add(put)
         self._settings["uploading"].add(put)
 
     async def take(
         self, put: BufferedPut, body: bytes, remote: str
     ) -> tuple[Response, AccessRecord]:
-        """Store it; the answer, and the record of it for the log."""
+        """Store the upload; returns the response and its access record."""
         began = time.monotonic()
         request_id = new_id()
         record = UploadRecord(request_id=request_id)
@@ -161,7 +162,7 @@ class BufferedUploads:
         try:
             session = await self._open(put, len(body), record)
         except (Problem, Terminated) as error:
-            # As at the doors: whoever is refused with a body begins anew.
+            # As in the handlers: close the connection of a refused request with a body.
             answer = _refused(error, record)
             return answer.closing() if put.head.body_follows else answer
         try:

@@ -1,8 +1,8 @@
-"""A connection: small uploads that came whole are taken at once, all else is Tornado's.
+"""Server connection: fast path for small buffered uploads; Tornado serves all other requests.
 
-Between two requests the socket is ours. Its bytes are looked at before they are taken (`MSG_PEEK`),
-so that Tornado finds what is not for us as if nobody had looked; when it has answered, the socket
-is ours again.
+Between two requests this module watches the socket. It peeks at the received bytes (`MSG_PEEK`)
+before it reads them, so that Tornado can read a request that is not for the fast path from its
+first byte. After Tornado's response this module watches the socket again.
 """
 
 import asyncio
@@ -30,19 +30,19 @@ from qmonus_lite.apigw.socket_handoff import can_detach, stop_watching
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for the rest of a small body whose head is there; then Tornado waits for it.
+#: Seconds to wait for the rest of a small body after its head; then Tornado reads it.
 BODY_WAIT_SECONDS = 0.2
 
-#: What was looked at last; one for all, since nobody keeps it over a turn of the loop.
+#: Peek buffer shared by all connections; valid only until the next await.
 _peek_buffer = memoryview(bytearray(MAX_HEAD_BYTES + MAX_BUFFERED_BODY_BYTES))
 
 
 class ConnectionContext:
-    """Who is at the other end, as Tornado asks for it."""
+    """Peer address and protocol, in the form that Tornado expects."""
 
     def __init__(self, stream: IOStream, address: Any) -> None:
         known = stream.socket.family in {socket.AF_INET, socket.AF_INET6} and address
-        #: Its address, without the port.
+        #: Peer address without the port; `0.0.0.0` when it has none.
         self.remote_ip: str = address[0] if known else "0.0.0.0"
         self.protocol = "https" if isinstance(stream, SSLIOStream) else "http"
 
@@ -52,38 +52,38 @@ class ConnectionContext:
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionService:
-    """What the connections of one server share."""
+    """State shared by the connections of one server."""
 
-    #: Answers the requests that Tornado reads, and is told when a connection has ended.
+    #: Handles the requests read by Tornado; `on_close` is called for each closed connection.
     tornado: HTTPServerConnectionDelegate
     params: HTTP1ConnectionParameters
     heads: IdleTimeout
-    #: Takes whole uploads; None where there are none.
+    #: Fast path for buffered uploads; None disables it.
     whole: BufferedUploads | None = None
 
 
 class Connection:
-    """One connection; in place of `tornado.http1connection.HTTP1ServerConnection`."""
+    """One connection; replaces `tornado.http1connection.HTTP1ServerConnection`."""
 
     def __init__(self, stream: IOStream, address: Any, service: ConnectionService) -> None:
         self.stream = stream
         self._peer = ConnectionContext(stream, address)
         self._service = service
         self._loop = asyncio.get_running_loop()
-        #: What answers the request under way; the loop itself holds no task.
+        #: Task of the current request; kept because the event loop holds only weak references.
         self._task: asyncio.Task[None] | None = None
-        #: Whether the loop calls us when bytes come.
+        #: True while a reader callback is registered in the event loop.
         self._watched = False
-        #: When the rest of a body is no longer waited for here.
+        #: Timer that ends the wait for the rest of a body.
         self._late: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
 
     def start_serving(self) -> None:
-        """Begin."""
+        """Wait for the first request."""
         self._wait()
 
     def close(self) -> "asyncio.Future[None]":
-        """Close it now; done once what is under way has come to its end."""
+        """Close the connection now; the future completes when the current request has ended."""
         self._stop_waiting()
         self.stream.close()
         if self._task is None:
@@ -111,9 +111,9 @@ class Connection:
             self._loop.remove_reader(self.stream.socket.fileno())
 
     def _come(self) -> None:
-        """Bytes came, or the end."""
+        """Reader callback: the socket has bytes, or EOF."""
         if self._task is not None:
-            # Behind a request that is not answered yet: they have to wait.
+            # Pipelined behind a request in progress: they stay in the socket buffer.
             self._stop_waiting()
             return
         count = self._receive(0, socket.MSG_PEEK)
@@ -130,16 +130,16 @@ class Connection:
             self._take(put, found, whole)
 
     def _receive(self, most: int, flags: int = 0) -> int:
-        """Bytes that `_seen` has now; none at the end, however the connection ended."""
+        """Receive into `_peek_buffer`; returns the byte count, 0 at EOF or on a socket error."""
         try:
             return self.stream.socket.recv_into(_peek_buffer, most, flags)
         except OSError:
             return 0
 
     def _wait_for_rest(self, put: ParsedPut) -> None:
-        """The head is there, and many clients send the body behind it right after."""
+        """Wait briefly for the rest of the body: many clients send it right after the head."""
         if self._late is not None:
-            # It did not come: what woke us is the end.
+            # SO_RCVLOWAT is set, so a wake-up with fewer bytes means EOF.
             self._leave_to_tornado()
             return
         self._service.heads.came(self)
@@ -157,7 +157,7 @@ class Connection:
         self._stop_waiting_for_rest()
         self._service.heads.came(self)
         if self._receive(put.total) != put.total:
-            # All of it was seen there: the client broke off in this very moment.
+            # All bytes were peeked before, so the connection was reset in between.
             self.close()
             return
         body = bytes(_peek_buffer[put.size : put.total])
@@ -192,7 +192,7 @@ class Connection:
             self.close()
             return
         if sent < len(answer):
-            # A client that reads slowly, or not at all; others watch for how long.
+            # The send buffer is full: a slow client; `WriteTimeout` limits the wait.
             self._stop_waiting()
             with contextlib.suppress(StreamClosedError):
                 await self.stream.write(answer[sent:])
@@ -202,7 +202,7 @@ class Connection:
         self._task = self._loop.create_task(self._serve_by_tornado())
 
     async def _serve_by_tornado(self) -> None:
-        """Let Tornado answer requests, until the next one may be ours."""
+        """Serve requests with Tornado until the socket can return to the fast path."""
         try:
             while await self._next_by_tornado():
                 if self._service.whole is not None and can_detach(self.stream):
@@ -211,7 +211,7 @@ class Connection:
                     return
                 await asyncio.sleep(0)
         except (StreamClosedError, UnsatisfiableReadError) as error:
-            # One of the frames that it came through may refer to it.
+            # Avoid a reference cycle through the frames of the traceback.
             error.__traceback__ = None
         except Exception:
             logger.exception("connection failed", extra={"action": "connection_failed"})
@@ -219,7 +219,7 @@ class Connection:
         self.close()
 
     async def _next_by_tornado(self) -> bool:
-        """Let Tornado answer one request; whether another one may follow."""
+        """Serve one request with Tornado; returns whether another request may follow."""
         request = HTTP1Connection(self.stream, False, self._service.params, self._peer)
         delegate = self._service.tornado.start_request(self, request)
         return await request.read_response(delegate)
@@ -229,6 +229,6 @@ class Connection:
             self._service.heads.came(self)
             self._service.tornado.on_close(self)
             if self.stream.error is not None:
-                # It refers to the frames that it came through, and these to the stream.
+                # Avoid a reference cycle: the traceback frames refer to the stream.
                 self.stream.error.__traceback__ = None
             self._ended.set_result(None)

@@ -1,4 +1,4 @@
-"""The operators' doors to the outbox: what waits, what is dead, and one more try."""
+"""Operator endpoints of the outbox: list events, show an event, replay a dead letter."""
 
 from dataclasses import asdict, dataclass
 
@@ -9,15 +9,15 @@ from qmonus_lite.errors import BadRequest, Conflict, NotFound
 from qmonus_lite.events.outbox import detail, entry
 from qmonus_lite.writer.service import CommitService
 
-#: States that can be asked for; a delivered event is no longer in the outbox.
+#: States that can be queried; a delivered event is no longer in the outbox.
 STATES = ("prepared", "ready", "dead")
-#: Events in one listing.
+#: Maximum events per listing.
 MAX_LISTED = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class EventAdmin:
-    """What the doors to the outbox share."""
+    """Services shared by the outbox handlers."""
 
     commits: CommitService
     gatekeeper: Gatekeeper
@@ -25,11 +25,11 @@ class EventAdmin:
 
 class _EventHandler(BaseHandler):
     def initialize(self, outgoings: EventAdmin) -> None:
-        """Take what the doors to the outbox share."""
+        """Set the shared services of the outbox handlers."""
         self.outgoings = outgoings
 
     async def check(self) -> None:
-        """For those whom a role allows."""
+        """Authorize by role; raises Problem."""
         authorize(self.outgoings.gatekeeper, self)
 
 
@@ -37,7 +37,7 @@ class EventsHandler(_EventHandler):
     """`GET /-/events?state=`: events in the outbox, oldest first."""
 
     async def get(self) -> None:
-        """List them, with the number of all by state."""
+        """List the events, and the count of all events by state."""
         state = self.get_query_argument("state", "")
         if state and state not in STATES:
             self.answer(BadRequest(f"state has to be one of {', '.join(STATES)}"))
@@ -51,7 +51,7 @@ class EventHandler(_EventHandler):
     """`GET /-/events/{id}`: one event, credentials masked."""
 
     async def get(self, event_id: str) -> None:
-        """Show it."""
+        """Return the event; 404 if it is not in the outbox."""
         rows = await self.outgoings.commits.one(event_id)
         if not rows:
             self.answer(NotFound("no event of this id is in the outbox; it may be delivered"))
@@ -65,7 +65,7 @@ class ReplayHandler(_EventHandler):
     allowed_methods = ("POST",)
 
     async def post(self, event_id: str) -> None:
-        """Put it back in line."""
+        """Reset the event to `ready`; 409 if no dead letter has this id."""
         if not await self.outgoings.commits.replay(event_id):
             self.answer(Conflict("no dead letter has this id"))
             return

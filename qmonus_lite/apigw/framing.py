@@ -1,7 +1,7 @@
-"""Framing: what the head of a request has to be before anybody looks at what it wants.
+"""Validation of request heads: request line, header fields and message framing.
 
-Tornado parses a head generously, and judges the length of a body only after the handler has been
-asked. So every request passes this table of rules first; one that fails can have asked nobody.
+Tornado parses a head leniently and checks the body length only after the handler was called. So
+every request passes this table of rules first; a request that fails has had no side effects.
 """
 
 import re
@@ -24,17 +24,17 @@ from qmonus_lite.errors import (
 
 #: Bytes of the request line, bytes of all header fields, number of fields.
 MAX_LINE_BYTES, MAX_BLOCK_BYTES, MAX_FIELDS = 8 << 10, 16 << 10, 100
-#: Digits of a Content-Length that may be meant; of one that a file can have.
+#: Maximum digits of a Content-Length that is valid syntax; maximum digits of a file size.
 MAX_LENGTH_DIGITS, DIGITS = 100, 19
 
 _NUMBER = re.compile(r"0|[1-9][0-9]*")
-#: What a target may hold: printable ASCII, and no fragment.
+#: Characters of a request target: printable ASCII without `#`.
 _TARGET = re.compile(r"[\x21-\x22\x24-\x7e]+")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestHead:
-    """A request line and its header fields, as they came."""
+    """A request line and its header fields, as received."""
 
     method: str
     target: str
@@ -45,7 +45,7 @@ class RequestHead:
 
     @classmethod
     def of(cls, request: HTTPServerRequest) -> "RequestHead":
-        """The head of a request as it came; Tornado's headers are changed on the way."""
+        """The request head as received; Tornado's own headers are modified later."""
         return cls(
             method=request.method or "",
             target=request.uri or "",
@@ -63,57 +63,57 @@ class RequestHead:
                 by_name[key] = [value]
 
     def values(self, name: str) -> Sequence[str]:
-        """The values of all fields of this name, in any case."""
+        """Values of all fields with this lower-case name; fields match in any case."""
         return self._by_name.get(name, ())
 
     def has_any(self, names: Set[str]) -> bool:
-        """Whether it has a field of one of these names, in lower case."""
+        """True if a field with one of these lower-case names is present."""
         return not self._by_name.keys().isdisjoint(names)
 
     @property
     def chunked(self) -> bool:
-        """Whether the body comes in chunks."""
+        """True if the body has a transfer coding (chunked)."""
         return bool(self.values("transfer-encoding"))
 
     @property
     def length(self) -> int | None:
-        """Content-Length of a head that was judged; None when it has none."""
+        """Content-Length, or None; valid only after `check_framing`."""
         given = self.values("content-length")
         return int(given[0]) if given else None
 
     @cached_property
     def body_follows(self) -> bool:
-        """Whether bytes may stand behind the head, also behind one that is refused."""
+        """True if a body may follow the head; valid also for a refused head."""
         return self.chunked or any(value != "0" for value in self.values("content-length"))
 
     @property
     def waits(self) -> bool:
-        """Whether the client waits for `100 Continue` before its body."""
+        """True if the client waits for `100 Continue` before it sends the body."""
         expects = self.version == "HTTP/1.1" and bool(self.values("expect"))
         return expects and self.body_follows
 
     @property
     def last_of_connection(self) -> bool:
-        """Whether the client asked to close; Tornado knows only a `close` that stands alone."""
+        """True if `Connection` contains `close`; Tornado recognizes it only as the sole token."""
         given = self.values("connection")
         tokens = ",".join(given).lower().split(",") if given else ()
         return "close" in map(str.strip, tokens)
 
 
 def version(head: RequestHead) -> None:
-    """HTTP/1.0 and HTTP/1.1 are known."""
+    """Check the version: HTTP/1.0 or HTTP/1.1; raises VersionUnknown."""
     if head.version not in {"HTTP/1.0", "HTTP/1.1"}:
         raise VersionUnknown("use HTTP/1.1")
 
 
 def line(head: RequestHead) -> None:
-    """The request line is short enough."""
+    """Check the length of the request line; raises TargetTooLong."""
     if len(head.method) + len(head.target) + len(head.version) + 2 > MAX_LINE_BYTES:
         raise TargetTooLong(f"a request line may have at most {MAX_LINE_BYTES} bytes")
 
 
 def block(head: RequestHead) -> None:
-    """The header fields are few and short enough."""
+    """Check the number and total size of the header fields; raises HeadTooLarge."""
     if len(head.fields) > MAX_FIELDS:
         raise HeadTooLarge(f"a request may have at most {MAX_FIELDS} header fields")
     if sum([len(name) + len(value) + 4 for name, value in head.fields]) > MAX_BLOCK_BYTES:
@@ -121,7 +121,7 @@ def block(head: RequestHead) -> None:
 
 
 def target(head: RequestHead) -> None:
-    """The target is a path of printable ASCII: no authority of others, no fragment."""
+    """Check the target: a path of printable ASCII, no other authority, no fragment."""
     if not _TARGET.fullmatch(head.target):
         raise BadRequest("the request target has a '#', or bytes that are not percent-encoded")
     if not head.target.startswith("/"):
@@ -131,13 +131,13 @@ def target(head: RequestHead) -> None:
 
 
 def host(head: RequestHead) -> None:
-    """The host has a name; that there is exactly one, Tornado has seen to."""
+    """Check that Host is not empty; Tornado checks that there is exactly one."""
     if "" in head.values("host"):
         raise BadRequest("Host is empty")
 
 
 def coding(head: RequestHead) -> None:
-    """A transfer coding is `chunked`, once, and only where HTTP has it."""
+    """Check Transfer-Encoding: only `chunked`, once, HTTP/1.1, without Content-Length."""
     codings = head.values("transfer-encoding")
     if not codings:
         return
@@ -152,7 +152,7 @@ def coding(head: RequestHead) -> None:
 
 
 def length(head: RequestHead) -> None:
-    """Content-Length is one plain number that a file can have."""
+    """Check Content-Length: a single decimal number; raises BadRequest or TooLarge."""
     lengths = head.values("content-length")
     if not lengths:
         return
@@ -165,13 +165,13 @@ def length(head: RequestHead) -> None:
 
 
 def expectation(head: RequestHead) -> None:
-    """The one expectation is `100-continue`."""
+    """Check Expect: only `100-continue`; raises ExpectationFailed."""
     for value in head.values("expect"):
         if value.lower() != "100-continue":
             raise ExpectationFailed("the only expectation that can be met is 100-continue")
 
 
-#: In the order in which they are asked; what says where the request ends comes first.
+#: In the order of evaluation; the order decides which Problem is reported.
 RULES: tuple[Callable[[RequestHead], None], ...] = (
     version,
     line,
@@ -185,13 +185,13 @@ RULES: tuple[Callable[[RequestHead], None], ...] = (
 
 
 def check_framing(head: RequestHead) -> None:
-    """Raises the Problem of the first rule that does not hold."""
+    """Apply all rules; raises the Problem of the first rule that fails."""
     for rule in RULES:
         rule(head)
 
 
 def origin_form(target: str, host: str) -> str:
-    """`/path` for `http://host/path` at this host; any other target as it is."""
+    """`/path` for the absolute form `http://host/path` of this host; else `target` unchanged."""
     if not target.lower().startswith(("http://", "https://")):
         return target
     try:

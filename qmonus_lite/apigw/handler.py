@@ -1,8 +1,8 @@
-"""What every request to APIGW has: an id, a bounded body, one form of error, one log record.
+"""Base request handler of APIGW: request id, bounded body, problem responses, access record.
 
-All handlers stream (`stream_request_body`), so that a request is judged by its head before a byte of
-its body is kept. A client that is refused before its body came gets its answer first and is then
-read out for a bounded while (`lingering_close`).
+All handlers stream the body (`stream_request_body`), so that a request is checked by its head
+before any byte of the body is kept. A request refused before its body arrived is answered first;
+the rest of the body is then read and discarded within bounds (`lingering_close`).
 """
 
 import asyncio
@@ -55,7 +55,7 @@ from qmonus_lite.log import bound
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of a body that nobody has a use for: what clients send along, such as `{}`, is no fault.
+#: Maximum bytes of an unused body; clients may send a small body such as `{}`.
 MAX_UNUSED = 8 << 10
 
 
@@ -63,21 +63,21 @@ MAX_UNUSED = 8 << 10
 class BaseHandler(Methods, Ending):
     """Base of all handlers of APIGW."""
 
-    #: Methods that make no sense without a body; elsewhere (`curl -X POST`) none is an empty one.
+    #: Methods that require a body; for others (`curl -X POST`) a missing body counts as empty.
     body_required_for: tuple[str, ...] = ()
-    #: Bytes that a body may have; None where the door itself counts them.
+    #: Maximum bytes of a body; None where the subclass enforces its own limit.
     max_body_bytes: int | None = MAX_UNUSED
-    #: Bytes of the body that were taken.
+    #: Bytes of the body consumed so far.
     received = 0
-    #: Why it was refused, for the access record.
+    #: Reason of the refusal, for the access record.
     refusal: Refusal | None = None
-    #: Set when the request goes on to its end, whatever the client does.
+    #: True while the request runs to completion even if the client disconnects.
     committed = False
 
     def clear(self) -> None:
-        """Begin the answer, also that of an error; in place of Tornado's, whose headers ours are.
+        """Reset the response, also for errors; sets APIGW's headers instead of Tornado's.
 
-        Tornado calls it first of all.
+        Tornado calls it first, from the constructor.
         """
         if not hasattr(self, "request_id"):
             self.request_id = new_id()
@@ -95,9 +95,9 @@ class BaseHandler(Methods, Ending):
         self.set_status(200)
 
     async def prepare(self) -> None:
-        """Judge the head of the request; a refusal is answered here, without its body."""
+        """Check the request head; a refusal is answered here, before the body is read."""
         if self.stream.closed():
-            # Tornado goes on with a pipelined request although the connection was closed.
+            # Tornado processes a pipelined request although the connection was closed.
             self.finish()
             return
         self.application.settings["active"].add(self)
@@ -113,26 +113,26 @@ class BaseHandler(Methods, Ending):
                 await self.receive()
 
     async def receive(self) -> None:
-        """Take the body, or the most of it, ahead of Tornado."""
+        """Read the body, or most of it, before Tornado does; does nothing by default."""
 
     async def check(self) -> None:
-        """Decide over the head; raises Problem or Terminated."""
+        """Check the request head; raises Problem or Terminated."""
 
     def on_done(self) -> None:
-        """This request no longer counts as under way; may be called again."""
+        """Stop the body timeout and remove the request from the active set; idempotent."""
         if self._watch is not None:
             self._watch.stop()
-            # It knows us: else it would take the garbage collector to be rid of the request.
+            # Breaks a reference cycle, which only the garbage collector would free.
             self._watch = None
         self.application.settings["active"].discard(self)
 
     def let_go(self) -> None:
-        """Keep nothing in memory, since nobody will use it; may be called again."""
+        """Release the memory and timers of the request; idempotent."""
         if self._cutting is not None:
             self._cutting.cancel()
 
     def on_connection_close(self) -> None:
-        """The client left; work that goes on without it still counts as under way."""
+        """The client disconnected; a committed request stays in the active set."""
         super().on_connection_close()
         if not self.committed:
             self.on_done()
@@ -140,7 +140,7 @@ class BaseHandler(Methods, Ending):
             log_client_left(self)
 
     async def data_received(self, chunk: bytes) -> None:
-        """Take bytes of the body, or throw them away after a refusal."""
+        """Consume a chunk of the body, or discard it after a refusal."""
         if self.refused:
             self._drained += len(chunk)
             if self._drained > MAX_DRAINED_BYTES:
@@ -149,7 +149,7 @@ class BaseHandler(Methods, Ending):
         await self.consume(lambda: self.take(chunk))
 
     async def consume(self, take: Callable[[], Awaitable[int]]) -> int:
-        """Take bytes of the body; how many. What goes wrong becomes a refusal."""
+        """Await `take` and return its byte count; exceptions are turned into a refusal."""
         count = 0
         if self._watch is not None:
             self._watch.stop()
@@ -159,7 +159,7 @@ class BaseHandler(Methods, Ending):
             except (Problem, Terminated) as error:
                 await self.refuse(error)
             except Exception as error:
-                # Tornado would close the connection without an answer
+                # Tornado would close the connection without a response
                 # (https://github.com/tornadoweb/tornado/issues/1223).
                 logger.exception("body not taken", extra={"action": "body_failed"})
                 await self.refuse(internal_fault(error))
@@ -173,54 +173,54 @@ class BaseHandler(Methods, Ending):
         return count
 
     def body_came(self) -> None:
-        """The body is whole, so the client is no longer waited for."""
+        """Stop the body timeout: the body is complete."""
         if self._watch is not None:
             self._watch.stop()
 
     async def take(self, chunk: bytes) -> int:
-        """Take bytes of the body, which is of no use here; how many. Raises Problem."""
+        """Discard a chunk of an unused body; returns its size. Raises TooLarge."""
         if self.received + len(chunk) > MAX_UNUSED:
             raise TooLarge(f"a body may have at most {MAX_UNUSED} bytes here")
         return len(chunk)
 
     @property
     def fields(self) -> Headers:
-        """Headers of the request."""
+        """Request headers, repeated fields combined."""
         return Headers.combined(self.request.headers.get_all())
 
     @property
     def limits(self) -> Limits:
-        """What a request may take."""
+        """Limits of a request."""
         limits: Limits = self.application.settings["limits"]
         return limits
 
     @property
     def client(self) -> str:
-        """The address of the client, for logs and backends."""
+        """Client address, for logs and backends; uses X-Forwarded-For of trusted proxies."""
         forwarded = self.request.headers.get_list("X-Forwarded-For")
         return self.limits.client(self.request.remote_ip or "", forwarded)
 
     @property
     def scheme(self) -> str:
-        """`http` or `https`, as the client asked."""
+        """`http` or `https`, as requested by the client."""
         said = self.request.headers.get("X-Forwarded-Proto", "")
         return self.limits.scheme(self.request.remote_ip or "", self.request.protocol, said)
 
     @property
     def stream(self) -> Any:
-        """The connection."""
+        """Tornado stream of the connection."""
         return self.request.connection.stream  # type: ignore[union-attr]
 
     async def _refuse_before_body(self, error: Problem | Terminated) -> None:
-        """Answer in place of the body; no byte behind the head is looked at any more."""
+        """Send the error response before the body is read; the body is not processed."""
         self.refused = True
         self.on_done()
         self.let_go()
         body = self._error_body(error)
         put_body(self, body)
         if not self.request_head.body_follows and self.has_known_method:
-            # Nothing to throw away, so that the connection can stay: it ends with the method, to
-            # which Tornado goes on.
+            # No body to discard, so keep the connection open (keep-alive): the response is
+            # finished by `_end`, which Tornado calls as the request method.
             self.go_on_to(self._end)
             return
         self.set_header("Connection", "close")
@@ -232,7 +232,7 @@ class BaseHandler(Methods, Ending):
         self.finish()
 
     async def refuse(self, error: Problem | Terminated) -> None:
-        """Answer in the middle of the body; what the client still sends is thrown away."""
+        """Send the error response while the body is arriving; the rest of it is discarded."""
         if self.refused or self._finished:
             return
         self.refused = True
@@ -250,14 +250,14 @@ class BaseHandler(Methods, Ending):
         self._cutting = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._stop_draining)
 
     def _stop_draining(self) -> None:
-        """The client was read out for long enough."""
+        """Stop discarding the body: a drain limit was reached."""
         if not self._finished:
             self.finish()
 
     def _start_body_timeout(self) -> None:
-        """The head is good: the body has to come now, and not too slowly."""
+        """Start the body timeout after the head was accepted."""
         length = self.request_head.length
-        # Tornado has read all of a small body with its head.
+        # A small body may already be in Tornado's read buffer, read together with the head.
         here = length is not None and length <= self.stream._read_buffer_size
         if self.request_head.body_follows and not self._finished and not here:
             self._watch = BodyTimeout(self.limits.pace, self._body_timed_out)
@@ -273,26 +273,26 @@ class BaseHandler(Methods, Ending):
             self._stop_draining()
 
     async def _end(self, *_path: str) -> None:
-        """In place of the method of a refused request, whose answer is written."""
+        """Called instead of the request method after a refusal; the response is already written."""
         if self._finished:
             return
         await self.finish()
         if self.request_head.body_follows:
-            # As its header says; Tornado itself would keep the connection.
+            # `Connection: close` was sent; Tornado itself would keep the connection open.
             self.stream.close()
 
     def answer(self, error: Problem | Terminated) -> None:
-        """Answer a request whose body has come."""
+        """Send an error response; the body must have been received."""
         self.finish(self._error_body(error))
 
     def send_json(self, value: object, status: int = 200) -> None:
-        """Answer with JSON."""
+        """Send `value` as a JSON response."""
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
         self.finish(encoded(strictjson.write_for_people(value) + "\n"))
 
     def write_error(self, status_code: int, **details: Any) -> None:
-        """An error of Tornado in our form; the reason of an unknown one stays in the log."""
+        """Send a Tornado error as a problem response; details of unknown errors are only logged."""
         error = details.get("exc_info", (None, None))[1]
         if isinstance(error, (Problem, Terminated)):
             self.finish(self._error_body(error))
@@ -304,20 +304,20 @@ class BaseHandler(Methods, Ending):
         self.finish(self._problem(status_code, detail))
 
     def log_exception(self, kind: Any, error: Any, tb: Any) -> None:
-        """Log what nobody expected, once, with its traceback."""
+        """Log an unexpected exception once, with its traceback."""
         if not isinstance(error, (HTTPError, Problem, Terminated, StreamClosedError)):
             extra = {"action": "request_failed", "request_id": self.request_id}
             logger.error("request failed", exc_info=(kind, error, tb), extra=extra)
 
     def compute_etag(self) -> None:
-        """No hash over answers: nothing here is asked for conditionally."""
+        """Disable ETags: conditional requests are not supported."""
 
     def _error_body(self, error: Problem | Terminated) -> bytes:
         self.refusal = refusal_of(error)
         return self.apply_response(error_response(error, self.request_id))
 
     def apply_response(self, answer: Response) -> bytes:
-        """Take status and headers from an answer; gives its body."""
+        """Set status and headers from `answer`; returns its body."""
         self.set_status(answer.status, reason(answer.status))
         for name, value in answer.headers.items():
             self.set_header(name, value)
@@ -329,7 +329,7 @@ class BaseHandler(Methods, Ending):
         return problem_json(status, detail, self.request_id)
 
     def _check_head(self) -> None:
-        """What every door asks of a head; raises Problem."""
+        """Checks of the head that are common to all handlers; raises Problem."""
         head, headers = self.request_head, self.request.headers
         framing.check_framing(head)
         if self.application.settings["draining"]:
@@ -341,10 +341,10 @@ class BaseHandler(Methods, Ending):
         if needs_body and head.length is None and not head.chunked:
             raise LengthRequired("give Content-Length, or send the body chunked")
         if head.last_of_connection:
-            # Tornado closes after a `Connection: close`, but not for one among other words.
+            # Tornado recognizes `Connection: close` only as the single token of the field.
             self.request.connection._disconnect_on_finish = True  # type: ignore[union-attr]
         if "Expect" in headers:
-            # Tornado looks for this very word, and would also tell those who do not wait.
+            # Tornado compares case-sensitively and would also send 100 to clients that do not wait.
             del headers["Expect"]
             if head.waits:
                 headers["Expect"] = "100-continue"

@@ -1,8 +1,8 @@
-"""Heads: a connection on which none comes is not waited for.
+"""Idle timeout: closes connections on which no request head arrives in time.
 
-Tornado has a timer for it (`idle_connection_timeout`), which it makes and cancels for every
-request; with the futures that go with it, that was a thirtieth of the time of a small upload. Here
-all connections share one look a second.
+Tornado has a timer for it (`idle_connection_timeout`), which it creates and cancels for every
+request; with its futures, that was a thirtieth of the time of a small upload. Here one periodic
+check per second covers all connections.
 """
 
 import time
@@ -10,38 +10,38 @@ from typing import Protocol
 
 from tornado.ioloop import PeriodicCallback
 
-#: Seconds for a header block, and between two requests of a connection.
+#: Maximum seconds for a request head, and between two requests of a connection.
 IDLE_SECONDS = 20.0
-#: Seconds between two looks.
+#: Seconds between two checks.
 CHECK_SECONDS = 1.0
 
 
 class Closable(Protocol):
-    """A connection."""
+    """A connection that can be closed."""
 
     def close(self) -> object:
-        """Close it now."""
+        """Close the connection now."""
 
 
 class IdleTimeout:
-    """Watches connections that wait for a head, and closes those that wait for too long."""
+    """Tracks connections that wait for a request head and closes them after the timeout."""
 
     def __init__(self, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
-        #: When each began to wait, the oldest first.
+        #: Start of the wait per connection (monotonic), oldest first.
         self._waiting: dict[Closable, float] = {}
         self._looking = PeriodicCallback(self._look, 1000 * min(CHECK_SECONDS, timeout_seconds / 2))
 
     def start(self) -> None:
-        """Begin to look; a stop of the server closes what waits, so this goes on."""
+        """Start the checks; never stopped, since server shutdown closes idle connections."""
         self._looking.start()
 
     def wait(self, connection: Closable) -> None:
-        """A head has to come now, unless one is waited for already."""
+        """Start the timeout of a connection, unless it is running already."""
         self._waiting.setdefault(connection, time.monotonic())
 
     def came(self, connection: Closable) -> None:
-        """It is there, or its connection has ended."""
+        """Stop the timeout: a head arrived, or the connection was closed."""
         self._waiting.pop(connection, None)
 
     def _look(self) -> None:

@@ -1,4 +1,4 @@
-"""Limits of one APIGW, and whom it believes about the client."""
+"""Request limits of one APIGW process, and the trusted proxies for forwarded headers."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a request may take, and which peers may say for whom they ask."""
+    """Request limits, and the proxies whose X-Forwarded-* headers are trusted."""
 
     max_uploads: int
     pace: BodyRate
@@ -20,7 +20,7 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
-        """The limits that these settings give."""
+        """Limits from the settings."""
         return cls(
             max_uploads=settings.max_uploads,
             pace=BodyRate(stall=settings.body_stall_timeout, rate=settings.min_body_rate),
@@ -28,7 +28,7 @@ class Limits:
         )
 
     def trusts(self, peer: str) -> bool:
-        """Whether this peer is a proxy of ours."""
+        """True if the peer address belongs to a trusted proxy."""
         try:
             address = ipaddress.ip_address(peer)
         except ValueError:
@@ -36,10 +36,10 @@ class Limits:
         return any(address in network for network in self.trusted)
 
     def client(self, peer: str, forwarded: Sequence[str]) -> str:
-        """The client's address: the peer, or whom proxies of ours name in X-Forwarded-For.
+        """Client address: the peer, or the address in X-Forwarded-For of trusted proxies.
 
-        Read from the right, since only what our own proxies appended can be believed. It goes into
-        logs and to backends; nobody is let in for an address.
+        Read from the right, since only entries appended by trusted proxies are reliable. Used in
+        logs and for backends; never for authorization.
         """
         named = [part.strip() for part in ",".join(forwarded).split(",") if part.strip()]
         client = peer
@@ -51,6 +51,6 @@ class Limits:
         return client
 
     def scheme(self, peer: str, own: str, forwarded: str) -> str:
-        """`https` or `http`, as the client asked."""
+        """`https` or `http` as requested; uses `forwarded` only if `peer` is trusted."""
         said = forwarded.rpartition(",")[2].strip().lower()
         return said if said in {"http", "https"} and self.trusts(peer) else own

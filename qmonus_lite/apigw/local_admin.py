@@ -1,4 +1,4 @@
-"""A first start without accounts: the local `admin`, its token in a file, and a line to try."""
+"""Local `admin` account for a start without accounts: token file and example curl command."""
 
 import asyncio
 import logging
@@ -19,18 +19,18 @@ TOKEN_FILE = "admin.token"
 
 @dataclass(frozen=True, kw_only=True)
 class LocalAdmin:
-    """Keeps a valid token of the local admin in the data directory."""
+    """Maintains a valid token of the local admin in the data directory."""
 
     data_dir: DataDir
     gatekeeper: Gatekeeper
 
     @property
     def place(self) -> Path:
-        """Where the token is."""
+        """Path of the token file."""
         return self.data_dir.path / TOKEN_FILE
 
     def write(self) -> None:
-        """Put a fresh token in place; the file is 0600. Raises BadPlace."""
+        """Write a new token to the file, mode 0600. Raises BadPlace."""
         token = self.gatekeeper.token_for(LOCAL_ADMIN.username)
         try:
             self.data_dir.write_private(TOKEN_FILE, token.token + "\n")
@@ -39,9 +39,9 @@ class LocalAdmin:
             raise BadPlace(f"{self.place}: the token cannot be written: {reason}") from None
 
     async def renew(self) -> None:
-        """Write a new token, and again well before the last one ends, until cancelled.
+        """Write a new token now and every half of its lifetime, until cancelled.
 
-        What could not be written is written when this is started again, not half a life later.
+        A failed write ends this task; it writes at once when it is restarted. Raises BadPlace.
         """
         while True:
             self.write()
@@ -49,12 +49,12 @@ class LocalAdmin:
 
 
 def wanted(data_dir: DataDir, has_accounts: bool) -> bool:
-    """Whether the local admin exists: from a first start without accounts on."""
+    """True if the local admin is enabled: no accounts, or its token file exists already."""
     return not has_accounts or (data_dir.path / TOKEN_FILE).exists()
 
 
 def curl_line(settings: Settings, data_dir: DataDir | None) -> str:
-    """A command that uploads a file; the token is read from its file, never shown."""
+    """A curl command that uploads a file; it reads the token from its file, never prints it."""
     template = upload_template(settings)
     names = {name: name.upper() for name in template.names}
     path = template.fill(names | {"filepath": "big.bin", "filename": "big.bin"})

@@ -1,4 +1,4 @@
-"""Methods: what an endpoint offers, said in `Allow`, and nothing else is served."""
+"""Allowed HTTP methods of an endpoint: the 405 check and the `Allow` header."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from qmonus_lite.errors import MethodNotAllowed
 
 
 class AnyMethod(tuple[str, ...]):
-    """Has every method."""
+    """A tuple that contains every method."""
 
     __slots__ = ()
 
@@ -17,29 +17,30 @@ class AnyMethod(tuple[str, ...]):
 
 
 class Methods(RequestHandler):
-    """A handler of Tornado that serves the methods in `offered`."""
+    """Tornado handler that serves only the methods in `allowed_methods`."""
 
-    # Else Tornado refuses the methods that it does not know before anybody has looked at the path.
+    # Else Tornado refuses unknown methods before the path is checked.
     SUPPORTED_METHODS = AnyMethod()
-    #: Methods of this endpoint, for `Allow`.
+    #: Methods of this endpoint, as listed in `Allow`.
     allowed_methods: tuple[str, ...] = ("GET", "HEAD")
 
     @property
     def has_known_method(self) -> bool:
-        """Whether the attribute that Tornado calls next is a method of HTTP.
+        """True if the request method is an HTTP method known to Tornado.
 
-        Any other has to be refused and finished before: FINISH would be an attribute as well.
+        Tornado calls the attribute of that name, so any other method (such as FINISH, also an
+        attribute) must be refused and finished before.
         """
         return self.request.method in RequestHandler.SUPPORTED_METHODS
 
     def check_method(self) -> None:
-        """Raises MethodNotAllowed."""
+        """Raises MethodNotAllowed if the endpoint does not allow the method."""
         method = self.request.method or ""
         if method not in self.allowed_methods:
             raise MethodNotAllowed(method, self.allowed_methods)
 
     async def _head(self, *path: str) -> None:
-        """As GET: Tornado sends the same head, with the length of the body, and leaves that out."""
+        """Call GET: Tornado sends the same head, with Content-Length, and omits the body."""
         answering: Any = self.get(*path)
         await answering
 

@@ -1,4 +1,4 @@
-"""Our own doors under `/-/`: liveness, readiness, logon, the plugin set, the API description."""
+"""Built-in endpoints under `/-/`: liveness, readiness, logon, plugin set, OpenAPI description."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ from qmonus_lite.errors import BadRequest, NotFound, Unavailable
 
 @dataclass(frozen=True, kw_only=True)
 class Operations:
-    """What the operators' doors share."""
+    """Services shared by the operator handlers."""
 
     live: Live
     gatekeeper: Gatekeeper
     clock: Clock
     #: Why this APIGW is not ready, or None when it is.
     unready: Callable[[], str | None]
-    #: What an operator should look at, although it is ready.
+    #: Problems for the operator that do not affect readiness.
     warnings: Callable[[], list[str]]
-    #: The OpenAPI description of everything served now.
+    #: The OpenAPI description of all routes currently served.
     openapi: Callable[[], dict[str, object]]
 
 
 class _AdminHandler(BaseHandler):
     def initialize(self, operations: Operations) -> None:
-        """Take what the operators' doors share."""
+        """Set the shared services of the operator handlers."""
         self.operations = operations
 
     def authorize(self) -> None:
-        """Let in whom a role allows; raises Unauthorized or Forbidden."""
+        """Authorize by role; raises MethodNotAllowed, Unauthorized or Forbidden."""
         authorize(self.operations.gatekeeper, self)
 
 
@@ -40,7 +40,7 @@ class LiveHandler(_AdminHandler):
     """`GET /-/live`: the process serves requests."""
 
     async def get(self) -> None:
-        """Say so."""
+        """Respond with `live`."""
         self.send_json({"live": True})
 
 
@@ -48,12 +48,12 @@ class ReadyHandler(_AdminHandler):
     """`GET /-/ready`: plugins are loaded and a worker answers."""
 
     async def check(self) -> None:
-        """503 with the reason while it is not so."""
+        """Raises Unavailable (503) with the reason while not ready."""
         if reason := self.operations.unready():
             raise Unavailable(reason)
 
     async def get(self) -> None:
-        """Say so."""
+        """Respond with `ready`, and warnings if any."""
         warnings = self.operations.warnings()
         self.send_json({"ready": True, **({"warnings": warnings} if warnings else {})})
 
@@ -64,7 +64,7 @@ class LogonHandler(_AdminHandler):
     allowed_methods = ("POST",)
 
     async def check(self) -> None:
-        """A key in the address is in logs and histories already: not even a right one is taken."""
+        """Refuse any query: a key in the URL is in logs and histories already, even a valid one."""
         if self.request.query:
             raise BadRequest("give the API key as X-API-Key, and nothing in the query")
 
@@ -81,11 +81,11 @@ class PluginsHandler(_AdminHandler):
     """`GET /-/plugins`: the plugin set in force, and what is wrong with the folders now."""
 
     async def check(self) -> None:
-        """For those whom a role allows."""
+        """Authorize by role; raises Problem."""
         self.authorize()
 
     async def get(self) -> None:
-        """List them."""
+        """Respond with the plugin set and the state of the plugin folders."""
         self.send_json(describe(self.operations.live))
 
 
@@ -93,11 +93,11 @@ class OpenApiHandler(_AdminHandler):
     """`GET /-/openapi.json`: all routes and the upload API, as OpenAPI 3.1."""
 
     async def check(self) -> None:
-        """For those whom a role allows."""
+        """Authorize by role; raises Problem."""
         self.authorize()
 
     async def get(self) -> None:
-        """Describe them."""
+        """Respond with the OpenAPI description."""
         self.send_json(self.operations.openapi())
 
 
@@ -105,5 +105,5 @@ class NotFoundHandler(_AdminHandler):
     """Every other path under `/-/`."""
 
     async def check(self) -> None:
-        """404, for whoever asks."""
+        """Raises NotFound, without authentication."""
         raise NotFound("nothing is served at this path")

@@ -1,4 +1,4 @@
-"""What a door does with a request that does not go on: the body of its answer, and its record."""
+"""Helpers of handlers for refused requests: response body, log record, internal error."""
 
 import logging
 from http import HTTPStatus
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def put_body(door: RequestHandler, body: bytes) -> None:
-    """Have this body sent, with its length; a 304 ends with its head."""
+    """Write the body with Content-Length; a 304 has no Content-Length."""
     if door.get_status() != HTTPStatus.NOT_MODIFIED:
         door.set_header("Content-Length", str(len(body)))
     if body:
@@ -20,7 +20,7 @@ def put_body(door: RequestHandler, body: bytes) -> None:
 
 
 def log_client_left(door: Any) -> None:
-    """The client left before it was answered."""
+    """Log that the client disconnected before the response was sent."""
     request = door.request
     extra = {
         "action": "client_left",
@@ -32,5 +32,5 @@ def log_client_left(door: Any) -> None:
 
 
 def internal_fault(error: Exception) -> Problem:
-    """The 500 for an exception that nothing expected; its text stays in the log."""
+    """The 500 for an unexpected exception; its text is not sent, only logged."""
     return InternalFault(f"the server could not go on ({type(error).__name__}); see its log")

@@ -1,8 +1,8 @@
-"""The end of a request, however it ends: nothing of it stays in memory.
+"""Release of a finished or aborted request: breaks reference cycles of Tornado handlers.
 
-Objects that refer to each other are freed only when the garbage collector finds them, which may be
-thousands of requests later (`serving.put_requests_first`). Tornado parts them after an answer, but
-not where the client broke off; what it leaves is parted here.
+Objects in a cycle are freed only by the garbage collector, which may run thousands of requests
+later (`serving.tune_interpreter`). Tornado breaks its cycles after a response, but not when the
+client disconnects; those cycles are broken here.
 """
 
 from typing import Any
@@ -11,50 +11,50 @@ from tornado.web import RequestHandler
 
 
 class Ending(RequestHandler):
-    """A handler that is freed with its connection."""
+    """Handler that is freed by reference counting when its request ends."""
 
-    #: Set when the request was answered before its body came.
+    #: True if the error response was sent before the body was complete.
     refused = False
 
     def clear(self) -> None:
-        """Begin the answer. Tornado calls it first of all."""
-        # For templates, of which there are none; it refers to us.
+        """Drop `ui`. Tornado calls this first, from the constructor."""
+        # Used only by templates, which are not used here; it refers back to the handler.
         self.ui = None  # type: ignore[assignment]
 
     def on_done(self) -> None:
-        """This request no longer counts as under way; may be called again."""
+        """Hook: the request is no longer active; idempotent."""
 
     def let_go(self) -> None:
-        """Keep no body in memory, since nobody will use it; may be called again."""
+        """Hook: release the body and other memory; idempotent."""
 
     def on_finish(self) -> None:
-        """The request is over."""
+        """The response was sent: release the request."""
         self.on_done()
         self.let_go()
         self._part()
 
     def on_connection_close(self) -> None:
-        """The client left."""
+        """The client disconnected: release the request unless it still runs."""
         super().on_connection_close()
         connection: Any = self.request.connection
         if connection._read_finished:
-            # What has the body goes on with it.
+            # The body is complete, so the request method continues to run.
             return
         self.let_go()
         if self._prepared_future is not None and self._prepared_future.done():
-            # Who waits for it has it. Its exception refers to the frame that waits, and that to us.
+            # Already awaited. Its exception refers to the awaiting frame, and that to the handler.
             self.request._body_future = None
         self._part()
 
     def go_on_to(self, method: Any) -> None:
-        """Have Tornado call this, once the body is read, in place of the method of the door."""
+        """Make Tornado call `method` instead of the request method once the body is read."""
         setattr(self, (self.request.method or "").lower(), method)
 
     def _part(self) -> None:
         if self.refused and self.request.method in RequestHandler.SUPPORTED_METHODS:
-            # The method that stands there is one of ours.
+            # `go_on_to` stored a bound method, which refers to the handler.
             self.go_on_to(_over)
 
 
 async def _over(*_path: str) -> None:
-    """In place of the method of a request that is over."""
+    """No-op that replaces the request method after the request has ended."""

@@ -1,4 +1,4 @@
-"""The door to plugin routes: every path that is no upload and not our own."""
+"""Request handler of plugin routes: all paths that are neither uploads nor built in."""
 
 import logging
 
@@ -26,19 +26,19 @@ class RouteHandler(BaseHandler):
     max_body_bytes = MAX_BODY
 
     def initialize(self, routing: Routing, live: Live) -> None:
-        """Take what routes share."""
+        """Set the routing pipeline and the live plugin catalog."""
         self.routing = routing
         self.live = live
         self.admission: AuthorizedRequest | None = None
-        #: Name of the account whose valid credential came along, for the access record.
+        #: Name of the account of a valid credential, for the access record.
         self.account: str | None = None
-        #: The request until it is served; it knows us.
+        #: The request until it is served; refers to this handler (reference cycle).
         self.incoming: Incoming | None = None
         self._body = Body(self.application.settings["bodies"])
 
     async def check(self) -> None:
-        """Find the route and judge who asks, before the body."""
-        # The request ends with the plugin set that it began with.
+        """Find the route and authorize the request before the body; raises NotFound, Problem."""
+        # The whole request uses the plugin set in force at its start.
         self.catalog: Catalog = self.live.catalog
         match = self.routing.find(self.catalog, self.request.path)
         if match is None:
@@ -51,12 +51,12 @@ class RouteHandler(BaseHandler):
             self.account = known["name"] if known else None
 
     async def take(self, chunk: bytes) -> int:
-        """Keep bytes of the body; how many. Raises Problem."""
+        """Buffer a chunk of the body; returns its size. Raises Problem."""
         self._body.add(chunk)
         return len(chunk)
 
     def let_go(self) -> None:
-        """Keep neither body nor request in memory."""
+        """Also release the buffered body and the request."""
         super().let_go()
         self._body.release()
         self.incoming = None
@@ -66,7 +66,7 @@ class RouteHandler(BaseHandler):
         self.body_came()
         incoming, self.incoming = self.incoming, None
         incoming.request.body = self._body.take()
-        # A script runs to its end without its client, and a stop waits for it as long as it may.
+        # A script runs to completion without its client; shutdown waits up to drain_timeout.
         self.committed = self.admission.match.route.has_script
         try:
             with bound(request_id=self.request_id):
@@ -103,7 +103,7 @@ class RouteHandler(BaseHandler):
         except StreamClosedError:
             logger.debug("client left", extra={"action": "client_left"})
         except Problem as error:
-            # The head is out already: all that is left is to end without the whole body.
+            # The head is already sent; close early so that the client sees a truncated body.
             logger.error("%s", error.detail, extra={"action": "backend_broke_off"})
             self.stream.close()
         finally:

@@ -1,4 +1,4 @@
-"""A running APIGW, from its port to its stop."""
+"""APIGW server process: start-up, ready announcement, drain and shutdown."""
 
 import logging
 from collections.abc import Callable
@@ -28,15 +28,15 @@ from qmonus_lite.writer.service import CommitService
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that one of several APIGWs waits for a worker and the token before it accepts.
+#: Seconds that each of several APIGW processes waits for a worker and the token at start-up.
 FIRST_WORKER_SECONDS = 5.0
-#: Seconds for uploads that were cut to take their files away; the next start does it otherwise.
+#: Seconds for aborted uploads to remove their files; the next start removes the rest.
 CLEANUP_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What runs behind the doors and is closed at the end, in this order."""
+    """Services and pools used by the handlers; closed by `ApigwServer._close`."""
 
     commits: CommitService
     script_threads: ScriptThreads
@@ -54,17 +54,17 @@ class ApigwServer:
     stories: Callable[[Background], Services]
     machinery: Resources
     registry: WorkerRegistry
-    #: Writes the token of the local admin; of several APIGWs one does.
+    #: Writes the token of the local admin; set in only one of several APIGW processes.
     local_admin: LocalAdmin | None
-    #: Where that token is, or None when there is no local admin.
+    #: Path of that token, or None when there is no local admin.
     token: Path | None
-    #: Says where to, for people; a line on standard output.
+    #: Prints a line for the user on standard output.
     say: Callable[[str], None]
-    #: Whether any upload could be stored.
+    #: Free-space check: whether uploads can be stored at all.
     room: FreeSpace
 
     async def serve(self) -> bool:
-        """Serve until the stop; whether everything under way came to its end."""
+        """Serve until stopped; returns True if all active requests completed."""
         settings = self.settings
         tls = serving.tls_context(settings.certfile, settings.keyfile)
         stop, background = serving.Stop(), Background()
@@ -80,7 +80,7 @@ class ApigwServer:
         server.alone = not handed
         self._begin(background, stories)
         if handed:
-            # The others accept meanwhile; who comes to us is to find a worker to ask.
+            # The other processes accept meanwhile; accept only when a worker is available.
             await serving.until_idle(
                 lambda: not (self._is_whole or stop.asked), FIRST_WORKER_SECONDS
             )
@@ -101,7 +101,7 @@ class ApigwServer:
 
     @property
     def _is_whole(self) -> bool:
-        """Whether uploads have whom to ask, and the token is there that people are told to use."""
+        """True if a worker is available and the announced token file, if any, exists."""
         return self.registry.unhealthy_reason is None and (
             self.token is None or self.token.exists()
         )
@@ -109,7 +109,7 @@ class ApigwServer:
     def _begin(self, background: Background, stories: Services) -> None:
         if self.local_admin:
             self.local_admin.write()
-            # Other accounts go on without.
+            # Not essential: other accounts do not need it.
             background.start("token of the local admin", self.local_admin.renew, essential=False)
         background.start("plugin watching", stories.live.watch)
         background.start("pulse", serving.heartbeat)
@@ -124,7 +124,7 @@ class ApigwServer:
         )
 
     def _announce_ready(self) -> None:
-        """A worker answers, so uploads work: say how to send one, or what is in their way."""
+        """A worker is available: print an example upload, or the reason why uploads fail."""
         if unhealthy_reason := self.room.unhealthy_reason:
             self.say(f"not ready: {unhealthy_reason}")
             return
@@ -135,7 +135,7 @@ class ApigwServer:
     async def _drain(
         self, server: HTTPServer, application: Application, uploads: UploadService
     ) -> bool:
-        """Take no more, let what is under way end, cut the rest and let it clean up."""
+        """Stop accepting, wait for active requests, close the rest and wait for the clean-up."""
         server.stop()
         application.settings["draining"] = True
         active = application.settings["active"]

@@ -1,7 +1,7 @@
-"""Lending: the socket of a connection for a while to somebody who reads it himself.
+"""Socket hand-off: detach a socket from Tornado temporarily, to read from it directly.
 
-Tornado watches a connection also when nobody reads from it, to see it close; meanwhile it must not.
-Leans on what `tornado.iostream` of 6.6 keeps in `_state` and `_read_buffer_size`.
+Tornado watches a connection for closing also without a pending read; this is suspended meanwhile.
+Depends on `_state` and `_read_buffer_size` of `tornado.iostream` 6.6.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from tornado.iostream import IOStream, SSLIOStream
 
 
 def can_detach(stream: IOStream) -> bool:
-    """Whether the next bytes of the body are those that the socket will give."""
+    """True if Tornado holds no buffered bytes, so that the next bytes are in the socket."""
     return not (
         isinstance(stream, SSLIOStream)
         or stream.closed()
@@ -25,7 +25,7 @@ def can_detach(stream: IOStream) -> bool:
 
 @contextlib.contextmanager
 def detached(stream: IOStream) -> Iterator[int]:
-    """A descriptor to read from, good until the block ends, also when the stream is closed."""
+    """Yield a duplicate descriptor; valid until the block ends, even if the stream is closed."""
     loop, descriptor = stream.io_loop, stream.socket.fileno()
     own = os.dup(descriptor)
     if stream._state is not None:
@@ -39,7 +39,7 @@ def detached(stream: IOStream) -> Iterator[int]:
 
 
 def stop_watching(stream: IOStream) -> None:
-    """Have Tornado watch a lendable stream no longer; its next read or write begins anew."""
+    """Stop Tornado watching a detachable stream; its next read or write resumes watching."""
     if stream._state is not None:
         stream.io_loop.remove_handler(stream.socket.fileno())
         stream._state = None

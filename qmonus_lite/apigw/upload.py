@@ -1,6 +1,6 @@
-"""The upload door: Tornado's side of one PUT; the story itself stands in `uploads.service`.
+"""Request handler of upload PUTs in Tornado; the upload logic is in `uploads.service`.
 
-An upload that is small and came in one piece does not pass here (`apigw.buffered`).
+Small uploads that arrive in one piece use the fast path in `apigw.buffered` instead.
 """
 
 import functools
@@ -25,11 +25,11 @@ from qmonus_lite.uploads.service import ActiveUpload, UploadService
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of a body that is worth a thread.
+#: Minimum bytes of a body that is copied from the socket in a thread.
 MIN_SOCKET_COPY_BYTES = 256 << 10
-#: Query arguments that are read.
+#: Maximum number of query arguments.
 MAX_QUERY_ARGUMENTS = 1000
-#: Paths that no plugin and no upload has.
+#: Paths reserved for built-in endpoints; never a plugin route or an upload.
 ADMIN_PATH = re.compile(r"/-(?:/.*)?$")
 
 
@@ -38,23 +38,23 @@ class UploadHandler(BaseHandler):
 
     allowed_methods = ("PUT",)
     max_body_bytes = None
-    # Else a client that forgot to say how long its file is would replace it by nothing.
+    # Else a request without length would replace the file by an empty file.
     body_required_for = ("PUT",)
 
     def initialize(self, uploads: UploadService, values: Mapping[str, str]) -> None:
-        """Take what uploads share, and what the template found in the path."""
+        """Set the upload service and the values that the path template matched."""
         self.uploads = uploads
         self.values = values
         self.session: ActiveUpload | None = None
-        #: What the access record says of this upload.
+        #: Fields of this upload for the access record.
         self.record = UploadRecord(request_id=self.request_id)
 
     async def check(self) -> None:
-        """Open the session: everything that can refuse this upload does so here."""
+        """Open the upload; all checks before the body are made here. Raises Problem, Terminated."""
         if self.request.method != "PUT":
             raise MethodNotAllowed(self.request.method or "", self.allowed_methods)
         if "Content-Range" in self.request.headers:
-            # Else a part would take the place of the whole file (RFC 9110, section 14.4).
+            # Else a partial body would replace the complete file (RFC 9110, section 14.4).
             raise BadRequest("a part of a file cannot be stored; send the whole, no Content-Range")
         self._take_upload_slot()
         head = UploadRequest(
@@ -68,7 +68,7 @@ class UploadHandler(BaseHandler):
         self.session = await self.uploads.open(head)
 
     async def receive(self) -> None:
-        """A long body of known length: the most of it goes from the socket to the disk."""
+        """Copy a long body of known length from the socket to the disk, bypassing Tornado."""
         length = self.request_head.length
         if length is None or length < MIN_SOCKET_COPY_BYTES or isinstance(self.stream, SSLIOStream):
             return
@@ -79,7 +79,7 @@ class UploadHandler(BaseHandler):
                 chunk = await self.stream.read_bytes(min(CHUNK_BYTES, left), partial=True)
                 left -= len(chunk)
                 await self.data_received(chunk)
-                # A client that fills a chunk has more: it comes faster than the loop can read.
+                # A full chunk means that more is pending: data arrives faster than the loop reads.
                 if (
                     left
                     and len(chunk) == CHUNK_BYTES
@@ -88,18 +88,18 @@ class UploadHandler(BaseHandler):
                 ):
                     left -= await self.consume(functools.partial(self._copy_from_socket, left))
         except StreamClosedError:
-            # Tornado finds out by itself, and tells us as of any other request.
+            # Tornado detects this too and calls on_connection_close.
             return
-        # To Tornado this was the body.
+        # The body is consumed; Tornado must not read any more.
         self.request.headers["Content-Length"] = "0"
 
     async def _send_continue(self) -> None:
-        """Tell a client that waits that its body may come."""
+        """Send `100 Continue` if the client waits for it."""
         if self.request.headers.pop("Expect", None):
             await self.stream.write(b"HTTP/1.1 100 (Continue)\r\n\r\n")
 
     async def _copy_from_socket(self, left: int) -> int:
-        """Let bytes go to the disk past the loop, `left` at the most; how many."""
+        """Copy at most `left` bytes from the socket to the disk in a thread; returns the count."""
         assert self.session is not None
         try:
             with detached(self.stream) as descriptor:
@@ -109,12 +109,12 @@ class UploadHandler(BaseHandler):
             raise
 
     def on_done(self) -> None:
-        """Another upload may come."""
+        """Also free the upload slot."""
         super().on_done()
         self.application.settings["uploading"].discard(self)
 
     async def take(self, chunk: bytes) -> int:
-        """Bytes go to the disk as they come."""
+        """Write a chunk to the disk; returns its size."""
         assert self.session is not None
         try:
             await self.session.write(chunk)
@@ -124,7 +124,7 @@ class UploadHandler(BaseHandler):
         return len(chunk)
 
     async def put(self) -> None:
-        """The body is whole: commit and hand out the receipt."""
+        """The body is complete: commit the upload and respond with the receipt."""
         assert self.session is not None
         self.committed = True
         self.body_came()
@@ -140,7 +140,7 @@ class UploadHandler(BaseHandler):
         self.finish(self.apply_response(stored_response(receipt, self.session.digest)))
 
     def on_connection_close(self) -> None:
-        """The client left; an upload that is not whole leaves no trace."""
+        """The client disconnected: abort the upload if it is incomplete."""
         super().on_connection_close()
         self.application.settings["background"](self._left())
 
@@ -156,12 +156,12 @@ class UploadHandler(BaseHandler):
 
 
 def match_upload_path(path: str, uploads: UploadService) -> Mapping[str, str] | None:
-    """What the template finds in a request path; None for one that is no upload."""
+    """Template values of an upload path; None if the path is not an upload path."""
     return None if ADMIN_PATH.match(path) else uploads.template.match(path)
 
 
 def stored_response(receipt: Receipt, digest: str | None) -> Response:
-    """The answer to an upload that was stored, with its `Repr-Digest` if the client wanted one."""
+    """Response to a stored upload, with `Repr-Digest` if the client requested one."""
     headers = {"Content-Type": "application/json", "Location": receipt.location}
     if digest:
         headers["Repr-Digest"] = digest
@@ -180,6 +180,6 @@ def query(text: str) -> dict[str, list[str]]:
     except ValueError:
         raise BadRequest("the query has too many arguments or is not UTF-8") from None
     if apikey.shown_in(found):
-        # It is in logs and histories already, and would go into events and to backends.
+        # It is already in logs and histories, and would leak into events and to backends.
         raise BadRequest(apikey.SHOWN)
     return found

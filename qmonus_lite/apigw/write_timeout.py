@@ -1,7 +1,7 @@
-"""Stalls: a client that takes nothing of its answer is not waited for.
+"""Write timeout: closes connections whose clients stop reading the response.
 
-What it does not take stays in memory, and its connection stays open. Tornado would bear as many of
-them as there may be connections, for ever.
+The unread response stays in memory and the connection stays open. Tornado has no write timeout,
+so that such clients could occupy all connections permanently.
 """
 
 import contextlib
@@ -14,34 +14,34 @@ from tornado.iostream import IOStream
 
 logger = logging.getLogger(__name__)
 
-#: Looks at every connection in the time that a client has.
+#: Number of checks of every connection per timeout.
 CHECKS_PER_TIMEOUT = 4
-#: Where `tcpi_bytes_acked` stands in Linux's `struct tcp_info`, since 4.1.
+#: Offset of `tcpi_bytes_acked` in Linux's `struct tcp_info`, since 4.1.
 BYTES_ACKED_OFFSET = 120
-#: Seen of a client that has nothing to take.
+#: Progress value of a connection without pending writes.
 NOTHING_PENDING = (0, 0)
 
 
 class WriteTimeout:
-    """Watches what clients take, and closes the connections of those who take nothing."""
+    """Tracks the write progress of connections and closes those without progress."""
 
     def __init__(self, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds
         self._loop = IOLoop.current()
-        #: What was taken of a stream so far, and when the last of it was.
+        #: Progress of a stream, and the time of its last change.
         self._seen: dict[IOStream, tuple[tuple[int, int], float]] = {}
         self._looking = PeriodicCallback(self._look, 1000 * timeout_seconds / CHECKS_PER_TIMEOUT)
 
     def start(self) -> None:
-        """Begin to look; a stop of the server waits for answers under way, so this goes on."""
+        """Start the checks; they continue during drain, since pending responses are awaited."""
         self._looking.start()
 
     def add(self, stream: IOStream) -> None:
-        """Watch a connection."""
+        """Start watching a connection."""
         self._seen[stream] = (NOTHING_PENDING, self._loop.time())
 
     def discard(self, stream: IOStream) -> None:
-        """Forget it."""
+        """Stop watching a connection; ignored if unknown."""
         self._seen.pop(stream, None)
 
     def _look(self) -> None:
@@ -59,14 +59,14 @@ class WriteTimeout:
 
 
 def _progress(stream: IOStream) -> tuple[int, int]:
-    """Changes whenever the client took something: bytes that its side confirmed, and we wrote.
+    """Progress of a stream: bytes acknowledged by the peer, and bytes written to the socket.
 
-    What we wrote says little by itself: the kernel holds megabytes for a client, and takes more
-    only when a third of them went, which a slow reader needs minutes for; under TLS nothing counts
-    as written before all of it is.
+    Bytes written are not sufficient: the kernel buffers megabytes per connection and accepts more
+    only when a third of them is sent, which takes minutes with a slow reader; under TLS nothing
+    counts as written before all of it is.
     """
     acknowledged = 0
-    # A kernel that does not tell leaves what we wrote; one stream must not end the look at others.
+    # Without TCP_INFO only bytes written count; an error must not stop the other checks.
     with contextlib.suppress(OSError, struct.error):
         info = stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_ACKED_OFFSET + 8)
         acknowledged = struct.unpack_from("=Q", info, BYTES_ACKED_OFFSET)[0]

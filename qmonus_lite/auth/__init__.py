@@ -1,1 +1,1 @@
-"""Who may do what: accounts and roles, tokens, API keys, and the pass of callout."""
+"""Authentication and authorization: accounts, roles, tokens, API keys and callout passes."""

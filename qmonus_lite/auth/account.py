@@ -1,4 +1,4 @@
-"""Accounts, roles and authorities: the values that decisions are made from."""
+"""Data classes of accounts, roles and authorities (permissions)."""
 
 import re
 from collections.abc import Mapping
@@ -8,16 +8,16 @@ from typing import Protocol
 
 
 class PathPattern(Protocol):
-    """A regular expression."""
+    """A compiled regular expression."""
 
     def match(self, string: str, /) -> object:
-        """Truthy when it matches from the start of the text."""
+        """Truthy if the expression matches at the start of the text."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Authority:
-    """Permission for some methods on some paths."""
+    """Permission for a set of methods on matching paths."""
 
     #: Matched from the start of the request path.
     regex: PathPattern
@@ -45,16 +45,16 @@ class Role:
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """Somebody who can log on."""
+    """A user account."""
 
     username: str
     #: Names of roles.
     roles: tuple[str, ...]
-    #: SHA-256 of the API key in hexadecimal, or None: this account cannot log on.
+    #: SHA-256 of the API key in hexadecimal; None if the account cannot log on.
     api_key_sha256: str | None = None
-    #: The same of the key before, which is good beside it until it is retired.
+    #: SHA-256 of the previous key, which stays valid until it is retired.
     previous_key_sha256: str | None = None
-    #: From then on the account is void; None means never.
+    #: Time from which the account is invalid; None means never.
     expires_at: datetime | None = None
 
 
@@ -66,7 +66,7 @@ class Directory:
     roles: Mapping[str, Role]
 
 
-#: The role of the account that a first start makes for the person at the machine.
+#: The account that the first start creates for local use, and its role.
 LOCAL_ADMIN = Account(username="admin", roles=("admin",))
 EVERYTHING = Role(
     name="admin",
@@ -81,7 +81,7 @@ EVERYTHING = Role(
 
 
 def with_local_admin(directory: Directory) -> Directory:
-    """The directory with the local `admin` in it; an account of that name in a plugin wins."""
+    """The directory with the local `admin` added; a plugin account of that name has precedence."""
     return Directory(
         accounts={LOCAL_ADMIN.username: LOCAL_ADMIN, **directory.accounts},
         roles={EVERYTHING.name: EVERYTHING, **directory.roles},

@@ -1,6 +1,6 @@
-"""API keys: `qml_` and 32 random bytes; only their SHA-256 is kept.
+"""API keys: `qml_` and 32 random bytes; only their SHA-256 is stored.
 
-A fast hash is right for a secret of 256 random bits; slow ones are for words that people choose.
+A fast hash is sufficient for a secret of 256 random bits; slow hashes are for passwords.
 """
 
 import hashlib
@@ -12,32 +12,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from qmonus_lite.auth.account import Account
 
 PREFIX = "qml_"
-#: The form of every key of ours.
+#: The form of an API key.
 _FORM = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
-#: Headers that carry credentials, and mean nothing in the query of an address.
+#: Headers for credentials; as query parameters of a URL these names are refused.
 _HEADERS = frozenset({"x-api-key", "x-auth-token"})
 
-#: What is said to those who put a credential in an address.
+#: Error text for a request with a credential in its query.
 SHOWN = "the query has a credential; give it in a header, and get a new one"
 
 
 def new_key() -> str:
-    """A fresh API key, 47 characters."""
+    """A new random API key, 47 characters."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
 def digest(key: str) -> str:
-    """What an account plugin keeps of a key: `sha256:` and 64 hexadecimal digits."""
+    """The hash of a key as stored in an account plugin: `sha256:` and 64 hexadecimal digits."""
     return "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def found_in(text: str) -> list[str]:
-    """The keys of our form in a text."""
+    """The API keys in a text, found by their form."""
     return _FORM.findall(text) if PREFIX in text else []
 
 
 def shown_in(query: Mapping[str, Sequence[str]]) -> bool:
-    """Whether the arguments of an address show a credential of ours: addresses are written down."""
+    """Whether a URL query has an API key or credential parameter: URLs end up in logs."""
     return any(
         name.lower() in _HEADERS or any(map(_FORM.search, (name, *values)))
         for name, values in query.items()
@@ -45,7 +45,7 @@ def shown_in(query: Mapping[str, Sequence[str]]) -> bool:
 
 
 def owner(key: str, accounts: Iterable[Account]) -> Account | None:
-    """The account that has this key, or None; takes the same time wherever it stands."""
+    """The account with this key, or None; compares in constant time with all accounts."""
     wanted = digest(key).removeprefix("sha256:").encode()
     found = None
     for account in accounts:

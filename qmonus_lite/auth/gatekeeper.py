@@ -1,6 +1,6 @@
-"""The gatekeeper: credentials of a request -> who it is, and whether that account may.
+"""The gatekeeper: authenticates a request by its credentials and authorizes it by roles.
 
-Deny is the default. 401 says that we do not know who asks, 403 that we know and refuse.
+The default is to deny: 401 if authentication fails, 403 if no role allows the request.
 """
 
 import re
@@ -19,40 +19,40 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadRequest, Forbidden, TooManyRequests, Unauthorized
 from qmonus_lite.pathtemplate import decode_as_written, normalized
 
-#: Audience of the tokens that logon gives.
+#: Audience of the tokens that logon issues.
 AUDIENCE = "qmonus-lite"
-#: Where a request may carry a credential of ours.
+#: Headers in which a request may have a token.
 _PLACES = ("X-Auth-Token", "Authorization")
 CREDENTIAL_HEADERS = (*_PLACES, callout_pass.HEADER)
 
-#: A second credential in one field.
+#: Matches a field value with more than one credential.
 _SECOND = re.compile(r"^bearer\b.*,|,\s*(?:bearer|basic|digest)\b|^[^\s,]+,", re.IGNORECASE)
 _WHO = "give a valid token as X-Auth-Token or Authorization: Bearer; POST /-/logon makes one"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """Who a request comes from."""
+    """The authenticated sender of a request."""
 
     name: str
     roles: tuple[Role, ...]
-    #: True for a script of ours that came by `callout`.
+    #: True for a `callout` of a script of this installation.
     by_pass: bool = False
 
     @property
     def account(self) -> dict[str, Any] | None:
-        """What events and requests say of it: None for a script of ours, which has no account."""
+        """The `account` value in events and requests; None for a callout, which has no account."""
         if self.by_pass:
             return None
         return {"name": self.name, "roles": [role.name for role in self.roles]}
 
     @property
     def may_route_statically(self) -> bool:
-        """Whether a role allows `X-Xaas-Static-Routing`; scripts of ours may."""
+        """Whether a role allows `X-Xaas-Static-Routing`; always true for a callout."""
         return self.by_pass or any(role.static_routing for role in self.roles)
 
     def may(self, method: str, path: str) -> bool:
-        """Whether it may do this on a decoded path."""
+        """Whether a role allows `method` on a decoded path; a callout may use all but `/-/`."""
         if self.by_pass:
             return not path.startswith("/-/")
         return any(role.allows(method, path) for role in self.roles)
@@ -60,7 +60,7 @@ class Actor:
 
 @dataclass(frozen=True, kw_only=True)
 class Token:
-    """What logon answers."""
+    """Result of a logon."""
 
     token: str
     #: Seconds since the epoch.
@@ -70,19 +70,19 @@ class Token:
 
 @dataclass(frozen=True, kw_only=True)
 class Gatekeeper:
-    """Decides over requests to one APIGW."""
+    """Authenticates and authorizes requests to one APIGW."""
 
-    #: The accounts and roles of the plugin set in force.
+    #: Returns the accounts and roles of the active plugin set.
     directory: Callable[[], Directory]
     minter: Minter
     passes: Passes
-    #: `host:port` of this APIGW, which passes are made for.
+    #: `host:port` of this APIGW, as named in passes.
     place: str
     clock: Clock
-    #: Seconds that a token is valid.
+    #: Lifetime of a token in seconds.
     token_ttl: float
     throttle: LoginThrottle = field(default_factory=LoginThrottle)
-    #: Whom tokens that were found good belong to, by the directory that said so, and until when.
+    #: Cache of verified tokens: the directory they were verified with, expiry time and actor.
     _verified: dict[str, tuple[Directory, float, Actor]] = field(default_factory=dict, repr=False)
 
     def log_on(self, key: str | None, client: str = "") -> Token:
@@ -95,13 +95,13 @@ class Gatekeeper:
         return self.token_for(account.username)
 
     def token_for(self, username: str) -> Token:
-        """A token for an account, without asking for its key."""
+        """A token for an account, without checking its key."""
         expires = self.clock.now() + self.token_ttl
         token = self.minter.mint(username, audience=AUDIENCE, ttl=self.token_ttl)
         return Token(token=token, expires_at=expires, username=username)
 
     def identify(self, headers: Mapping[str, str], method: str, path: str) -> Actor:
-        """Who sends this request; raises Unauthorized."""
+        """The sender of this request; raises Unauthorized."""
         if (value := headers.get(callout_pass.HEADER)) is not None:
             if not self.passes.admits(value, self.place, method, path):
                 raise Unauthorized("the pass of this callout is not for this request")
@@ -109,9 +109,9 @@ class Gatekeeper:
         return self._bearer(_token(headers))
 
     def known(self, headers: Mapping[str, str]) -> Actor | None:
-        """The account whose valid credential a request carries; None for anything else.
+        """The account whose valid token a request has; None for anything else.
 
-        For those who decide by themselves: nothing is refused, and no failure is counted.
+        For callers that decide on access themselves: raises nothing, and counts no failures.
         """
         if callout_pass.HEADER in headers:
             return None
@@ -129,12 +129,12 @@ class Gatekeeper:
         *,
         goes_on: bool = False,
     ) -> Actor:
-        """Who sends this request, if it may; raises Unauthorized, Forbidden or BadRequest.
+        """The sender of this request, if allowed; raises Unauthorized, Forbidden or BadRequest.
 
-        A pass is for the path as it stands in the request line, roles are for what it says, decoded
-        once and in NFC. With `goes_on` somebody else gets to see the path as it was written, who
-        may or may not read it in NFC: roles have to allow both. A script of ours that came by
-        callout may call every route and upload, but nothing under `/-/`: that is for people.
+        A pass is bound to the path as in the request line; roles are matched with the path decoded
+        once and in NFC. With `goes_on` the path is forwarded unchanged to a backend that may or may
+        not normalize it, so roles must allow both forms. A callout may use every route and upload,
+        but nothing under `/-/`, which is for operators.
         """
         actor = self.identify(headers, method, raw_path)
         self.check_allowed(actor, method, raw_path, goes_on=goes_on)
@@ -143,7 +143,7 @@ class Gatekeeper:
     def check_allowed(
         self, actor: Actor, method: str, raw_path: str, *, goes_on: bool = False
     ) -> None:
-        """The second half of `authorize`, for somebody who is identified; raises as that."""
+        """Authorize an identified sender, as `authorize`; raises Forbidden or BadRequest."""
         written = raw_path
         if "%" in raw_path:
             written = "/".join(map(decode_as_written, raw_path.split("/")))
@@ -155,13 +155,13 @@ class Gatekeeper:
             raise Forbidden(f"no role of account {actor.name!r} allows {method} on this path")
 
     def check_single(self, headers: Mapping[str, str]) -> None:
-        """Raise BadRequest for a request with two credentials in one place."""
+        """Raise BadRequest for a request with two credentials in one field."""
         for name in _PLACES:
             _only(headers.get(name, ""))
 
     @cached_property
     def own(self) -> OwnCredentials:
-        """Tells the credentials of this installation from others."""
+        """Recognizes credentials issued by this installation."""
         return OwnCredentials(minters=(self.minter, self.passes.minter))
 
     def _bearer(self, token: str | None) -> Actor:
@@ -169,8 +169,8 @@ class Gatekeeper:
             raise Unauthorized(_WHO)
         directory = self.directory()
         verified = self._verified.get(token)
-        # A client sends the same token with every upload; the accounts and roles in force and the
-        # time are judged each time.
+        # A client sends the same token with every upload, so verification is cached; the active
+        # directory and the expiry are checked each time.
         if verified is not None and verified[0] is directory and self.clock.now() < verified[1]:
             return verified[2]
         try:
@@ -196,7 +196,7 @@ class Gatekeeper:
 
 
 def _token(headers: Mapping[str, str]) -> str | None:
-    """The token of a request, if it has one; raises BadRequest when it has two in one place."""
+    """The token of a request, or None; raises BadRequest if a field has two credentials."""
     if token := headers.get("X-Auth-Token"):
         return _only(token)
     scheme, _, value = _only(headers.get("Authorization", "")).partition(" ")
@@ -204,7 +204,7 @@ def _token(headers: Mapping[str, str]) -> str | None:
 
 
 def _only(value: str) -> str:
-    # Fields of one name are joined by commas, which no token has (RFC 6750, section 3.1).
+    # Fields of one name are joined by commas, which a token cannot contain (RFC 6750, section 3.1).
     if "," in value and _SECOND.search(value):
         raise BadRequest("the request has two credentials in one place")
     return value

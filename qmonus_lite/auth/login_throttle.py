@@ -1,7 +1,7 @@
-"""The brake on guessing: who gives wrong API keys again and again is told to wait, ever longer.
+"""Failed-login throttle: exponential backoff per client address for wrong API keys.
 
-A right key is let in at any time. No rate of guesses finds 256 random bits, and a brake that
-refused right keys would let one client lock out all others behind the same address.
+A correct key is accepted at any time. 256 random bits cannot be guessed at any rate, and a throttle
+that refused correct keys would let one client lock out all others behind the same address.
 """
 
 import ipaddress
@@ -11,31 +11,31 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: Failures that cost nothing, and the seconds without one after which they are forgotten.
+#: Failures without a delay, and the seconds without a failure after which the count is reset.
 FREE_FAILURES, FORGET_SECONDS = 5, 60.0
-#: Seconds of the longest wait.
+#: Maximum delay in seconds.
 MAX_WAIT_SECONDS = 60.0
-#: Clients that are remembered; the one that was quiet for longest is forgotten first.
+#: Maximum number of clients tracked; the least recently failed is evicted.
 MAX_CLIENTS = 10_000
 
 
 @dataclass(kw_only=True)
 class _Record:
     failures: int
-    #: When the last one that counted came, and until when the client is to wait.
+    #: Time of the last counted failure, and end of the client's delay (monotonic seconds).
     last: float
     until: float
 
 
 class LoginThrottle:
-    """Remembers failures by client address."""
+    """Counts failed logons by client address."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._records: OrderedDict[str, _Record] = OrderedDict()
 
     def failed(self, address: str) -> int:
-        """Note a failure; the seconds that this client is to wait, 0 for none."""
+        """Record a failure; returns the seconds that this client has to wait, 0 for none."""
         client, now = _client(address), self._now()
         record = self._records.pop(client, None)
         if record is None or now > max(
@@ -46,7 +46,7 @@ class LoginThrottle:
         if len(self._records) > MAX_CLIENTS:
             self._records.popitem(last=False)
         if now >= record.until:
-            # One that comes too early does not count: a client that hammers is not worse off.
+            # A failure during the delay is not counted, so rapid retries do not extend it.
             record.failures += 1
             record.last = now
             if record.failures > FREE_FAILURES:
@@ -57,7 +57,7 @@ class LoginThrottle:
 
 
 def _client(address: str) -> str:
-    """The address; of IPv6 the network, for one client has all of that."""
+    """The address; for IPv6 its /64 network, since a client usually controls all of it."""
     try:
         known = ipaddress.ip_address(address)
     except ValueError:

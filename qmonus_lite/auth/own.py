@@ -1,7 +1,7 @@
-"""Credentials of ours in what a client sent: tokens and passes that we signed, keys of our form.
+"""Recognition of credentials of this installation in requests: signed tokens, passes, API keys.
 
-They must not go on to backends, into promised events or into addresses. What others issued is
-none of our business and is left alone.
+They must not be forwarded to backends, stored in pending events or used in URLs. Credentials of
+other issuers are left unchanged.
 """
 
 import base64
@@ -15,30 +15,30 @@ from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.headers import Headers
 from qmonus_lite.redaction import MASK
 
-#: A token (JWT) with a signature as long as ours, whoever made it. It begins where a word does:
-#: else `eyJeyJeyJ…` would be read once for each of its letters.
+#: A JWT with a signature of HS256 length, of any issuer. Anchored at a word boundary: otherwise
+#: `eyJeyJeyJ…` would be scanned again from each of its characters.
 _SIGNED = re.compile(r"(?<![\w-])eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{43}(?![\w-])")
 _BASIC = re.compile(r"basic +([A-Za-z0-9+/_-]+=*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OwnCredentials:
-    """Tells credentials of this installation from all others."""
+    """Recognizes credentials issued by this installation."""
 
-    #: What signs tokens, and what signs passes.
+    #: Minters of tokens and of passes.
     minters: tuple[Minter, ...]
 
     def found_in(self, text: str) -> frozenset[str]:
-        """The credentials of ours in a header value or another text."""
+        """The credentials of this installation in a header value or another text."""
         keys = keys_in(text)
         return keys.union(filter(self._is_signed, _SIGNED.findall(text))) if "eyJ" in text else keys
 
     def of(self, headers: Mapping[str, str]) -> frozenset[str]:
-        """The credentials of ours that a request carries in any of its headers."""
+        """The credentials of this installation in the headers of a request."""
         return frozenset[str]().union(*map(self.found_in, headers.values()))
 
     def shown_in(self, query: Mapping[str, Sequence[str]]) -> bool:
-        """Whether the arguments of an address show one."""
+        """Whether the query of a URL contains a credential of this installation."""
         return any(map(self.found_in, _texts(query)))
 
     def _is_signed(self, token: str) -> bool:
@@ -46,7 +46,7 @@ class OwnCredentials:
 
 
 def without(headers: Headers, secrets: frozenset[str]) -> Headers:
-    """The headers without those that carry one of the secrets; of cookies the others stay."""
+    """The headers without those that contain a secret; in Cookie only the secret is masked."""
     kept = Headers()
     for name, value in headers.items():
         if name == "Cookie":
@@ -57,7 +57,7 @@ def without(headers: Headers, secrets: frozenset[str]) -> Headers:
 
 
 def masked(value: Any, secrets: frozenset[str]) -> Any:
-    """A value of JSON with every secret in it masked, however deep; keys stay as they are."""
+    """A JSON value with every secret in it masked, at any depth; keys are not changed."""
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, MASK)
@@ -70,10 +70,10 @@ def masked(value: Any, secrets: frozenset[str]) -> Any:
 
 
 def hide_from_scripts(headers: Headers) -> None:
-    """Take out of a request what no script of a route has a use for.
+    """Remove passes and API keys from the headers that a route script gets.
 
-    It may act for its client by the client's token. The pass let this callout in and nothing else,
-    and an API key lasts far longer than a request.
+    The client's token stays, so that a script can act for its client. A pass is valid for this
+    callout only, and an API key is valid far longer than a request.
     """
     headers.pop(callout_pass.HEADER, None)
     keys = frozenset(key for value in headers.values() for key in keys_in(value))
@@ -84,12 +84,12 @@ def hide_from_scripts(headers: Headers) -> None:
 
 
 def keys_in(text: str) -> frozenset[str]:
-    """The API keys of our form in a text, as they stand there or in a `Basic` credential."""
+    """The API keys in a text, in plain or inside a `Basic` credential."""
     return frozenset(apikey.found_in(text)).union(filter(_has_key, _BASIC.findall(text)))
 
 
 def _has_key(pair: str) -> bool:
-    """Whether `user:password` in base64 holds a key of ours."""
+    """Whether a base64-encoded `user:password` contains an API key."""
     try:
         padded = pair.rstrip("=") + "=" * (-len(pair.rstrip("=")) % 4)
         text = base64.urlsafe_b64decode(padded.replace("+", "-").replace("/", "_"))

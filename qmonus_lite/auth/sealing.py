@@ -1,7 +1,7 @@
-"""Sealed values: AES-256-GCM, bound to the file name and the key that they stand under.
+"""Sealed (encrypted) values: AES-256-GCM, with file name and value path as associated data.
 
-A sealed text that was moved to another file or key does not open. Form: `v1.` and the base64url of
-a 12-byte nonce and the ciphertext.
+A sealed text that was moved to another file or path cannot be opened. Format: `v1.` and the
+base64url of a 12-byte nonce and the ciphertext.
 """
 
 import base64
@@ -15,34 +15,34 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from qmonus_lite.datadir import DataDir
 
-#: The key of Config plugins in the data directory, and the one that a rotation changes over to.
+#: Names in the data directory of the key of Config plugins, and of the new key in a rotation.
 KEY, NEXT_KEY = "config.key", "config.key.next"
 _FORM = "v1."
 _NONCE_BYTES = 12
 
 
 class CannotOpen(Exception):
-    """A sealed text made with another key, for another place, or changed since."""
+    """A sealed text made with another key, for another place, or altered."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sealer:
-    """Seals and opens texts with the data directory's key."""
+    """Encrypts and decrypts texts with the data directory's key."""
 
     key: bytes
-    #: Keys to open with besides: what a rotation put in the place of ours, read when it is needed.
+    #: Returns further keys for opening: those of a rotation, read only when `key` does not fit.
     others: Callable[[], Sequence[bytes]] = tuple
-    #: Those that opened something: a plugin set in memory is older than the next rotation's keys.
+    #: Further keys that opened a value: a loaded plugin set may outlive the files of these keys.
     _met: list[bytes] = field(default_factory=list)
 
     def seal(self, text: str, *, place: str) -> str:
-        """`text` encrypted for one place (`file name|key`)."""
+        """`text` encrypted for `place` (`file name|value path`)."""
         nonce = os.urandom(_NONCE_BYTES)
         hidden = AESGCM(self.key).encrypt(nonce, text.encode(), place.encode())
         return _FORM + base64.urlsafe_b64encode(nonce + hidden).decode()
 
     def open(self, sealed: str, *, place: str) -> str:
-        """The text that was sealed for this place; raises CannotOpen."""
+        """The decrypted text that was sealed for this place; raises CannotOpen."""
         for key in (self.key, *self._met):
             with suppress(CannotOpen):
                 return _open(key, sealed, place)
@@ -55,10 +55,10 @@ class Sealer:
 
 
 def sealer_of(data_dir: DataDir) -> Sealer:
-    """The sealer of a data directory, also while its key is rotated; raises BadPlace."""
+    """The sealer of a data directory; also works during a key rotation. Raises BadPlace."""
     return Sealer(
         key=data_dir.key(KEY),
-        # The next one first: once that is gone, the other has taken its place.
+        # The next key first: if its file is gone, it was renamed to KEY, which is read after it.
         others=lambda: [key for name in (NEXT_KEY, KEY) for key in data_dir.known_key(name)],
     )
 

@@ -1,7 +1,7 @@
-"""Tokens: signed statements of who somebody is (JWT, HS256), good for one purpose and some time.
+"""Tokens: JWT (HS256) that name an account, for one audience and a limited time.
 
-A token names an account; what the account may do is looked up at every request, so taking away an
-account or a role works at once. PyJWT does the signing (docs/decisions/libraries.md).
+The permissions of the account are looked up at every request, so removing an account or a role has
+immediate effect. Signed with PyJWT (docs/decisions/libraries.md).
 """
 
 import base64
@@ -14,23 +14,23 @@ import jwt
 from qmonus_lite.clock import Clock
 
 ALGORITHM = "HS256"
-#: Seconds that the clock of another machine of ours may be ahead.
+#: Allowed clock skew in seconds: `iat` of another machine may be so far in the future.
 CLOCK_SKEW_SECONDS = 30
-#: Good tokens that are remembered: a client sends the same one with every upload.
+#: Size of the cache of verified tokens: a client sends the same token with every upload.
 MAX_VERIFIED = 1000
 
 
 class BadToken(Exception):
-    """A token that is not ours, not for this purpose, or no longer valid."""
+    """A token with another signature or audience, or no longer valid."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Minter:
-    """Makes and reads tokens with one key."""
+    """Signs and verifies tokens with one key."""
 
     key: bytes
     clock: Clock
-    #: Claims of tokens that were found good, by token and audience; their time is judged each time.
+    #: Claims of verified tokens, by token and audience; `exp` is checked at each use.
     _good: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict, repr=False)
 
     def mint(self, subject: str, *, audience: str, ttl: float, **claims: str) -> str:
@@ -51,8 +51,9 @@ class Minter:
         return claims
 
     def signed(self, token: str) -> bool:
-        """Whether this key signed the token, for whatever purpose and however long ago."""
-        # Not by PyJWT, which takes twenty times as long: strangers choose how many are looked at.
+        """Whether this key signed the token; ignores audience and expiry."""
+        # Without PyJWT, which takes twenty times as long: unauthenticated clients control how many
+        # tokens are checked.
         said, _, signature = token.rpartition(".")
         mac = base64.urlsafe_b64encode(hmac.digest(self.key, said.encode(), "sha256"))
         return hmac.compare_digest(mac.rstrip(b"="), signature.encode())
@@ -64,7 +65,7 @@ class Minter:
                 self.key,
                 algorithms=[ALGORITHM],
                 audience=audience,
-                # Judged below: PyJWT allows no clock to be ahead without stretching `exp` too.
+                # Checked below: PyJWT's leeway for `iat` would extend `exp` too.
                 options={"require": ["exp", "iat", "sub", "aud"], "verify_iat": False},
             )
             if float(claims["iat"]) > self.clock.now() + CLOCK_SKEW_SECONDS:

@@ -1,1 +1,1 @@
-"""Plugins as data: YAML files become one immutable catalog, all or none of them."""
+"""Plugins as data: YAML files are loaded into one immutable catalog, all or none of them."""

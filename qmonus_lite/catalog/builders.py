@@ -1,4 +1,4 @@
-"""From the checked content of a plugin file to plugin values; every fault found is reported."""
+"""Build plugin values from the validated content of a plugin file, with all faults reported."""
 
 import difflib
 import logging
@@ -23,27 +23,27 @@ logger = logging.getLogger(__name__)
 _UNBUILT = {"action": "plugin_not_built"}
 
 _SCHEMAS = {name: kind.schema() for name, kind in KINDS.items()}
-#: How alike two keys have to be before the unknown one counts as a slip of the pen.
+#: Similarity from which an unknown key is reported as a misspelt known one.
 _NEAR_MATCH = 0.7
-#: Keys whose texts are names: they stand in logs, answers and signed messages.
+#: Keys whose strings are names: they are used in logs, answers and signed messages.
 _NAMES = ("name", "event", "success", "failure", "username", "role", "roles", "authorities")
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildContext:
-    """What building needs from the process."""
+    """Dependencies of building on the process."""
 
-    #: Names that scripts are granted.
+    #: Names granted to scripts.
     names: Mapping[str, object]
     sealer: Sealer
-    #: Why a public path cannot be had, or None.
+    #: Reason why a public path is not available, or None.
     reserved: Callable[[PathTemplate], str | None]
-    #: Seconds that a question may take.
+    #: Time limit of a request/reply event in seconds.
     question_limit: float = 5.0
 
 
 class PluginEntry:
-    """One plugin in one document, being built."""
+    """One plugin of a document while it is built."""
 
     def __init__(self, document: Document, kind: Kind, pointer: Pointer, value: Any) -> None:
         self.document = document
@@ -53,11 +53,11 @@ class PluginEntry:
         self.faults: list[Fault] = []
 
     def fault(self, pointer: Pointer, message: str) -> None:
-        """Note a fault at a place below this entry."""
+        """Record a fault at a path below this entry."""
         self.faults.append(self.document.fault((*self.pointer, *pointer), message))
 
     def check(self) -> bool:
-        """Whether the entry has the form of its kind; notes every fault."""
+        """Validate the entry against its kind's schema; records every fault."""
         for found in _SCHEMAS[self.kind.name].mismatches(_validatable(self.value)):
             where = ".".join(map(str, found.path))
             label = f"{self.kind.name} plugin" + (f", {where}" if where else "")
@@ -69,7 +69,7 @@ class PluginEntry:
         return not self.faults
 
     def _find_stray_tags(self) -> None:
-        """Tagged values where nobody opens them."""
+        """Record a fault for tagged values at places where they are not resolved."""
         for key, part in self.value.items():
             if (self.kind.name, key) != ("Config", "values"):
                 for pointer, value in _tagged(part, (key,)):
@@ -91,7 +91,7 @@ class PluginEntry:
                 self.fault((key,), f"unknown key {key!r}; did you mean {near[0]!r}?")
 
     def origin(self, key: str, name: str) -> tuple[str, Origin] | None:
-        """The text and place of a script of this entry; notes a fault when it is no block."""
+        """Text and position of a script of this entry; records a fault if it is not a block."""
         block = self.document.block((*self.pointer, key))
         if block is None:
             self.fault((key,), f"{key} has to be a literal block: write '{key}: |-' and indent it")
@@ -101,7 +101,7 @@ class PluginEntry:
         )
 
     def script(self, key: str, name: str, build: Callable[[str, Origin], Script]) -> Script | None:
-        """The compiled script under `key`; notes its faults."""
+        """The compiled script under `key`; records its faults."""
         found = self.origin(key, name)
         if found is None:
             return None
@@ -113,14 +113,14 @@ class PluginEntry:
 
 
 def build(entry: PluginEntry, context: BuildContext) -> Plugin | None:
-    """The plugin of an entry, or None when it has faults (they are noted in the entry)."""
+    """The plugin of an entry, or None if it has faults (recorded in the entry)."""
     if not entry.check():
         return None
     maker = _MAKERS[entry.kind.name]
     try:
         plugin = maker(entry, context)
     except Exception as error:
-        # One plugin that nobody thought of must not keep the others from being looked at.
+        # An unexpected error in one plugin must not prevent checking the others.
         logger.exception("%s cannot be built", entry.document.file, extra=_UNBUILT)
         entry.fault((), f"cannot be used: {type(error).__name__}")
         return None
@@ -159,7 +159,7 @@ def _config(entry: PluginEntry, context: BuildContext) -> Plugin:
 
 
 def place(file_name: str, pointer: Pointer) -> str:
-    """What a sealed value is bound to: the file name and the key it stands under."""
+    """The context to which a sealed value is bound: file name and key path."""
     return f"{file_name}|{'.'.join(map(str, pointer))}"
 
 
@@ -192,7 +192,7 @@ def _role(entry: PluginEntry, _context: BuildContext) -> Plugin:
     authorities = []
     for index, given in enumerate(entry.value["authorities"]):
         try:
-            # Paths are judged in NFC, so what is to match them has to be.
+            # Paths are checked in NFC, so the pattern must be NFC as well.
             regex = Pattern(normalized(given["regex"]))
         except BadPattern as error:
             entry.fault(("authorities", index, "regex"), str(error))
@@ -224,7 +224,7 @@ def _sha256(value: Mapping[str, Any], key: str) -> str | None:
 
 
 def _end(entry: PluginEntry) -> datetime | None:
-    """When the account ends, or None with a fault noted."""
+    """Expiry of the account; None if it is invalid (a fault is recorded)."""
     try:
         start = datetime.fromisoformat(entry.value["created_at"])
     except (KeyError, ValueError):
@@ -248,10 +248,10 @@ _MAKERS: Mapping[str, Callable[[PluginEntry, BuildContext], Plugin | None]] = {
 
 
 def _validatable(value: Any) -> Any:
-    """The value with our tagged ones as text, which is all that JSON Schema has to know of them."""
+    """The value with tagged values replaced by text, for validation by JSON Schema."""
     if isinstance(value, Mapping):
         return {key: _validatable(part) for key, part in value.items()}
     if isinstance(value, list):
         return [_validatable(part) for part in value]
-    # What does not fit is shown in the fault: nothing of a secret may stand there.
+    # A fault shows the invalid value, so the replacement must not contain the secret.
     return f"!{type(value).__name__.lower()}" if isinstance(value, (Env, Sealed)) else value

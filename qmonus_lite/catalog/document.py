@@ -1,8 +1,8 @@
-"""The one door to YAML: a file becomes plain values that remember their lines.
+"""Parse plugin YAML into plain values with line numbers, and edit YAML text in place.
 
-Refused with line and column: a second document, duplicate keys, aliases, tags other than ours,
-what would take seconds to read, and what could not be written as JSON later.
-Tags of ours are `!env NAME` and `!sealed TEXT`; they become values of these classes.
+Refused with line and column: a second document, duplicate keys, aliases, unknown tags, input that
+would take seconds to parse, and values that cannot be written as JSON later.
+Allowed tags are `!env NAME` and `!sealed TEXT`; they become instances of `Env` and `Sealed`.
 """
 
 import datetime
@@ -24,7 +24,7 @@ from ruamel.yaml.scalarstring import LiteralScalarString
 from qmonus_lite.catalog.yaml_reader import MAX_DEEP, RefusedYAML, reader
 from qmonus_lite.errors import BadPlace, Fault
 
-#: Characters that no name has.
+#: Control characters and line separators, not allowed in names.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BRACKETS = re.compile(r"[\[\]{}]")
 
@@ -41,13 +41,13 @@ class Env:
 
 @dataclass(frozen=True)
 class Sealed:
-    """`!sealed TEXT`: a value encrypted for its place."""
+    """`!sealed TEXT`: a value encrypted for its context (file and key)."""
 
     text: str
 
 
 class BadDocument(Exception):
-    """A file that is not usable YAML; `fault` says where."""
+    """A file that is not usable YAML; `fault` has the position."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
@@ -68,7 +68,7 @@ class Document:
     """One parsed YAML file."""
 
     def __init__(self, file: str, source: str) -> None:
-        """Parse; raises BadDocument."""
+        """Parse the source; raises BadDocument."""
         self.file = file
         self.source = source
         self._tree = _load(file, source)
@@ -76,7 +76,7 @@ class Document:
         self.value: Any = self._plain(self._tree, ())
 
     def place(self, pointer: Pointer) -> tuple[int, int]:
-        """Line and column, from 1, of what `pointer` leads to (or of its nearest parent)."""
+        """Line and column, from 1, of the value at `pointer` (or of its nearest ancestor)."""
         node, spot = self._tree, (0, 0)
         for step in pointer:
             try:
@@ -87,12 +87,12 @@ class Document:
         return spot[0] + 1, spot[1] + 1
 
     def fault(self, pointer: Pointer, message: str) -> Fault:
-        """A fault at a place of this document."""
+        """A fault at a position of this document."""
         line, column = self.place(pointer)
         return Fault(self.file, line, column, message)
 
     def block(self, pointer: Pointer) -> Block | None:
-        """The literal block (`|`) at `pointer`, or None when it is written in another way."""
+        """The literal block (`|`) at `pointer`, or None if it has another style."""
         node = self._tree
         for step in pointer[:-1]:
             node = node[step]
@@ -142,7 +142,7 @@ class Document:
 
 
 def _check_depth(file: str, source: str) -> None:
-    """Refuse brackets in brackets in brackets: the parser takes minutes over some thousands."""
+    """Refuse deeply nested brackets: the parser takes minutes for some thousands."""
     depth = 0
     for found in _BRACKETS.finditer(source):
         depth = max(0, depth + (1 if found[0] in "[{" else -1))
@@ -169,7 +169,7 @@ def _load(file: str, source: str) -> Any:
         reason = "a control character, or another that YAML does not take"
         raise BadDocument(Fault(file, line, column, f"not usable YAML: {reason}")) from None
     except Exception as error:
-        # Of the library's own errors not all are YAMLError: it stumbles over some files.
+        # The library raises other errors than YAMLError for some files.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadDocument(Fault(file, 1, 1, f"not usable YAML: {reason}")) from None
 
@@ -190,7 +190,7 @@ def _spot(node: Any, step: str | int) -> tuple[int, int]:
 
 
 def _scalar(node: Any) -> Any:
-    """A scalar without the round-trip class around it; raises TypeError or ValueError."""
+    """A scalar without its round-trip class; raises TypeError or ValueError."""
     if node is None or isinstance(node, bool):
         return node
     if isinstance(node, ScalarBoolean):
@@ -205,7 +205,7 @@ def _scalar(node: Any) -> Any:
 
 
 def _finite(number: int | float) -> int | float:
-    """The number, if JSON has it and others read it alike; raises ValueError."""
+    """The number, if JSON has it and parsers agree on its value; raises ValueError."""
     try:
         if math.isfinite(number):
             return number
@@ -228,7 +228,7 @@ def read_values(path: Path) -> dict[str, object]:
 
 
 def replace_scalars(source: str, new: Mapping[Pointer, Sealed]) -> str:
-    """The YAML text with these scalars replaced, and not a character changed beside them."""
+    """The YAML text with these scalars replaced and every other character unchanged."""
     root = reader().compose(source)
     spans = []
     for pointer, value in new.items():
@@ -237,16 +237,16 @@ def replace_scalars(source: str, new: Mapping[Pointer, Sealed]) -> str:
             node = _child(node, step)
         spans.append((node.start_mark.index, node.end_mark.index, value))
     for start, end, value in sorted(spans, key=lambda span: span[0], reverse=True):
-        # The span of a block ends behind its line breaks.
+        # The span of a block includes its trailing line breaks.
         end = start + len(source[start:end].rstrip())
         source = f"{source[:start]}!sealed {value.text}{source[end:]}"
     return source
 
 
 def set_texts(source: str, pointer: Pointer, after: str, new: Mapping[str, str | None]) -> str:
-    """The YAML text with plain texts set in the mapping at `pointer`, and nothing else changed.
+    """The YAML text with strings set in the mapping at `pointer`, and nothing else changed.
 
-    A key that is not there yet comes behind the key `after`; None takes a key away.
+    A new key is inserted after the key `after`; a value of None removes its key.
     """
     for key, value in new.items():
         node = reader().compose(source)
@@ -255,7 +255,7 @@ def set_texts(source: str, pointer: Pointer, after: str, new: Mapping[str, str |
         names = [name.value for name, _ in node.value]
         end = _ends(source, node.value[names.index(key if key in names else after)][1])
         if value is None and key in names:
-            # From the end of the pair before it, so that its comma or its line goes too.
+            # From the end of the preceding pair, to remove its comma or line break too.
             start = _ends(source, node.value[names.index(key) - 1][1])
             source = source[:start] + source[end:]
         elif value is not None and key in names:
@@ -269,7 +269,7 @@ def set_texts(source: str, pointer: Pointer, after: str, new: Mapping[str, str |
 
 
 def _ends(source: str, node: Any) -> int:
-    """Where a node's own text ends; that of a block has line breaks behind it."""
+    """End of a node's own text, without the trailing line breaks of a block."""
     return int(node.start_mark.index) + len(
         source[node.start_mark.index : node.end_mark.index].rstrip()
     )

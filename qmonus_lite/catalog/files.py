@@ -1,7 +1,8 @@
-"""Plugin files on disk: which ones count, who may have written them, and their text.
+"""Plugin files on disk: selection, ownership and permission checks, and reading.
 
-A plugin runs as this process does. So a file is read only if nobody but this user and root can have
-written it: they own it and its folder, and neither is writable for others or for a shared group.
+A plugin runs with the rights of this process. So a file is read only if no other user but root can
+have written it: this user or root owns it and its folder, and neither is writable for others or
+for a shared group.
 """
 
 import errno
@@ -14,13 +15,13 @@ from pathlib import Path
 from qmonus_lite.catalog.document import BadDocument
 from qmonus_lite.errors import Fault
 
-#: Bytes of the largest plugin file that is read.
+#: Maximum size of a plugin file in bytes.
 MAX_FILE_BYTES = 256 << 10
 _SUFFIXES = frozenset({".yml", ".yaml"})
 
 
 def files(folders: Sequence[Path]) -> Iterator[Path]:
-    """The plugin files below the folders, links to some among them, in a stable order."""
+    """The plugin files below the folders, including symbolic links, in a stable order."""
     for folder in folders:
         found = []
         for place, names in _walk(folder):
@@ -31,7 +32,7 @@ def files(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def ignored(folders: Sequence[Path]) -> Iterator[Path]:
-    """Files and links that are no plugin files and lie below the folders, hidden ones left out."""
+    """Files and links below the folders that are not plugin files, without hidden ones."""
     for folder in folders:
         for place, names in _walk(folder):
             for name in sorted(names):
@@ -40,17 +41,17 @@ def ignored(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def shown(path: Path) -> str:
-    """The path as text that can be encoded, whatever bytes its names have."""
+    """The path as encodable text, whatever bytes its names have."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def stamp(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
-    """Differs when a plugin file changed, an ignored one came, or who may write; raises OSError."""
+    """State of the folders; changes with files, ignored files and permissions; raises OSError."""
     found = [(str(path), 0, 0) for path in ignored(folders)]
     for path in files(folders):
         with suppress(OSError):
             status = path.lstat()
-            # The change of the inode, for it moves with owner and mode as well.
+            # ctime rather than mtime: it changes with owner and mode as well.
             found.append((str(path), status.st_ctime_ns, status.st_size))
     for place in (place for folder in folders for place, _ in _walk(folder)):
         with suppress(OSError):
@@ -60,7 +61,7 @@ def stamp(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
 
 
 def folder_faults(folders: Sequence[Path]) -> Iterator[Fault]:
-    """What is wrong with the folders themselves."""
+    """Faults of the folders themselves."""
     for folder in folders:
         if not folder.is_dir():
             yield Fault(shown(folder), 1, 1, "the plugin folder is gone")
@@ -71,7 +72,7 @@ def folder_faults(folders: Sequence[Path]) -> Iterator[Fault]:
 
 
 def unreadable(error: OSError) -> Fault:
-    """The fault of a folder that could not be looked at."""
+    """The fault of a folder that could not be listed."""
     place = os.fsencode(error.filename or "").decode(errors="backslashreplace")
     return Fault(place, 1, 1, f"cannot be read: {error.strerror or error}")
 
@@ -81,7 +82,7 @@ def read(path: Path) -> str:
     if shown(path) != str(path):
         raise _bad(path, "its path is not UTF-8 text; rename it")
     try:
-        # Not blocking, should a pipe stand there by now.
+        # O_NONBLOCK: the file may have been replaced by a named pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         linked = path.is_symlink()
@@ -104,8 +105,8 @@ def read(path: Path) -> str:
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """The folder and those below it, hidden ones left out, with the names of files and links."""
-    # Not rglob(): a folder that goes away while it is looked at must not end the look.
+    """The folder and its subfolders without hidden ones, with the names of files and links."""
+    # Not rglob(): a folder that disappears during the scan must not abort it.
     for place, below, names in os.walk(folder, onerror=_raise_unless_gone):
         below[:] = [name for name in below if not name.startswith(".")]
         links = [name for name in below if os.path.islink(os.path.join(place, name))]
@@ -113,17 +114,17 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _raise_unless_gone(error: OSError) -> None:
-    """A folder that cannot be listed now is not an empty one: its gates would be open."""
+    """Do not treat a folder that cannot be listed as empty: its gates would be inactive."""
     if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
         raise error
 
 
 def _distrusted(status: os.stat_result) -> str | None:
-    """Why others may have written there, or None."""
+    """Why others may have written to it, or None."""
     us = os.geteuid()
     if status.st_uid not in {0, us}:
         return f"is owned by user {status.st_uid}; only what user {us} or root owns is loaded"
-    # A group of the owner's own number is the owner alone: what a umask of 002 is made for.
+    # A group whose id equals the owner's uid is private to the owner (as with umask 002).
     private = status.st_gid == status.st_uid
     if status.st_mode & (stat.S_IWOTH | (0 if private else stat.S_IWGRP)):
         return f"is writable for others (mode {stat.S_IMODE(status.st_mode):04o}); chmod go-w it"

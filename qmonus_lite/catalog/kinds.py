@@ -1,6 +1,7 @@
-"""The plugin contract: every kind of file, its shape, its keys, what its scripts see and give.
+"""The plugin contract: every kind of file, its structure, keys, and script parameters and results.
 
-The kind of a file is told by its shape. The reference page of plugin kinds is printed from here.
+The kind of a file is detected by its structure. The reference page of plugin kinds is generated
+from this module.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,9 +30,9 @@ class Key:
 class ScriptKey:
     """A key that holds a script."""
 
-    #: Parameters that the script's function gets.
+    #: Parameters of the script's function.
     given: tuple[str, ...]
-    #: What it may return.
+    #: Allowed return values.
     returns: str
 
 
@@ -40,15 +41,15 @@ class Kind:
     """One kind of plugin."""
 
     name: str
-    #: How its files are told from others, in words.
+    #: How its files are distinguished from others, as text for users.
     shape: str
-    #: True when a file is a list of such entries.
+    #: True if a file is a list of such entries.
     listed: bool
     keys: Mapping[str, Key]
     scripts: Mapping[str, ScriptKey]
 
     def schema(self) -> Schema:
-        """The JSON Schema of one entry; keys that it does not know are let through."""
+        """The JSON Schema of one entry; unknown keys are allowed."""
         return Schema(
             {
                 "type": "object",
@@ -246,7 +247,7 @@ ACCOUNT = Kind(
 
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (LAMBDA, CONFIG, ROUTING, ROLE, ACCOUNT)}
 
-#: Kinds of Qmonus SDK that are recognised and not run: name -> keys that give them away.
+#: Kinds of Qmonus SDK that are recognized and not run: name -> keys that identify them.
 UNSUPPORTED: Mapping[str, tuple[str, ...]] = {
     "Scenario": ("commands", "uri"),
     "Daemon": ("commands", "action"),
@@ -261,7 +262,7 @@ UNSUPPORTED: Mapping[str, tuple[str, ...]] = {
 
 
 def detect_kind(value: object) -> Kind | str | None:
-    """The kind of a file's content; a str names a Qmonus kind that is not supported."""
+    """The kind of a file's content; a str is the name of an unsupported Qmonus kind."""
     if isinstance(value, Mapping):
         return _of_mapping(value)
     if isinstance(value, Sequence) and not isinstance(value, str) and value:

@@ -1,4 +1,4 @@
-"""The one mutable cell: the catalog in force, swapped whole when a change is sound."""
+"""The catalog in force: watches the plugin folders and replaces it atomically on valid changes."""
 
 import asyncio
 import contextlib
@@ -21,21 +21,21 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Milliseconds without a further change before a change is read, and between looks at the folders
-#: when no notice came (a network mount may send none).
+#: Milliseconds without a further change before a change is read (debounce), and interval of polls
+#: without change notifications (a network mount may not send any).
 DEBOUNCE_MS = 50
 POLL_MS = 700
-#: Seconds for which the folders are only looked at, before notices are asked for again.
+#: Seconds of polling only, before change notifications are tried again.
 NOTICES_AGAIN = 60.0
-#: Seconds until the same folders are loaded again after a failure that is no fault of a file; each
-#: further try waits twice as long, up to the last.
+#: Seconds until unchanged folders are loaded again after an error that is not a fault of a file;
+#: exponential backoff from the first value up to the last.
 SHORTEST_DELAY, LONGEST_DELAY = 1.0, 30.0
-#: Seconds without a look after which changes count as no longer seen.
+#: Seconds without a completed scan after which changes count as unnoticed.
 UNSEEN_AFTER = 60.0
 
 
 class Live:
-    """Holds the catalog in force; whoever needs it takes it once and keeps it to the end."""
+    """Holds the catalog in force; a user reads it once and keeps that version to its end."""
 
     def __init__(self, loader: Loader) -> None:
         """Load; raises BadPlugins."""
@@ -48,19 +48,19 @@ class Live:
         except Exception as error:
             _log_failure(error, "plugins: not loaded")
             raise BadPlugins([self._fault_of(error)]) from None
-        #: Faults of the folders as they are now; empty when the catalog is what they hold.
+        #: Faults of the folders as they are now; empty if the catalog matches the folders.
         self.faults: tuple[Fault, ...] = ()
-        #: What the plugins say and hardly can mean.
+        #: Likely mistakes in the plugins.
         self.warnings: tuple[PluginWarning, ...] = ()
         self._warn(self.catalog)
         self._listeners: list[Callable[[Catalog], None]] = []
-        # Its own: a thread that all share may be busy with requests for long.
+        # A separate thread: a shared thread pool may be busy with requests for long.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="plugins")
-        #: Whether the last look failed, when that was, when it is told and tried again.
+        #: Whether the last scan failed, current backoff, and time of the next log and retry.
         self._failed, self._delay, self._next = False, SHORTEST_DELAY, 0.0
-        #: Why there are no notices of changes, or None.
+        #: Why change notifications are not available, or None.
         self._no_notices: str | None = None
-        #: When the last look ended; None while nobody watches.
+        #: Time of the last completed scan; None while the folders are not watched.
         self._looked: float | None = None
 
     def on_change(self, listener: Callable[[Catalog], None]) -> None:
@@ -69,13 +69,13 @@ class Live:
 
     @property
     def unhealthy_reason(self) -> str | None:
-        """Why no change of the folders would be taken over now, or None."""
+        """Why a change of the folders would not be loaded now, or None."""
         if self._looked is None or time.monotonic() - self._looked < UNSEEN_AFTER:
             return None
         return f"the plugin folders could not be looked at for {UNSEEN_AFTER:g} s"
 
     async def watch(self) -> None:
-        """Follow the folders until cancelled: by notices, and where there are none by looking."""
+        """Watch the folders until cancelled: by change notifications, else by polling."""
         self._looked = time.monotonic()
         while True:
             try:
@@ -89,7 +89,7 @@ class Live:
             await self._poll(NOTICES_AGAIN)
 
     async def _follow_notices(self) -> None:
-        """Look whenever the system tells of a change, and every `LOOK_MS` besides."""
+        """Scan on every change notification, and every `POLL_MS` as well."""
         watching = awatch(
             *self._loader.folders,
             step=DEBOUNCE_MS,
@@ -124,9 +124,9 @@ class Live:
             await asyncio.sleep(POLL_MS / 1000)
 
     async def reload(self) -> bool:
-        """Take over what the folders hold now, if it changed and is sound; False when it is not.
+        """Load the folders if they changed and are valid; False if they have faults.
 
-        Whatever goes wrong is a fault of the folders, is told, and is tried again.
+        Every error is recorded as a fault of the folders, logged, and retried.
         """
         try:
             return await self._reload()
@@ -143,7 +143,7 @@ class Live:
         try:
             stamp = await self._on_thread(self._loader.stamp)
         except Exception:
-            # Whatever is there when it goes well again is read.
+            # Forces a load once the folders are readable again.
             self._stamp = None
             raise
         if stamp == self._stamp and not (self._failed and time.monotonic() >= self._next):
@@ -161,7 +161,7 @@ class Live:
         return True
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
-        """What `work()` gives, however long it takes; a long wait is told."""
+        """Result of `work()` without a timeout; a long wait is logged."""
         working = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
             while not (await asyncio.wait([working], timeout=UNSEEN_AFTER))[0]:
@@ -172,7 +172,7 @@ class Live:
         return working.result()
 
     def _keep(self, faults: tuple[Fault, ...]) -> None:
-        """The catalog in force stays; say why."""
+        """Keep the catalog in force and log the faults."""
         self._failed, self.faults = False, faults
         for fault in faults:
             logger.error("%s", fault, extra={"action": "plugin_fault", "file": fault.file})
@@ -183,7 +183,7 @@ class Live:
         )
 
     def _fail(self, error: BaseException) -> None:
-        """A look broke off, by no fault that the loader knows."""
+        """Handle a scan that failed by an error other than BadPlugins."""
         now, faults = time.monotonic(), (self._fault_of(error),)
         repeated = self._failed and faults == self.faults
         self._failed, self.faults = True, faults
@@ -200,7 +200,7 @@ class Live:
         return Fault(folders, 1, 1, f"the plugins could not be loaded: {_text_of(error)}")
 
     def _warn(self, catalog: Catalog) -> None:
-        """Log the warnings that are new; what stays as it was has been logged before."""
+        """Log the new warnings; unchanged ones have been logged before."""
         known, self.warnings = (
             set(self.warnings),
             tuple(one for one in catalog.warnings if one.level == "warning"),
@@ -225,13 +225,13 @@ class Live:
 
 
 def _log_failure(error: BaseException, message: str) -> None:
-    # What the system refuses needs no traceback of ours.
+    # An OSError needs no traceback.
     trace = None if isinstance(error, OSError) else error
     logger.error("%s", message, exc_info=trace, extra={"action": "plugins_failed"})
 
 
 def _text_of(error: BaseException) -> str:
-    """An exception in words that can be encoded; of a group, the first one, which says more."""
+    """An exception as encodable text; of a group, its first exception, which is more specific."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     text = f"{type(error).__name__}: {error}"
@@ -239,7 +239,7 @@ def _text_of(error: BaseException) -> str:
 
 
 def describe(live: Live) -> dict[str, object]:
-    """What `/-/plugins` shows."""
+    """Content of `/-/plugins`."""
     catalog = live.catalog
     return {
         "plugins": [vars(one) for one in catalog.listed],

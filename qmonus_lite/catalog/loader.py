@@ -1,7 +1,7 @@
-"""Plugin folders -> a catalog, or every fault of every file at once.
+"""Load plugin folders into a catalog, or report every fault of every file at once.
 
-Any `.yml` or `.yaml` below a folder counts, hidden ones left out. Nothing is taken over unless all
-of it is sound.
+Any `.yml` or `.yaml` below a folder counts, except hidden ones. Nothing is loaded unless all files
+are valid.
 """
 
 import hashlib
@@ -30,13 +30,13 @@ from qmonus_lite.catalog.plugins import (
 from qmonus_lite.errors import BadPlugins, Fault
 from qmonus_lite.scripting.origin import remember_source
 
-#: Where the name of a plugin stands, by kind, if not under `name`.
+#: Path of the plugin's name, for kinds that do not have it under `name`.
 _NAMED_BY: Mapping[str, Pointer] = {"Account": ("username",), "Routing": ("proxy", "path")}
 
 
 @dataclass(frozen=True)
 class Found:
-    """A plugin and where it stands."""
+    """A plugin and its position."""
 
     plugin: Plugin
     document: Document
@@ -45,7 +45,7 @@ class Found:
 
     @property
     def value(self) -> Any:
-        """The plugin as it is written."""
+        """The plugin as written in the file."""
         value = self.document.value
         for step in self.pointer:
             value = value[step]
@@ -53,14 +53,14 @@ class Found:
 
     @property
     def name(self) -> str:
-        """What the plugin is called."""
+        """Name of the plugin."""
         if isinstance(self.plugin, Account):
             return self.plugin.username
         return self.plugin.template.text if isinstance(self.plugin, Route) else self.plugin.name
 
     @property
     def identity(self) -> str:
-        """What no other of its kind may have; a route needs more than other names of variables."""
+        """Unique key within the kind; two routes that differ only in variable names clash."""
         return self.plugin.template.shape if isinstance(self.plugin, Route) else self.name
 
 
@@ -70,7 +70,7 @@ class Loader:
     def __init__(self, folders: Sequence[Path], context: BuildContext) -> None:
         self._folders = tuple(folders)
         self._context = context
-        # What was read last, by path: parsing is slow, and most files stay as they are.
+        # Parsed documents by path: parsing is slow, and most files do not change.
         self._read: dict[Path, Document] = {}
         self._linter = Linter(context.question_limit)
 
@@ -80,11 +80,11 @@ class Loader:
         return self._folders
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
-        """Differs when a plugin file changed; raises OSError."""
+        """State of the folders; changes when a plugin file changes; raises OSError."""
         return files.stamp(self._folders)
 
     def load(self) -> Catalog:
-        """The catalog of the folders as they are now; raises BadPlugins with every fault."""
+        """Load the folders as they are now; raises BadPlugins with every fault."""
         try:
             return self._load()
         except OSError as error:
@@ -113,14 +113,14 @@ class Loader:
         return self._linter.warnings(PluginSet(plugins=plugins, catalog=catalog, ignored=ignored))
 
     def _within(self, file: str) -> str:
-        """The number of its folder and its path there: the same on machines with other folders."""
+        """Folder index and relative path: the same on machines with different folders."""
         for number, folder in enumerate(self._folders):
             if file.startswith(f"{folder}/"):
                 return f"{number}{file.removeprefix(str(folder))}"
         return file
 
     def _documents(self, faults: list[Fault]) -> list[Document]:
-        """The files as they are now; those that cannot be read are faults."""
+        """The current files; those that cannot be read are added to the faults."""
         before, self._read = self._read, {}
         for path in files.files(self._folders):
             try:
@@ -165,7 +165,7 @@ def _no_kind(value: object) -> str:
 
 
 def _clashes(found: Sequence[Found]) -> Iterator[Fault]:
-    """A fault for every plugin that another one of its kind is already."""
+    """A fault for every plugin whose identity another plugin of its kind already has."""
     first: dict[tuple[str, str], Found] = {}
     for one in found:
         if isinstance(one.plugin, Unsupported):

@@ -1,4 +1,4 @@
-"""What a plugin file becomes: a value for every kind, compiled and checked."""
+"""Plugin values: one class per kind of plugin file, compiled and validated, and the catalog."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,35 +16,35 @@ class LambdaPlugin:
     """A handler of one event."""
 
     name: str
-    #: Name of the event that it handles.
+    #: Name of the handled event.
     event: str
     script: Script
-    #: Event that follows a normal end.
+    #: Event published after a normal end.
     success: str | None = None
-    #: Event that follows an exception.
+    #: Event published after an exception.
     failure: str | None = None
-    #: Seconds that one run may take.
+    #: Time limit of one run in seconds.
     timeout: float | None = None
-    #: Credential headers that its promised events carry unmasked, in lower case.
+    #: Credential headers, in lower case, that its pending events contain unredacted.
     keep_headers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigPlugin:
-    """Named values; `Env` and `Sealed` among them are opened at use."""
+    """Named values; `Env` and `Sealed` among them are resolved at use."""
 
     name: str
     values: Mapping[str, Any]
-    #: Base name of the file, which sealed values are bound to.
+    #: Base name of the file, to which sealed values are bound.
     file_name: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodSpec:
-    """What one method of a route takes and gives."""
+    """Request and response of one method of a route."""
 
     method: str
-    #: Names for people and for OpenAPI.
+    #: Name for people and for OpenAPI.
     command: str
     usage: str
     #: Schemas by part: `headers`, `params`, `resources`, `body`.
@@ -61,17 +61,17 @@ class Route:
     template: PathTemplate
     #: False for `auth_mode: none`.
     needs_account: bool
-    #: `host[:port]` of the backends, tried in turn.
+    #: `host[:port]` of the backends, tried in order.
     authorities: tuple[str, ...]
     #: Path at the backend; its variables are those of `template`.
     target: PathTemplate
     #: `http` or `https`, for the backend.
     target_scheme: str
-    #: Specs by method; empty means that every method is offered.
+    #: Specs by method; empty if every method is allowed.
     methods: Mapping[str, MethodSpec]
     request_script: Script | None = None
     response_script: Script | None = None
-    #: Seconds that one run of a script may take; None for --route_script_timeout.
+    #: Time limit of one script run in seconds; None for --route_script_timeout.
     timeout: float | None = None
 
     @property
@@ -82,13 +82,13 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Unsupported:
-    """A file of a Qmonus kind that we recognise and do not run."""
+    """A file of a Qmonus kind that is recognized and not run."""
 
     name: str
     kind: str
 
 
-#: Everything that a file can hold.
+#: Every value that a file can contain.
 Plugin = LambdaPlugin | ConfigPlugin | Route | Role | Account | Unsupported
 
 
@@ -103,7 +103,7 @@ class Listed:
 
 @dataclass(frozen=True, kw_only=True)
 class Catalog:
-    """One whole plugin set; never changed, only replaced."""
+    """One complete plugin set; immutable, only replaced."""
 
     #: Handlers by event, in the order of their names.
     lambdas: Mapping[str, tuple[LambdaPlugin, ...]]
@@ -112,9 +112,9 @@ class Catalog:
     roles: Mapping[str, Role]
     accounts: Mapping[str, Account]
     listed: tuple[Listed, ...]
-    #: Changes with the content of the files.
+    #: Hash of the content of the files.
     fingerprint: str
-    #: What the plugins say and hardly can mean; it stops nothing.
+    #: Likely mistakes in the plugins; they do not prevent loading.
     warnings: tuple[PluginWarning, ...] = ()
 
     @property
@@ -123,7 +123,7 @@ class Catalog:
         return tuple(sorted(self.lambdas))
 
     def kept_headers(self, event: str) -> frozenset[str]:
-        """What the handlers of an event, and of those that follow from it, want kept of headers."""
+        """Headers that the handlers of an event and of its follow-up events keep unredacted."""
         waiting, seen, kept = [event], set[str](), frozenset[str]()
         while waiting:
             name = waiting.pop()

@@ -1,4 +1,4 @@
-"""From one entry of a routing file to a `Route`."""
+"""Build a `Route` from one entry of a routing file."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ Compiling = Callable[[str, str, Callable[[str, Origin], Script]], Script | None]
 
 
 class RouteBuilder:
-    """Builds one route; faults are noted through `fault`."""
+    """Builds one route; faults are reported through `fault`."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class RouteBuilder:
         self._script = script
 
     def build(self) -> Route | None:
-        """The route, or None when its paths cannot be used."""
+        """The route, or None if its paths are invalid."""
         proxy, target = self._value["proxy"], self._value.get("target", {})
         public = self._template(("proxy", "path"), proxy["path"])
         behind = public

@@ -1,4 +1,4 @@
-"""Opening a Config plugin: `!env` and `!sealed` become text at use, or a mask for showing."""
+"""Resolve a Config plugin: `!env` and `!sealed` become text at use, or a mask for display."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from qmonus_lite.scripting.builtins.raising import Error
 
 @dataclass(frozen=True, kw_only=True)
 class SecretResolver:
-    """Opens Config plugins in one process."""
+    """Resolves Config plugins in one process."""
 
     sealer: Sealer
     environ: Mapping[str, str]
 
     def values(self, catalog: Catalog, name: str) -> dict[str, Any]:
-        """The values of a Config plugin; raises KeyError, and Error(500) for one it cannot open."""
+        """The values of a Config plugin; raises KeyError, or Error(500) if unresolvable."""
         plugin = catalog.configs[name]
         opened: dict[str, Any] = self._open(plugin, plugin.values, ())
         return opened
@@ -45,13 +45,13 @@ class SecretResolver:
 
 
 def _kept_quiet(secret: str) -> str:
-    # From now on a script has it, and may log it by mistake.
+    # From now on a script has the secret and may log it by mistake.
     register_secret(secret)
     return secret
 
 
 def masked(value: object) -> Any:
-    """The values with everything secret masked, for people."""
+    """The values with every secret masked, for display."""
     if isinstance(value, Mapping):
         return {key: masked(part) for key, part in value.items()}
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""The YAML parser of plugin files: round-trip, without aliases, within bounds, Unicode text only.
+"""The YAML parser of plugin files: round-trip, without aliases, with limits, Unicode text only.
 
 JSON writes a character beyond U+FFFF as two escapes (`\\ud83d\\ude00`), each a surrogate. Such a
-pair becomes its character here; a surrogate alone is no text that could be encoded later.
+pair is combined into its character here; a lone surrogate is refused, as it cannot be encoded.
 """
 
 import re
@@ -14,20 +14,20 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import AliasEvent, ScalarEvent
 from ruamel.yaml.scanner import RoundTripScanner
 
-#: Lists and mappings inside of one another, and values in one file: the parser takes 1 s for them.
+#: Maximum nesting depth, and maximum number of values per file: the parser takes 1 s for them.
 MAX_DEEP, MAX_VALUES = 100, 10_000
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-#: What the library raises, without a place, for a scalar that is not of the type it looks like.
+#: What the library raises, without a position, for a scalar that is invalid for its type.
 _NOT_OF_ITS_TYPE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class RefusedYAML(ComposerError):
-    """YAML, but not for plugins."""
+    """Valid YAML that is not allowed in plugin files."""
 
 
 class _Composer(Composer):
-    """Refuses aliases, lone surrogates, and more values than a plugin has."""
+    """Refuses aliases, lone surrogates, and more than MAX_VALUES values."""
 
     def __init__(self, loader: Any = None) -> None:
         super().__init__(loader)
@@ -56,7 +56,7 @@ class _Composer(Composer):
 
 
 class _Constructor(RoundTripConstructor):
-    """Says where a scalar stands that cannot be read as its type, such as 2001-02-30."""
+    """Adds the position to errors of scalars that are invalid for their type, as 2001-02-30."""
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:
@@ -69,7 +69,7 @@ class _Constructor(RoundTripConstructor):
 
 
 class _Scanner(RoundTripScanner):
-    """Says where an escape stands that is no character, such as \\U00110000."""
+    """Adds the position to errors of escapes that are no character, such as \\U00110000."""
 
     def scan_flow_scalar_non_spaces(self, double: Any, start_mark: Any) -> Any:
         try:
@@ -80,7 +80,7 @@ class _Scanner(RoundTripScanner):
 
 
 def reader() -> YAML:
-    """A parser, and writer, for one document."""
+    """A parser and writer for one document."""
     yaml = YAML(typ="rt")
     yaml.Composer = _Composer
     yaml.Constructor = _Constructor
@@ -91,7 +91,7 @@ def reader() -> YAML:
 
 
 def _paired(text: str) -> str:
-    """The text with each pair of surrogates as its one character."""
+    """The text with each surrogate pair combined into its character."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 

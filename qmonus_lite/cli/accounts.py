@@ -1,4 +1,4 @@
-"""`account add`, `rotate`, `retire`, and `token`: who may use this APIGW."""
+"""Commands `account add`, `account rotate`, `account retire` and `token`."""
 
 import os
 import re
@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
 def account(arguments: Arguments) -> int:
-    """Write an account plugin and show its API key, this once; or change its keys."""
+    """Run a subcommand: write an account plugin and print its API key once, or change its keys."""
     match arguments.words:
         case ("add", name):
             return add(arguments, name)
@@ -44,11 +44,11 @@ def account(arguments: Arguments) -> int:
 
 
 def add(arguments: Arguments, name: str) -> int:
-    """Make the account."""
+    """Create an account plugin with a new API key."""
     settings = arguments.settings(os.environ, own=("roles",))
     if not _NAME.fullmatch(name):
         raise BadSetting(f"account add: {name!r}: expected letters, digits, and . _ @ - between")
-    # So that the first account can be there before the first start.
+    # Allows adding an account before the first start.
     make_default_folder(settings)
     roles = [role.strip() for role in arguments.flags.get("roles", "").split(",") if role.strip()]
     catalog = _catalog(settings)
@@ -69,7 +69,7 @@ def add(arguments: Arguments, name: str) -> int:
 
 
 def rotate(arguments: Arguments, name: str) -> int:
-    """Give an account a new API key; the one it had is good too, until it is retired."""
+    """Give an account a new API key; the previous key stays valid until it is retired."""
     key = apikey.new_key()
     found = _find(arguments, "rotate", name)
     if found.entry.get(_HASH):
@@ -83,7 +83,7 @@ def rotate(arguments: Arguments, name: str) -> int:
 
 
 def retire(arguments: Arguments, name: str) -> int:
-    """Take the key before the present one away from an account."""
+    """Remove the previous API key of an account."""
     found = _find(arguments, "retire", name)
     if _PREVIOUS not in found.entry:
         raise BadSetting(f"account retire: {name!r} has no previous key")
@@ -94,23 +94,23 @@ def retire(arguments: Arguments, name: str) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """An account in its file."""
+    """Location of an account in a plugin file."""
 
     file: Path
     source: str
-    #: Its place in the list.
+    #: Index in the list of the file.
     index: int
     entry: Mapping[str, str]
 
     def change(self, new: Mapping[str, str | None]) -> None:
-        """Set texts of the entry, in place."""
+        """Set or remove (None) keys of the entry and rewrite the file."""
         after = _HASH if _HASH in self.entry else "username"
         replace(self.file, set_texts(self.source, (self.index,), after, new))
 
 
 def _find(arguments: Arguments, command: str, name: str) -> _Found:
     settings = arguments.settings(os.environ)
-    # Refuses a faulty set, of which nothing would be taken over.
+    # Raises for plugin folders with faults, since an APIGW would not load any change of them.
     if name not in _catalog(settings).accounts:
         raise BadSetting(f"account {command}: no account is named {name!r}")
     for file in files.files(settings.plugin_dirs):
@@ -125,7 +125,7 @@ def _find(arguments: Arguments, command: str, name: str) -> _Found:
 
 
 def token(arguments: Arguments) -> int:
-    """Print a token for an account, for whoever may read the data directory."""
+    """Print a token for an account; needs read access to the data directory."""
     if len(arguments.words) != 1:
         raise BadSetting("token: expected the name of an account")
     name = arguments.words[0]
@@ -153,11 +153,11 @@ def _check_roles(roles: list[str], catalog: Catalog) -> None:
 
 
 def _write(folder: Path, name: str, text: str) -> Path:
-    """Put the plugin in place whole: a running APIGW takes it over at once."""
+    """Create the plugin file atomically, since a running APIGW reloads it immediately."""
     file = folder / f"{name}.yml"
     draft = folder / f".{name}.draft"
     try:
-        # Others must not be able to write where plugins are loaded from, whatever the umask.
+        # Plugin folders must not be writable by other users, regardless of the umask.
         folder.mkdir(mode=0o755, exist_ok=True)
         draft.touch(mode=0o600)
         draft.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Arguments: `--name=value` (or `--name value`), underscore and dash alike, and plain words."""
+"""Argument parser: `--name=value` (or `--name value`), underscores or dashes, and plain words."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from qmonus_lite.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """What stood behind the command."""
+    """Parsed arguments of a command."""
 
-    #: Flags by name, underscores throughout.
+    #: Values of flags by name, dashes replaced by underscores.
     flags: Mapping[str, str]
     words: tuple[str, ...]
-    #: The same as they were typed.
+    #: The arguments as typed.
     typed: tuple[str, ...]
 
     @property
     def wants_help(self) -> bool:
-        """Whether --help was among them."""
+        """Whether --help was given."""
         return "help" in self.flags
 
     def settings(self, environ: Mapping[str, str], own: Collection[str] = ()) -> Settings:
-        """The settings they make with environment and --config; `own` flags are the command's.
+        """Settings resolved from flags, environment and --config; `own` flags are no settings.
 
         Raises Refused.
         """
@@ -40,7 +40,7 @@ class Arguments:
 
 
 def parse(typed: Sequence[str]) -> Arguments:
-    """Read arguments; raises BadSetting for a flag without a value or given twice."""
+    """Parse arguments; raises BadSetting for a flag without a value or given twice."""
     flags: dict[str, str] = {}
     words: list[str] = []
     rest = list(typed)
@@ -71,7 +71,7 @@ def _next_value(name: str, rest: list[str]) -> str:
     return rest.pop(0)
 
 
-#: Flags of single commands, which are no settings.
+#: Flags of individual commands that are not settings.
 COMMAND_FLAGS = frozenset({"config", "roles", "state"})
-#: Those that say something without a value.
+#: Command flags without a value.
 COMMAND_SWITCHES = frozenset({"json", "strict"})

@@ -1,4 +1,4 @@
-"""What a command is: a function from arguments to an exit status, and its words for --help."""
+"""Definition of a command: a function from arguments to an exit status, and its --help texts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,25 +6,25 @@ from dataclasses import dataclass, field
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.errors import BadSetting
 
-#: Settings that every command about plugin folders and keys takes.
+#: Settings of all commands that use plugin folders or keys.
 PLACES = ("base_dir", "data_dir", "plugins_base_dirs")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One command of the command line."""
+    """A command of the command line."""
 
     run: Callable[[Arguments], int]
     summary: str
-    #: What follows the command's name, for --help.
+    #: Arguments after the command's name, for --help.
     usage: str = "[--name=value ...]"
-    #: Settings that it takes; None means all.
+    #: Settings that are accepted as flags; None means all.
     flags: tuple[str, ...] | None = PLACES
-    #: Flags of its own: how one is typed, and what it means.
+    #: Flags that are not settings: syntax -> description.
     own_flags: Mapping[str, str] = field(default_factory=dict)
 
 
 def no_words(arguments: Arguments) -> None:
-    """Raises BadSetting for words that this command has no use for."""
+    """Raise BadSetting if the arguments contain plain words."""
     if arguments.words:
         raise BadSetting(f"unexpected {arguments.words[0]!r}; flags look like --name=value")

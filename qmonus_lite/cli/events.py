@@ -1,4 +1,4 @@
-"""`events list`, `events show`, `events replay`: the outbox, from the shell on the machine."""
+"""Commands `events list`, `events show` and `events replay`: access to the local outbox."""
 
 import json
 import os
@@ -11,13 +11,13 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadPlace, BadSetting
 from qmonus_lite.events.outbox import Outbox, detail, entry
 
-#: Events in one listing.
+#: Maximum number of events in a listing.
 MAX_LISTED = 100_000
 _STATES = ("prepared", "ready", "dead")
 
 
 def events(arguments: Arguments) -> int:
-    """List, show or replay; works beside a running APIGW."""
+    """List, show or replay events; may run concurrently with an APIGW."""
     match arguments.words:
         case ("list",):
             return _list(arguments)

@@ -1,4 +1,4 @@
-"""The line of a plugin file that a fault or a warning is about, with a mark below its column."""
+"""Source excerpt for a fault or warning: the line of a plugin file, with a caret at the column."""
 
 import re
 import unicodedata
@@ -7,14 +7,14 @@ from pathlib import Path
 from qmonus_lite.catalog import files
 from qmonus_lite.catalog.document import BadDocument
 
-#: Characters of a line that are shown, and how many of them at most before the place.
+#: Maximum characters shown of a line, and maximum of them before the column.
 _MOST, _BEFORE = 110, 80
-#: A file that may hold secrets in clear, which must not get into the record of a build.
+#: Matches a Config plugin: it may contain plain secrets, which must not appear in build logs.
 _VALUES = re.compile(r"""^[\s{]*["']?values["']?\s*:""", re.MULTILINE)
 
 
 def excerpt(file: str, line: int, column: int) -> str:
-    """The line and the mark, indented; empty for a place that has no line to show."""
+    """The line and the caret, indented; empty if there is no line to show."""
     try:
         source = files.read(Path(file))
     except (BadDocument, OSError):
@@ -29,5 +29,5 @@ def excerpt(file: str, line: int, column: int) -> str:
 
 
 def _width(character: str) -> int:
-    """Columns of a terminal that a character takes."""
+    """Width of a character in terminal columns."""
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

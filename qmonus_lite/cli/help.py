@@ -1,4 +1,4 @@
-"""The pages of --help: every flag, its default and an example."""
+"""Output of --help: every flag with its default and an example."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from qmonus_lite.settings import Settings
 
 
 def overview(commands: Mapping[str, Command]) -> str:
-    """The page of `qmonus-lite --help`."""
+    """The help text of `qmonus-lite --help`."""
     lines = [
         f"qmonus-lite {__version__}: a programmable upload gateway",
         "",
@@ -23,7 +23,7 @@ def overview(commands: Mapping[str, Command]) -> str:
 
 
 def page(name: str, command: Command) -> str:
-    """The page of one command."""
+    """The help text of one command."""
     lines = [f"usage: qmonus-lite {name} {command.usage}".rstrip(), "", command.summary, ""]
     lines += [f"  {flag}\n      {gloss}" for flag, gloss in command.own_flags.items()]
     lines += ["  --config=FILE.yml\n      settings by name; a flag or the environment beats them"]
@@ -38,7 +38,7 @@ def page(name: str, command: Command) -> str:
 
 
 def default_text(default: object) -> str:
-    """A default as one would type it; nothing for none."""
+    """A default value in command-line syntax; empty for None."""
     if default is None:
         return ""
     if isinstance(default, tuple):

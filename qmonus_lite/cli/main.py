@@ -1,4 +1,4 @@
-"""`qmonus-lite`: finds the command, runs it, and turns what was refused into one clear message."""
+"""Entry point of `qmonus-lite`: dispatches to a command and prints refusals as one message."""
 
 import io
 import sys
@@ -18,12 +18,12 @@ COMMANDS: Mapping[str, Command] = {
     **nodes.COMMANDS,
 }
 
-#: Exit status of what was refused.
+#: Exit status after an error of type Refused.
 REFUSED = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; gives the exit status."""
+    """Run a command line; returns the exit status."""
     typed = list(sys.argv[1:] if argv is None else argv)
     _print_anything()
     try:
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print_anything() -> None:
-    """Let a terminal of any encoding show any text: as an escape, what it has no character for."""
+    """Print characters that the encoding of stdout lacks as backslash escapes."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
@@ -63,7 +63,7 @@ def _run(typed: list[str]) -> int:
 
 
 def _check_flags(name: str, command: Command, given: arguments.Arguments) -> None:
-    """Refuse flags that this command has no use for, so that none is silently ignored."""
+    """Raise BadSetting for flags that this command does not use, instead of ignoring them."""
     own = {flag.removeprefix("--").partition("=")[0] for flag in command.own_flags}
     for flag in given.flags:
         if flag in own or flag == "config":

@@ -1,4 +1,4 @@
-"""`nodes`, `nodes forget`: what is kept of the workers, from the shell on the machine."""
+"""Commands `nodes list` and `nodes forget`: access to the local file of worker reports."""
 
 import json
 import os
@@ -14,12 +14,12 @@ from qmonus_lite.errors import BadPlace, BadSetting
 from qmonus_lite.events.report_file import Entries, KeptReport, ReportFile, State
 from qmonus_lite.setting_values import endpoints
 
-#: Characters of a fingerprint that are shown.
+#: Characters shown of a plugin set's fingerprint.
 SHORT = 12
 
 
 def nodes(arguments: Arguments) -> int:
-    """List the workers, or drop the report of one; works beside a running APIGW."""
+    """List the workers, or drop a worker's report; may run concurrently with an APIGW."""
     data_dir = arguments.settings(os.environ, own=("json",)).state_dir
     if not data_dir.is_dir():
         raise BadPlace(f"--data_dir={data_dir}: no such directory; has an APIGW run on it?")
@@ -46,7 +46,7 @@ def _list(data_dir: Path, *, as_json: bool) -> int:
 def _row(word: KeptReport, runs: bool) -> dict[str, Any]:
     state = "dropped" if word.dropped else word.state.value
     if word.state is State.LIVE and not runs:
-        # Written by an APIGW that is no more, and could not take it back.
+        # Stale: written by an APIGW that ended without updating it.
         state = "unknown"
     return {
         "endpoint": word.endpoint,
@@ -88,14 +88,14 @@ def _forget(data_dir: Path, name: str) -> int:
 
 
 def _named(entries: Entries, name: str) -> str:
-    """The endpoint that is meant: in full, or by its host and port. Raises BadSetting."""
+    """The endpoint named by its URL or by `host:port`; raises BadSetting."""
     found = [one for one in entries if name in (one, one.partition("://")[2])]
     if len(found) == 1:
         return found[0]
     if "://" not in name:
         known = ", ".join(sorted(entries)) or "none"
         raise BadSetting(f"nodes forget: no worker {name!r} was ever heard; known: {known}")
-    # One that is configured and was never heard: it counts as one that handles nothing.
+    # A configured worker that never reported: treated as a worker that handles no events.
     try:
         [endpoint] = endpoints(name)
     except ValueError as error:
@@ -115,9 +115,9 @@ def _clear_errors(data_dir: Path) -> Iterator[None]:
 
 
 def _apigw_runs(data_dir: Path) -> bool:
-    """Whether somebody holds the lock of the data directory.
+    """Whether a process holds the lock of the data directory.
 
-    Looked up and not tried: to hold it for a moment could refuse the start of an APIGW.
+    Read from /proc/locks: trying to acquire the lock could make the start of an APIGW fail.
     """
     try:
         inode = (data_dir / "apigw.lock").stat().st_ino

@@ -1,4 +1,4 @@
-"""`check`: loads the plugin folders and prints every fault and every warning in them."""
+"""Command `check`: loads the plugin folders and prints all faults and warnings."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ from qmonus_lite.errors import BadPlugins, BadSetting, Fault
 
 
 def check(arguments: Arguments) -> int:
-    """Print every fault and warning; 1 when there is a fault, or with --strict a warning."""
+    """Print all faults and warnings; returns 1 for a fault, or with --strict for a warning."""
     no_words(arguments)
     strict = _switch(arguments, "strict")
     settings = arguments.settings(os.environ, own=("strict",))

@@ -1,4 +1,4 @@
-"""Rewriting a plugin file: whole or not at all, with its mode and its owner."""
+"""Atomic replacement of a plugin file that preserves its mode and owner."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from qmonus_lite.errors import BadPlace
 
 
 def replace(file: Path, text: str) -> None:
-    """Put the text in the place of the file's, durably; raises BadPlace."""
+    """Replace the file's content atomically, with fsync of file and directory; raises BadPlace."""
     file = file.resolve()
     draft = file.with_name(f".{file.name}.draft")
     try:
@@ -17,7 +17,7 @@ def replace(file: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8")
         status = file.stat()
         if (draft.stat().st_uid, draft.stat().st_gid) != (status.st_uid, status.st_gid):
-            # A root who seals for the service must leave it a file that it can read.
+            # If root runs `config seal`, the service's user must still be able to read the file.
             os.chown(draft, status.st_uid, status.st_gid)
         draft.chmod(status.st_mode & 0o7777)
         sync(draft)

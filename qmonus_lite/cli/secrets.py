@@ -1,4 +1,4 @@
-"""`config seal`, `config show`, `config rotate`: secrets of Config plugins."""
+"""Commands `config seal`, `config show` and `config rotate`: secrets of Config plugins."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -26,12 +26,12 @@ from qmonus_lite.compose.shared import make_loader
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlace, BadSetting
 
-#: Held by whoever seals, so that nothing is sealed with a key that is about to go.
+#: Lock file held while sealing, so that no value is sealed with a key that is being rotated out.
 _LOCK = "config.lock"
 
 
 def config(arguments: Arguments) -> int:
-    """Seal the values of a file, show a Config plugin masked, or change the key of all."""
+    """Run a subcommand: seal values of a file, show a Config plugin masked, or rotate the key."""
     match arguments.words:
         case ("seal", file, *keys):
             return seal(arguments, Path(file), keys)
@@ -43,7 +43,7 @@ def config(arguments: Arguments) -> int:
 
 
 def seal(arguments: Arguments, file: Path, keys: list[str]) -> int:
-    """Encrypt values in place: those named (`a.b` for nested ones), or all texts and numbers."""
+    """Encrypt values in place: the named keys (`a.b` if nested), or all texts and numbers."""
     with _data_dir(arguments).alone(_LOCK):
         return _seal(sealer_of(_data_dir(arguments)), file, keys)
 
@@ -73,22 +73,22 @@ def show(arguments: Arguments, name: str) -> int:
 
 
 def rotate(arguments: Arguments) -> int:
-    """Make a new key, and seal every sealed value of the plugin folders anew with it.
+    """Create a new key, and re-encrypt every sealed value of the plugin folders with it.
 
-    Until all is sealed anew both keys are there, and everybody opens with either: it may be broken
-    off anywhere, and the next `rotate` goes on from there.
+    Until all values are re-encrypted both keys exist, and every process opens values with either
+    key: a rotation may be interrupted at any point, and the next `rotate` resumes it.
     """
     settings = arguments.settings(os.environ)
     data_dir = _data_dir(arguments)
     with data_dir.alone(_LOCK):
         before, after = Sealer(key=data_dir.key(KEY)), Sealer(key=data_dir.key(NEXT_KEY))
-        # Refused here, before anything is changed, if a value opens with neither.
+        # Raises before anything is changed if a value opens with neither key.
         make_loader(settings, sealer_of(data_dir), callout=None).load()
         done = 0
         while changed := sum(
             _reseal(file, before, after) for file in files.files(settings.plugin_dirs)
         ):
-            # Again, for a file may have come or changed meanwhile.
+            # Repeat, since files may have been added or changed concurrently.
             done += changed
         data_dir.promote_key(NEXT_KEY, KEY)
     print(f"sealed {done} value(s) with a new key; the old key is gone")
@@ -96,7 +96,7 @@ def rotate(arguments: Arguments) -> int:
 
 
 def _reseal(file: Path, before: Sealer, after: Sealer) -> int:
-    """Seal anew what is not yet; gives the number of values."""
+    """Re-encrypt values not yet sealed with `after`; returns their number."""
     document = Document(str(file), files.read(file))
     if detect_kind(document.value) is not CONFIG:
         return 0
@@ -130,7 +130,7 @@ def _read(file: Path) -> Document:
 
 
 def _chosen(document: Document, keys: list[str], file: Path) -> dict[Pointer, object]:
-    """The plain values to seal, by their path below `values`."""
+    """The plain values to seal, by path below `values`; raises BadSetting for an unknown key."""
     plain = dict(_plain(document.value["values"], ()))
     if not keys:
         return plain
@@ -150,7 +150,7 @@ def _plain(value: Any, pointer: Pointer) -> Iterator[tuple[Pointer, object]]:
         for index, part in enumerate(value):
             yield from _plain(part, (*pointer, index))
     elif value is not None and not isinstance(value, (bool, Env, Sealed)):
-        # Sealed values open as text, and the text "False" would count as true.
+        # Sealed values open as text, and the text "False" would be truthy.
         yield pointer, value
 
 

@@ -1,4 +1,4 @@
-"""`up`, `apigw`, `keeper`, `lambda`: the processes that serve."""
+"""Commands `up`, `apigw`, `keeper` and `lambda`, which start server processes."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ def _begin(arguments: Arguments) -> Settings:
 
 
 def _tell_of_services() -> None:
-    """Name the variables that are taken for no settings, once for `up` and all its children."""
+    """Log the ignored environment variables, once for `up` and all its children."""
     names = environment.services_in(os.environ)
     if names and supervisor_channel.SUPERVISED not in os.environ:
         extra = {"action": "environment_passed_over", "names": sorted(names)}
@@ -45,15 +45,15 @@ def _tell_of_services() -> None:
 
 
 def make_default_folder(settings: Settings) -> None:
-    """Make the plugin folder that nobody named; a named one has to be there."""
+    """Create the default plugin folder; folders named in settings must exist."""
     usable = settings.root.is_dir() and os.access(settings.root, os.W_OK)
     if settings.plugins_base_dirs == ("plugins",) and usable:
-        # Others must not be able to write where plugins are loaded from, whatever the umask.
+        # Plugin folders must not be writable by other users, regardless of the umask.
         settings.plugin_dirs[0].mkdir(mode=0o755, exist_ok=True)
 
 
 def up(arguments: Arguments) -> int:
-    """One APIGW and its workers, as children that are started again when they die."""
+    """Run APIGW and its workers as child processes that are restarted when they exit."""
     settings = _begin(arguments)
     first = settings.lambda_port
     workers = [
@@ -69,7 +69,7 @@ def up(arguments: Arguments) -> int:
 
 
 def _up_with_keeper(settings: Settings, arguments: Arguments, workers: Sequence[Child]) -> int:
-    """Several APIGWs that accept from one socket, which is ours, and keep by one keeper."""
+    """Run several APIGWs that share the listening sockets of this process and a writer process."""
     sockets = serving.bind(settings.address, settings.port, flag="port")
     fds = tuple(one.fileno() for one in sockets)
     apigws = [
@@ -96,27 +96,27 @@ def _up_with_keeper(settings: Settings, arguments: Arguments, workers: Sequence[
 
 
 def _child(name: str, command: str, arguments: Arguments, *more: str) -> Child:
-    """A child with our flags; `more` takes the place of flags of the same names."""
+    """A child process with the flags of this one; `more` overrides flags of the same name."""
     replaced = {flag.partition("=")[0].removeprefix("--") for flag in more}
     same = [f"--{key}={value}" for key, value in arguments.flags.items() if key not in replaced]
     return Child(name=name, argv=(sys.executable, "-m", "qmonus_lite", command, *same, *more))
 
 
 def apigw(arguments: Arguments) -> int:
-    """One APIGW."""
+    """Run an APIGW in this process."""
     settings = _begin(arguments)
     server = compose_apigw(settings, os.environ, _say, number=supervisor_channel.number())
     return 0 if uvloop.run(server.serve()) else 1
 
 
 def keeper(arguments: Arguments) -> int:
-    """The keeper of several APIGWs."""
+    """Run the writer process of several APIGWs."""
     server = compose_writer(_begin(arguments), os.environ)
     return 0 if uvloop.run(server.serve()) else 1
 
 
 def worker(arguments: Arguments) -> int:
-    """One Lambda worker."""
+    """Run a Lambda worker in this process."""
     server = compose_worker(_begin(arguments), os.environ)
     return 0 if uvloop.run(server.serve()) else 1
 
@@ -125,7 +125,7 @@ def _say(line: str) -> None:
     try:
         print(line, flush=True)
     except OSError:
-        # Nobody reads any more; uploads go on, and what is left unsaid must not fail the exit.
+        # The reader of stdout is gone: keep serving, and avoid an error of the final flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,1 +1,1 @@
-"""Compose: settings become running processes; the only room that knows everyone."""
+"""Composition root: builds the server processes from settings; depends on all their packages."""

@@ -1,4 +1,4 @@
-"""An APIGW from its settings."""
+"""Composition of an APIGW from its settings."""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -58,7 +58,7 @@ def compose_apigw(
 ) -> ApigwServer:
     """An APIGW, ready to serve; raises Refused.
 
-    `number` is given to those that share an installation and a keeper, from 0.
+    `number`, from 0, is given if several APIGWs share an installation and a writer process.
     """
     root_dir = make_root_dir(settings)
     if number is None:
@@ -70,7 +70,7 @@ def compose_apigw(
 
 
 class _Apigw:
-    """The parts of one APIGW, put together."""
+    """Builds the parts of one APIGW and connects them."""
 
     def __init__(
         self, shared: Common, root_dir: RootDir, say: Callable[[str], None], number: int | None
@@ -78,7 +78,7 @@ class _Apigw:
         self._shared = shared
         self._root_dir = root_dir
         self._number = number
-        #: Whether nobody else speaks for this installation.
+        #: Whether this process prints and writes what is needed once per installation.
         self._first = not number
         self._say = say if self._first else _say_nothing
         settings = shared.settings
@@ -99,9 +99,9 @@ class _Apigw:
             answer_timeout=settings.callout_request_timeout,
             most=settings.curl_max_clients,
         )
-        #: The directory of the catalog in force.
+        #: Cached account directory of the active catalog.
         self._known: tuple[Catalog, Directory] | None = None
-        #: What its handlers want kept of the headers of promised events.
+        #: Cached names of the headers that handlers of the active catalog need in pending events.
         self._keeps: tuple[Catalog, frozenset[str]] | None = None
         self._has_admin = local_admin.wanted(shared.data_dir, bool(shared.live.catalog.accounts))
         self._gatekeeper = Gatekeeper(
@@ -121,7 +121,7 @@ class _Apigw:
         )
 
     def server(self) -> ApigwServer:
-        """The whole."""
+        """The composed server."""
         admin = local_admin.LocalAdmin(data_dir=self._shared.data_dir, gatekeeper=self._gatekeeper)
         return ApigwServer(
             settings=self._shared.settings,
@@ -254,7 +254,7 @@ class _Apigw:
 
 
 def _share(settings: Settings) -> Settings:
-    """The settings of one of several APIGWs: its part of what all may take."""
+    """The settings of one of several APIGWs, with its share of the limits that apply to all."""
 
     def part(most: int) -> int:
         return -(-most // settings.apigw_processes)
@@ -268,4 +268,4 @@ def _share(settings: Settings) -> Settings:
 
 
 def _say_nothing(_line: str) -> None:
-    """Another APIGW of the installation says it."""
+    """Print nothing: the first APIGW of the installation prints it."""

@@ -1,4 +1,4 @@
-"""What several processes of an installation are made of: secrets, ground, plugin loader."""
+"""Parts that several kinds of processes use: secrets, storage root, plugin loader, registry."""
 
 import base64
 import hashlib
@@ -30,19 +30,19 @@ from qmonus_lite.supervisor_channel import SUPERVISED
 from qmonus_lite.uploads.filesystem import Filesystem
 from qmonus_lite.uploads.root_dir import RootDir
 
-#: Scripts that may hold a thread each; more than so many share.
+#: Maximum number of script threads; with more concurrent scripts, several share a thread.
 MAX_SCRIPT_THREADS = 32
-#: Threads for the disk, most of which wait for it.
+#: Size of the thread pool for disk I/O, whose threads mostly wait for the disk.
 DISK_THREADS = 32
-#: The environment's place for the secret that APIGW and workers share.
+#: Environment variable for the secret that APIGW and workers share.
 SECRET_VARIABLE = "QMONUS_LITE_EVENT_SECRET"
-#: Characters that such a secret needs.
+#: Minimum length of the secret in characters.
 MIN_SECRET_LENGTH = 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What APIGW and a worker both have."""
+    """Parts that APIGW and workers both have."""
 
     settings: Settings
     clock: Clock
@@ -56,11 +56,12 @@ class Common:
 
 
 def common(settings: Settings, environ: Mapping[str, str]) -> Common:
-    """The part that both processes share; raises Refused."""
+    """Build the parts that APIGW and workers both have; raises Refused."""
     clock = Clock(settings.timezone)
     data_dir = DataDir(settings.state_dir)
     secret = event_secret(data_dir, environ)
-    # The pass is signed with a key of its own, so that neither signature can stand for the other.
+    # Passes are signed with a derived key, so that an event signature is not a valid pass, and
+    # vice versa.
     pass_key = hmac.digest(secret, b"qmonus-lite callout pass", hashlib.sha256)
     passes = Passes(minter=Minter(key=pass_key, clock=clock))
     passes.know(settings.base_url)
@@ -80,7 +81,7 @@ def common(settings: Settings, environ: Mapping[str, str]) -> Common:
 
 
 def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
-    """The loader of the plugin folders; raises BadPlace for a folder that is not there."""
+    """The loader of the plugin folders; raises BadPlace for a missing folder."""
     for name, folder in zip(settings.plugins_base_dirs, settings.plugin_dirs, strict=True):
         if not folder.is_dir():
             raise BadPlace(f"--plugins_base_dirs: {name}: no folder at {folder}; make it first")
@@ -95,7 +96,7 @@ def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
 
 
 def make_root_dir(settings: Settings) -> RootDir:
-    """The launch directory, fit for uploads; raises BadPlace."""
+    """The launch directory as storage root; raises BadPlace if it is unusable for uploads."""
     durability = settings.upload_durability
     root_dir = RootDir(
         root=settings.root,
@@ -109,15 +110,15 @@ def make_root_dir(settings: Settings) -> RootDir:
 def make_roster(
     settings: Settings, data_dir: DataDir, sender: SignedClient, environ: Mapping[str, str]
 ) -> WorkerRegistry:
-    """The workers, with what they reported to those before us; raises BadPlace."""
-    # Workers that `up` started are its own: those of the next `up` take their place.
+    """The worker registry, with the reports stored by earlier processes; raises BadPlace."""
+    # Reports of workers that `up` started are marked: the workers of the next `up` replace them.
     own = SUPERVISED in environ and not settings.lambda_endpoints
     words = ReportFile(data_dir.path, own=own)
     return WorkerRegistry(settings.worker_endpoints, sender, settings.base_url, words)
 
 
 def event_secret(data_dir: DataDir, environ: Mapping[str, str]) -> bytes:
-    """What events are signed with; raises BadSetting for one that is too short."""
+    """The key for signing events; raises BadSetting if the secret is too short."""
     given = environ.get(SECRET_VARIABLE)
     if given is None:
         return data_dir.key("event.key")
@@ -140,7 +141,7 @@ def _callout(settings: Settings, outgoing: Outgoing, passes: Passes) -> Callout:
 
 
 def _reserved(public: PathTemplate, upload: PathTemplate) -> str | None:
-    """Why a route cannot have this path, or None."""
+    """Reason why a route cannot have this path, or None."""
     if public.text == "/-" or public.text.startswith(("/-/", "/{")):
         return "could take paths under /-/, which are APIGW's own"
     if upload.match(public.text):

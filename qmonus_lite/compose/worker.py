@@ -1,4 +1,4 @@
-"""A Lambda worker from its settings."""
+"""Composition of a Lambda worker from its settings."""
 
 from collections.abc import Mapping
 
@@ -39,5 +39,5 @@ def _runner(script_threads: ScriptThreads, exchange: float, flag: str) -> Runner
 
 
 def _answerable(exchange: float) -> float:
-    """Seconds for a handler, such that APIGW hears of its end before it breaks off the exchange."""
+    """Timeout of a handler in seconds, such that its result arrives before `exchange` expires."""
     return max(0.9 * exchange - CANCEL_GRACE_SECONDS, exchange / 2)

@@ -1,4 +1,4 @@
-"""Keeping from its settings: for an APIGW that does it itself, and for the keeper."""
+"""Composition of the commit service, in an APIGW process or in a separate writer process."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ from qmonus_lite.writer.service import LocalCommitService
 
 @dataclass(frozen=True, kw_only=True)
 class WriterParts:
-    """What keeping is made of."""
+    """Dependencies of the local commit service."""
 
     settings: Settings
     clock: Clock
@@ -36,7 +36,10 @@ class WriterParts:
 
 
 def local_commit_service(parts: WriterParts) -> LocalCommitService:
-    """Keeping in this process; decides first what a crash left. Raises BadPlace."""
+    """Commit service in this process; first resolves in-doubt uploads after a crash.
+
+    Raises BadPlace.
+    """
     settings = parts.settings
     durable = settings.upload_durability == "full"
     outbox = Outbox(parts.data_dir.path / "outbox.sqlite3", "FULL" if durable else "NORMAL")
@@ -65,7 +68,7 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
 
 
 def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServer:
-    """A keeper, ready to serve; raises Refused."""
+    """A writer process, ready to serve; raises Refused."""
     root_dir = make_root_dir(settings)
     data_dir = DataDir(settings.state_dir)
     signer = Signer(event_secret(data_dir, environ))

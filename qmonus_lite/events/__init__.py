@@ -1,1 +1,1 @@
-"""Events on their way: envelope, signature, the question, the outbox and its dispatcher."""
+"""Event transport: envelope, signatures, queries, the outbox, its dispatcher, worker registry."""

@@ -1,21 +1,21 @@
-"""A breaker: after some failures in a row a worker is left alone for a while, then probed once."""
+"""Circuit breaker per worker: open after consecutive failures, then half-open with one probe."""
 
 from dataclasses import dataclass
 
-#: Failures in a row that open it, and seconds that it stays open.
+#: Consecutive failures that open the circuit, and seconds that it stays open.
 MAX_FAILURES, OPEN_SECONDS = 5, 2.0
 
 
 @dataclass(kw_only=True)
 class CircuitBreaker:
-    """The state of one worker, on a clock that its user reads."""
+    """Circuit state of one worker; the caller passes the current time."""
 
     _failures: int = 0
     _open_until: float = 0.0
     _probing: bool = False
 
     def admits(self, now: float) -> bool:
-        """Whether a question may go out; the one that may after a pause is the probe."""
+        """Whether a request may be sent; the first one after the open period is the probe."""
         if self._failures < MAX_FAILURES:
             return True
         if now < self._open_until or self._probing:
@@ -24,10 +24,10 @@ class CircuitBreaker:
         return True
 
     def succeeded(self) -> None:
-        """An exchange was well."""
+        """Record a successful exchange: close the circuit."""
         self._failures, self._probing = 0, False
 
     def failed(self, now: float) -> None:
-        """An exchange was not."""
+        """Record a failed exchange; (re)open the circuit from `now`."""
         self._failures += 1
         self._open_until, self._probing = now + OPEN_SECONDS, False

@@ -1,9 +1,9 @@
-"""A ledger: one SQLite database, and many changes in one commit.
+"""SQLite database with group commit: many changes share one transaction.
 
-What is asked while a commit runs goes into the next one together (group commit), so a hundred
-changes at once cost one sync of the disk. Event loops ask the ledger's own thread and get a future,
-which is done when the change is committed. A thread that may block adds rows itself, at once: the
-first to come commits for all who wait with it.
+Changes submitted while a commit runs are batched into the next transaction, so a hundred
+concurrent changes cost one fsync. Event loops submit jobs to the database thread and get a future,
+which is done when the change is committed. A thread that may block inserts rows itself, at once:
+the first thread to get the lock commits the rows of all waiting threads.
 """
 
 import contextlib
@@ -25,71 +25,73 @@ from qmonus_lite.errors import BadPlace, QmonusLiteError
 
 logger = logging.getLogger(__name__)
 
-#: What a commit promises: `FULL` survives a loss of power, `NORMAL` only the end of the process.
+#: Durability of a commit (PRAGMA synchronous): `FULL` survives a power failure, `NORMAL` only a
+#: crash of the process.
 Synchronous = Literal["FULL", "NORMAL"]
 
-#: Changes in one commit at most.
+#: Maximum number of jobs in one transaction.
 MAX_BATCH = 512
-#: Seconds that changes which nobody waits for may wait for company.
+#: Maximum delay of a lazy job in seconds, so that several share a commit.
 BATCH_DELAY_SECONDS = 0.02
-#: Seconds to wait for another process that writes to the same database.
+#: SQLite busy timeout in seconds: how long to wait for another process that holds the write lock.
 BUSY_TIMEOUT_SECONDS = 10.0
-#: Seconds between two probes of a database that could not be written to, and bytes of one: more
-#: than a usual change has, so that a change works after a probe has.
+#: Minimum seconds between two write probes of a failing database, and bytes that a probe writes:
+#: larger than a typical change, so that changes succeed after a successful probe.
 PROBING, PROBE = 1.0, 64 << 10
 
-#: Faults of one row alone (text that is no UTF-8, for one), while the others go on.
+#: Errors of a single row (text that is not valid UTF-8, for example); the other rows of the
+#: transaction are still committed.
 _ROW_ERRORS = (sqlite3.IntegrityError, ValueError, OverflowError)
 
 
 class DatabaseFailed(QmonusLiteError):
-    """The database could not take a change, or did and could not say so."""
+    """A change was not committed, or it is unknown whether it was."""
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One piece of work with the database."""
+    """A unit of work for the database thread."""
 
     work: Callable[[sqlite3.Connection], Any]
     result: "Future[Any]"
-    #: Nobody waits for it: it may be committed a little later.
+    #: No caller waits for the result: the commit may be delayed by BATCH_DELAY_SECONDS.
     lazy: bool
 
 
 @dataclass(eq=False)
 class _Addition:
-    """A row that a thread waits for."""
+    """A row to insert, for which a thread waits."""
 
     sql: str
     row: Mapping[str, Any]
-    #: Its number once it is committed, or why it is not.
+    #: Its rowid once it is committed, or the error; None while it is pending.
     ended: int | DatabaseFailed | None = None
 
 
 def statements(file: str) -> dict[str, str]:
-    """The named statements of an `.sql` file beside this module."""
+    """The statements of an `.sql` file in this package, by their `-- name:` line."""
     text = files("qmonus_lite.events").joinpath(file).read_text()
     parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 class Database:
-    """A database that is asked from any thread."""
+    """Database access from any thread."""
 
     def __init__(self, path: Path, sql: Mapping[str, str], synchronous: Synchronous) -> None:
-        """Open or make it, with the statement `schema`; raises BadPlace."""
+        """Open or create the database, run the statement `schema`; raises BadPlace."""
         self._path = path
         self._sql = sql
         self._synchronous = synchronous
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._additions: deque[_Addition] = deque()
-        #: Held for one transaction.
+        #: Held during a transaction.
         self._turn = threading.Lock()
-        #: Whether the last transaction that had to write failed.
+        #: Whether the last transaction that wrote failed.
         self.failing = False
-        #: Moment before which no further probe is made, by the monotonic clock.
+        #: Earliest time of the next probe, by the monotonic clock.
         self._probed = 0.0
-        #: Whether one is wanted.
+        #: Whether a probe is requested.
         self._probing = False
         try:
             self._database = self._open()
@@ -104,37 +106,37 @@ class Database:
     def change(
         self, statement: str, row: Mapping[str, Any], *, lazy: bool = False
     ) -> "Future[int]":
-        """Run a statement that changes; the future gives the number of rows changed."""
+        """Run a statement that modifies data; the future gives the number of rows changed."""
         return self._ask(lambda db: db.execute(self._sql[statement], row).rowcount, lazy)
 
     def rows(
         self, statement: str, row: Mapping[str, Any], *, lazy: bool = False
     ) -> "Future[list[tuple[Any, ...]]]":
-        """The rows that a statement gives, in the order of all that was asked before."""
+        """The rows that a statement returns; it runs after all jobs submitted before."""
         return self._ask(lambda db: db.execute(self._sql[statement], row).fetchall(), lazy)
 
     def add(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> list[int | DatabaseFailed]:
-        """Insert rows now, on the thread that asks; the number of each, or why it is not there."""
+        """Insert rows on the calling thread and commit; the rowid or the error of each row."""
         mine = [_Addition(self._sql[statement], row) for row in rows]
         self._additions.extend(mine)
         with self._turn:
-            # Whoever had the turn before may have taken ours along.
+            # The previous holder of the lock may have committed these rows too.
             if mine[-1].ended is None:
                 together = [self._additions.popleft() for _ in range(len(self._additions))]
                 self.failing = not _add(self._database, together)
         return [one.ended or DatabaseFailed("not reached") for one in mine]
 
     def probe(self) -> None:
-        """Find out, a little later, whether a failing database can be written to again."""
+        """Request an asynchronous write probe of a failing database; rate-limited to PROBING."""
         now = time.monotonic()
         if now >= self._probed:
             self._probed = now + PROBING
             self._probing = True
-            # So that its thread wakes up.
+            # Wake the database thread.
             self._ask(lambda _database: None, lazy=False)
 
     def close(self) -> None:
-        """Finish what was asked and close the database."""
+        """Run the submitted jobs, then close the database."""
         self._jobs.put(None)
         self._thread.join()
 
@@ -148,7 +150,7 @@ class Database:
         while going:
             jobs, going = self._gather()
             with self._turn:
-                # What only reads ends well on a full disk too.
+                # A read-only transaction succeeds on a full disk too, so success does not reset it.
                 self.failing = not _commit(self._database, jobs) or self.failing
                 if self._probing:
                     self._probing = False
@@ -167,7 +169,7 @@ class Database:
         return database
 
     def _gather(self) -> tuple[list[_Job], bool]:
-        """The next jobs to commit together, and whether there will be more."""
+        """The next batch of jobs, and False if the database is to be closed after it."""
         jobs: list[_Job] = []
         deadline = None
         while len(jobs) < MAX_BATCH:
@@ -190,21 +192,21 @@ class Database:
 
 
 def _add_columns(database: sqlite3.Connection, sql: Mapping[str, str]) -> None:
-    """Add what a database of an older version lacks: statements named `column_NAME`."""
+    """Schema migration: run the statements named `column_NAME` unless the column exists."""
     for statement, text in sql.items():
         _, _, column = statement.partition("column_")
         if column:
             try:
                 database.execute(text)
             except sqlite3.OperationalError as error:
-                # Whoever else opened it now was first, or it never lacked the column.
+                # The column exists already, or another process has just added it.
                 if "duplicate column" not in str(error):
                     raise
 
 
 def _commit(database: sqlite3.Connection, jobs: list[_Job]) -> bool:
-    """Do the jobs in one transaction, then say how each ended; whether it was committed."""
-    # From here on nobody can cancel them any more.
+    """Run the jobs in one transaction, then set their futures; whether it was committed."""
+    # From here on the futures cannot be cancelled.
     jobs = [job for job in jobs if job.result.set_running_or_notify_cancel()]
     ended: list[tuple[_Job, Any, Exception | None]] = []
     committed = False
@@ -215,7 +217,7 @@ def _commit(database: sqlite3.Connection, jobs: list[_Job]) -> bool:
         database.execute("COMMIT")
         committed = True
     except Exception as error:
-        # Whatever it is: this thread serves all who ask, now and later.
+        # Catch everything: an uncaught error would end the thread that serves all callers.
         if not isinstance(error, sqlite3.Error):
             logger.exception("a change broke off", extra={"action": "ledger_failed"})
         _roll_back(database)
@@ -229,7 +231,7 @@ def _commit(database: sqlite3.Connection, jobs: list[_Job]) -> bool:
 
 
 def _add(database: sqlite3.Connection, additions: list[_Addition]) -> bool:
-    """Insert in one transaction, and write down how each ended; whether it was committed."""
+    """Insert rows in one transaction and set `ended` of each; whether it was committed."""
     ended: list[int | DatabaseFailed] = []
     committed = False
     try:
@@ -250,7 +252,7 @@ def _add(database: sqlite3.Connection, additions: list[_Addition]) -> bool:
 
 
 def _can_write(database: sqlite3.Connection) -> bool:
-    """Whether a transaction of its own that writes is committed; it leaves nothing behind."""
+    """Write probe: whether a transaction with PROBE bytes commits; its table is dropped again."""
     try:
         database.execute("BEGIN IMMEDIATE")
         database.execute("CREATE TABLE IF NOT EXISTS probe (filler BLOB)")
@@ -271,8 +273,8 @@ def _do(database: sqlite3.Connection, job: _Job) -> tuple[_Job, Any, Exception |
 
 
 def _roll_back(database: sqlite3.Connection) -> None:
-    """The disk is full or broken: nothing of this transaction happened."""
+    """Undo the transaction after an error (disk full or failing)."""
     if database.in_transaction:
-        # One that fails leaves the transaction open, so that the next begins with this again.
+        # A failed ROLLBACK leaves the transaction open; the next BEGIN then fails and retries it.
         with contextlib.suppress(sqlite3.Error):
             database.execute("ROLLBACK")

@@ -1,4 +1,4 @@
-"""How events are delivered, and one delivery as the values that it sends and gives."""
+"""Delivery settings, and conversion of a claimed event to a signed message and to an attempt."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from qmonus_lite.events.worker_registry import WorkerRegistry
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """How events are delivered."""
+    """Settings and collaborators of event delivery."""
 
     outbox: Outbox
     registry: WorkerRegistry
@@ -21,13 +21,13 @@ class Delivery:
     clock: Clock
     #: `http(s)://host:port` of this APIGW.
     source: str
-    #: Seconds for one delivery.
+    #: Timeout of one delivery in seconds.
     timeout: float
-    #: Seconds after which an event is given up.
+    #: Maximum age of an event in seconds; an older one becomes a dead letter.
     max_age: float
 
     def message(self, due: ClaimedEvent) -> SignedMessage:
-        """The message that a worker gets."""
+        """The signed message that is sent to a worker."""
         attributes = Attributes(
             id=due.id,
             type=due.type,
@@ -37,7 +37,7 @@ class Delivery:
             attempt=due.attempt,
             seq=due.seq,
             request_id=due.request_id,
-            # The event of an upload has the id of the upload.
+            # An upload and its event share one id.
             upload_id=due.id,
         )
         return SignedMessage(
@@ -51,7 +51,7 @@ class Delivery:
     def attempt(
         self, due: ClaimedEvent, code: int, reason: str = "", retry_after: float | None = None
     ) -> Attempt:
-        """A delivery that was tried and ended with this code."""
+        """The result of a delivery attempt that ended with this status code."""
         return Attempt(
             number=due.attempt,
             age=self.clock.now() - due.since,

@@ -1,8 +1,8 @@
-"""The dispatcher: takes events to the workers, on a loop of its own.
+"""The dispatcher: delivers events to the workers, on its own event loop and thread.
 
-Most come straight from their commit; those that have to wait are claimed from the outbox when they
-are due. Its own thread, so that a busy APIGW does not starve it. Nothing is tried while no worker
-answers: an attempt is a delivery that reached somebody.
+Most events are delivered directly after their commit; the others are claimed from the outbox when
+they are due. A separate thread, so that a busy APIGW event loop does not starve deliveries. Nothing
+is sent while no worker is reachable: only a delivery that reached a worker counts as an attempt.
 """
 
 import asyncio
@@ -30,22 +30,22 @@ from qmonus_lite.events.signed_client import (
 
 logger = logging.getLogger(__name__)
 
-#: Deliveries under way at once, and events taken from the outbox at once.
+#: Maximum concurrent deliveries, and maximum events claimed from the outbox at once.
 MAX_IN_FLIGHT, CLAIM_BATCH = 64, 256
-#: Seconds between two looks at the outbox when nobody woke us.
+#: Interval in seconds at which the outbox is polled without a wake-up.
 POLL_SECONDS = 1.0
-#: Seconds that rows of delivered events wait to go together.
+#: Seconds that rows of delivered events wait to be deleted in one batch.
 BATCH_DELAY_SECONDS = 0.02
-#: Seconds after which an event on its straight way is shown as being sent.
+#: Seconds after which an event in direct delivery gets a lease, so that it is listed as `sending`.
 SHOW_AFTER_SECONDS = 1.0
-#: Seconds on top of a delivery's own time before its lease ends.
+#: Seconds that a lease lasts beyond the delivery timeout.
 LEASE_GRACE_SECONDS = 60.0
-#: Status that stands for a delivery without a usable answer.
+#: Status code recorded for a delivery without a valid response.
 NO_ANSWER = 599
 
 
 class Dispatcher:
-    """Delivers until it is stopped."""
+    """Delivers events until it is stopped."""
 
     def __init__(self, delivery: Delivery) -> None:
         self._with = delivery
@@ -53,25 +53,25 @@ class Dispatcher:
         self._sender = SignedClient(delivery.signer)
         self._wake = asyncio.Event()
         self._stopping = False
-        #: Ours to deliver, not yet under way.
+        #: Claimed and direct events whose delivery has not started.
         self._leased: deque[ClaimedEvent] = deque()
         self._order = PathOrder()
         self._came: deque[ClaimedEvent] = deque()
         self._called = False
-        #: Ids of delivered events whose rows are still there.
+        #: Ids of delivered events whose rows are not deleted yet.
         self._delivered: list[str] = []
         self._running: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._live, name="dispatcher", daemon=True)
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Load the waiting events and start the thread."""
         self._order.load(*self._with.outbox.waiting(MAX_KNOWN))
         self._thread.start()
 
     def take(self, seq: int, promise: PendingEvent) -> bool:
-        """Deliver a promise straight from its commit; False if it has to wait in the outbox.
+        """Deliver a committed event directly; False if it has to wait in the outbox.
 
-        Called by the threads that commit, in the order of the commits of a path.
+        Called by the committing threads, in commit order per path.
         """
         ready = self._with.registry.takes(promise.type) and not self._stopping
         if not self._order.go(promise.path, promise.id, direct=ready):
@@ -79,20 +79,20 @@ class Dispatcher:
         self._came.append(direct(seq, promise))
         if not self._called:
             self._called = True
-            # After the stop the next start finds it.
+            # RuntimeError: the loop is closed; the event is found in the outbox at the next start.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._accept)
         return True
 
     @property
     def alive(self) -> bool:
-        """Whether events are being delivered; nothing but a fault of ours ends it early."""
+        """Whether the thread runs; before `stop` only a bug ends it."""
         return self._thread.is_alive()
 
     def abandon(self, endpoint: str) -> int:
-        """End the deliveries under way at a worker that is lost; how many. From any thread.
+        """Abort the deliveries in progress at a lost worker; returns their number. Thread-safe.
 
-        They are tried again, at another worker or at the one that takes its place.
+        They are retried, at another worker or at the replacement of the lost one.
         """
         count = self._sender.under_way(endpoint)
         with contextlib.suppress(RuntimeError):
@@ -100,12 +100,12 @@ class Dispatcher:
         return count
 
     def wake(self) -> None:
-        """There may be something to deliver; callable from any thread, also after the stop."""
+        """Check the outbox now; thread-safe, a no-op after the stop."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._wake.set)
 
     def stop(self) -> None:
-        """Stop taking events, cut the deliveries under way; the next start tries them again."""
+        """Accept no more events, cancel deliveries in progress; the next start retries them."""
         self._stopping = True
         self.wake()
         self._thread.join()
@@ -125,7 +125,7 @@ class Dispatcher:
             except DatabaseFailed as error:
                 await self._after_failure(error)
             except Exception:
-                # A fault of ours; with this loop all deliveries would end, until a restart.
+                # A bug. If this loop ended, all deliveries would stop until a restart.
                 logger.exception("dispatcher failed", extra={"action": "dispatcher_failed"})
                 await asyncio.sleep(POLL_SECONDS)
         for task in self._running:
@@ -135,12 +135,12 @@ class Dispatcher:
         await self._sender.close()
 
     async def _after_failure(self, error: DatabaseFailed) -> None:
-        """The outbox failed (a full disk, perhaps): events wait, and are not given up."""
+        """Log and wait after an outbox error (disk full, for example); events are kept."""
         logger.error("the outbox failed: %s", error, extra={"action": "outbox_failed"})
         await asyncio.sleep(POLL_SECONDS)
 
     async def _fill(self) -> None:
-        """Lease more events when those at hand run out."""
+        """Claim more events unless MAX_IN_FLIGHT are claimed or in delivery already."""
         if len(self._leased) + len(self._running) >= MAX_IN_FLIGHT:
             return
         now = self._with.clock.now()
@@ -161,7 +161,7 @@ class Dispatcher:
         while self._leased and len(self._running) < MAX_IN_FLIGHT:
             event = self._leased.popleft()
             if registry.has_no_handler_for(event.type):
-                # Every worker would say no more than that.
+                # No worker would run a handler: done without sending it.
                 self._forget(event)
                 continue
             task = self._loop.create_task(self._deliver(event))
@@ -178,7 +178,7 @@ class Dispatcher:
             logger.error("delivery failed", exc_info=error, extra={"action": "delivery_failed"})
 
     async def _sleep(self) -> None:
-        """Until somebody wakes us, the next event falls due, or a while has passed."""
+        """Wait for a wake-up, the due time of the next event or POLL_SECONDS."""
         now = self._with.clock.now()
         rows = await asyncio.wrap_future(self._with.outbox.next_due(now))
         next_at = rows[0][0] if rows else None
@@ -196,15 +196,15 @@ class Dispatcher:
         try:
             attempt = await self._attempt(event)
         except Exception as error:
-            # A fault of ours: tried again as any other failure, and a dead letter in the end.
-            # Without that the event and all later ones of its path would wait until a restart.
+            # A bug: retried like any other failure, finally a dead letter. Otherwise the event
+            # and all later ones of its path would wait until a restart.
             logger.exception("delivery failed", extra={"action": "delivery_failed"})
             attempt = self._with.attempt(event, NO_ANSWER, f"{type(error).__name__}: {error}")
         finally:
             if shown is not None:
                 shown.cancel()
         if attempt is None:
-            # Nobody was reached: give the lease back without counting an attempt.
+            # No worker was reached: release the lease without counting an attempt.
             soon = self._with.clock.now() + POLL_SECONDS / 4
             await self._put_back(event, event.attempt - 1, soon, "no worker answers")
         else:
@@ -215,7 +215,7 @@ class Dispatcher:
         self._with.outbox.lease(event.id, lease)
 
     async def _attempt(self, event: ClaimedEvent) -> Attempt | None:
-        """Send once; None when nobody was reached, which is no attempt."""
+        """Send once; None if no worker was reached, which does not count as an attempt."""
         registry = self._with.registry
         endpoints = registry.in_turn(DELIVER, event.type) if registry.takes(event.type) else []
         message = self._with.message(event)
@@ -232,7 +232,7 @@ class Dispatcher:
                 return self._with.attempt(event, NO_ANSWER, f"{endpoint}: no outcome")
             done = outcome.handlers or outcome.refused
             if not done and registry.known.is_open(event.type, endpoint, report):
-                # It is not delivered: a worker that has a handler has not heard of it.
+                # Not delivered yet: another worker has a handler of this event.
                 continue
             reason = f"{outcome.code}: {outcome.output}" if outcome.refused else ""
             return self._with.attempt(event, outcome.code, reason[:1000])
@@ -259,12 +259,12 @@ class Dispatcher:
             logger.error("%s is a dead letter", event.type, extra=extra)
 
     def _forget(self, event: ClaimedEvent) -> None:
-        """It is delivered: its path is free, its row goes; not waited for."""
+        """Mark as delivered: release its path, delete its row; does not wait for the commit."""
         self._order.end(event.path, event.id, direct=event.direct)
         if not event.direct:
             self._finish([event.id])
             return
-        # Nobody looks at its row but a start after a crash.
+        # The row is only read at a start after a crash, so its deletion can be batched.
         if not self._delivered:
             self._loop.call_later(BATCH_DELAY_SECONDS, self._flush)
         self._delivered.append(event.id)
@@ -280,7 +280,7 @@ class Dispatcher:
 
     def _finished(self, delivered: list[str], done: "Future[int]") -> None:
         if done.exception() is not None:
-            # After the stop the next start delivers them again, under the same ids.
+            # After the stop (RuntimeError) the next start delivers them again, with the same ids.
             write = self._write(lambda: self._with.outbox.done(delivered))
             try:
                 asyncio.run_coroutine_threadsafe(write, self._loop)
@@ -290,13 +290,13 @@ class Dispatcher:
     async def _put_back(
         self, event: ClaimedEvent, attempt: int, next_at: float, reason: str
     ) -> None:
-        """Let it wait in the outbox; whatever comes later at its path waits behind it."""
+        """Return the event to the outbox; later events of its path wait behind it."""
         if event.direct:
             self._order.queue(event.path, event.id)
         await self._write(lambda: self._with.outbox.retry(event.id, attempt, next_at, reason))
 
     async def _write(self, change: "Callable[[], Future[int]]") -> None:
-        """Write down what happened, however long the outbox cannot take it."""
+        """Write to the outbox, retrying until it succeeds."""
         while True:
             try:
                 await asyncio.wrap_future(change())
@@ -306,7 +306,7 @@ class Dispatcher:
 
 
 def _deliverable(known: KnownHandlers) -> Types:
-    """Events that a worker takes now; the others stay in the outbox, and no attempt counts."""
+    """Event types that can be delivered now; others stay in the outbox, without an attempt."""
     takers = frozenset(known.takers)
     if known.unknown is not None:
         return Types(names=takers, only=True)

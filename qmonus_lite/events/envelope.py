@@ -1,4 +1,4 @@
-"""The envelope: an event as a CloudEvents 1.0 JSON message (https://cloudevents.io)."""
+"""Event envelope: CloudEvents 1.0 JSON messages (https://cloudevents.io)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,40 +6,41 @@ from typing import Any
 
 from qmonus_lite import strictjson
 
-#: The synchronous question before the first byte, and the message after the file is safe.
+#: The synchronous query before the first byte is received, and the message after the file is
+#: stored durably.
 UPLOADING = "APIGW.OnFileUploading"
 UPLOADED = "APIGW.OnFileUploaded"
 
-#: Events whose handlers decide over an upload: all have to agree, and what is unclear is a no. The
-#: rules of gates are those of docs/decisions/gates.md.
+#: Events whose handlers accept or refuse an upload: all have to accept, and an unclear result is a
+#: refusal (fail closed). Rules of gates: docs/decisions/gates.md.
 GATES = frozenset({UPLOADING, "APIGW.OnFileInspecting", "APIGW.OnFileReceived"})
 
 CONTENT_TYPE = "application/cloudevents+json"
 
-#: Extension attributes: lower-case letters and digits only, as CloudEvents wants it.
+#: Extension attributes: lower-case letters and digits only, as CloudEvents requires.
 REQUEST_ID, UPLOAD_ID = "requestid", "uploadid"
 
 _VERSION, _DATA = "1.0", "application/json"
 
 
 class BadEnvelope(Exception):
-    """Bytes that are no envelope of ours; the message says why."""
+    """The bytes are not a valid envelope; the message has the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ids:
-    """What a handler and a log record call an event by; empty for what is not known."""
+    """Ids of an event in handlers and log records; empty if unknown."""
 
     event_id: str = ""
-    #: 1 for a question, and for the first delivery.
+    #: 1 for a query, and for the first delivery.
     attempt: int = 1
-    #: Of the request that it came from, as its client was told in `X-Request-Id`.
+    #: Id of the originating request, as sent to the client in `X-Request-Id`.
     request_id: str = ""
     upload_id: str = ""
 
     @property
     def known(self) -> dict[str, str]:
-        """Those that are known, for `log.bound`."""
+        """The ids that are not empty, for `log.bound`."""
         ids = {
             "event_id": self.event_id,
             "request_id": self.request_id,
@@ -50,28 +51,28 @@ class Ids:
 
 @dataclass(frozen=True, kw_only=True)
 class Attributes:
-    """What stands on an envelope, beside the data inside."""
+    """Attributes of an envelope, without its data."""
 
-    #: Stays the same over all attempts.
+    #: The same in all attempts.
     id: str
     #: Name of the event.
     type: str
-    #: `http(s)://host:port` of the APIGW that sends it.
+    #: `http(s)://host:port` of the sending APIGW.
     source: str
-    #: Stored path that it is about, or None.
+    #: Stored path of the file, or None.
     subject: str | None
     time: datetime
     #: 1 for the first delivery.
     attempt: int
-    #: Place in the order of all commits of that APIGW; None for a question.
+    #: Sequence number among all commits of that APIGW; None for a query.
     seq: int | None = None
-    #: Of the request and of the upload that it is about; empty where there is none.
+    #: Ids of the related request and upload; empty if there is none.
     request_id: str = ""
     upload_id: str = ""
 
     @property
     def ids(self) -> Ids:
-        """What handlers and log records call it by."""
+        """The ids for handlers and log records."""
         return Ids(
             event_id=self.id,
             attempt=self.attempt,
@@ -80,7 +81,7 @@ class Attributes:
         )
 
     def around(self, data: str) -> bytes:
-        """The JSON form, around data that is JSON already."""
+        """Serialize to JSON, with `data` that is JSON already."""
         attributes: dict[str, Any] = {
             "specversion": _VERSION,
             "id": self.id,
@@ -103,18 +104,18 @@ class Attributes:
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope(Attributes):
-    """One event on the wire."""
+    """An event as it is transmitted."""
 
-    #: What handlers see as `event`.
+    #: The value that handlers get as `event`.
     data: dict[str, Any]
 
     def to_bytes(self) -> bytes:
-        """The JSON form; raises TypeError or ValueError for data that JSON cannot hold."""
+        """Serialize to JSON; raises TypeError or ValueError for data that is not serializable."""
         return self.around(strictjson.write(self.data))
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> "Envelope":
-        """Read the JSON form; raises BadEnvelope."""
+        """Parse from JSON; raises BadEnvelope."""
         try:
             given = strictjson.read(raw)
         except (ValueError, RecursionError) as error:
@@ -150,7 +151,7 @@ def _optional(given: dict[str, Any], name: str) -> str:
 
 def _number(given: dict[str, Any], name: str) -> int:
     value = given.get(name)
-    # type() rather than isinstance(): True is an int to Python, and no number of anything.
+    # type() rather than isinstance(): bool is a subclass of int.
     if type(value) is not int or value < 1:
         raise BadEnvelope(f"expected a whole number from 1 as {name}")
     return value

@@ -1,11 +1,11 @@
-"""Events as people may see them: without the values of headers that could be credentials."""
+"""Redaction of events for display: masks values of headers that may contain credentials."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from qmonus_lite.headers import Headers
 
-#: Headers whose values say nothing secret.
+#: Headers whose values contain no secrets.
 HARMLESS = frozenset(
     {"Accept", "Content-Length", "Content-Type", "Expect", "Host", "User-Agent", "X-Request-Id"}
 )
@@ -13,7 +13,7 @@ MASK = "********"
 
 
 def redact_event(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The event with all headers masked but the harmless ones."""
+    """The event with all header values masked except those in HARMLESS."""
     headers = Headers(data.get("headers") or {})
     masked = {name: value if name in HARMLESS else MASK for name, value in headers.items()}
     return {**data, "headers": masked}

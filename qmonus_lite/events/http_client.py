@@ -1,8 +1,8 @@
-"""The wire to the workers: HTTP/1.1 POSTs over kept connections, and nothing that we do not need.
+"""Minimal HTTP/1.1 client for the workers: POST requests over keep-alive connections.
 
-A question stands before every upload, so its price is the gateway's price: measured here, the
-general client costs three times the processor time (docs/decisions/wire.md). What is read is what
-a worker of ours sends: a status line, fields, a body with Content-Length.
+Every upload starts with a query, so its CPU time limits the throughput of the gateway: in our
+measurements a general-purpose client costs three times the CPU time (docs/decisions/wire.md). The
+parser supports what our workers send: a status line, header fields, a body with Content-Length.
 """
 
 import asyncio
@@ -16,69 +16,69 @@ from urllib.parse import urlsplit
 
 from qmonus_lite.events.keepalive import keep_alive
 
-#: Bytes of the head of an answer, and of its body, that are read at most.
+#: Maximum bytes of the head and of the body of a response.
 MAX_HEAD_BYTES, MAX_BODY_BYTES = 16 << 10, 4 << 20
-#: Seconds to connect; a connection that lay idle for longer than IDLE is not used again.
+#: Connect timeout, and idle timeout after which a connection is not reused; seconds.
 CONNECT_SECONDS, IDLE_SECONDS = 1.0, 30.0
 
 
 class WorkerAway(Exception):
-    """No connection could be made: nothing was sent."""
+    """Connecting failed: nothing was sent."""
 
     def __init__(self, reason: str, *, silent: bool = False) -> None:
-        #: Whether nothing answered at all, not even to refuse the connection.
+        #: Whether nothing replied (timeout or EHOSTUNREACH), not even to refuse the connection.
         self.silent = silent
         super().__init__(reason)
 
 
 class WorkerBroke(Exception):
-    """The exchange ended without a whole answer, in time or at all."""
+    """The exchange ended, by timeout or disconnect, without a complete response."""
 
 
 class WorkerGarbled(Exception):
-    """Something answered that is no worker of ours, or answered nonsense."""
+    """The response is malformed or does not come from one of our workers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HttpReply:
-    """A whole answer."""
+    """A complete response."""
 
     status: int
-    #: Fields by lower-case name.
+    #: Header fields by lower-case name.
     headers: Mapping[str, str]
     body: bytes
 
 
 class _ClientConnection(asyncio.Protocol):
-    """One connection, one exchange at a time."""
+    """A client connection with one exchange at a time (no pipelining)."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._head: tuple[int, dict[str, str], int] | None = None
         self._answer: asyncio.Future[HttpReply] | None = None
-        #: When it became idle, by the clock of the loop.
+        #: When it became idle, by the clock of the event loop.
         self.idle_since = 0.0
 
     @property
     def usable(self) -> bool:
-        """Whether another exchange may go over it."""
+        """Whether the connection is open and can be reused."""
         return self._transport is not None and not self._transport.is_closing()
 
     def exchange(self, request: bytes) -> "asyncio.Future[HttpReply]":
-        """Send a request; the future gives the answer."""
+        """Send a request; the future gives the response."""
         assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return self._answer
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._transport is not None:
             self._transport.close()
 
     def abandon(self) -> None:
-        """End it without a word to the other side, which is lost."""
+        """Abort the connection to a lost worker without a TCP or TLS shutdown."""
         self._fail(WorkerBroke("the worker is lost"))
         if self._transport is not None:
             self._transport.abort()
@@ -128,7 +128,7 @@ class _ClientConnection(asyncio.Protocol):
 
 
 def _parse(head: bytes) -> tuple[int, dict[str, str], int]:
-    """Status, fields and length of the body; raises ValueError."""
+    """Status, header fields and Content-Length; raises ValueError."""
     first, *lines = head.decode("latin-1").split("\r\n")
     version, _, rest = first.partition(" ")
     code = rest[:3]
@@ -147,19 +147,19 @@ def _parse(head: bytes) -> tuple[int, dict[str, str], int]:
 
 
 class HttpClient:
-    """Kept connections to workers, on one event loop."""
+    """Connection pool for workers, on one event loop."""
 
     def __init__(self) -> None:
         self._idle: dict[str, list[_ClientConnection]] = {}
-        #: Connections with an exchange under way.
+        #: Connections with an exchange in progress, by endpoint.
         self._busy: defaultdict[str, set[_ClientConnection]] = defaultdict(set)
 
     async def post(
         self, endpoint: str, path: str, headers: Mapping[str, str], body: bytes
     ) -> HttpReply:
-        """The answer to a POST; raises WorkerAway, WorkerBroke or WorkerGarbled.
+        """The response to a POST; raises WorkerAway, WorkerBroke or WorkerGarbled.
 
-        The caller bounds the time; an exchange that is cancelled hangs up.
+        The caller sets the timeout; a cancelled exchange closes its connection.
         """
         connection = self._kept(endpoint) or await _connect(endpoint)
         busy = self._busy[endpoint]
@@ -177,18 +177,18 @@ class HttpClient:
         return reply
 
     def under_way(self, endpoint: str) -> int:
-        """Exchanges that wait for an answer; callable from any thread."""
+        """Number of exchanges that wait for a response; thread-safe."""
         return len(self._busy.get(endpoint, ()))
 
     def abandon(self, endpoint: str) -> int:
-        """End all connections to a worker that is lost; how many exchanges were under way."""
+        """Abort all connections to a lost worker; returns the number of exchanges in progress."""
         busy = list(self._busy.get(endpoint, ()))
         for connection in (*busy, *self._idle.pop(endpoint, [])):
             connection.abandon()
         return len(busy)
 
     async def close(self) -> None:
-        """Hang up everywhere."""
+        """Close all idle connections."""
         for connections in self._idle.values():
             for connection in connections:
                 connection.close()
@@ -199,7 +199,7 @@ class HttpClient:
     def _keep(self, endpoint: str, connection: _ClientConnection) -> None:
         idle = self._idle.setdefault(endpoint, [])
         idle.append(connection)
-        # The last come are used first, so what a burst needed grows old at the front.
+        # LIFO reuse: the surplus connections of a burst age at the front of the list.
         while connection.idle_since - idle[0].idle_since > IDLE_SECONDS:
             idle.pop(0).close()
 
@@ -231,7 +231,7 @@ async def _connect(endpoint: str) -> _ClientConnection:
                 _ClientConnection, parts.hostname or "", parts.port or 0, ssl=tls
             )
     except TimeoutError:
-        # Of ours, or ETIMEDOUT of the kernel.
+        # From asyncio.timeout(), or ETIMEDOUT of the kernel.
         raise WorkerAway("no connection in time", silent=True) from None
     except OSError as error:
         raise WorkerAway(str(error), silent=error.errno == errno.EHOSTUNREACH) from None

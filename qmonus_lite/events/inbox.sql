@@ -1,4 +1,4 @@
--- The inbox: events that a worker has handled, so that a repeat is not handled again.
+-- The inbox: events that a worker has handled, to deduplicate repeated deliveries.
 
 -- name: schema
 CREATE TABLE IF NOT EXISTS handled (

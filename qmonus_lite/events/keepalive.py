@@ -1,21 +1,21 @@
-"""TCP keep-alive: a machine that vanished without a FIN is noticed within seconds.
+"""TCP keep-alive options: detect within seconds a peer that disappeared without a FIN.
 
-Without it a connection on which we only wait for an answer stays open for ever: the kernel sends
-nothing, so nothing fails. TCP_USER_TIMEOUT bounds the other case, data that is never acknowledged.
+Without them a connection that only waits for a response stays open forever: the kernel sends
+nothing, so nothing fails. TCP_USER_TIMEOUT covers the other case, data that is never acknowledged.
 """
 
 import socket
 from typing import Protocol
 
-#: Seconds without traffic before the first probe, between two probes, and probes without an answer
-#: after which the connection is broken.
+#: Seconds without traffic before the first probe, seconds between two probes, and unanswered
+#: probes after which the connection is reset.
 IDLE_SECONDS, INTERVAL_SECONDS, PROBES = 10, 3, 3
-#: Milliseconds that sent data may stay unacknowledged.
+#: Maximum milliseconds that sent data may stay unacknowledged.
 USER_TIMEOUT_MS = 20_000
 
 
 class _Socket(Protocol):
-    """What asyncio, uvloop and the standard library call a socket."""
+    """Common interface of the sockets of asyncio, uvloop and the standard library."""
 
     @property
     def family(self) -> int:
@@ -28,7 +28,7 @@ class _Socket(Protocol):
 def keep_alive(one: _Socket) -> None:
     """Set the options on a connected socket, or on a listening one whose connections inherit them.
 
-    Sockets that are not TCP are left as they are.
+    Sockets other than TCP are not changed.
     """
     if one.family not in (socket.AF_INET, socket.AF_INET6):
         return

@@ -1,4 +1,4 @@
-"""What is known of the workers, summed up once for all the uploads that ask for it."""
+"""Snapshot of which workers are up and which events they handle, computed at each change."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -9,49 +9,49 @@ from qmonus_lite.events.envelope import UPLOADING
 from qmonus_lite.events.outcome import Report
 from qmonus_lite.events.report_file import KeptReport, State
 
-#: Seconds for which something is wrong before it is logged: a change of plugins reaches the workers
+#: Seconds that a problem has to last before it is logged: a change of plugins reaches the workers
 #: one after the other.
 LASTING = 3.0
 
 
 @dataclass(kw_only=True)
 class KnownWorker:
-    """One worker that is configured."""
+    """State of a configured worker."""
 
     endpoint: str
-    #: Its last report, maybe to an APIGW before this one; None when there was never one.
+    #: Its last report, possibly to an earlier APIGW process; None if there was never one.
     word: KeptReport | None = None
-    #: Whether it answered since this APIGW started.
+    #: Whether it has answered since this APIGW started.
     has_reported: bool = False
-    #: Whether its last long poll was answered, and not by the word that it stops.
+    #: Whether its last long poll was answered, and not with `stopping`.
     healthy: bool = False
-    #: Whether its report stands in the data directory as it is here.
+    #: Whether its current report is written to the report file.
     kept: bool = True
-    #: Questions and deliveries that were ended when it was lost.
+    #: Queries and deliveries that were aborted when it was lost.
     ended: int = 0
-    #: When its last long poll was answered, on the clock of the loop.
+    #: When its last long poll was answered, by the clock of the event loop.
     answered_at: float = -math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
 class KnownHandlers:
-    """Whom to ask, and what may be taken for granted; frozen, so any thread may read it."""
+    """Which workers are up and which events are handled; immutable, so thread-safe to read."""
 
-    #: Endpoints of workers that answer, and of those by event that have a handler of it.
+    #: Endpoints of the workers that are up; and per event those of them that have a handler.
     live: tuple[str, ...] = ()
     takers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    #: Events that any known report handles.
+    #: Events with a handler in any report that counts.
     handled: frozenset[str] = frozenset()
-    #: All reports that count, also of workers that are configured no more.
+    #: All known reports, including those of workers that are no longer configured.
     words: tuple[KeptReport, ...] = ()
-    #: Why an event that no report handles may be handled all the same; None when it is not.
+    #: Reason why events outside `handled` may have a handler all the same; None if they have none.
     unknown: str | None = "no Lambda worker has answered yet"
-    #: Configured workers that never reported.
+    #: Endpoints of configured workers that never reported.
     unheard: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, peers: Sequence[KnownWorker], former: Collection[KeptReport]) -> "KnownHandlers":
-        """Sum up."""
+        """Compute the snapshot from the configured workers and the reports of former ones."""
         words = (*(peer.word for peer in peers if peer.word), *former)
         live = [peer for peer in peers if peer.healthy and peer.word]
         takers: dict[str, tuple[str, ...]] = {}
@@ -69,9 +69,9 @@ class KnownHandlers:
         )
 
     def is_open(self, event: str, endpoint: str, report: Report) -> bool:
-        """Whether a worker may handle an event that `endpoint` ran no handler of.
+        """Whether a worker may have a handler of an event for which `endpoint` ran none.
 
-        Its answer says what it handles now; for the others the last report of each counts.
+        `report` is the answer of `endpoint`; for the other workers the last report counts.
         """
         if event in report.handles or self.unknown is not None:
             return True
@@ -79,7 +79,7 @@ class KnownHandlers:
 
     @property
     def unhealthy_reason(self) -> str | None:
-        """Why no upload can be taken, or None; for operators."""
+        """Reason why no upload can be accepted, or None; for operators."""
         if not self.live:
             return "no Lambda worker answers"
         if UPLOADING in self.takers:
@@ -101,18 +101,18 @@ class KnownHandlers:
 
 
 def _unknown(peers: Sequence[KnownWorker], unheard: Sequence[str]) -> str | None:
-    # What was kept may add to what is handled. That nothing else is needs somebody who says so
-    # now: plugins may have been added while nothing ran.
+    # Stored reports can only prove that an event is handled. That no other event is handled needs
+    # a worker that is up: plugins may have been added while none ran.
     if not any(peer.has_reported for peer in peers):
         return "no Lambda worker has answered yet"
     return "not every Lambda worker has answered yet" if unheard else None
 
 
 def superseded(peers: Sequence[KnownWorker], former: Collection[KeptReport]) -> list[KeptReport]:
-    """Reports that count no more, as they are to be kept.
+    """Reports that no longer count, with `dropped` set, as they are to be stored.
 
-    Of a worker that said that it stops, and of one that is configured no more, when a live worker
-    has the same plugin set; of one that a former `up` started elsewhere, when one of ours answers.
+    Reports of stopped workers and of workers no longer configured, if a live worker has the same
+    plugin set; and reports of workers of a former `up`, if a worker of this `up` is live.
     """
     live = {peer.word.generation: peer.word for peer in peers if peer.healthy and peer.word}
     own = any(word.own for word in live.values())
@@ -123,7 +123,7 @@ def superseded(peers: Sequence[KnownWorker], former: Collection[KeptReport]) -> 
 
 
 def warnings(peers: Sequence[KnownWorker], known: KnownHandlers) -> list[str]:
-    """What is wrong with workers, although uploads may go on; for operators."""
+    """Problems of workers that do not block uploads; for operators."""
     said = []
     for peer in peers:
         if peer.word and not peer.healthy and not peer.word.dropped:
@@ -142,15 +142,15 @@ def warnings(peers: Sequence[KnownWorker], known: KnownHandlers) -> list[str]:
 
 
 class Complaints:
-    """What is wrong and not yet logged: each once, when it lasts."""
+    """Rate limit for logged problems: each is logged once, after it has lasted LASTING seconds."""
 
     def __init__(self) -> None:
-        #: When each was first seen.
+        #: When each problem was first seen.
         self._seen: dict[str, float] = {}
         self._logged: set[str] = set()
 
     def due(self, wrong: Sequence[str], now: float) -> list[str]:
-        """Those of them that are to be logged now."""
+        """The problems to log now."""
         self._seen = {line: self._seen.get(line, now) for line in wrong}
         self._logged &= set(wrong)
         lasting = [line for line in wrong if now - self._seen[line] >= LASTING]
@@ -160,6 +160,6 @@ class Complaints:
 
 
 def told(word: KeptReport) -> str:
-    """The state of a worker in words."""
+    """The state of a worker as text, with the time since when."""
     since = datetime.fromtimestamp(word.since, UTC).isoformat(timespec="seconds")
     return f"{word.state} since {since}"

@@ -1,47 +1,47 @@
-"""Turns: which events may go straight from their commit to a worker, and which wait in the outbox.
+"""Per-path ordering: which events are delivered directly, and which wait in the outbox.
 
-Events of one path are delivered one after the other, in the order of their commits. So one may go
-straight only when no earlier one of its path is under way or waits; all others go through the
-outbox, which keeps the order by itself.
+Events of one path are delivered sequentially, in commit order. So direct delivery is possible only
+if no earlier event of the path is in delivery or waiting; all others go through the outbox, whose
+claim query keeps the order.
 """
 
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
 
-#: Events that may be on their straight way at once.
+#: Maximum number of events in direct delivery at once.
 MAX_DIRECT = 256
-#: Waiting events that are known by path; with more of them, none goes straight.
+#: Maximum number of waiting events tracked by path; beyond it direct delivery is disabled.
 MAX_KNOWN = 10_000
 
 
 class PathOrder:
-    """Asked by the threads that commit and by the dispatcher."""
+    """Paths with events in delivery or waiting; used by committing threads and the dispatcher."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: Paths with an event on its straight way.
+        #: Paths with an event in direct delivery.
         self._direct: set[str] = set()
         #: Ids of events that wait in the outbox, by path.
         self._waiting: defaultdict[str, set[str]] = defaultdict(set)
         self._known = 0
-        #: Events that wait beside those.
+        #: Number of waiting events beyond MAX_KNOWN, which are not tracked by path.
         self._unknown = 0
 
     @property
     def anything_waits(self) -> bool:
-        """Whether events are in the outbox that did not go straight."""
+        """Whether events wait in the outbox, not counting those in direct delivery."""
         return self._known > 0 or self._unknown > 0
 
     def load(self, waiting: Iterable[tuple[str, str]], more: int) -> None:
-        """What a former process left: path and id of events that wait, and how many more do."""
+        """Load what an earlier process left: path and id of waiting events, and how many more."""
         with self._lock:
             for path, event_id in waiting:
                 self._wait(path, event_id)
             self._unknown += more
 
     def go(self, path: str, event_id: str, *, direct: bool) -> bool:
-        """Whether an event may go straight, if that is wanted; else it counts as waiting."""
+        """Whether an event may be delivered directly, if `direct`; else it counts as waiting."""
         with self._lock:
             if (
                 direct
@@ -56,14 +56,14 @@ class PathOrder:
             return False
 
     def queue(self, path: str, event_id: str) -> None:
-        """An event that was on its straight way has to wait after all."""
+        """Move an event from direct delivery to waiting."""
         with self._lock:
             self._direct.discard(path)
             if event_id not in self._waiting.get(path, ()):
                 self._wait(path, event_id)
 
     def end(self, path: str, event_id: str, *, direct: bool) -> None:
-        """An event is delivered, or given up."""
+        """Remove an event that is delivered or a dead letter."""
         with self._lock:
             if direct:
                 self._direct.discard(path)

@@ -1,8 +1,8 @@
-"""The outbox: promised events, written down before the client gets its answer.
+"""Transactional outbox: pending events, committed before the client gets its response.
 
-States of a row: `prepared` (the file may or may not be in place, or its event went straight from
-its commit to a worker), `ready` (to be delivered), `dead` (given up, kept); a delivered event has
-no row. The statements stand in `outbox.sql`.
+States of a row: `prepared` (the file may or may not be in place, or its event is in direct
+delivery), `ready` (to be delivered), `dead` (dead letter, kept); a delivered event has no row. The
+statements are in `outbox.sql`.
 """
 
 from collections.abc import Sequence
@@ -19,25 +19,25 @@ from qmonus_lite.events.event_redaction import redact_event
 
 @dataclass(frozen=True, kw_only=True)
 class PendingEvent:
-    """An event to be delivered once the file of its upload is in place."""
+    """An event that is to be delivered once the file of its upload is in place."""
 
     id: str
     type: str
-    #: Stored path; events of one path keep their order.
+    #: Stored path; events of one path are delivered in order.
     path: str
     time: datetime
-    #: JSON of what handlers see.
+    #: The event that handlers get, as JSON.
     data: str
-    #: Where the file is staged, and where it goes.
+    #: Path of the staging file, and its final path.
     staged: str
     final: str
-    #: Of the request that stored the file; empty for one of an older version.
+    #: Id of the request that stored the file; empty for events of an older version.
     request_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InDoubt:
-    """A promise that a crash left between its row and its file."""
+    """An in-doubt event: a crash happened between the commit of its row and the rename."""
 
     id: str
     staged: Path
@@ -46,29 +46,29 @@ class InDoubt:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimedEvent:
-    """An event whose delivery is due."""
+    """An event that is leased for delivery, or in direct delivery."""
 
-    #: Counts the promises of this outbox, in the order of their commits.
+    #: Sequence number in this outbox, in commit order.
     seq: int
     id: str
     type: str
     path: str
     time: datetime
-    #: JSON of what handlers see.
+    #: The event that handlers get, as JSON.
     data: str
-    #: Number of this delivery, from 1.
+    #: Number of this delivery attempt, from 1.
     attempt: int
-    #: Seconds since the epoch from which its age counts.
+    #: Start of its age, in seconds since the epoch.
     since: float
-    #: Of the request that stored the file, or empty.
+    #: Id of the request that stored the file, or empty.
     request_id: str = ""
-    #: Whether it came straight from its commit, without being claimed.
+    #: Whether it is in direct delivery, without having been claimed.
     direct: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Types:
-    """Names of events that can be delivered now, or (not `only`) that cannot."""
+    """Filter by event name: include only these (`only`), or exclude them."""
 
     names: frozenset[str] = frozenset()
     only: bool = False
@@ -79,7 +79,7 @@ EVERY_TYPE = Types()
 
 @dataclass(frozen=True, kw_only=True)
 class EventEntry:
-    """One event of the outbox, for people."""
+    """One event of the outbox, for display."""
 
     seq: int
     id: str
@@ -89,57 +89,57 @@ class EventEntry:
     #: `prepared`, `ready`, `sending` or `dead`.
     state: str
     attempt: int
-    #: Seconds since the epoch before which it is left alone.
+    #: Earliest time of the next attempt, in seconds since the epoch.
     next_at: float
     #: Why the last delivery failed.
     reason: str
 
 
 class Outbox:
-    """The promised events of one APIGW."""
+    """The pending events and dead letters of one APIGW."""
 
     def __init__(self, path: Path, synchronous: Synchronous = "FULL") -> None:
-        """Open or make the database; raises BadPlace."""
+        """Open or create the database; raises BadPlace."""
         self._database = Database(path, statements("outbox.sql"), synchronous)
 
     def prepare(self, promises: Sequence[PendingEvent]) -> list[int | DatabaseFailed]:
-        """Write promises down; blocks until they are. The seq of each, or why it is not there."""
+        """Insert pending events; blocks until committed. The seq or the error of each."""
         return self._database.add("prepare", [_row(event) for event in promises])
 
     def ready(self, event_id: str, *, attempt: int = 0) -> "Future[int]":
-        """The file is in place: let the event go, with `attempt` deliveries that it may have had.
+        """Make an event deliverable after its file is in place; `attempt` counts past deliveries.
 
-        Lazy: a restart finds the same out by itself.
+        Lazy: after a crash, recovery finds the file in place and does the same.
         """
         return self._database.change("ready", {"id": event_id, "attempt": attempt}, lazy=True)
 
     def withdraw(self, event_id: str) -> "Future[int]":
-        """The file did not come into place: forget the event."""
+        """Delete a prepared event whose file was not put in place."""
         return self._database.change("withdraw", {"id": event_id})
 
     def restage(self, event_id: str, staged: str) -> "Future[int]":
-        """The file is staged in another place now, from which it is going to be renamed."""
+        """Record a new path of the staging file, from which it is going to be renamed."""
         return self._database.change("restage", {"id": event_id, "staged": staged})
 
     def prepared(self) -> list[InDoubt]:
-        """The promises that a crash left undecided."""
+        """The in-doubt events that a crash left."""
         rows = self._database.rows("prepared", {}).result()
         return [InDoubt(id=row[0], staged=Path(row[1]), final=Path(row[2])) for row in rows]
 
     def waiting(self, most: int) -> tuple[list[tuple[str, str]], int]:
-        """Path and id of the first `most` events that are to be delivered, and how many more."""
+        """Path and id of the first `most` events to be delivered, and the number of others."""
         rows = self._database.rows("waiting", {"limit": most}).result()
         [(count,)] = self._database.rows("count_waiting", {}).result()
         return [(path, id_) for path, id_ in rows], count - len(rows)
 
     def release(self) -> None:
-        """Take back the leases of an APIGW that is no more."""
+        """Release the leases of an earlier APIGW process."""
         self._database.change("release", {}).result()
 
     def claim(
         self, now: float, *, lease: float, limit: int, types: Types = EVERY_TYPE
     ) -> "Future[list[tuple[Any, ...]]]":
-        """Lease due events until `lease`, at most one a path; `due_events` reads the rows."""
+        """Lease due events until `lease`, at most one per path; rows for `claimed_events`."""
         row = {
             "now": now,
             "lease": lease,
@@ -150,29 +150,29 @@ class Outbox:
         return self._database.rows("claim", row)
 
     def lease(self, event_id: str, lease: float) -> "Future[int]":
-        """An event that went straight to a worker is still there: show it as any other."""
+        """Lease an event that is in direct delivery, so that it is listed as `sending`."""
         return self._database.change("lease", {"id": event_id, "lease": lease}, lazy=True)
 
     def next_due(self, now: float) -> "Future[list[tuple[Any, ...]]]":
-        """One row: seconds since the epoch at which the next event falls due, or None."""
+        """One row: due time of the next event in seconds since the epoch, or None."""
         return self._database.rows("next_due", {"now": now})
 
     def done(self, event_ids: Sequence[str]) -> "Future[int]":
-        """Delivered. Lazy: forgotten in a crash, they are delivered again under the same ids."""
+        """Delete delivered events. Lazy: after a crash they are redelivered with the same ids."""
         return self._database.change("done", {"ids": strictjson.write(event_ids)}, lazy=True)
 
     def retry(self, event_id: str, attempt: int, next_at: float, reason: str) -> "Future[int]":
-        """Not delivered: try again at `next_at`; `attempt` deliveries count so far."""
+        """Schedule the next attempt at `next_at`, after `attempt` attempts so far."""
         row = {"id": event_id, "attempt": attempt, "next_at": next_at, "reason": reason}
         return self._database.change("retry", row, lazy=True)
 
     def dead(self, event_id: str, attempt: int, reason: str) -> "Future[int]":
-        """Not delivered in `attempt` deliveries, and not to be tried again: a dead letter."""
+        """Make an event a dead letter after `attempt` attempts; it is not retried."""
         row = {"id": event_id, "attempt": attempt, "reason": reason}
         return self._database.change("dead", row, lazy=True)
 
     def replay(self, event_id: str, now: float) -> "Future[int]":
-        """Deliver a dead letter after all; gives 0 when there is none of that id."""
+        """Requeue a dead letter for delivery; gives 0 if there is none with that id."""
         return self._database.change("replay", {"id": event_id, "now": now})
 
     def listing(self, state: str, limit: int) -> "Future[list[tuple[Any, ...]]]":
@@ -180,18 +180,18 @@ class Outbox:
         return self._database.rows("listing", {"state": state, "limit": limit})
 
     def one(self, event_id: str) -> "Future[list[tuple[Any, ...]]]":
-        """The row for `entry` of this id, with its data behind, or none."""
+        """The row for `detail` of this id, with the data as last column, or no row."""
         return self._database.rows("one", {"id": event_id})
 
     def counts(self) -> "Future[list[tuple[Any, ...]]]":
-        """Rows of state and number."""
+        """Rows of state and number of events."""
         return self._database.rows("counts", {})
 
     @property
     def unhealthy_reason(self) -> str | None:
-        """Why no event can be promised now, or None.
+        """Reason why no event can be committed now, or None.
 
-        While the last write failed, asking tries another one, so that the end is noticed.
+        If the last write failed, this requests a write probe, so that recovery is noticed.
         """
         if self._database.failing:
             self._database.probe()
@@ -199,12 +199,12 @@ class Outbox:
         return None
 
     def close(self) -> None:
-        """Finish what was asked and close the database."""
+        """Run the submitted jobs and close the database."""
         self._database.close()
 
 
 def direct(seq: int, event: PendingEvent) -> ClaimedEvent:
-    """A promise that is kept without a way through the database."""
+    """A pending event for direct delivery, without being claimed from the database."""
     return ClaimedEvent(
         seq=seq,
         id=event.id,
@@ -220,7 +220,7 @@ def direct(seq: int, event: PendingEvent) -> ClaimedEvent:
 
 
 def claimed_events(rows: list[tuple[Any, ...]]) -> list[ClaimedEvent]:
-    """Claimed rows as values, in the order of their promises."""
+    """Rows of `claim` as values, by ascending seq."""
     return [
         ClaimedEvent(
             seq=seq,
@@ -238,7 +238,7 @@ def claimed_events(rows: list[tuple[Any, ...]]) -> list[ClaimedEvent]:
 
 
 def detail(row: tuple[Any, ...]) -> dict[str, Any]:
-    """A row of `one` with the event as people may see it."""
+    """A row of `one` as JSON values, with the redacted event."""
     return {**asdict(entry(row)), "event": redact_event(strictjson.read(row[10].encode()))}
 
 

@@ -1,37 +1,37 @@
--- The outbox: events that were promised and are not yet delivered.
+-- The outbox: pending events that are not yet delivered, and dead letters.
 
 -- name: schema
 CREATE TABLE IF NOT EXISTS event (
-    -- Order of the promises; events of one path are delivered in this order.
+    -- Commit order; events of one path are delivered in this order.
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
     id         TEXT NOT NULL UNIQUE,
     type       TEXT NOT NULL,
     path       TEXT NOT NULL,
-    -- ISO 8601 moment of the event, and JSON of what handlers see.
+    -- ISO 8601 timestamp of the event, and the event that handlers get, as JSON.
     time       TEXT NOT NULL,
     data       TEXT NOT NULL,
-    -- prepared: the file may or may not be in place, or the event is on its straight way;
-    -- ready: to be delivered; dead: given up.
+    -- prepared: the file may or may not be in place, or the event is in direct delivery;
+    -- ready: to be delivered; dead: dead letter.
     state      TEXT NOT NULL DEFAULT 'prepared' CHECK (state IN ('prepared', 'ready', 'dead')),
-    -- Where the file was staged and where it goes: what a restart looks at.
+    -- Path of the staging file and final path, for recovery after a restart.
     staged     TEXT NOT NULL,
     final      TEXT NOT NULL,
-    -- Seconds since the epoch from which its age counts: the promise, or the last replay.
+    -- Start of its age in seconds since the epoch: time of the event, or of the last replay.
     since      REAL NOT NULL,
-    -- Deliveries begun, and why the last one failed.
+    -- Delivery attempts started, and why the last one failed.
     attempt    INTEGER NOT NULL DEFAULT 0,
     reason     TEXT NOT NULL DEFAULT '',
-    -- Seconds since the epoch before which it is left alone: a back-off, or a lease.
+    -- Earliest time of the next attempt in seconds since the epoch: end of a back-off or lease.
     next_at    REAL NOT NULL DEFAULT 0,
-    -- 1 while the dispatcher of a living APIGW has it.
+    -- 1 while the dispatcher of a running APIGW holds a lease.
     leased     INTEGER NOT NULL DEFAULT 0,
-    -- Of the request that stored the file.
+    -- Id of the request that stored the file.
     request_id TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS event_path ON event (path, seq);
 CREATE INDEX IF NOT EXISTS event_due ON event (state, next_at, seq);
 
--- An outbox of a version before lacks this column.
+-- Schema migration: an outbox of an older version lacks this column.
 -- name: column_request_id
 ALTER TABLE event ADD COLUMN request_id TEXT NOT NULL DEFAULT '';
 
@@ -57,17 +57,18 @@ SELECT path, id FROM event WHERE state = 'ready' ORDER BY seq LIMIT :limit;
 -- name: count_waiting
 SELECT count(*) FROM event WHERE state = 'ready';
 
--- An event on its straight way, as if it had been claimed.
+-- Lease an event in direct delivery, as if it had been claimed.
 -- name: lease
 UPDATE event SET state = 'ready', leased = 1, attempt = 1, next_at = :lease
 WHERE id = :id AND state = 'prepared';
 
--- Leases of an APIGW that is no more.
+-- Release the leases of an earlier APIGW process.
 -- name: release
 UPDATE event SET leased = 0, next_at = 0 WHERE leased = 1;
 
--- Take due events, at most one a path: the oldest that is not given up. Of these types only, or
--- (listed = 0) of all types but these. The attempt counts from here, so that a repeat after a crash carries a higher one.
+-- Claim due events, at most one per path: the oldest that is not a dead letter. Only of these
+-- types, or (listed = 0) of all types except these. The attempt is counted when it is claimed, so
+-- that a redelivery after a crash has a higher number.
 -- name: claim
 UPDATE event SET leased = 1, next_at = :lease, attempt = attempt + 1
 WHERE seq IN (
@@ -82,7 +83,7 @@ WHERE seq IN (
 )
 RETURNING seq, id, type, path, time, data, attempt, since, request_id;
 
--- When the next event falls due.
+-- Due time of the next event.
 -- name: next_due
 SELECT min(next_at) FROM event WHERE state = 'ready' AND next_at > :now;
 
@@ -98,7 +99,7 @@ WHERE id = :id AND state <> 'dead';
 UPDATE event SET state = 'dead', attempt = :attempt, reason = :reason, leased = 0
 WHERE id = :id AND state <> 'dead';
 
--- Deliver a dead letter after all; its age counts anew, its attempts go on counting.
+-- Requeue a dead letter; its age restarts, its attempt count continues.
 -- name: replay
 UPDATE event SET state = 'ready', next_at = 0, since = :now
 WHERE id = :id AND state = 'dead';

@@ -1,4 +1,4 @@
-"""What became of one event: the answer of a worker, as both sides read it."""
+"""Outcome of an event and report of a worker: the JSON response format of the workers."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,24 +13,24 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class BadOutcome(Exception):
-    """An answer that does not have the form of an outcome."""
+    """A response that is not a valid outcome or report."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How the handlers of an event ended."""
+    """Result of the handlers of an event."""
 
-    #: Status: of `terminate`, of what a handler raised, or 200.
+    #: Status code: of `terminate`, of the exception of a handler, or 200.
     code: int
-    #: Output of `terminate`, or the body or reason of what was raised.
+    #: Output of `terminate`, or the body or reason of the exception.
     output: Any
-    #: The event as the handlers left it.
+    #: The event as modified by the handlers.
     event: dict[str, Any]
     #: Names of the handlers that ran, in order.
     handlers: tuple[str, ...] = ()
-    #: Header fields of `terminate`, for the answer to a client.
+    #: Header fields of `terminate`, for the response to the client.
     headers: Mapping[str, str] = field(default_factory=dict)
-    #: Which handler said no, where and why.
+    #: Which handler refused, where and why.
     refusal: Refusal | None = None
 
     @property
@@ -40,16 +40,16 @@ class Outcome:
 
     @property
     def denied(self) -> bool:
-        """Whether the handlers of a gate said no: 300 and above is the answer to the client."""
+        """Whether the handlers of a gate refused: a code from 300 is sent to the client."""
         return self.code >= 300
 
     def terminated(self) -> Terminated:
-        """The end of the request whose gate said no."""
+        """The exception that ends the request that a gate refused."""
         headers, refusal = self.headers, self.refusal
         return Terminated(self.code, self.output, headers=headers, refusal=refusal)
 
     def to_json(self) -> dict[str, Any]:
-        """The form on the wire."""
+        """The JSON value that is transmitted."""
         value = {
             "code": self.code,
             "output": self.output,
@@ -64,12 +64,12 @@ class Outcome:
 
     @classmethod
     def from_json(cls, value: Any) -> "Outcome":
-        """Read the form on the wire; raises BadOutcome."""
+        """Parse the transmitted JSON value; raises BadOutcome."""
         try:
             code, event, handlers = value["code"], value["event"], value["handlers"]
         except (KeyError, TypeError):
             raise BadOutcome("a key is missing") from None
-        # bool is an int to Python, and no status.
+        # type() rather than isinstance(): bool is a subclass of int.
         if type(code) is not int or not 200 <= code <= 599:
             raise BadOutcome(f"code is {code!r}")
         if not isinstance(event, dict) or not isinstance(handlers, list):
@@ -85,7 +85,7 @@ class Outcome:
 
 
 def _headers(given: Any) -> Mapping[str, str]:
-    """Absent where `terminate` gave none; raises BadOutcome."""
+    """Validate the headers, absent if `terminate` set none; raises BadOutcome."""
     if given is None:
         return _NO_HEADERS
     try:
@@ -98,7 +98,7 @@ def _headers(given: Any) -> Mapping[str, str]:
 
 
 def _refusal(given: Any) -> Refusal | None:
-    """Absent in the answer of an older worker, null for one without; raises BadOutcome."""
+    """Parse the refusal: absent from older workers, null if none; raises BadOutcome."""
     if given is None:
         return None
     texts = ("file", "rule", "reason")
@@ -114,18 +114,18 @@ def _refusal(given: Any) -> Refusal | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A worker's whole answer: an outcome, if it was asked for one, and what it can handle."""
+    """Response of a worker: the outcome, if an event was sent, and the events that it handles."""
 
-    #: Names of the events that this worker has handlers for.
+    #: Names of the events for which this worker has handlers.
     handles: frozenset[str]
     #: Changes when `handles` may have changed.
     generation: str
     outcome: Outcome | None = None
-    #: It takes nothing more and will end: what it handled may be handled by others from now on.
+    #: Whether it is shutting down and accepts no more requests; other workers may handle events.
     stopping: bool = False
 
     def to_bytes(self) -> bytes:
-        """The JSON form; raises TypeError or ValueError for what JSON cannot hold."""
+        """Serialize to JSON; raises TypeError or ValueError for unserializable values."""
         value = {
             "handles": sorted(self.handles),
             "generation": self.generation,
@@ -136,7 +136,7 @@ class Report:
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> "Report":
-        """Read the JSON form; raises BadOutcome."""
+        """Parse from JSON; raises BadOutcome."""
         try:
             value = strictjson.read(raw)
             handles, generation = value["handles"], value["generation"]

@@ -1,4 +1,4 @@
-"""The synchronous question to the handlers of an event, where anything unclear is a no."""
+"""Synchronous request/reply query to the handlers of an event; fails closed."""
 
 import asyncio
 import logging
@@ -23,21 +23,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class EventQuery:
-    """Asks one event of the workers in turn."""
+    """Sends queries to the workers, round robin."""
 
     registry: WorkerRegistry
     sender: SignedClient
     clock: Clock
     #: `http(s)://host:port` of this APIGW.
     source: str
-    #: Seconds for the whole exchange.
+    #: Timeout of the whole exchange in seconds.
     timeout: float
     _breakers: defaultdict[str, CircuitBreaker] = field(
         default_factory=lambda: defaultdict(CircuitBreaker)
     )
 
     def is_handled(self, event: str) -> bool:
-        """Whether a worker has a handler; raises Unavailable while that is not known."""
+        """Whether a worker has a handler; raises Unavailable while that is unknown."""
         known = self.registry.known
         if event in known.handled:
             return True
@@ -48,12 +48,12 @@ class EventQuery:
     async def ask(
         self, event: str, data: dict[str, Any], subject: str | None = None, ids: Ids | None = None
     ) -> Outcome:
-        """What the handlers made of it; raises Unavailable or BadGateway.
+        """The outcome of the handlers; raises Unavailable or BadGateway.
 
-        `ids` are those of the request and of the upload that it is about.
-        Another worker is tried only when nothing had been sent to the one before, or when that one
+        `ids` are those of the related request and upload.
+        Another worker is tried only if nothing was sent to the previous worker, or if that worker
         ran no handler although a worker is known to have one. An outcome without handlers is
-        given only for an event that no worker is known to handle.
+        returned only for an event that no worker is known to handle.
         """
         message = self._message(event, data, subject, ids or Ids())
         for endpoint in self.registry.in_turn(ASK, event):
@@ -71,7 +71,7 @@ class EventQuery:
         raise Unavailable("no Lambda worker answers")
 
     def _is_open(self, event: str, endpoint: str, report: Report) -> bool:
-        """Whether somebody may handle an event that this worker ran no handler of."""
+        """Whether another worker may handle an event for which this worker ran no handler."""
         is_open = self.registry.known.is_open(event, endpoint, report)
         if is_open:
             extra = {"action": "no_handler_ran", "endpoint": endpoint, "event_name": event}
@@ -79,14 +79,14 @@ class EventQuery:
         return is_open
 
     def on_this_loop(self) -> Callable[[str, dict[str, Any]], Coroutine[Any, Any, Outcome]]:
-        """`ask` for scripts: they await it on their lanes, and it runs on the loop that calls now.
+        """`ask` for scripts: awaited on a script thread, run on the event loop that calls this now.
 
-        The connections to the workers belong to that loop.
+        The connections to the workers belong to that event loop.
         """
         loop = asyncio.get_running_loop()
 
         async def publish(event: str, data: dict[str, Any]) -> Outcome:
-            # The script runs in the context of its request.
+            # The script runs in the context (contextvars) of its request.
             ids = Ids(request_id=named("request_id"))
             asking = asyncio.run_coroutine_threadsafe(self.ask(event, data, ids=ids), loop)
             return await asyncio.wrap_future(asking)
@@ -94,12 +94,12 @@ class EventQuery:
         return publish
 
     async def _exchange(self, endpoint: str, message: SignedMessage) -> Report:
-        """The worker's report; raises WorkerAway, and Problem for anything else."""
+        """The worker's report; raises WorkerAway, and Problem for any other failure."""
         breaker = self._breakers[endpoint]
         try:
             report = await self.sender.send(endpoint, message)
         except (WorkerAway, asyncio.CancelledError):
-            # Whoever gave up asking may have been the probe: the next one is to be another.
+            # A cancelled request may have been the probe: count a failure, to allow a new probe.
             breaker.failed(_now())
             raise
         except WorkerBroke as error:

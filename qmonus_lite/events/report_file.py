@@ -1,8 +1,8 @@
-"""The last report of every worker, kept over restarts: `workers.json` of the data directory.
+"""Last report of every worker, persisted over restarts: `workers.json` in the data directory.
 
-An APIGW that forgot which events a worker handles would judge uploads by the default authorization
-although a plugin wants to refuse them. Several processes of an installation write the same file,
-one entry at a time, under a lock of the directory; `nodes forget` does it the same way.
+Without it a restarted APIGW would not know which events a worker handles, and would apply the
+default authorization to uploads that a plugin refuses. Several processes of an installation and
+`nodes forget` write the same file, one entry at a time, under a flock of the directory.
 """
 
 import enum
@@ -21,52 +21,53 @@ FILE, FORMAT = "workers.json", 1
 
 
 class State(enum.StrEnum):
-    """Whether a worker answers."""
+    """Whether a worker is up."""
 
     LIVE = "live"
-    #: It stopped answering, and nobody knows why.
+    #: It does not respond, for an unknown reason.
     AWAY = "away"
-    #: It said that it stops.
+    #: It reported that it is stopping.
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeptReport:
-    """What a worker last reported."""
+    """The last report of a worker, as it is persisted."""
 
     endpoint: str
-    #: Names of the events that it has handlers for.
+    #: Names of the events for which it has handlers.
     handles: frozenset[str]
     #: Fingerprint of its plugin set.
     generation: str
-    #: Seconds since the epoch at which it said so; 0 for never.
+    #: Time of the report in seconds since the epoch; 0 for never.
     heard_at: float
     state: State
-    #: Seconds since the epoch since which it is in this state.
+    #: Start of this state, in seconds since the epoch.
     since: float
-    #: Whether `up` started it: the workers of the next `up` take its place.
+    #: Whether `up` started it: the workers of the next `up` replace it.
     own: bool = False
-    #: It counts no more: an operator dropped it, or it stopped and its plugin set lives elsewhere.
+    #: It no longer counts: an operator dropped it, or it stopped and another live worker has its
+    #: plugin set.
     dropped: bool = False
 
     @property
     def counted(self) -> frozenset[str]:
-        """The events that are handled because of it."""
+        """Its events, or none if it is dropped."""
         return frozenset() if self.dropped else self.handles
 
     def says_the_same(self, other: "KeptReport | None") -> bool:
-        """Whether nothing differs that has to be written down."""
+        """Whether both are equal except for the times, so that no write is needed."""
         if other is None:
             return False
         return replace(self, heard_at=0, since=0) == replace(other, heard_at=0, since=0)
 
     def to_json(self) -> dict[str, Any]:
-        """The form in the file."""
+        """The JSON value in the file."""
         return {**vars(self), "handles": sorted(self.handles), "state": self.state.value}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "KeptReport":
-        """Read the form in the file; raises TypeError, ValueError or KeyError."""
+        """Parse the JSON value of the file; raises TypeError, ValueError or KeyError."""
         return cls(
             endpoint=str(value["endpoint"]),
             handles=frozenset(map(str, value["handles"])),
@@ -83,10 +84,10 @@ Entries = dict[str, KeptReport]
 
 
 class ReportFile:
-    """The file, for one process."""
+    """Access of one process to the file."""
 
     def __init__(self, data_dir: Path, *, own: bool = False) -> None:
-        """`own` marks what this process writes as the reports of workers that `up` started."""
+        """`own`: the reports that this process writes are of workers that `up` started."""
         self._directory = data_dir
         self._place = data_dir / FILE
         self.own = own
@@ -94,7 +95,7 @@ class ReportFile:
 
     @property
     def changed(self) -> bool:
-        """Whether another process has written the file since this one read or wrote it."""
+        """Whether another process has written the file since this process read or wrote it."""
         return self._signature() != self._seen
 
     def read(self) -> Entries:
@@ -117,7 +118,7 @@ class ReportFile:
             ) from None
 
     def edit(self, change: Callable[[Entries], object]) -> Entries:
-        """Change the entries as one step, durably; gives what is there then.
+        """Change the entries atomically, with fsync; returns the entries afterwards.
 
         Raises BadPlace or OSError.
         """
@@ -141,7 +142,7 @@ class ReportFile:
         with open(descriptor, "w") as file:
             owner = self._directory.stat()
             if os.geteuid() != owner.st_uid:
-                # A command run by root: the service must be able to read what it writes.
+                # A command run by root: the service must be able to read the file.
                 os.chown(descriptor, owner.st_uid, owner.st_gid)
             file.write(text)
             file.flush()
@@ -152,7 +153,7 @@ class ReportFile:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        # The directory itself: no lock file that root would make and the service could not open.
+        # flock of the directory: a lock file created by root could not be opened by the service.
         with _opened(self._directory) as directory:
             fcntl.flock(directory, fcntl.LOCK_EX)
             yield

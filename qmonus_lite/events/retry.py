@@ -1,26 +1,26 @@
-"""What to do after a delivery was tried: done, again, or dead.
+"""Retry policy after a delivery attempt: done, retry, or dead letter.
 
-Pure: the dispatcher does the deed. Classes of answers as in webhook practice: below 400 it is done;
-408, 425, 429 and 5xx may pass, so it is tried again; any other 4xx will not pass, so the event is a
-dead letter.
+Pure functions; the dispatcher executes the decision. Status classes as usual for webhooks: below
+400 is done; 408, 425, 429 and 5xx are transient, so it is retried; any other 4xx is permanent, so
+the event is a dead letter.
 """
 
 import random
 from dataclasses import dataclass
 
-#: Seconds: the first back-off and the longest, also the longest `Retry-After` that is followed.
+#: First and maximum back-off in seconds; the maximum also caps `Retry-After`.
 FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.5, 300.0
 _TRANSIENT = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True)
 class Done:
-    """Delivered."""
+    """Delivered: no further attempt."""
 
 
 @dataclass(frozen=True)
 class Retry:
-    """Try again after `delay` seconds."""
+    """Retry after `delay` seconds."""
 
     delay: float
     reason: str
@@ -28,7 +28,7 @@ class Retry:
 
 @dataclass(frozen=True)
 class Dead:
-    """Give up and keep it."""
+    """Keep the event as a dead letter."""
 
     reason: str
 
@@ -38,23 +38,23 @@ Decision = Done | Retry | Dead
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One delivery that was tried."""
+    """A delivery attempt and its result."""
 
-    #: From 1.
+    #: Number of the attempt, from 1.
     number: int
-    #: Seconds that the event is old.
+    #: Age of the event in seconds.
     age: float
-    #: Seconds after which it is given up.
+    #: Maximum age in seconds; later it is a dead letter.
     max_age: float
-    #: Status that it ended with.
+    #: Resulting status code.
     code: int
     reason: str
-    #: Seconds that the other side asked us to wait, if it did.
+    #: `Retry-After` of the response in seconds, or None.
     retry_after: float | None = None
 
 
 def decide(attempt: Attempt) -> Decision:
-    """What to do now."""
+    """The decision for this attempt."""
     if attempt.code < 400:
         return Done()
     if attempt.code < 500 and attempt.code not in _TRANSIENT:
@@ -68,5 +68,5 @@ def decide(attempt: Attempt) -> Decision:
 
 
 def back_off(number: int) -> float:
-    """Seconds to wait: exponential, with full jitter so that many do not come back at once."""
+    """Back-off in seconds: exponential with full jitter, so that retries are spread out."""
     return random.uniform(0, min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** min(number, 20)))

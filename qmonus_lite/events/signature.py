@@ -1,8 +1,8 @@
-"""Signatures of messages between APIGW and workers, in the Standard Webhooks form, both ways.
+"""Signatures of requests and responses between APIGW and workers, as in Standard Webhooks.
 
 https://www.standardwebhooks.com: `webhook-id`, `webhook-timestamp`, `webhook-signature`, where the
 signature is `v1,` and the base64 of an HMAC-SHA256 over `id.timestamp.body`; at most five minutes
-old. An answer is signed under the id of its question, so it fits no other.
+old. A response is signed with the id of its request, so it is invalid for any other request.
 """
 
 import base64
@@ -13,38 +13,38 @@ from collections.abc import Mapping
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 
-#: Seconds that the clocks of two machines may be apart, a message's way included.
+#: Maximum clock skew between two machines in seconds, including the transmission time.
 TOLERANCE_SECONDS = 300
-#: Digits of a moment that is not too far off to be one.
+#: Maximum number of digits of a timestamp.
 _DIGITS = 12
-#: Bytes of a block of SHA-256.
+#: Block size of SHA-256 in bytes.
 _BLOCK = 64
 
 
 class BadSignature(Exception):
-    """A message that nobody with our secret signed, or one that is too old."""
+    """The signature of a message is missing or invalid, or the message is too old."""
 
 
 class Signer:
-    """Signs and verifies with the secret that APIGW and workers share."""
+    """Signs and verifies messages with the secret shared by APIGW and workers."""
 
     def __init__(self, secret: bytes) -> None:
-        # HMAC (RFC 2104) with both hashes begun, which are copied for each message: an object of
-        # `hmac` takes a fifth more. hmac.digest() would let other threads run in its middle,
-        # however short the message, and wait until they let go of the interpreter again.
+        # HMAC (RFC 2104) with precomputed inner and outer hash states, copied for each message: an
+        # `hmac` object takes a fifth more time. hmac.digest() releases the GIL even for short
+        # messages, and then has to wait to reacquire it.
         key = secret if len(secret) <= _BLOCK else hashlib.sha256(secret).digest()
         key = key.ljust(_BLOCK, b"\0")
         self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
 
     def sign(self, message_id: str, body: bytes) -> dict[str, str]:
-        """The headers that go with `body`."""
+        """The signature headers for `body`."""
         moment = str(int(time.time()))
         signature = f"v1,{self._digest(message_id, moment, body)}"
         return {ID: message_id, TIMESTAMP: moment, SIGNATURE: signature}
 
     def verify(self, headers: Mapping[str, str], body: bytes) -> str:
-        """The id of a message that is truly ours; raises BadSignature."""
+        """Verify a message and return its id; raises BadSignature."""
         message_id, moment = headers.get(ID, ""), headers.get(TIMESTAMP, "")
         given = headers.get(SIGNATURE, "")
         if not (message_id and moment and given):
@@ -58,7 +58,7 @@ class Signer:
             signatures = given.encode().split(b" ")
         except UnicodeEncodeError:
             raise BadSignature("a webhook header is no text") from None
-        # Several stand there while a secret is being changed.
+        # The header has several signatures during a rotation of the secret.
         if not any(hmac.compare_digest(wanted, one) for one in signatures):
             raise BadSignature("no signature fits")
         return message_id

@@ -1,4 +1,4 @@
-"""Signed POSTs to a worker over kept connections; only a truly signed answer counts."""
+"""Client for signed POST requests to workers; verifies the signature of every response."""
 
 import asyncio
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from qmonus_lite.events.http_client import HttpClient, HttpReply, WorkerBroke, W
 from qmonus_lite.events.outcome import BadOutcome, Report
 from qmonus_lite.events.signature import ID, BadSignature, Signer
 
-#: Paths of a worker.
+#: URL paths of a worker.
 ASK, DELIVER, HANDLES = "/events/ask", "/events/deliver", "/events/handles"
 
 
 class WorkerSilent(WorkerBroke):
-    """The time was over, and no answer had come."""
+    """The exchange timed out without a response."""
 
 
 class WorkerBusy(WorkerBroke):
-    """The worker said not now: it is stopping, or has too much to do."""
+    """The worker responded 429 or 503: it is stopping or overloaded."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -25,19 +25,19 @@ class WorkerBusy(WorkerBroke):
 
 @dataclass(frozen=True, kw_only=True)
 class SignedMessage:
-    """A message for one worker."""
+    """A message to send to a worker."""
 
     id: str
     #: One of ASK, DELIVER, HANDLES.
     path: str
     body: bytes
     content_type: str
-    #: Seconds for the whole exchange.
+    #: Timeout of the whole exchange in seconds.
     timeout: float
 
 
 class SignedClient:
-    """Sends parcels from one event loop; make it and close it there."""
+    """Sends signed messages on one event loop; create and close it there."""
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
@@ -55,11 +55,11 @@ class SignedClient:
         return self._checked(message, reply)
 
     def under_way(self, endpoint: str) -> int:
-        """Exchanges with a worker that wait for its answer; callable from any thread."""
+        """Number of exchanges with a worker that wait for a response; thread-safe."""
         return self._wire.under_way(endpoint)
 
     def abandon(self, endpoint: str) -> int:
-        """End them, and drop the connections; for a worker that is lost. How many they were."""
+        """Abort exchanges and connections with a lost worker; returns the number of exchanges."""
         return self._wire.abandon(endpoint)
 
     async def close(self) -> None:
@@ -68,7 +68,7 @@ class SignedClient:
 
     def _checked(self, message: SignedMessage, reply: HttpReply) -> Report:
         if reply.status in {429, 503}:
-            # Unsigned words may delay an event, never decide over one.
+            # Not verified: an unsigned response may delay an event, but not decide its outcome.
             raise WorkerBusy(_seconds(reply.headers.get("retry-after", "")))
         if reply.status != 200:
             raise WorkerGarbled(f"status {reply.status}")

@@ -1,8 +1,8 @@
-"""The roster: which workers answer, and which events they say they have handlers for.
+"""Worker registry: which workers are up, and for which events they report handlers.
 
-APIGW keeps one question open at every worker (a long poll): the answer comes when the worker's
-plugins change or after `WAIT` seconds, and a broken connection says at once that it is away. What
-a worker said is kept until it says something else, also over restarts (`events.report_file`).
+APIGW keeps a long poll open at every worker: the response is sent when the worker's plugins change
+or after `POLL_SECONDS`, and a broken connection shows at once that the worker is down. A report is
+valid until the next one, also over restarts (`events.report_file`).
 """
 
 import asyncio
@@ -30,14 +30,14 @@ from qmonus_lite.ids import new_id
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a worker holds the question open, and that we grant it on top: a worker that does
-#: not answer within both is taken for lost, and what is under way there is ended.
+#: Seconds that a worker holds the long poll, and additional grace period: a worker that does not
+#: respond within their sum is considered lost, and exchanges in progress with it are aborted.
 POLL_SECONDS, POLL_GRACE_SECONDS = 10.0, 5.0
-#: Seconds between two tries to reach a worker that is away.
+#: Seconds between two attempts to reach a worker that is down.
 RECONNECT_SECONDS = 0.25
-#: Seconds between two looks at the file of reports.
+#: Seconds between two checks of the report file.
 LOOK = 0.5
-#: The same after a fault of ours, which is logged each time.
+#: Seconds to wait after an unexpected exception, which is logged each time.
 AFTER_FAULT = 5.0
 
 
@@ -51,9 +51,9 @@ class WorkerRegistry:
         source: str,
         words: ReportFile | None = None,
     ) -> None:
-        """Raises BadPlace when the kept reports cannot be read."""
+        """Raises BadPlace if the report file cannot be read."""
         self._known = [KnownWorker(endpoint=endpoint) for endpoint in endpoints]
-        #: Reports of workers that are configured no more, by endpoint.
+        #: Reports of workers that are no longer configured, by endpoint.
         self._former: Entries = {}
         self._sender = sender
         self._source = source
@@ -62,10 +62,10 @@ class WorkerRegistry:
         self._listeners: list[Callable[[], None]] = []
         self._ready_listeners: list[Callable[[], None]] = []
         self._losing: list[Callable[[str], int]] = []
-        #: Entries of the file that say nothing any more.
+        #: Endpoints of obsolete entries, to be removed from the report file.
         self._empty: set[str] = set()
         self._complaints = Complaints()
-        #: What every upload asks for, summed up at each change.
+        #: Snapshot for uploads and deliveries, recomputed at each change.
         self.known = KnownHandlers()
         if words is not None:
             self._adopt(words.read())
@@ -73,7 +73,7 @@ class WorkerRegistry:
 
     @property
     def ready(self) -> bool:
-        """Whether a worker answers."""
+        """Whether any worker is up."""
         return bool(self.known.live)
 
     @property
@@ -83,31 +83,31 @@ class WorkerRegistry:
 
     @property
     def unhealthy_reason(self) -> str | None:
-        """Why no upload can be taken, or None."""
+        """Reason why no upload can be accepted, or None."""
         return self.known.unhealthy_reason
 
     @property
     def warnings(self) -> list[str]:
-        """What is wrong with workers, although uploads can be taken."""
+        """Problems of workers that do not block uploads."""
         return warnings(self._known, self.known)
 
     def handles(self, event: str) -> bool:
-        """Whether any worker has a handler, by the last report of each."""
+        """Whether any worker has a handler, according to the last report of each."""
         return event in self.known.handled
 
     def has_no_handler_for(self, event: str) -> bool:
-        """Whether workers answer, and certainly none has a handler: it would be for nobody."""
+        """Whether at least one worker is up and it is certain that none has a handler."""
         known = self.known
         return event not in known.handled and bool(known.live) and known.unknown is None
 
     def takes(self, event: str) -> bool:
-        """Whether a delivery of the event can go to a worker now."""
+        """Whether the event can be delivered now."""
         return event in self.known.takers or self.has_no_handler_for(event)
 
     def in_turn(self, path: str, event: str | None = None) -> list[str]:
-        """Endpoints of the workers that answer; each call for a path begins with the next one.
+        """Endpoints of the workers that are up; round robin, with a counter per URL path.
 
-        With an event that is handled, only of those that have a handler of it.
+        For an event that is handled, only workers that have a handler of it.
         """
         known = self.known
         able = known.takers.get(event, ()) if event in known.handled else known.live
@@ -116,22 +116,22 @@ class WorkerRegistry:
         return [*able[start:], *able[:start]]
 
     def on_ready(self, listener: Callable[[], None]) -> None:
-        """Call `listener` whenever a worker begins to answer, or has another plugin set."""
+        """Call `listener` whenever a worker comes up or its plugin set changes."""
         self._listeners.append(listener)
 
     def on_first_ready(self, listener: Callable[[], None]) -> None:
-        """Call `listener` when uploads can be taken for the first time, and not again."""
+        """Call `listener` once, when uploads can be accepted for the first time."""
         self._ready_listeners.append(listener)
 
     def on_lost(self, losing: Callable[[str], int]) -> None:
-        """Call `losing` with the endpoint of a lost worker; it ends what is under way there.
+        """Call `losing` with the endpoint of a lost worker, to abort exchanges in progress.
 
-        It gives how many exchanges these are.
+        It returns the number of aborted exchanges.
         """
         self._losing.append(losing)
 
     async def follow(self) -> None:
-        """Keep the roster true until cancelled."""
+        """Poll all workers and the report file until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._look_around())
             for peer in self._known:
@@ -144,7 +144,7 @@ class WorkerRegistry:
             except BaseException as error:
                 if ends_the_task(error):
                     raise
-                # A fault of ours, which must not end the following of the other workers.
+                # A bug: it must not end the polling of the other workers.
                 extra = {"action": "roster_failed"}
                 logger.exception("worker %s: not followed", peer.endpoint, extra=extra)
                 await self._on_unreachable(peer, error)
@@ -162,7 +162,7 @@ class WorkerRegistry:
             await asyncio.sleep(RECONNECT_SECONDS)
 
     def _question(self, peer: KnownWorker) -> SignedMessage:
-        # A worker that was away is asked for its word at once, not only for a change of it.
+        # Without a known generation, the worker responds at once instead of at the next change.
         known = peer.word.generation if peer.word and peer.healthy else ""
         body = json.dumps({"source": self._source, "known": known, "wait": POLL_SECONDS}).encode()
         return SignedMessage(
@@ -177,7 +177,7 @@ class WorkerRegistry:
         came, before = not peer.healthy, peer.word
         word = self._word(peer, report)
         if not peer.kept or not word.says_the_same(before):
-            # First on disk: nothing is done on account of a report that a crash forgets.
+            # Write-ahead: a report takes effect only after it is on disk.
             await self._keep(peer, word)
         peer.word, peer.has_reported, peer.healthy = word, True, not report.stopping
         peer.ended, peer.answered_at = 0, _now()
@@ -213,7 +213,7 @@ class WorkerRegistry:
         was, peer.healthy = peer.healthy, False
         ended = 0
         if _is_silent(error) and _now() - peer.answered_at >= POLL_SECONDS:
-            # Its machine is gone, or its loop stands still: nothing under way there will end.
+            # Its host is down or its event loop hangs: exchanges in progress would never end.
             ended = self._sender.abandon(peer.endpoint)
             ended += sum(losing(peer.endpoint) for losing in self._losing)
             peer.ended += ended
@@ -229,7 +229,7 @@ class WorkerRegistry:
             self._refresh()
 
     async def _settle(self) -> None:
-        """Sum up, and drop the reports that count no more."""
+        """Drop the superseded reports and recompute the snapshot."""
         for word in superseded(self._known, self._former.values()):
             peer = self._peer(word.endpoint)
             if peer is not None:
@@ -252,7 +252,7 @@ class WorkerRegistry:
     def _peer(self, endpoint: str) -> KnownWorker | None:
         return next((peer for peer in self._known if peer.endpoint == endpoint), None)
 
-    # The file of reports, which other processes write too.
+    # The report file, which other processes write too.
 
     async def _keep(self, peer: KnownWorker, word: KeptReport) -> None:
         peer.kept = await self._change(lambda entries: entries.update({word.endpoint: word}))
@@ -277,7 +277,7 @@ class WorkerRegistry:
             await self._tidy()
 
     async def _tidy(self) -> None:
-        """Take out entries of workers that are configured no more and count no more."""
+        """Remove obsolete entries of workers that are no longer configured."""
         if self._empty:
             empty, self._empty = self._empty, set()
             await self._change(lambda entries: [entries.pop(name, None) for name in empty])
@@ -296,12 +296,12 @@ class WorkerRegistry:
         self._notify()
 
     async def _assert(self, peer: KnownWorker, entry: KeptReport) -> None:
-        """A worker that answers cannot be forgotten: its report is the truth."""
+        """Undo an external drop of a worker that is up: its live report has precedence."""
         if peer.word is not None and entry.dropped and not peer.word.dropped:
             await self._keep(peer, peer.word)
 
     def _adopt(self, entries: Entries) -> None:
-        """Take over what is kept of workers that do not answer us."""
+        """Load the stored reports of workers that are not up."""
         names = {peer.endpoint for peer in self._known}
         for peer in self._known:
             if not peer.healthy and peer.kept and peer.endpoint in entries:
@@ -321,12 +321,12 @@ def _now() -> float:
 
 
 def _is_silent(error: BaseException) -> bool:
-    """Whether nothing answered, not even to refuse or to hang up."""
+    """Whether there was no reply at all, not even a refused or closed connection."""
     return isinstance(error, WorkerSilent) or (isinstance(error, WorkerAway) and error.silent)
 
 
 def _mark_away(entries: Entries, word: KeptReport) -> None:
-    """Note that a worker does not answer; another process may know a later report of it."""
+    """Set the state to away; keeps `handles`, which another process may have updated."""
     found = entries.setdefault(word.endpoint, word)
     if found.state is State.LIVE:
         entries[word.endpoint] = replace(found, state=word.state, since=word.since)

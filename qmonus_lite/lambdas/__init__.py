@@ -1,1 +1,1 @@
-"""One event's handlers: in order, each seeing what the one before changed."""
+"""Execution of the handlers of an event: in order, each gets the event as the previous left it."""

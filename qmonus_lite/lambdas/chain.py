@@ -1,4 +1,4 @@
-"""The chain: all handlers of one event, then the events that follow from how they ended."""
+"""The chain: all handlers of one event, then their `success` and `failure` follow-up events."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from qmonus_lite.scripting.unawaited import Watch
 
 logger = logging.getLogger(__name__)
 
-#: Events that may follow one another; a chain that leads back to itself ends here.
+#: Maximum number of events in a chain of follow-ups; stops a chain that leads back to itself.
 MAX_DEPTH = 16
 
 
@@ -30,14 +30,14 @@ class Chain:
     catalog: Catalog
     runner: Runner
     secrets: SecretResolver
-    #: What handlers find in their handle.
+    #: Ids that handlers find in their handle.
     ids: Ids = Ids()
     depth: int = 0
-    #: Whether the event that this one follows is a gate.
+    #: Whether a gate event precedes this event in the chain.
     below_gate: bool = False
 
     async def run(self, name: str, data: dict[str, Any]) -> Outcome:
-        """What the handlers of event `name` make of `data`; never raises for what they do."""
+        """Run the handlers of event `name` on `data`; never raises for errors of the handlers."""
         if self.depth > MAX_DEPTH:
             reason = f"more than {MAX_DEPTH} events follow one another; the last is {name}"
             logger.error("%s", reason, extra={"action": "chain_too_deep", "event_name": name})
@@ -52,7 +52,7 @@ class Chain:
         end: Termination | None = None
         for plugin in plugins:
             ran.append(plugin)
-            # Anew for each: one before may have put a plain dict in the place of the headers.
+            # A new Event per handler: the previous may have replaced the headers by a plain dict.
             left = event = Event(left)
             end = await handle(plugin, event)
             if end is not None:
@@ -60,22 +60,22 @@ class Chain:
         return self._outcome(end, left, ran)
 
     async def _gate(self, plugin: LambdaPlugin, event: Event) -> Termination | None:
-        """Run one handler of a gate and what follows from it; its refusal, if it refused.
+        """Run one handler of a gate and its follow-up event; returns the refusal, or None.
 
-        An allow is no end: the handlers after it are asked too.
+        An allow does not end the chain: the remaining handlers run too.
         """
         ran = await self._run(plugin, event, gate=True)
         end = ran.verdict()
         if ran.raised is not None and plugin.failure:
             after = await self._follow(plugin.failure, event, gate=True)
-            # What was terminated stands; an exception may be put in other words, not undone.
+            # A terminated refusal is final; a follow-up may reword an exception, not undo it.
             return ran.handle.refusal or after or end
         if end is None and plugin.success:
             return await self._follow(plugin.success, event, gate=True)
         return end
 
     async def _handle(self, plugin: LambdaPlugin, event: Event) -> Termination | None:
-        """Run one handler and what follows from it; how the chain ends, if it does."""
+        """Run one handler and its follow-up event; returns the termination that ends the chain."""
         ran = await self._run(plugin, event)
         if (end := ran.failure) is not None:
             return (await self._follow(plugin.failure, event) or end) if plugin.failure else end
@@ -109,7 +109,7 @@ class Chain:
         return ran
 
     async def _follow(self, name: str, event: Event, *, gate: bool = False) -> Termination | None:
-        """Run the event that follows; how its handlers ended, if they did."""
+        """Run the follow-up event; returns the termination by its handlers, or None."""
         below = replace(self, depth=self.depth + 1, below_gate=gate)
         outcome = await below.run(name, event)
         event.update(outcome.event)
@@ -136,7 +136,7 @@ class Chain:
     def _outcome(
         self, end: Termination | None, event: dict[str, Any], ran: list[LambdaPlugin]
     ) -> Outcome:
-        """The outcome in values that JSON can hold; a plugin that left others has failed."""
+        """The outcome as JSON-serializable values; a plugin that left other values has failed."""
         end = end or Termination(code=200, output=None)
         names = tuple(plugin.name for plugin in ran)
         refusal = end.refusal if end.code >= 300 else None

@@ -1,4 +1,4 @@
-"""The event that handlers see: a dict, with headers looked up without regard to case."""
+"""The event passed to handlers: a dict with case-insensitive lookup of headers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,15 +11,16 @@ class Event(dict[str, Any]):
     """`event["path"]`, `event["headers"]["x-auth-token"]`, `event.get("X-Auth-Token")`.
 
     `get` of a key with a hyphen that the event lacks looks among the headers, as the founding
-    page's sample does. No other key does: what a handler reads there, a client must not write.
+    page's sample does. Other keys do not, so that a client cannot set by a header what a handler
+    reads there.
     """
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         super().__init__(data)
         if isinstance(data.get("headers"), Mapping):
             self["headers"] = Headers(data["headers"])
-        # The path of an upload may be what the handler before made of it: the next one is to judge
-        # what will be stored.
+        # A previous handler may have changed the path of an upload: the next one must check the
+        # path that will be stored.
         if "resources" in data and isinstance(data.get("path"), str):
             self["path"] = normalized(data["path"])
 
@@ -27,7 +28,7 @@ class Event(dict[str, Any]):
         """The value of a key, else of a header of that name if it has a hyphen, else `default`."""
         if key in self:
             return self[key]
-        # A dict may be asked for anything.
+        # Keys of a dict may be of any type.
         if "-" not in str(key):
             return default
         headers = super().get("headers")

@@ -1,4 +1,4 @@
-"""The handle: what a handler can do to the chain it is part of."""
+"""The handle: through which a handler ends the chain."""
 
 import logging
 from collections.abc import Generator, Mapping
@@ -18,18 +18,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Termination:
-    """The end of a chain, as a handler wants it."""
+    """The end of a chain, as requested by a handler."""
 
     code: int
     output: Any
     #: Header fields for the answer to a client.
     headers: Mapping[str, str] = field(default_factory=dict)
-    #: Who ended it and where.
+    #: Plugin, file, line and rule that ended it.
     refusal: Refusal | None = None
 
 
 class Handle:
-    """Given to a handler beside the event."""
+    """Passed to a handler along with the event."""
 
     def __init__(self, where: Refusal, ids: Ids) -> None:
         """`where`: plugin, file and first line of the handler."""
@@ -39,7 +39,7 @@ class Handle:
         self.upload_id = ids.upload_id
         self._where = where
         self._closed = False
-        #: Calls that were understood, in their order, and the first one that was not.
+        #: Valid calls of `terminate` in order, and the first invalid one.
         self._called: list[Termination] = []
         self._bad: Termination | None = None
 
@@ -51,10 +51,10 @@ class Handle:
         *more: object,
         **other: object,
     ) -> "Done":
-        """End the chain with this code, output and header fields; may be awaited, need not be.
+        """End the chain with this code, output and header fields; awaiting it is optional.
 
-        Raises Error(500) for a code that is no status from 200 to 599, for header fields that
-        cannot be sent, and for other arguments: a TypeError that a script swallows would be a yes.
+        Raises Error(500) for a code outside of 200 to 599, for invalid header fields, and for other
+        arguments: a TypeError that a script catches would allow the upload.
         """
         line = line_now(self._where.file) or self._where.line
         where = replace(self._where, line=line)
@@ -73,17 +73,17 @@ class Handle:
         return Done()
 
     def close(self) -> None:
-        """The handler has ended: what is called from now on comes too late."""
+        """The handler has ended: later calls of `terminate` are logged and ignored."""
         self._closed = True
 
     @property
     def termination(self) -> Termination | None:
-        """The first call of all."""
+        """The first valid call of `terminate`, or None."""
         return self._called[0] if self._called else None
 
     @property
     def refusal(self) -> Termination | None:
-        """What refuses in a gate: the first call of 300 and above, else one that was no call."""
+        """Refusal of a gate: the first call with a code from 300, else the first invalid call."""
         return next((end for end in self._called if end.code >= 300), self._bad)
 
     def _misused(self, where: Refusal, reason: str) -> Error:
@@ -95,21 +95,21 @@ class Handle:
 
 
 class Done:
-    """What `terminate` gives: may be awaited, and is done already."""
+    """Result of `terminate`: an awaitable that is already done."""
 
     def __await__(self) -> Generator[Any, Any, None]:
         yield from ()
 
 
 def _status(code: object) -> int:
-    # HTTPStatus is a whole number; True is one to Python only.
+    # HTTPStatus is an int; bool is a subclass of int, but no status.
     if not isinstance(code, int) or isinstance(code, bool) or not 200 <= code <= 599:
         raise ValueError(f"{code!r} is no status from 200 to 599")
     return int.__int__(code)
 
 
 def _reason(output: object) -> str:
-    """The beginning of what the client reads, for the record."""
+    """The beginning of the response text, for the record."""
     return redact(output)[:MAX_REASON].strip() if isinstance(output, str) else ""
 
 

@@ -1,7 +1,7 @@
-"""The warning for a handler that ended well though one of our own APIGWs had not answered it.
+"""Warning for a handler that succeeded although one of our own APIGWs did not answer its callout.
 
-The founding page's sample does so: it does not look at what its callout gave, so its event counts
-as delivered although nothing was done.
+The founding page's sample does this: it does not check the result of its callout, so its event
+counts as delivered although nothing was done.
 """
 
 import logging
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 def warn_of_unanswered(script: Script, surroundings: Surroundings) -> None:
-    """Log each callout to an APIGW of ours that ended with 599 or 504 and was not made up for."""
+    """Log each callout to our own APIGWs that ended with 599 or 504 without a later answer."""
     origin = script.origin
     for (method, address), one in surroundings.unanswered.items():
         line = one.line_in(origin.file) or origin.line

@@ -1,6 +1,6 @@
-"""How one handler ended, as a value: what it terminated, returned, raised and left un-awaited.
+"""Result of one handler as a value: what it terminated, returned, raised and left un-awaited.
 
-In a gate anything that is not clearly a yes is a no (docs/decisions/gates.md). Elsewhere the first
+In a gate, anything but a clear allow is a refusal (docs/decisions/gates.md). Elsewhere the first
 termination ends the chain.
 """
 
@@ -18,9 +18,9 @@ from qmonus_lite.scripting.unawaited import Watch
 
 logger = logging.getLogger(__name__)
 
-#: What JSON cannot hold raises one of these.
+#: Exceptions raised for values that are not JSON-serializable.
 NOT_JSON = (TypeError, ValueError, RuntimeError)
-#: What the client of an upload hears of it.
+#: Reason that the client of an upload gets for it.
 NOT_JSON_REASON = "a handler left something that JSON cannot hold"
 
 
@@ -36,13 +36,13 @@ class Ran:
 
     @property
     def failure(self) -> Termination | None:
-        """The end that an exception makes."""
+        """Termination for the exception that the handler raised, or None."""
         error = self.raised
         if error is None:
             return None
         output = error.reason if error.body is None else error.body
         refusal = error.refusal(self.plugin.script.origin)
-        # The name of a plugin may have a dot, and its handler knows its own first line.
+        # The name of a plugin may contain a dot; the first line is that of the handler function.
         where = place_of(self.plugin)
         refusal = replace(refusal, plugin=where.plugin, line=error.line or where.line)
         return Termination(code=_failing(error.code), output=output, refusal=refusal)
@@ -54,7 +54,7 @@ class Ran:
         return self.raised is None and (end is None or end.code < 400)
 
     def verdict(self) -> Termination | None:
-        """The refusal of a gate's handler; None when it said yes, or nothing."""
+        """The refusal of a gate's handler; None if it allowed or did not decide."""
         if self.handle.refusal is not None:
             return self.handle.refusal
         if self.failure is not None:
@@ -62,7 +62,7 @@ class Ran:
         if self.watch.left:
             left = self.watch.left[0]
             refusal = self._at(left.line, "not-awaited", f"'{left.name}' was never awaited")
-            # Told by the watch.
+            # The watch has logged it.
             return self._failed(refusal)
         said = self.handle.termination
         if said is not None:
@@ -74,7 +74,7 @@ class Ran:
         return None
 
     def _fault(self, rule: str, reason: str) -> Termination:
-        """A refusal for something that the script left, which is told in the log."""
+        """Refuse because of an invalid output or return value of the script, and log it."""
         line = self.watch.returned_at if rule == "returned-value" else 0
         refusal = self._at(line, rule, reason)
         extra = {
@@ -100,20 +100,20 @@ def place_of(plugin: LambdaPlugin) -> Refusal:
     """Plugin, file and first line of a handler."""
     origin = plugin.script.origin
     code: Any = getattr(plugin.script.function, "__code__", None)
-    # A decorator may have put a function of another file in its place.
+    # A decorator may have replaced it by a function of another file.
     here = isinstance(code, CodeType) and code.co_filename == origin.file
     line = code.co_firstlineno if here else origin.line
     return Refusal(plugin=plugin.name, file=origin.file, line=line)
 
 
 def _failing(code: Any) -> int:
-    """The status of what was raised; 500 for one that is none, as in Error(True)."""
+    """The status of an exception; 500 for an invalid code, as in Error(True)."""
     usable = isinstance(code, int) and not isinstance(code, bool) and 400 <= code <= 599
     return int(code) if usable else 500
 
 
 def travels(value: object) -> bool:
-    """Whether JSON can hold it."""
+    """Whether the value is JSON-serializable."""
     try:
         as_json(value)
     except NOT_JSON:
@@ -122,5 +122,5 @@ def travels(value: object) -> bool:
 
 
 def as_json(value: object) -> Any:
-    """The value as it arrives; raises one of NOT_JSON if it cannot travel."""
+    """The value after a JSON round trip; raises one of NOT_JSON if it is not serializable."""
     return value if value is None else strictjson.read(strictjson.write(value).encode())

@@ -1,1 +1,2 @@
-"""One routed request: match, authorization, schema, request script, backend, response script."""
+"""Request pipeline of routes: match, authorization, schema, request script, backend,
+response script."""

@@ -1,4 +1,4 @@
-"""Who asks and how: everything that can refuse a request before its body is read."""
+"""Authorization of a routed request by its head: all checks that precede reading the body."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,25 +14,25 @@ from qmonus_lite.routing.message import Request
 
 @dataclass(frozen=True, kw_only=True)
 class AuthorizedRequest:
-    """A request that may go on."""
+    """A request that passed authorization, with what was derived from its head."""
 
     match: Match
-    #: The client's method, whatever a script makes of it.
+    #: The method that the client sent, before any script changes it.
     method: str
-    #: Who asks; None on an open route.
+    #: Authenticated sender; None on a route that needs no account.
     actor: Actor | None
-    #: What the method takes, if the route says so.
+    #: Specification of the method, if the route declares methods.
     spec: MethodSpec | None
     #: Path variables, decoded.
     resources: Mapping[str, str]
-    #: The backends, tried in turn.
+    #: `host[:port]` of the backends, tried in this order.
     authorities: tuple[str, ...]
-    #: Credentials of ours that came along, which no backend and no event may see.
+    #: Credentials of this installation in the request; removed before backends and events.
     own_credentials: frozenset[str]
 
 
 def admit(gatekeeper: Gatekeeper, match: Match, request: Request) -> AuthorizedRequest:
-    """Let a request in by its head; raises Problem. Its `account` is told also if it raises."""
+    """Authorize a request by its head; raises Problem. Sets `request.account` even if it raises."""
     known = gatekeeper.known(request.headers)
     request.account = known.account if known else None
     route, method, headers = match.route, request.method, request.headers
@@ -55,7 +55,7 @@ def _authorize(gatekeeper: Gatekeeper, match: Match, request: Request) -> Actor:
     except Forbidden:
         if request.method != "HEAD":
             raise
-    # Who may GET may ask for the head of it.
+    # Permission to GET includes HEAD.
     return gatekeeper.authorize(request.headers, "GET", match.raw_path, goes_on=True)
 
 
@@ -81,9 +81,9 @@ def _authorities(route: Route, actor: Actor | None, wanted: str | None) -> tuple
 
 
 def _own(gatekeeper: Gatekeeper, request: Request) -> frozenset[str]:
-    """Credentials of ours in the headers; others may be meant for the backend.
+    """Credentials of this installation in the headers; others may be meant for the backend.
 
-    Raises BadRequest for those in the query.
+    Raises BadRequest if the query contains one.
     """
     gatekeeper.check_single(request.headers)
     if gatekeeper.own.shown_in(request.params):

@@ -1,9 +1,9 @@
-"""`host[:port]` of a backend, as clients may name one in `X-Xaas-Static-Routing`."""
+"""Syntax check of `host[:port]` of a backend, as clients send it in `X-Xaas-Static-Routing`."""
 
 import ipaddress
 import re
 
-#: Header that replaces the backends of a route, for accounts that may.
+#: Header that replaces the backends of a route; needs a role with static routing.
 STATIC_ROUTING = "X-Xaas-Static-Routing"
 
 _AUTHORITY = re.compile(
@@ -13,7 +13,7 @@ _AUTHORITY = re.compile(
 
 
 def is_authority(text: str) -> bool:
-    """Whether this is a host name, an IPv4 address or an IPv6 one in brackets, and maybe a port."""
+    """Whether `text` is a host name, IPv4 address or IPv6 address in brackets, and maybe a port."""
     found = _AUTHORITY.fullmatch(text)
     if found is None:
         return False

@@ -1,4 +1,4 @@
-"""The HTTP client for backends: kept connections, bytes passed on as they are, nothing followed."""
+"""HTTP client for backends: keep-alive, no content decoding, no redirects, no cookies."""
 
 import asyncio
 import io
@@ -15,12 +15,12 @@ from qmonus_lite.routing.message import Stream
 
 logger = logging.getLogger(__name__)
 
-#: Largest body that is read into memory, for a response script.
+#: Maximum response body that is read into memory, for a response script.
 MAX_BODY_BYTES = 64 << 20
-#: Seconds that an idle connection is kept: shorter than usual servers do, so that they seldom
-#: close one that we are about to use.
+#: Keep-alive timeout of idle connections in seconds: shorter than that of usual servers, so that
+#: a backend rarely closes a connection that is about to be reused.
 _IDLE_SECONDS = 4
-#: What aiohttp would add by itself; a backend sees what the client sent.
+#: Headers that aiohttp would add by default; a backend gets only those that the client sent.
 _NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 _NO_ANSWER = "no backend of this route answered"
@@ -32,11 +32,11 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One request to a backend, ready to send."""
+    """A request to a backend, ready to send."""
 
     #: `http` or `https`.
     scheme: str
-    #: `host[:port]`, tried in turn.
+    #: `host[:port]`, tried in this order.
     authorities: tuple[str, ...]
     method: str
     #: Path and query, encoded.
@@ -47,16 +47,16 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Received:
-    """The head of a backend's answer, and its body yet to be read."""
+    """Head of a backend's response, and its body as a stream."""
 
     code: int
-    #: As sent, in order, Latin-1.
+    #: Header fields as received, in order, decoded as Latin-1.
     fields: tuple[tuple[str, str], ...]
     body: "BackendBody"
 
 
 class BackendBody:
-    """The body of an answer, read as it is asked for; a `Stream`."""
+    """Response body, read on demand; implements `Stream`."""
 
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
@@ -65,7 +65,7 @@ class BackendBody:
         return self
 
     async def __anext__(self) -> bytes:
-        """The next piece; raises BadGateway when the rest will not come."""
+        """The next chunk; raises BadGateway when the connection fails or times out."""
         try:
             piece = await self._answer.content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -78,7 +78,7 @@ class BackendBody:
         return piece
 
     async def read(self) -> bytes:
-        """All of it; raises BadGateway above MOST_BODY bytes."""
+        """The complete body; raises BadGateway above MAX_BODY_BYTES."""
         whole = bytearray()
         try:
             async for piece in self:
@@ -90,28 +90,31 @@ class BackendBody:
         return bytes(whole)
 
     async def aclose(self) -> None:
-        """Give up what is still to come; a body that was read keeps its connection open."""
+        """Discard the unread rest; a connection whose body was read to its end stays pooled."""
         self._answer.close()
 
 
 class Backends:
-    """Sends calls to backends."""
+    """Sends requests to backends over one connection pool."""
 
     def __init__(self, *, connect_timeout: float, answer_timeout: float, most: int) -> None:
-        """Seconds to connect, seconds to the head of the answer and from piece to piece of its
-        body, and how many connections at once."""
+        """`connect_timeout` in seconds; `answer_timeout` in seconds to the response head and
+        between chunks of its body; `most` is the connection limit."""
         self._connect_timeout = connect_timeout
         self._answer_timeout = answer_timeout
         self._most = most
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, call: Call) -> Received:
-        """The answer of the first backend in reach; raises BadGateway or GatewayTimeout."""
+        """The response of the first backend that accepts a connection.
+
+        Raises BadGateway or GatewayTimeout.
+        """
         for authority in call.authorities:
             try:
                 answer = await self._exchange(call, authority)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-                # Nothing was sent, so the next one may have it.
+                # Nothing was sent, so it is safe to try the next backend.
                 _log("backend_unreachable", authority, error)
             except TimeoutError as error:
                 _log("backend_late", authority, error)
@@ -124,20 +127,20 @@ class Backends:
         raise BadGateway(_NO_ANSWER)
 
     async def close(self) -> None:
-        """Close the kept connections."""
+        """Close the connection pool."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def _exchange(self, call: Call, authority: str) -> aiohttp.ClientResponse:
         headers = {name: _wire(value) for name, value in call.headers.items()}
-        # Around it all: aiohttp's own timeouts do not cover a backend that reads no body.
+        # aiohttp's own timeouts do not cover a backend that does not read the request body.
         async with asyncio.timeout(self._answer_timeout):
             return await self._open().request(
                 call.method,
                 URL(f"{call.scheme}://{authority}{call.target}", encoded=True),
                 headers=headers | {"Host": authority},
-                # Sent piece by piece, so that a large one does not hold up the loop.
+                # Sent in chunks, so that a large body does not block the event loop.
                 data=io.BytesIO(call.body) if call.body else None,
                 allow_redirects=False,
                 skip_auto_headers=_NOT_ADDED,
@@ -160,7 +163,7 @@ def _received(answer: aiohttp.ClientResponse) -> Received:
     fields = tuple(
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.raw_headers
     )
-    # 1xx: we never ask to switch protocols.
+    # 1xx: a protocol switch is never requested.
     if answer.status < 200 or any(_CONTROL.search(value) for _, value in fields):
         answer.close()
         raise BadGateway(_BROKEN)
@@ -168,7 +171,8 @@ def _received(answer: aiohttp.ClientResponse) -> Received:
 
 
 def _wire(value: str) -> str:
-    """A Latin-1 field value as text whose UTF-8, which aiohttp writes, is the bytes that came."""
+    """A Latin-1 field value as text whose UTF-8 encoding, which aiohttp writes, is the bytes that
+    were received."""
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:

@@ -1,4 +1,4 @@
-"""Text and the values behind it: headers, query and path are all text, schemas ask for more."""
+"""Type coercion of text from headers, query and path to the types that a JSON schema declares."""
 
 import json
 import math
@@ -10,7 +10,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,99})?(?:[eE][+-]?[0-
 
 
 def read(text: str, schema: object) -> object:
-    """The value that `text` stands for if the schema declares such a type, else the text."""
+    """`text` as integer, number or boolean if the schema declares that type, else unchanged."""
     types = declared(schema)
     if not {"integer", "number"}.isdisjoint(types) and _INTEGER.fullmatch(text):
         return int(text)
@@ -22,7 +22,8 @@ def read(text: str, schema: object) -> object:
 
 
 def read_all(texts: Sequence[str], schema: object) -> object:
-    """The value of a name that was given these texts: a list if several, or if declared so."""
+    """The value of a parameter with these texts: a list if there are several or the schema
+    declares an array."""
     if "array" in declared(schema):
         items = schema.get("items") if isinstance(schema, Mapping) else None
         return [read(text, items) for text in texts]
@@ -31,17 +32,17 @@ def read_all(texts: Sequence[str], schema: object) -> object:
 
 
 def write(value: object) -> str:
-    """The text for a value, such as a default of a schema."""
+    """A value, such as a schema default, as text."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def write_all(value: object) -> list[str]:
-    """The texts for a value: one for each entry of a list."""
+    """A value as texts: one per entry of a list."""
     return [write(entry) for entry in value] if isinstance(value, list) else [write(value)]
 
 
 def declared(schema: object) -> tuple[str, ...]:
-    """The types that a schema names, in its order."""
+    """The types that a schema declares, in order."""
     kind = schema.get("type") if isinstance(schema, Mapping) else None
     if isinstance(kind, str):
         return (kind,)

@@ -1,4 +1,4 @@
-"""From a request as the script left it to the call of a backend, and from its answer back."""
+"""Conversion of a request, as the script left it, to a backend call, and of its response back."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,26 +15,26 @@ from qmonus_lite.routing.message import Incoming, Request, Response, RouteRespon
 Fields = Sequence[tuple[str, str]]
 
 _METHOD = re.compile(r"[A-Z]+")
-#: What may stand in a path as it is (RFC 3986), and % because it may be encoded already.
+#: Characters allowed in a path unencoded (RFC 3986), and % because the path may be encoded.
 _PATH_SAFE = "/%:@!$&'()*+,;=~"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arrival:
-    """How a request was before schema and script changed it."""
+    """Path and query of a request before schema defaults and the script changed it."""
 
     path: str
     params: Mapping[str, Sequence[str]]
 
     @classmethod
     def of(cls, request: Request) -> "Arrival":
-        """Taken before anything is changed."""
+        """A copy of the path and query of an unchanged request."""
         params = {name: tuple(values) for name, values in request.params.items()}
         return cls(path=request.path, params=params)
 
 
 def to_backend(admission: AuthorizedRequest, incoming: Incoming, arrival: Arrival) -> Call:
-    """The call for this request as it now is; raises said.Unusable."""
+    """The backend call for this request in its current state; raises InvalidResult."""
     request = incoming.request
     route = admission.match.route
     headers = hop_by_hop.onward(script_results.headers(request.headers), admission.own_credentials)
@@ -44,7 +44,7 @@ def to_backend(admission: AuthorizedRequest, incoming: Incoming, arrival: Arriva
         "X-Forwarded-Proto": incoming.scheme,
     }
     if route.response_script is not None:
-        # The script is to see the body as it is meant.
+        # The response script needs the body without content encoding.
         headers["Accept-Encoding"] = "identity"
     return Call(
         scheme=route.target_scheme,
@@ -57,10 +57,10 @@ def to_backend(admission: AuthorizedRequest, incoming: Incoming, arrival: Arriva
 
 
 def to_client(response: Response, fields: Fields) -> RouteResponse:
-    """The answer after a response script; raises said.Unusable.
+    """The response to the client after a response script; raises InvalidResult.
 
-    `fields` is the head as the backend sent it: a name that the script left alone keeps its fields
-    apart, as several Set-Cookie must be.
+    `fields` are the header fields that the backend sent: fields of a name that the script did not
+    change are not combined, as several Set-Cookie must stay separate.
     """
     before = Headers.combined(fields)
     now = script_results.headers(response.headers)
@@ -108,7 +108,7 @@ def _query(incoming: Incoming, arrival: Arrival) -> str:
 
 
 def _values(name: object, given: object) -> tuple[str, ...]:
-    """The texts of one name: a script may put a single value in place of the list."""
+    """The texts of a query parameter; a script may set a single value in place of a list."""
     values = given if isinstance(given, (list, tuple)) else [given]
     if not all(isinstance(value, (str, int, float)) for value in values):
         raise script_results.InvalidResult(

@@ -1,4 +1,4 @@
-"""One script of a route, run: its answer, or what it leaves when it lets the message go on."""
+"""Runs a request or response script of a route and converts its outcome to a response."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Raised(Problem):
-    """A script ended the request with a status of its own choice."""
+    """A script refused the request with a status code that it chose."""
 
     def __init__(self, code: int, reason: str, refusal: Refusal) -> None:
         super().__init__(reason or "a script of this route refused the request")
@@ -29,14 +29,14 @@ class Raised(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class Hook:
-    """Runs scripts of routes."""
+    """Runs scripts of routes with a timeout."""
 
     runner: Runner
-    #: Seconds that one run may take.
+    #: Timeout of one run in seconds.
     timeout: float | None
 
     def within(self, seconds: float | None) -> "Hook":
-        """One whose runs may take so long; None leaves it at what is usual."""
+        """A copy with this timeout; None keeps the default."""
         return self if seconds is None else replace(self, timeout=seconds)
 
     async def run(
@@ -46,12 +46,12 @@ class Hook:
         surroundings: Surroundings,
         settle: Callable[[], T],
     ) -> RouteResponse | T:
-        """The script's answer, else what `settle()` makes of what it left; raises Problem."""
+        """The script's response, or the result of `settle()` if it gave none; raises Problem."""
         finish = script_results.Finish()
 
         async def start() -> RouteResponse | T:
             value = await script.function(**given, finish=finish)
-            # Still on the lane: what the script left may be large, and a fault in it is its own.
+            # Run on the script thread: the result may be large, and its errors are the script's.
             return finish.answer or script_results.returned(value) or settle()
 
         try:
@@ -64,7 +64,7 @@ class Hook:
 
 
 def _raised(script: Script, error: ScriptRaised) -> RouteResponse:
-    """The answer that a script raised; raises Problem when it is a plain refusal."""
+    """The response that a script raised; raises Problem for an error without a body."""
     try:
         code = script_results.status(error.code)
         if error.body is None and code >= HTTPStatus.BAD_REQUEST:

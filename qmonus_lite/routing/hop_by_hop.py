@@ -1,4 +1,5 @@
-"""Header fields that end at us: those of one connection, those we set anew, and our secrets."""
+"""Removal of hop-by-hop header fields, of fields that APIGW sets itself, and of its
+credentials."""
 
 from collections.abc import Iterable
 
@@ -6,7 +7,7 @@ from qmonus_lite.auth import callout_pass, own
 from qmonus_lite.headers import Headers, canonical
 from qmonus_lite.routing.authority import STATIC_ROUTING
 
-#: RFC 9110 section 7.6.1, and the older ones that proxies still meet.
+#: RFC 9110 section 7.6.1, and older fields that are still in use.
 _HOP_BY_HOP = frozenset(
     {
         "Connection",
@@ -21,19 +22,19 @@ _HOP_BY_HOP = frozenset(
     }
 )
 
-#: What APIGW says of itself in every answer.
+#: Fields that APIGW adds to every response.
 _OF_THE_GATEWAY = frozenset({"Date", "Server", "X-Request-Id"})
 
-#: What we answered or decided already, or say anew. Nobody vouches for a client's `Forwarded`.
+#: Request fields that APIGW handles or sets itself. A client's `Forwarded` is not trustworthy.
 _OURS = frozenset(
     {"Host", "Content-Length", "Expect", "Forwarded", STATIC_ROUTING, callout_pass.HEADER}
 )
 
 
 def onward(headers: Headers, own_credentials: frozenset[str]) -> Headers:
-    """What a backend may see; the client's credentials of ours stay here, wherever they stand.
+    """Headers to send to a backend: without hop-by-hop fields and without `own_credentials`.
 
-    What a script put there is meant for the backend, and goes on.
+    Credentials that a script added are meant for the backend and are kept.
     """
     ending = _HOP_BY_HOP | _OURS | _named(headers.items())
     going = Headers({name: value for name, value in headers.items() if name not in ending})
@@ -41,7 +42,7 @@ def onward(headers: Headers, own_credentials: frozenset[str]) -> Headers:
 
 
 def back(fields: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """What a client may see of a backend's answer; repeated fields stay repeated."""
+    """Header fields of a backend's response for the client; repeated fields stay separate."""
     fields = tuple(fields)
     ending = _HOP_BY_HOP | _OF_THE_GATEWAY | _named(fields)
     if any(canonical(name) == "Transfer-Encoding" for name, _ in fields):
@@ -50,6 +51,6 @@ def back(fields: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
 
 
 def _named(fields: Iterable[tuple[str, str]]) -> frozenset[str]:
-    """The names that a Connection field says are for this connection only."""
+    """The names listed in Connection fields."""
     listed = ",".join(value for name, value in fields if canonical(name) == "Connection")
     return frozenset(canonical(token.strip()) for token in listed.split(","))

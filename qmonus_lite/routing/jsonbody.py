@@ -1,7 +1,7 @@
-"""A body as JSON, by rules that leave one reading only: what two parsers could read apart is none.
+"""Strict JSON parser for request bodies: rejects JSON that parsers interpret differently.
 
-Refused besides what is no JSON: names given twice, NaN and numbers that no float holds, half of a
-surrogate pair, a byte-order mark, deep nesting, integers of thousands of digits.
+Rejected besides invalid JSON: duplicate names, NaN and numbers outside the range of a float, lone
+surrogates, a byte-order mark, deep nesting, integers of thousands of digits.
 """
 
 import json
@@ -11,18 +11,18 @@ from typing import Any
 
 from qmonus_lite.errors import UnsupportedMedia
 
-#: Arrays and objects inside of one another.
+#: Maximum nesting depth of arrays and objects.
 MAX_DEPTH = 64
 
 
 class BadJson(ValueError):
-    """A body that is not usable as JSON; the text says why, and shows nothing of it."""
+    """A body that is not usable as JSON; the text gives the reason without quoting the body."""
 
 
 def check_media(content_type: str | None) -> None:
-    """Refuse what says of itself that it is no JSON in UTF-8; raises UnsupportedMedia.
+    """Raise UnsupportedMedia for a Content-Type other than JSON in UTF-8.
 
-    A body that does not say what it is counts as JSON, since that is what the route takes.
+    A body without Content-Type is treated as JSON, since the route expects JSON.
     """
     if content_type is None:
         return
@@ -36,7 +36,7 @@ def check_media(content_type: str | None) -> None:
 
 
 def read(body: bytes) -> object:
-    """The value of a body; raises BadJson."""
+    """The parsed value of a body; raises BadJson."""
     try:
         value: object = json.loads(
             body.decode(),
@@ -58,7 +58,7 @@ def read(body: bytes) -> object:
         raise BadJson("nested too deeply") from None
     except ValueError:
         raise BadJson("an integer with too many digits") from None
-    # Most bodies have too few brackets to be deep.
+    # Cheap test first: a body with few brackets cannot be nested deeply.
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
         _check_depth(value)
     return value

@@ -1,4 +1,4 @@
-"""Which route a path belongs to."""
+"""Route matching: selects the route for a request path."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from qmonus_lite.pathtemplate import decode_variable
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """A route that serves a path."""
+    """A route that matches a path, and the path variables."""
 
     route: Route
     #: The path, still percent-encoded.
@@ -23,7 +23,7 @@ class Match:
 
 
 def best(routes: Iterable[Route], raw_path: str) -> Match | None:
-    """The route with the fewest variables that matches; of equals, the first one."""
+    """The matching route with the fewest variables; the first of several with equally many."""
     found = (
         Match(route=route, raw_path=raw_path, values=values)
         for route in routes

@@ -1,4 +1,4 @@
-"""What travels: the request and the response that scripts may change, and the answer in the end."""
+"""Message types: request and response objects of route scripts, and the response to the client."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -6,26 +6,26 @@ from typing import Any, Protocol
 from qmonus_lite.headers import Headers
 
 
-# Slots: a misspelt attribute in a script raises instead of being ignored.
+# Slots: setting a misspelt attribute in a script raises instead of being ignored.
 @dataclass(kw_only=True, slots=True)
 class Request:
-    """What a request script sees, and may change before it goes on."""
+    """Request object of a request script; may be changed before it is sent to the backend."""
 
     #: Upper case.
     method: str
-    #: Still percent-encoded; a script that sets another sets the path at the backend.
+    #: Still percent-encoded; a path that a script sets is the path at the backend.
     path: str
     headers: Headers
-    #: The query: every name with all its values.
+    #: Query parameters: all values by name.
     params: dict[str, list[str]]
     body: bytes
-    #: `{"name", "roles"}` of the account whose valid credential came along, else None.
+    #: `{"name", "roles"}` of the account whose valid credential the request has, else None.
     account: dict[str, Any] | None = None
 
 
 @dataclass(kw_only=True, slots=True)
 class Response:
-    """What a response script sees, and may change before it goes to the client."""
+    """Response object of a response script; may be changed before it is sent to the client."""
 
     code: int
     headers: Headers
@@ -34,12 +34,12 @@ class Response:
 
 @dataclass(frozen=True, kw_only=True)
 class Incoming:
-    """A whole request as it came, and where it came from."""
+    """A complete request as received, and its origin."""
 
     request: Request
-    #: The path that the route was found by, still percent-encoded.
+    #: The path that the route was matched by, still percent-encoded.
     raw_path: str
-    #: The query as it came, without its question mark.
+    #: The query as received, without its question mark.
     raw_query: str
     #: IP address of the client.
     peer: str
@@ -47,41 +47,42 @@ class Incoming:
     scheme: str
     #: The client's Host header.
     host: str
-    #: Handed to scripts as `session`, for debugging only.
+    #: Passed to scripts as `session`, for debugging only.
     session: object
 
 
 class Stream(Protocol):
-    """A body that comes in pieces."""
+    """Response body as an asynchronous iterator of chunks."""
 
     def __aiter__(self) -> "Stream": ...
 
     async def __anext__(self) -> bytes:
-        """The next piece; raises BadGateway when the rest will not come."""
+        """The next chunk; raises BadGateway when the connection fails or times out."""
         ...
 
     async def aclose(self) -> None:
-        """Give up what is still to come; also right after the last piece, and twice."""
+        """Discard the unread rest; may be called after the last chunk, and more than once."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class RouteResponse:
-    """What the client gets."""
+    """Response to the client."""
 
     code: int
-    #: In order; a name may come several times. Values are Latin-1, as on the wire.
+    #: In order; a name may occur several times. Values are Latin-1, as on the wire.
     headers: tuple[tuple[str, str], ...]
     body: bytes | Stream
 
     async def close(self) -> None:
-        """Let go of the backend; due when the answer is sent, or when it cannot be."""
+        """Release the backend connection; to be called when the response was sent or failed."""
         if not isinstance(self.body, bytes):
             await self.body.aclose()
 
 
 def without_body(answer: RouteResponse, *, keep_length: bool) -> RouteResponse:
-    """The answer's head alone; `keep_length` for HEAD, whose length is that of the GET."""
+    """The response with an empty body; `keep_length` for HEAD, whose Content-Length is that of
+    GET."""
     kept = tuple(
         (name, value)
         for name, value in answer.headers

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of what one APIGW serves: routes, the upload API, our own doors."""
+"""The OpenAPI 3.1 document of an APIGW: routes, upload API and built-in endpoints."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -18,16 +18,16 @@ logger = logging.getLogger(__name__)
 _BARE = {"action": "route_not_described"}
 
 _VERBS = ("GET", "PUT", "POST", "DELETE", "PATCH")
-#: Where OpenAPI has what a part of a request is.
+#: OpenAPI parameter location (`in`) by part of a request.
 _PLACES = {"resources": "path", "params": "query", "headers": "header"}
-#: Header parameters that OpenAPI says to ignore, since it describes them in other ways.
+#: Header parameters that OpenAPI ignores, since it describes them in other ways.
 _ELSEWHERE = frozenset({"Accept", "Authorization", "Content-Type"})
 
 Node = dict[str, Any]
 
 
 def describe(routes: Iterable[Route], upload: UploadDescription | None, version: str) -> Node:
-    """The document, plain JSON."""
+    """The OpenAPI document as a JSON value."""
     paths: Node = doors.paths(upload)
     shelf = SchemaComponents()
     for route in routes:
@@ -43,7 +43,7 @@ def describe(routes: Iterable[Route], upload: UploadDescription | None, version:
 
 
 def _path_item(route: Route, shelf: SchemaComponents) -> Node:
-    """The operations of a route; without its schemas and texts where those cannot be written."""
+    """The operations of a route; without schemas and texts if those cannot be serialized."""
     specs = _methods(route)
     before = len(shelf.schemas)
     try:
@@ -66,7 +66,7 @@ def _operations(route: Route, specs: Mapping[str, MethodSpec], shelf: SchemaComp
 
 
 def _methods(route: Route) -> Mapping[str, MethodSpec]:
-    """The specs of a route; one that names no methods offers the usual ones."""
+    """Method specifications of a route; all of `_VERBS` if it declares none."""
     return route.methods or {
         verb: MethodSpec(method=verb, command="", usage="", schemas={}, normal_codes=(200,))
         for verb in _VERBS
@@ -119,7 +119,7 @@ def _responses(route: Route, spec: MethodSpec) -> Node:
     refusals = [400] if spec.schemas or route.template.names else []
     if route.needs_account:
         refusals += [401, 403]
-    # A script may answer with any code, so what is listed is never all.
+    # A script may return any code, so the list is never complete.
     return {
         "default": doors.REFUSED,
         **{str(code): doors.REFUSED for code in [*refusals, 502, 504]},
@@ -132,7 +132,7 @@ def _phrase(code: int) -> str:
 
 
 def _media_type(spec: MethodSpec) -> str:
-    """What the schema of Content-Type gives for it, else JSON."""
+    """The `default` or `const` of the Content-Type schema, else JSON."""
     schema = spec.schemas.get("headers")
     for name, own in _properties(schema).items() if schema else ():
         if canonical(name) == "Content-Type" and isinstance(own, Mapping):
@@ -148,7 +148,7 @@ def _properties(schema: Schema) -> Mapping[str, Any]:
 
 
 def _required(schema: Schema) -> list[str]:
-    """Names that a client has to give: a default spares it that."""
+    """Required names; a property with a default is optional for the client."""
     names = schema.document.get("required")
     filled_in = {
         name

@@ -1,4 +1,4 @@
-"""The part of the OpenAPI description that is always there: the upload API and our own doors."""
+"""The constant part of the OpenAPI document: upload API and built-in endpoints."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ from qmonus_lite.pathtemplate import PathTemplate
 
 Node = dict[str, Any]
 
-#: An answer of ours that refuses.
+#: Reference to the problem response of APIGW.
 REFUSED: Node = {"$ref": "#/components/responses/Problem"}
 
 _UPLOAD_REFUSALS = (400, 401, 403, 409, 411, 413, 503, 507)
@@ -60,14 +60,14 @@ _TOKEN: Node = {
 
 @dataclass(frozen=True, kw_only=True)
 class UploadDescription:
-    """What there is to say of the upload API of one APIGW."""
+    """Properties of an APIGW's upload API that the document describes."""
 
     #: `--file_upload_api_path`.
     template: PathTemplate
 
 
 def components() -> Node:
-    """What all operations share."""
+    """The `components` object: schemas, responses and security schemes."""
     return {
         "schemas": {"Problem": _PROBLEM, "Receipt": _RECEIPT, "Token": _TOKEN},
         "responses": {
@@ -85,7 +85,7 @@ def components() -> Node:
 
 
 def paths(upload: UploadDescription | None) -> Node:
-    """Our own path items."""
+    """Path items of the upload API and the built-in endpoints."""
     uploads = {upload.template.text: {"put": _put(upload.template)}} if upload else {}
     return {
         **uploads,

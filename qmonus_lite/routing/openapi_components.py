@@ -1,4 +1,4 @@
-"""Schemas of plugins inside an OpenAPI document, where `#` means another root than in their own."""
+"""Embedding of plugin schemas in an OpenAPI document, with local `$ref` rewritten to its root."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ from qmonus_lite.schema import Schema
 
 
 class SchemaComponents:
-    """Keeps schemas that refer to themselves under `components`, and leads references there."""
+    """Collects schemas with local references under `components` and rewrites the references."""
 
     def __init__(self) -> None:
-        #: What belongs under `components/schemas`.
+        #: Content of `components/schemas`.
         self.schemas: dict[str, Any] = {}
         self._names: dict[Schema, str] = {}
 
     def place(self, schema: Schema, part: object) -> object:
-        """`part` of a schema as it may stand anywhere in the document."""
+        """`part` of a schema, valid anywhere in the document."""
         if not _refers(part):
             return part
         name = self._name(schema)
@@ -23,7 +23,7 @@ class SchemaComponents:
         return _led(part, name)
 
     def cut(self, count: int) -> None:
-        """Forget all schemas but the first `count`."""
+        """Remove all schemas but the first `count`."""
         self.schemas = dict(list(self.schemas.items())[:count])
         self._names = {schema: name for schema, name in self._names.items() if name in self.schemas}
 
@@ -57,6 +57,6 @@ def _led(node: object, name: str) -> Any:
     return {
         key: _place(name) + value[1:] if _is_local(key, value) else _led(value, name)
         for key, value in node.items()
-        # A name of its own would make the schema a root again.
+        # An `$id` would make the schema its own resource root again.
         if key != "$id"
     }

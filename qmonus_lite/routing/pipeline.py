@@ -1,4 +1,5 @@
-"""The story of one routed request, from its path to its answer."""
+"""Pipeline of a routed request: match, authorize, validate, request script, backend,
+response script."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -22,13 +23,13 @@ from qmonus_lite.routing.validation import validate
 from qmonus_lite.scripting.context import Surroundings
 from qmonus_lite.scripting.runner import Runner
 
-#: Bytes of a body that is read apart from the loop of the sockets.
+#: Bodies of at least so many bytes are parsed outside of the event loop.
 LARGE_BODY_BYTES = 32 << 10
 _BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
 class Routing:
-    """Answers the requests that routes are for."""
+    """Handles requests to routes of plugins."""
 
     def __init__(
         self,
@@ -43,22 +44,25 @@ class Routing:
         self._hook = Hook(runner=runner, timeout=script_timeout)
         self._backends = backends
         self._surroundings = surroundings
-        # One for all: parsing and checking hold the interpreter, so that two at a time would only
-        # take more memory, and leave the loop of the sockets a third of the time in place of half.
+        # One thread: parsing and validation hold the GIL, so a second thread would only use more
+        # memory, and leave the event loop a third of the CPU time instead of half.
         self._checking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="check-body")
 
     def find(self, catalog: Catalog, raw_path: str) -> Match | None:
-        """The route that serves a path, which is still percent-encoded."""
+        """The route that matches a path, which is still percent-encoded, or None."""
         return best(catalog.routes, raw_path)
 
     async def admit(self, match: Match, incoming: Incoming) -> AuthorizedRequest:
-        """Authorization, method and path; raises Problem. The body need not have come yet."""
+        """Check authorization, method and path; raises Problem. Does not need the body."""
         return admit(self._gatekeeper, match, incoming.request)
 
     async def answer(
         self, admission: AuthorizedRequest, incoming: Incoming, catalog: Catalog
     ) -> RouteResponse:
-        """Schema, scripts and backend; raises Problem. Close the answer when it is sent."""
+        """Run schema validation, scripts and backend call; raises Problem.
+
+        The caller closes the response after sending it.
+        """
         surroundings = _discreet(self._surroundings(catalog), admission.own_credentials)
         visit = await self._begin(admission, incoming, surroundings)
         gone_on = await self._request(visit)
@@ -66,7 +70,7 @@ class Routing:
             return await _trimmed(gone_on, admission.method, keep_length=True)
         received = await self._backends.send(gone_on)
         answer = await self._response(visit, received)
-        # A script saw no body of a HEAD, so the length it leaves says nothing.
+        # A response script gets no body for HEAD, so the length it leaves is meaningless.
         return await _trimmed(answer, admission.method, keep_length=not visit.route.response_script)
 
     async def _begin(
@@ -105,12 +109,12 @@ class Routing:
 
 @dataclass(frozen=True, kw_only=True)
 class _RoutedRequest:
-    """One request on its way through a route."""
+    """State of a request in the pipeline of a route."""
 
     admission: AuthorizedRequest
     incoming: Incoming
     arrival: forward.Arrival
-    #: What scripts are given, by name.
+    #: Arguments of the scripts, by name.
     given: Mapping[str, object]
     surroundings: Surroundings
 
@@ -118,7 +122,7 @@ class _RoutedRequest:
     def begin(
         cls, admission: AuthorizedRequest, incoming: Incoming, surroundings: Surroundings
     ) -> "_RoutedRequest":
-        """Check the request against its schemas; raises BadRequest."""
+        """Validate the request against its schemas; raises BadRequest."""
         request = incoming.request
         arrival = forward.Arrival.of(request)
         resources = dict(admission.resources)
@@ -141,16 +145,16 @@ class _RoutedRequest:
 
     @property
     def route(self) -> Route:
-        """The route that it is on."""
+        """The matched route."""
         return self.admission.match.route
 
     def call(self) -> Call:
-        """What goes to the backend, as things stand now; raises said.Unusable."""
+        """The backend call for the current state of the request; raises InvalidResult."""
         return forward.to_backend(self.admission, self.incoming, self.arrival)
 
 
 def _discreet(surroundings: Surroundings, secrets: frozenset[str]) -> Surroundings:
-    """Surroundings whose events carry none of the client's credentials of ours."""
+    """Surroundings that redact `secrets` from published events."""
     if not secrets:
         return surroundings
 
@@ -161,7 +165,7 @@ def _discreet(surroundings: Surroundings, secrets: frozenset[str]) -> Surroundin
 
 
 async def _trimmed(answer: RouteResponse, method: str, *, keep_length: bool) -> RouteResponse:
-    """The answer without a body where HTTP allows none."""
+    """The response without a body where HTTP allows none (HEAD, 204, 304)."""
     if method != "HEAD" and answer.code not in _BODILESS:
         return answer
     await answer.close()

@@ -1,4 +1,5 @@
-"""What a script says: the values that it may return, give to `finish` or leave behind, as bytes."""
+"""Script results: conversion of values that a script returns, passes to `finish` or leaves in
+its arguments."""
 
 import json
 import re
@@ -13,24 +14,24 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class InvalidResult(Exception):
-    """A script said something that is no answer; the text says what was expected."""
+    """A script gave an invalid response; the text states what was expected."""
 
 
 class Finish:
-    """The `finish` of one run: takes an answer, which stands whatever the script does next."""
+    """The `finish` function of one run: sets the response, which later results do not replace."""
 
     def __init__(self) -> None:
         self.answer: RouteResponse | None = None
 
     def __call__(self, body: object = None, code: int = 200) -> None:
-        """Answer with this body and code; raises RuntimeError when called twice."""
+        """Set the response to this body and code; raises RuntimeError when called twice."""
         if self.answer is not None:
             raise RuntimeError("finish() was already called")
         self.answer = answer(code, body)
 
 
 def returned(value: object) -> RouteResponse | None:
-    """The answer that a script returned, None for none; raises Unusable."""
+    """The response that a script returned, None if it returned None; raises InvalidResult."""
     if value is None:
         return None
     if not isinstance(value, tuple):
@@ -41,7 +42,7 @@ def returned(value: object) -> RouteResponse | None:
 
 
 def answer(code: object, body: object) -> RouteResponse:
-    """An answer of our own; raises Unusable."""
+    """A response with this code and body; raises InvalidResult."""
     data = payload(body)
     kind = _kind(body)
     fields = (("Content-Type", kind),) if kind else ()
@@ -51,15 +52,15 @@ def answer(code: object, body: object) -> RouteResponse:
 
 
 def status(code: object) -> int:
-    """A status code of a final answer; raises Unusable."""
-    # bool is an int to Python, and no status.
+    """A status code from 200 to 599; raises InvalidResult."""
+    # bool is a subclass of int, but not a status code.
     if not isinstance(code, int) or isinstance(code, bool) or not 200 <= code <= 599:
         raise InvalidResult(f"the code is {code!r}; expected a whole number from 200 to 599")
     return int(code)
 
 
 def payload(body: object) -> bytes:
-    """A body as bytes: dict and list as JSON, text as UTF-8; raises Unusable."""
+    """A body as bytes: dict and list as JSON, text as UTF-8; raises InvalidResult."""
     if body is None:
         return b""
     if isinstance(body, (bytes, bytearray)):
@@ -84,7 +85,7 @@ def _kind(body: object) -> str | None:
 
 
 def headers(given: object) -> Headers:
-    """Header fields as a script left them, fit to be sent; raises Unusable."""
+    """Header fields as a script left them, checked and as text; raises InvalidResult."""
     if not isinstance(given, Mapping):
         raise InvalidResult(f"headers is of type {type(given).__name__}; expected a dict")
     return Headers({_name(name): _value(name, value) for name, value in given.items()})
@@ -102,7 +103,7 @@ def _value(name: object, value: Any) -> str:
         raise InvalidResult(f"header {name} is of type {kind}; expected text or a number")
     text = str(value).strip(" \t")
     if not _VALUE.fullmatch(text):
-        # Fields are Latin-1 on their way through us, which carries UTF-8 byte by byte.
+        # Field values are Latin-1 internally, so UTF-8 is stored as one character per byte.
         text = text.encode(errors="replace").decode("latin-1")
     if not _VALUE.fullmatch(text):
         raise InvalidResult(f"header {name} has a line break or another control character")

@@ -1,4 +1,4 @@
-"""The parts of a request against their schemas: every fault named, absent values filled in."""
+"""Schema validation of the parts of a request: lists all faults, fills in defaults."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from qmonus_lite.routing.message import Request
 from qmonus_lite.schema import Schema
 from qmonus_lite.schema_defaults import MAX_ADDED, DefaultsTooLarge
 
-#: Faults that are named one by one, and characters of each: an answer is no place for a body.
+#: Maximum number of faults listed, and characters of each, to bound the size of the response.
 _MAX_FAULTS = 100
 _MAX_TEXT_LENGTH = 300
 
@@ -20,9 +20,9 @@ Faults = list[str]
 
 
 def validate(spec: MethodSpec | None, request: Request, resources: dict[str, str]) -> None:
-    """Check a request and fill in defaults, in place; raises BadRequest naming every fault.
+    """Validate a request and fill in defaults in place; raises BadRequest listing the faults.
 
-    UnsupportedMedia for a body that is no JSON by its own word.
+    Raises UnsupportedMedia for a body whose Content-Type is not JSON.
     """
     schemas = spec.schemas if spec else {}
     faults: Faults = []
@@ -84,7 +84,7 @@ def _body(schema: Schema, request: Request) -> Faults:
 
 
 def _fit(part: str, schema: Schema, value: dict[str, Any]) -> tuple[dict[str, Any], Faults]:
-    """What the schema's defaults add to `value`, and what does not fit."""
+    """Values that the schema's defaults add to `value`, and the faults found."""
     filled, faults = _filled(part, schema, value)
     assert isinstance(filled, dict)
     return {name: entry for name, entry in filled.items() if name not in value}, faults

@@ -1,1 +1,1 @@
-"""Scripts: where they stand in a YAML file, how they are compiled at load, and where they run."""
+"""Scripts of YAML plugin files: source positions, compilation at load, and execution."""

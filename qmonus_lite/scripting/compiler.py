@@ -1,7 +1,7 @@
-"""Compile a script once, at load, with the lines of its YAML file and only the names it is granted.
+"""Compile scripts at load, with the line numbers of the YAML file and only the granted names.
 
 Two forms. A *handler* is a small module with exactly one async function `(event, handle)`. A *body*
-is bare code that becomes the body of an async function; the names it is given are parameters.
+is bare code that becomes the body of an async function; its given names are the parameters.
 """
 
 import ast
@@ -23,17 +23,17 @@ from qmonus_lite.scripting.misspelt import misspelt
 from qmonus_lite.scripting.origin import Origin
 from qmonus_lite.scripting.unawaited import RETURNING, SEEN, instrument, returning, seen
 
-#: Unknown names of one script that are reported; looking for what each was meant to be takes time.
+#: Maximum number of unknown names reported per script; searching for near matches takes time.
 MAX_UNKNOWN_NAMES = 20
-#: What a compiled script is: call it, await the coroutine.
+#: Function of a compiled script: call it and await the coroutine.
 Function = Callable[..., Coroutine[Any, Any, Any]]
 
-#: Where Python's parser sees a line end.
+#: Line ends as Python's parser recognizes them.
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 class BadScript(Exception):
-    """A script that cannot be used; `faults` has every reason found."""
+    """A script that cannot be used; `faults` lists every reason found."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
@@ -42,14 +42,14 @@ class BadScript(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """A compiled script and where it came from."""
+    """A compiled script and its origin."""
 
     origin: Origin
     function: Function
 
 
 def compile_handler(text: str, origin: Origin, names: Mapping[str, object]) -> Script:
-    """A script that defines one async function `(event, handle)`; raises BadScript.
+    """Compile a script that defines one async function `(event, handle)`; raises BadScript.
 
     Module-level code (imports, helpers, constants) runs here, once per load.
     """
@@ -63,7 +63,7 @@ def compile_handler(text: str, origin: Origin, names: Mapping[str, object]) -> S
 def compile_body(
     text: str, origin: Origin, names: Mapping[str, object], given: Sequence[str]
 ) -> Script:
-    """A script as the body of an async function that takes `given`; raises BadScript."""
+    """Compile a script as the body of an async function of `given`; raises BadScript."""
     tree = _parse(text, origin)
     _check_imports(tree, origin)
     name = origin.label.rpartition(".")[2]
@@ -83,10 +83,10 @@ def _fault(origin: Origin, line: int, column: int, message: str) -> Fault:
 
 
 def _parse(text: str, origin: Origin) -> ast.Module:
-    """The tree of the text, every node moved to its place in the YAML file."""
+    """Parse the text and map every node to its position in the YAML file."""
     try:
-        # Not under its file's name: CPython would look up that file to measure the column of an
-        # error, and find the YAML's first lines in place of the script's.
+        # Without the file name: CPython would open that file to compute the column of an error, and
+        # use the first lines of the YAML instead of those of the script.
         tree = ast.parse(text)
     except SyntaxError as error:
         line = origin.line - 1 + (error.lineno or 1)
@@ -103,7 +103,7 @@ def _parse(text: str, origin: Origin) -> ast.Module:
 
 
 def _entry(tree: ast.Module, origin: Origin) -> str:
-    """The name of the one async function `(event, handle)`."""
+    """Return the name of the one async function `(event, handle)`."""
     functions = [node for node in tree.body if isinstance(node, ast.AsyncFunctionDef)]
     fitting = [node for node in functions if _takes_event_and_handle(node)]
     if len(fitting) == 1:
@@ -118,7 +118,7 @@ def _entry(tree: ast.Module, origin: Origin) -> str:
 
 def _takes_event_and_handle(node: ast.AsyncFunctionDef) -> bool:
     given = [arg.arg for arg in node.args.posonlyargs + node.args.args]
-    # A keyword-only parameter without a default shows as None.
+    # A keyword-only parameter without a default appears as None.
     return given == ["event", "handle"] and None not in node.args.kw_defaults
 
 
@@ -145,13 +145,13 @@ def _compile(tree: ast.Module, text: str, origin: Origin, names: set[str]) -> Co
 
 
 def _column(text: str, origin: Origin, line: int, offset: int) -> int:
-    """The column of a place in the YAML file: in characters from 1, where Python counts bytes."""
+    """Column in the YAML file, in characters from 1; Python's `offset` counts bytes."""
     row = _LINE_END.split(text)[line - origin.line].encode()
     return origin.indent + len(row[: max(0, offset - origin.indent)].decode(errors="ignore")) + 1
 
 
 def _imports_all(tree: ast.Module) -> bool:
-    """Whether names come in that cannot be known here (`from x import *`)."""
+    """True if the script imports names that cannot be determined here (`from x import *`)."""
     imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
     return any(alias.name == "*" for node in imports for alias in node.names)
 
@@ -164,7 +164,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _unknown_names(code: CodeType, known: set[str]) -> list[tuple[str, int, int]]:
-    """Global names that the code reads and nobody gives, each with its line and offset in bytes."""
+    """Global names that the code reads and that are not defined, with line and byte offset."""
     steps = [step for part in _codes(code) for step in dis.get_instructions(part)]
     made = {step.argval for step in steps if step.opname in {"STORE_NAME", "STORE_GLOBAL"}}
     found: dict[str, tuple[str, int, int]] = {}
@@ -177,7 +177,7 @@ def _unknown_names(code: CodeType, known: set[str]) -> list[tuple[str, int, int]
 
 
 def _check_imports(tree: ast.Module, origin: Origin) -> None:
-    """Import now what the body imports first thing, so that a missing module shows at load."""
+    """Run the top-level imports of a body now, so that a missing module is reported at load."""
     faults = []
     for node in tree.body:
         for name in _imported(node):
@@ -201,7 +201,7 @@ def _imported(node: ast.stmt) -> list[str]:
 
 
 def _execute(code: CodeType, names: Mapping[str, object], origin: Origin) -> dict[str, Any]:
-    """Run the module level of a script; whatever it raises is a fault of the plugin."""
+    """Run the module level of a script; any exception becomes a fault of the plugin."""
     own = {"__name__": origin.label, "__file__": origin.file}
     space: dict[str, Any] = {**names, **own, SEEN: seen, RETURNING: returning}
     try:

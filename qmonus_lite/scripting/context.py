@@ -1,4 +1,4 @@
-"""What surrounds one run of a script: the plugin set it began with, and how it publishes events."""
+"""Context of one script run: its plugin set's configuration, event publishing, failed callouts."""
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-#: Unanswered callouts of one run that are kept, and callers of each that are looked at.
+#: Maximum number of unanswered callouts recorded per run, and of stack frames searched for each.
 MAX_UNANSWERED, MAX_CALLERS = 16, 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unanswered:
-    """A callout to one of our own APIGWs that ended with 599, no answer, or 504, too late."""
+    """A callout to one of our own APIGWs that ended with 599 (no answer) or 504 (timeout)."""
 
     code: int
     reason: str
-    #: File and line of every function that was waiting for it, the innermost first.
+    #: File and line of every function awaiting it, the innermost first.
     callers: tuple[tuple[str, int], ...]
 
     def line_in(self, file: str) -> int | None:
-        """The line of a file that the callout was called from."""
+        """Line of the file from which the callout was called, or None."""
         return next((line for name, line in self.callers if name == file), None)
 
 
@@ -29,11 +29,11 @@ class Unanswered:
 class Surroundings:
     """Services that depend on the run, not on the process."""
 
-    #: Values of a Config plugin by its name, secrets opened; raises KeyError.
+    #: Values of a Config plugin by its name, secrets decrypted; raises KeyError.
     config: Callable[[str], Mapping[str, Any]]
-    #: Publish an event and wait for its handlers; gives the code, output and event that result.
+    #: Publish an event and wait for its handlers; returns the resulting code, output and event.
     publish: Callable[[str, dict[str, Any]], Awaitable[Any]]
-    #: By method and address, as long as the run had no better answer there.
+    #: Unanswered callouts by method and address; removed when a later attempt gets an answer.
     unanswered: dict[tuple[str, str], Unanswered] = field(default_factory=dict)
 
 
@@ -41,17 +41,17 @@ _surroundings: ContextVar[Surroundings] = ContextVar("surroundings")
 
 
 def enter(surroundings: Surroundings) -> None:
-    """Make these the surroundings of the current task and of those it starts."""
+    """Set the context of the current task and of the tasks it starts."""
     _surroundings.set(surroundings)
 
 
 def current() -> Surroundings:
-    """The surroundings of the running script; raises LookupError outside of one."""
+    """Context of the running script; raises LookupError outside of a script."""
     return _surroundings.get()
 
 
 def note_unanswered(method: str, address: str, code: int, reason: str) -> None:
-    """A callout of the running script to one of our own APIGWs was not answered."""
+    """Record that a callout of the running script to one of our own APIGWs was not answered."""
     surroundings = _surroundings.get(None)
     if surroundings is not None and len(surroundings.unanswered) < MAX_UNANSWERED:
         one = Unanswered(code=code, reason=reason, callers=_callers())
@@ -59,7 +59,7 @@ def note_unanswered(method: str, address: str, code: int, reason: str) -> None:
 
 
 def note_answered(method: str, address: str) -> None:
-    """It was answered after all, at another try of the script."""
+    """Remove the record after a later attempt of the script was answered."""
     surroundings = _surroundings.get(None)
     if surroundings is not None and surroundings.unanswered:
         surroundings.unanswered.pop((method, address), None)

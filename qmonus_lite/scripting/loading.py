@@ -1,4 +1,4 @@
-"""Loading: what a script does as it is loaded has its time; one that does not end is a fault."""
+"""Time limit for code that a script runs while it is loaded; exceeding it is a fault."""
 
 import contextlib
 import contextvars
@@ -11,14 +11,14 @@ from typing import Any
 
 from qmonus_lite.scripting.script_threads import Interrupted
 
-#: Seconds for the module level of one script, its imports among them.
+#: Seconds for the module level of one script, including its imports.
 MAX_LOAD_SECONDS = 30.0
-#: Seconds in which a thread that was broken into has to end, or is left to itself.
+#: Seconds that an interrupted thread has to end before it is abandoned.
 INTERRUPT_SECONDS = 1.0
 
 
 class StillLoading(Exception):
-    """What did not end in time; `lines` has where it stood, as file and line, innermost first."""
+    """Loading exceeded its time limit; `lines` is its stack as file and line, innermost first."""
 
     def __init__(self, lines: list[tuple[str, int]]) -> None:
         self.lines = lines
@@ -26,7 +26,7 @@ class StillLoading(Exception):
 
 
 def in_time(act: Callable[[], object]) -> None:
-    """Do it, on a thread of its own; raises what it raises, or StillLoading."""
+    """Call `act` on a separate thread; raises what it raises, or StillLoading on timeout."""
     ended: Future[None] = Future()
     context = contextvars.copy_context()
     thread = threading.Thread(
@@ -42,7 +42,7 @@ def in_time(act: Callable[[], object]) -> None:
 
 
 def _run(act: Callable[[], object], ended: "Future[None]") -> None:
-    # It may be broken into just after its end.
+    # The interrupt may arrive just after `act` has returned.
     with contextlib.suppress(Interrupted):
         try:
             act()
@@ -62,7 +62,7 @@ def _lines(thread: threading.Thread) -> list[tuple[str, int]]:
 
 
 def _break_into(thread: threading.Thread) -> None:
-    """Raise something where it stands; one that waits in C hears of it when that ends."""
+    """Raise Interrupted in the thread; a blocking C call delays it until the call returns."""
     if thread.ident is not None:
         ident, error = ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupted)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, error)

@@ -1,9 +1,9 @@
-"""What to say of a name that a script uses and nobody gives it."""
+"""Error messages for undefined names in scripts."""
 
 import difflib
 from collections.abc import Collection
 
-#: Names that Qmonus SDK gives its scripts and that belong to services which qmonus_lite lacks.
+#: Names that Qmonus SDK grants to scripts, for services that qmonus_lite does not have.
 #: Source: the stub library of qmonus/plugin-builder on GitHub.
 QMONUS_ONLY = frozenset(
     """
@@ -20,7 +20,7 @@ QMONUS_ONLY = frozenset(
 
 
 def misspelt(name: str, known: Collection[str]) -> str:
-    """One sentence on an unknown name, with the nearest known one."""
+    """One sentence about an unknown name, with the nearest known name."""
     if name in QMONUS_ONLY:
         return f"{name!r} is a name of Qmonus SDK that qmonus_lite does not provide"
     near = difflib.get_close_matches(name, known, n=1)

@@ -1,4 +1,4 @@
-"""`options`: the settings of the process, as scripts see them."""
+"""`options`: the settings of the process as scripts see them."""
 
 from typing import Any
 
@@ -6,20 +6,20 @@ from qmonus_lite.settings import Settings
 
 
 class Options:
-    """Read-only view of the settings, with `default_apigw_host` and `default_apigw_port` beside."""
+    """Read-only view of the settings, plus `default_apigw_host` and `default_apigw_port`."""
 
     def __init__(self, settings: Settings) -> None:
         object.__setattr__(self, "_settings", settings)
 
     @property
     def default_apigw_host(self) -> str:
-        """Address that a callout without an endpoint goes to."""
+        """Host of callouts without an endpoint."""
         settings: Settings = object.__getattribute__(self, "_settings")
         return settings.advertised_host
 
     @property
     def default_apigw_port(self) -> int:
-        """Port that a callout without an endpoint goes to."""
+        """Port of callouts without an endpoint."""
         settings: Settings = object.__getattribute__(self, "_settings")
         return settings.port
 

@@ -1,7 +1,7 @@
-"""Run a compiled script on a lane and sort out how it ended.
+"""Run a compiled script on a script thread and convert its exceptions to HTTP answers.
 
-A script may raise `Error` or `HTTPError` on purpose; anything else is a failure of the script. Its
-traceback is logged from the plugin's own lines on, and the caller hears no more than "failed".
+A script may raise `Error` or `HTTPError` on purpose; any other exception is a failure of the
+script. Its traceback is logged from the plugin's own lines on; the caller gets only "failed".
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from qmonus_lite.scripting.unawaited import Watch
 logger = logging.getLogger(__name__)
 
 
-#: Characters of what a script said that are kept as the reason of a refusal.
+#: Maximum length, in characters, of the recorded reason of a refusal.
 MAX_REASON = 500
 
 
 class ScriptRaised(Exception):
-    """The script ended by raising; `code` and `body` are what it means as an HTTP answer."""
+    """The script ended with an exception; `code` and `body` are the corresponding HTTP answer."""
 
-    #: Class of what was raised, its text for the log, and its line in the plugin file or 0.
+    #: Class of the exception, its text for the log, and its line in the plugin file or 0.
     kind = "Error"
     text = ""
     line = 0
@@ -43,15 +43,15 @@ class ScriptRaised(Exception):
         super().__init__(reason)
 
     def by(self, error: BaseException, script: Script) -> "ScriptRaised":
-        """The same, with what is known of the exception that the script raised."""
+        """Add details of the exception that the script raised; returns self."""
         self.kind = type(error).__name__
-        # Not str(), which a script's own class may have broken.
+        # Not str(): a class defined by the script may have a broken `__str__`.
         self.text = "".join(traceback.format_exception_only(error)).partition(": ")[2].strip()
         self.line = line_raised(error, script.origin.file)
         return self
 
     def refusal(self, origin: Origin) -> Refusal:
-        """Which plugin, file and line ended the request so, and by what; secrets masked."""
+        """Plugin, file, line and reason of the failed request, secrets redacted."""
         return Refusal(
             plugin=origin.plugin,
             file=origin.file,
@@ -62,7 +62,7 @@ class ScriptRaised(Exception):
 
 
 class ScriptOverran(ScriptRaised):
-    """The script was not done within its time."""
+    """The script exceeded its time limit."""
 
     kind = "timeout"
 
@@ -72,12 +72,12 @@ class ScriptOverran(ScriptRaised):
 
 @dataclass(frozen=True, kw_only=True)
 class Runner:
-    """Runs scripts on one set of lanes."""
+    """Runs scripts on one pool of script threads."""
 
     script_threads: ScriptThreads
-    #: Seconds that any run may take, whatever its plugin allows; None for no bound.
+    #: Maximum seconds of any run, overriding the plugin's timeout; None for no limit.
     limit: float | None = None
-    #: What sets the time of a script, for the log.
+    #: Name of the setting that limits the time of a script, for the log.
     limit_hint: str = ""
 
     def __post_init__(self) -> None:
@@ -92,9 +92,9 @@ class Runner:
         timeout: float | None = None,
         watch: Watch | None = None,
     ) -> Any:
-        """What `start()`, a call of the script, returns; raises ScriptRaised.
+        """Return the result of `start()`, a call of the script; raises ScriptRaised.
 
-        `watch` hears of the coroutines that it leaves un-awaited.
+        `watch` collects the coroutines that the run leaves un-awaited.
         """
         watched = watch or Watch(script.origin)
 
@@ -128,12 +128,12 @@ class Runner:
         except asyncio.CancelledError:
             if _being_cancelled():
                 raise
-            # The script cancelled the task that it ran in, and nobody cancelled ours.
+            # The script cancelled the task it ran in; our own task was not cancelled.
             raise ScriptRaised(500, f"{script.origin.label} cancelled itself") from None
 
 
 async def call(script: Script, start: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Await one call of a script where we stand; raises ScriptRaised whatever the script raised."""
+    """Await one call of a script in the current task; raises ScriptRaised for any exception."""
     try:
         return await start()
     except ScriptRaised:
@@ -145,13 +145,13 @@ async def call(script: Script, start: Callable[[], Coroutine[Any, Any, Any]]) ->
     except Error as error:
         raise ScriptRaised(error.code, error.reason, error.body).by(error, script) from error
     except HTTPError as error:
-        # As in Tornado: the reason is for the client, the message for the log.
+        # As in Tornado: `reason` is for the client, `log_message` for the log.
         text = "".join(traceback.format_exception_only(error)).strip()
         extra = {"action": "script_refused", "plugin_file": script.origin.file}
         logger.info("%s: %s", script.origin.label, text, extra=extra)
         raise ScriptRaised(error.status_code, error.reason or "").by(error, script) from error
     except BaseException as error:
-        # BaseException: a script's sys.exit() must end the request, not the lane under it.
+        # BaseException: sys.exit() in a script must end the request, not the script thread.
         _log(script, error)
         raise ScriptRaised(500, f"{script.origin.label} failed").by(error, script) from error
 
@@ -162,7 +162,7 @@ def _being_cancelled() -> bool:
 
 
 def _log(script: Script, error: BaseException) -> None:
-    """One record with the traceback, cut to start at the plugin's own lines."""
+    """Log one record with the traceback, starting at the plugin's own lines."""
     tb = error.__traceback__
     while tb and tb.tb_next and tb.tb_frame.f_code.co_filename != script.origin.file:
         tb = tb.tb_next

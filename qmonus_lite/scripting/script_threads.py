@@ -1,8 +1,9 @@
-"""Lanes: threads with an event loop each, on which scripts run apart from the loop of the sockets.
+"""Script threads: a pool of threads with an event loop each, apart from the server's event loop.
 
-A script goes to an idle lane; a new lane is opened while there are fewer than `most`, so a script
-that blocks its lane holds up nobody else until that many block at once. A lane whose script does
-not end when its time is over is stuck: it gets no more scripts, and another takes its place.
+A script is assigned to an idle thread; a new thread is started while there are fewer than `most`.
+So a script that blocks its thread delays other scripts only when `most` of them block at once. A
+thread whose script does not end after its timeout is hung: it gets no more scripts, and another
+thread replaces it.
 """
 
 import asyncio
@@ -17,20 +18,20 @@ from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
-#: Seconds that a script gets to end after it was cancelled, before its caller stops waiting.
+#: Seconds that a script has to end after its cancellation, before its caller stops waiting.
 CANCEL_GRACE_SECONDS = 0.25
-#: Seconds that the loop of a stuck lane has to answer in, before its thread is broken into.
+#: Seconds that the event loop of a hung thread has to respond before the thread is interrupted.
 RESPONSE_SECONDS = 0.25
-#: Stuck lanes that a process bears; with more, no script is begun.
+#: Maximum number of hung threads per process; at this number no further script is started.
 MAX_HUNG = 32
 
 
 class Interrupted(BaseException):
-    """Raised inside a script that computes on after its time, wherever it stands."""
+    """Raised asynchronously in a script thread that still runs Python code after its timeout."""
 
 
 class NoScriptThread(Exception):
-    """Too many lanes are stuck."""
+    """Too many script threads are hung."""
 
 
 class ScriptThread:
@@ -38,7 +39,7 @@ class ScriptThread:
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
-        #: Scripts now on this lane; counted down when they really end.
+        #: Scripts running on this thread; decremented when they actually end.
         self.busy = 0
         self._stopping = False
         self._answered = threading.Event()
@@ -46,13 +47,13 @@ class ScriptThread:
         self.thread.start()
 
     def submit(self, start: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
-        """Start a coroutine on this lane, with the caller's context variables."""
+        """Start a coroutine on this thread, with the caller's context variables."""
         return asyncio.run_coroutine_threadsafe(start(), self.loop)
 
     def interrupt(self) -> None:
-        """Break into the thread if a script holds it: one that computes in Python ends there.
+        """Raise Interrupted in the thread if a script blocks its event loop.
 
-        One that sleeps or waits inside of C ends when it comes back from there.
+        A script that executes Python code ends there; a blocking C call delays it until it returns.
         """
         self._answered.clear()
         self.loop.call_soon_threadsafe(self._answered.set)
@@ -66,7 +67,7 @@ class ScriptThread:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, error)
 
     def stop(self) -> None:
-        """End the thread as soon as nothing blocks it; what is left on it is cancelled."""
+        """End the thread once its event loop is not blocked; its remaining tasks are cancelled."""
         self.loop.call_soon_threadsafe(self._end)
 
     def _end(self) -> None:
@@ -76,8 +77,8 @@ class ScriptThread:
     def _live(self) -> None:
         asyncio.set_event_loop(self.loop)
         while not self._stopping:
-            # A task that a script left behind may sys.exit(), which goes through the loop; and a
-            # script may end just before its thread is broken into.
+            # A leftover task may call sys.exit(), which propagates through the loop; a script may
+            # end just before its thread is interrupted.
             with contextlib.suppress(SystemExit, KeyboardInterrupt, Interrupted):
                 self.loop.run_forever()
         left = asyncio.all_tasks(self.loop)
@@ -88,7 +89,7 @@ class ScriptThread:
 
 
 class _Run:
-    """One script on its way through a lane: begun and ended there, awaited by its caller."""
+    """One run of a script: executed on a script thread, awaited on the caller's event loop."""
 
     def __init__(
         self,
@@ -100,19 +101,19 @@ class _Run:
         self._start = start
         self._give_back = give_back
         self._caller = asyncio.get_running_loop()
-        #: Belongs to the loop of the caller.
+        #: Belongs to the event loop of the caller.
         self.answer: asyncio.Future[Any] = self._caller.create_future()
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._overran = self._unwanted = False
 
     def begin(self, timeout: float | None) -> None:
-        """Hand the script to the lane, with the caller's context variables."""
+        """Submit the script to its thread, with the caller's context variables."""
         context = contextvars.copy_context()
         self.thread.loop.call_soon_threadsafe(self._begin, timeout, context=context)
 
     def cancel(self) -> None:
-        """Nobody waits for it any more."""
+        """Cancel the script because its caller no longer waits for it."""
         self.thread.loop.call_soon_threadsafe(self._cancel)
 
     def _begin(self, timeout: float | None) -> None:
@@ -136,7 +137,7 @@ class _Run:
         if self._timer is not None:
             self._timer.cancel()
         self._give_back(self.thread)
-        # The loop of a caller that is gone takes no answers.
+        # The event loop of the caller may be closed.
         with contextlib.suppress(RuntimeError):
             self._caller.call_soon_threadsafe(self._settle, task)
 
@@ -155,7 +156,7 @@ class _Run:
 
 
 class ScriptThreads:
-    """Up to `most` lanes under one name."""
+    """Pool of up to `most` script threads, named after `name`."""
 
     def __init__(self, name: str, *, most: int) -> None:
         self._name = name
@@ -167,21 +168,21 @@ class ScriptThreads:
 
     @property
     def busy(self) -> int:
-        """Scripts that run now."""
+        """Number of running scripts."""
         return sum(thread.busy for thread in self._script_threads + self._hung)
 
     @property
     def hung(self) -> int:
-        """Lanes with a script that does not end."""
+        """Number of threads whose script does not end."""
         return len(self._hung)
 
     async def run(
         self, start: Callable[[], Coroutine[Any, Any, T]], *, timeout: float | None = None
     ) -> T:
-        """The result of `start()`, run on a lane; raises TimeoutError after `timeout` seconds.
+        """Result of `start()` on a script thread; raises TimeoutError after `timeout` seconds.
 
-        A script that ignores its cancellation keeps its lane; the caller goes on all the same.
-        Raises NoLane when too many do.
+        A script that ignores its cancellation keeps its thread, and its caller continues. Raises
+        NoScriptThread when too many threads are hung.
         """
         run = _Run(start, self._take(), self._give_back)
         run.begin(timeout)
@@ -192,18 +193,18 @@ class ScriptThreads:
         try:
             return cast(T, await run.answer)
         except asyncio.CancelledError:
-            # Nobody waits for the script any more, unless it was the one that ended so.
+            # The caller was cancelled, or the script ended with CancelledError itself.
             run.cancel()
             raise
         finally:
             if patience is not None:
                 patience.cancel()
-            # It has the error of a script that failed, which refers to this frame, and the frames
-            # of the script refer to what it was given: all of that would stay in memory.
+            # Breaks a reference cycle: a failed run holds the script's exception, which refers to
+            # this frame, and to the script's frames with their arguments.
             del run
 
     async def close(self, *, within: float) -> bool:
-        """Wait for running scripts, then stop the lanes; False when some had to be left."""
+        """Wait for running scripts, then stop all threads; False if scripts were still running."""
         deadline = asyncio.get_running_loop().time() + within
         while self.busy and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.02)
@@ -216,18 +217,18 @@ class ScriptThreads:
         with self._lock:
             thread.busy -= 1
             if thread in self._hung and not thread.busy:
-                # It came to its end after all.
+                # The script of a hung thread ended after all.
                 self._hung.remove(thread)
                 thread.stop()
 
     def _give_up(self, run: _Run) -> None:
-        """The script ignores the end of its time: its caller goes on, its lane gets no more."""
+        """The script ignored its cancellation: TimeoutError for the caller, retire the thread."""
         if not run.answer.done():
             run.answer.set_exception(TimeoutError())
             self._retire(run.thread)
 
     def _retire(self, thread: ScriptThread) -> None:
-        """Give the lane no more scripts, and shake it."""
+        """Assign no more scripts to the thread, and interrupt it."""
         with self._lock:
             if thread in self._script_threads and thread.busy:
                 self._script_threads.remove(thread)

@@ -1,10 +1,10 @@
-"""Coroutines that a script made and did not await: found per run, with file and line.
+"""Detection of coroutines that a script created and did not await: per run, with file and line.
 
-Two ways together. Every call and every `await` of a script passes its value through `seen`
-(`instrument`), so that a coroutine is known from the moment the script has it, wherever it is kept.
-A coroutine that was made elsewhere (`map(check, items)`) is found when it is freed, by the function
-that CPython itself calls then: `warnings._warn_unawaited_coroutine`. What neither finds stands in
-docs/decisions/gates.md.
+Two methods combined. The value of every call and every `await` of a script is passed through `seen`
+(`instrument`), so that a coroutine is known from its creation, wherever it is stored. A coroutine
+that was created elsewhere (`map(check, items)`) is found when it is freed, by the function that
+CPython calls then: `warnings._warn_unawaited_coroutine`. docs/decisions/gates.md lists what
+neither method finds.
 """
 
 import ast
@@ -24,26 +24,26 @@ from qmonus_lite.scripting.origin import Origin, line_now
 
 logger = logging.getLogger(__name__)
 
-#: Name of `seen` in the globals of a script; no source text can spell it.
+#: Name of `seen` in the globals of a script; not a valid identifier, so scripts cannot use it.
 SEEN = "<seen>"
-#: The same of `returning`.
+#: The same for `returning`.
 RETURNING = "<returning>"
-#: Seconds for an event loop of another thread to begin what it was given.
+#: Seconds for the event loop of another thread to start a coroutine submitted to it.
 BEGINNING = 0.02
-#: Coroutines of one run that are known before those that were begun are forgotten.
+#: Number of coroutines recorded per run before the already started ones are dropped.
 FEW = 64
-#: What `create_task`, `gather` and `run_in_executor` give.
+#: Types that `create_task`, `gather` and `run_in_executor` return.
 _FUTURES = {asyncio.Future, asyncio.Task, asyncio.tasks._GatheringFuture}  # type: ignore[attr-defined]
-#: Our own code, whose coroutines (callout, get_service_config) count as the script's.
+#: Our own code; coroutines created there (callout, get_service_config) count as the script's.
 _OURS = str(Path(__file__).parent)
 
 
 @dataclass(frozen=True)
 class Unawaited:
-    """One coroutine that was never begun."""
+    """One coroutine that was never started."""
 
     name: str
-    #: Line of the plugin file that made it, or 0.
+    #: Line of the plugin file that created it, or 0.
     line: int
 
 
@@ -51,19 +51,19 @@ class Watch:
     """The coroutines of one run of a script."""
 
     def __init__(self, origin: Origin, *, strict: bool = False) -> None:
-        """`strict`: what is left is an error, which refuses; else a warning."""
+        """`strict`: un-awaited coroutines are errors, which refuse; else they are warnings."""
         self.origin = origin
         self._strict = strict
         self._open = False
         self._made: list[tuple[Any, int]] = []
         #: Futures and tasks of a strict run.
         self._futures: list[tuple[asyncio.Future[Any], int]] = []
-        #: A script makes coroutines on several threads (`asyncio.to_thread`).
+        #: A script may create coroutines on several threads (`asyncio.to_thread`).
         self._lock = threading.Lock()
         self._forget_at = FEW
-        #: What was left, once the run is over.
+        #: Un-awaited coroutines, set at the end of the run.
         self.left: list[Unawaited] = []
-        #: Line of the `return` with a value that the handler ended by, or 0.
+        #: Line of the `return` with a value that ended the handler, or 0.
         self.returned_at = 0
 
     def begin(self) -> None:
@@ -72,21 +72,21 @@ class Watch:
         _watch.set(self)
 
     async def settle(self) -> None:
-        """Let tasks begin that the script made just before its end."""
+        """Let tasks start that the script created just before its end."""
         for pause in (0, 0, 0, BEGINNING):
             if not any(_never_begun(one) for one, _ in self._made):
                 return
             await asyncio.sleep(pause)
 
     def close(self) -> None:
-        """The run is over: find what is left, tell of it, and keep nothing."""
+        """End the run: find and log un-awaited coroutines, then drop all references."""
         self._open = False
         made, self._made = self._made, []
         scheduled = _scheduled() if any(_never_begun(one) for one, _ in made) else set()
         while made:
             one, line = made.pop(0)
-            # Refused for a gate, wherever else it is kept. Elsewhere a coroutine that somebody
-            # keeps may still be awaited: one that is not is told of when it is freed.
+            # In a gate, refused wherever else it is referenced. Elsewhere, a coroutine still
+            # referenced may be awaited later; if not, it is reported when it is freed.
             alone = self._strict or sys.getrefcount(one) <= 2
             if alone and _never_begun(one) and id(one) not in scheduled:
                 self.left.append(Unawaited(_name(one), line))
@@ -97,7 +97,7 @@ class Watch:
             _tell(self.origin, left, logging.ERROR if self._strict else logging.WARNING)
 
     def made(self, coroutine: Any, line: int) -> None:
-        """The script has a coroutine."""
+        """Record a coroutine that the script created."""
         if not self._open:
             return
         with self._lock:
@@ -107,13 +107,13 @@ class Watch:
                 self._forget_at = 2 * len(self._made) + FEW
 
     def began(self, future: "asyncio.Future[Any]", line: int) -> None:
-        """The script has a future or a task: of a gate, its failure must not go unseen."""
+        """Record a future or task; in a gate its failure must not be ignored."""
         if self._open and self._strict:
             with self._lock:
                 self._futures.append((future, line))
 
     def freed(self, coroutine: Any) -> bool:
-        """A coroutine that nobody began is no more; whether it was one of this run."""
+        """Handle a freed, never started coroutine; returns whether it belonged to this run."""
         top = _first_outside()
         mine = coroutine.cr_code.co_filename == self.origin.file
         if not self._open or not (mine or _is_scripts(coroutine.cr_code) or _is_scripts(top)):
@@ -123,14 +123,14 @@ class Watch:
 
 
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
-#: Plugin files with scripts that were compiled.
+#: Plugin files whose scripts were compiled.
 _files: set[str] = set()
 
 
 def instrument(tree: ast.Module, file: str) -> ast.Module:
-    """The same script, with the value of every call and every `await` passed through `seen`.
+    """Pass the value of every call and every `await` of a script through `seen`.
 
-    Not those of a call that is awaited at once, and not in annotations, which may become text.
+    Except directly awaited calls, and annotations, which may become strings.
     """
     _files.add(file)
     waiting: list[ast.AST] = [tree]
@@ -153,7 +153,7 @@ def instrument(tree: ast.Module, file: str) -> ast.Module:
 
 
 def _mark_returns(entry: ast.AST) -> None:
-    """Have each `return VALUE` of a handler itself tell its line, through `returning`."""
+    """Pass the value of each `return VALUE` of the handler itself through `returning`."""
     waiting = list(ast.iter_child_nodes(entry))
     while waiting:
         node = waiting.pop()
@@ -164,7 +164,7 @@ def _mark_returns(entry: ast.AST) -> None:
 
 
 def _passed(parent: ast.AST, node: Any) -> Any:
-    # Of a value that only an attribute is taken from, nothing is left: it is seen when it is freed.
+    # A value of which only an attribute is read is freed at once, and detected then.
     if not isinstance(node, (ast.Call, ast.Await)) or isinstance(
         parent, (ast.Await, ast.Attribute)
     ):
@@ -173,13 +173,13 @@ def _passed(parent: ast.AST, node: Any) -> Any:
 
 
 def _call(function: str, node: ast.expr) -> ast.expr:
-    """A call of a function of ours on a value, at the value's place."""
+    """Wrap an expression in a call of one of our functions, at the same source position."""
     name = ast.copy_location(ast.Name(id=function, ctx=ast.Load()), node)
     return ast.copy_location(ast.Call(func=name, args=[node], keywords=[]), node)
 
 
 def returning(value: Any) -> Any:
-    """The value as it is; the line of its `return` is noted."""
+    """Return the value unchanged; records the line of its `return`."""
     watch = _watch.get()
     if watch is not None:
         watch.returned_at = sys._getframe(1).f_lineno
@@ -187,7 +187,7 @@ def returning(value: Any) -> Any:
 
 
 def seen(value: Any) -> Any:
-    """The value as it is; a coroutine is noted for the run that made it."""
+    """Return the value unchanged; records a coroutine for the run that created it."""
     kind = type(value)
     if kind is CoroutineType or (kind is GeneratorType and _is_awaitable(value)):
         watch = _watch.get()
@@ -211,9 +211,9 @@ def _never_begun(one: Any) -> bool:
 
 
 def _left_alone(future: Any) -> bool:
-    """Whether a future failed unseen, or is none of a task and still open, as of `gather`.
+    """True for a future with an unretrieved exception, or a pending non-task such as of `gather`.
 
-    A task that is open may be meant to go on.
+    A pending task may be meant to continue.
     """
     if future.done():
         return bool(future._log_traceback)
@@ -221,7 +221,7 @@ def _left_alone(future: Any) -> bool:
 
 
 def _scheduled() -> set[int]:
-    """Ids of the coroutines of all tasks of this loop that are not done."""
+    """Ids of the coroutines of all pending tasks of this event loop."""
     try:
         return {id(task.get_coro()) for task in asyncio.all_tasks()}
     except RuntimeError:
@@ -239,7 +239,7 @@ def _is_scripts(code: CodeType) -> bool:
 
 
 def _first_outside() -> CodeType:
-    """The code that was running when the coroutine was freed."""
+    """Code object that was executing when the coroutine was freed."""
     return sys._getframe(3).f_code
 
 
@@ -254,11 +254,11 @@ def _tell(origin: Origin, left: Unawaited, level: int) -> None:
 
 
 class _Hook:
-    """In place of `warnings._warn_unawaited_coroutine`, for coroutines of scripts."""
+    """Replaces `warnings._warn_unawaited_coroutine` for coroutines of scripts."""
 
     def __init__(self) -> None:
         self._usual: Any = warnings._warn_unawaited_coroutine  # type: ignore[attr-defined]
-        #: References to a coroutine that is freed because nobody refers to it.
+        #: Reference count of a coroutine that is freed because its last reference was dropped.
         self._alone = 0
 
     def __call__(self, coroutine: Any) -> None:
@@ -267,8 +267,8 @@ class _Hook:
             self._alone = count
             return
         watch = _watch.get()
-        # The garbage collector works in whatever run happens to be under way; what it frees is
-        # still referred to by the circle that it was part of.
+        # The garbage collector runs during an arbitrary run; the coroutines it frees are still
+        # referenced by their reference cycle, so their count is higher.
         if watch is not None and count <= self._alone and watch.freed(coroutine):
             return
         code = coroutine.cr_code
@@ -282,13 +282,13 @@ class _Hook:
 
 
 async def _probe() -> None:
-    """Shows the hook how a coroutine looks that is freed at once."""
+    """Calibrates the hook: the reference count of a coroutine that is freed at once."""
 
 
 def install() -> None:
-    """Hear of coroutines of scripts that are freed without having been begun; once a process."""
+    """Install the hook for coroutines freed without having been started; once per process."""
     if isinstance(warnings._warn_unawaited_coroutine, _Hook):  # type: ignore[attr-defined]
         return
     warnings._warn_unawaited_coroutine = _Hook()  # type: ignore[attr-defined]
-    # Freed at once, so that the hook counts.
+    # Freed at once, so that the hook measures the reference count.
     _probe()  # type: ignore[unused-coroutine]

@@ -1,1 +1,1 @@
-"""One PUT: from the path template to the receipt."""
+"""Processing of a PUT upload, from the path template to the receipt."""

@@ -1,31 +1,31 @@
-"""An upload that may go ahead: its event, and where its file goes."""
+"""Data of an accepted upload: its event and the destination of its file."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
 
 class Destination(NamedTuple):
-    """Where a file goes, and where it grows until then."""
+    """Final path of a file, and the staging directory used until it is complete."""
 
     parts: tuple[str, ...]
     #: Absolute path.
     final: str
-    #: Directory of staged files on the same file system, and the number of that.
+    #: Staging directory on the same file system, and the device number of that file system.
     staging: Path
     device: int
 
     @property
     def path(self) -> str:
-        """The stored path, from the launch directory."""
+        """The stored path, relative to the launch directory, with a leading slash."""
         return "/" + "/".join(self.parts)
 
 
 class AcceptedUpload(NamedTuple):
-    """An upload that may go ahead."""
+    """An upload that passed authorization and the checks of its path."""
 
     upload_id: str
-    #: The event as its handlers left it.
+    #: The event after its handlers have run.
     event: dict[str, Any]
     place: Destination
-    #: `account` of its events, whatever a handler made of that.
+    #: `account` of its events; changes made by a handler are ignored.
     account: dict[str, Any] | None = None

@@ -1,12 +1,12 @@
-"""The crew: threads that commit uploads, as many uploads at a time as the disk makes worth while.
+"""Thread pool that commits uploads in batches, whose size follows the fsync latency.
 
-Where a sync takes a tenth of a millisecond, a change of threads costs more than the disk: then one
-member takes all that came, and they share commits and syncs. Where it takes ten, every upload gets
-a member of its own, and the file system puts their syncs together.
+With an fsync latency of 0.1 ms, a thread switch costs more than the disk: one thread then processes
+all queued uploads as a batch, which shares outbox commits and directory syncs. With 10 ms, every
+upload gets a thread of its own, and the file system groups their fsyncs.
 
-What the disk takes is the shortest wait of late for a single sync. All longer ones tell of the
-interpreter as well, which more members would only make scarcer: with the time of whole uploads in
-its place, the crew grew to all its members and needed about twice the processor.
+The latency is the minimum of the recent single fsyncs. Higher samples also include waiting for the
+GIL, which more threads would only increase: with the duration of complete uploads as the measure,
+the pool grew to its maximum and needed about twice the CPU time.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
-#: Members at once, and uploads that one takes at once.
+#: Maximum number of concurrent threads, and of uploads in a batch.
 MAX_THREADS, MAX_BATCH = 32, 64
-#: Seconds that a member may wait for the disk, in one turn.
+#: Seconds that one batch may spend in fsync; batch size = this / fsync latency.
 DISK_BUDGET_SECONDS = 0.01
-#: Turns whose measurements count.
+#: Number of recent batches whose latency is kept.
 LATENCY_SAMPLES = 32
 
 
@@ -32,21 +32,21 @@ W = TypeVar("W")
 
 
 class BatchingExecutor(Generic[W]):
-    """Does pieces of work on threads, several at a time."""
+    """Runs work items on a thread pool, in batches of adaptive size."""
 
     def __init__(self, doing: Callable[[Sequence[W]], float], threads: Executor) -> None:
-        #: Does some pieces, and says in each how it ended; gives the shortest wait for the disk
-        #: that one of them had, in seconds.
+        #: Processes a batch and stores each result in its work item; returns the shortest fsync
+        #: latency in the batch, in seconds.
         self._doing = doing
         self._threads = threads
         self._lock = threading.Lock()
         self._waiting: deque[tuple[W, asyncio.Future[None]]] = deque()
         self._running_threads = 0
-        #: Seconds that the disk took for one piece, of late.
+        #: Shortest fsync latency of each recent batch, in seconds.
         self._latencies = deque([DISK_BUDGET_SECONDS], maxlen=LATENCY_SAMPLES)
 
     async def do(self, work: W) -> None:
-        """Return when the piece is done, however it ended."""
+        """Wait until the work item is processed, successfully or not."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._lock:
             self._waiting.append((work, done))
@@ -67,7 +67,7 @@ class BatchingExecutor(Generic[W]):
                 wait = self._doing([work for work, _ in taken])
                 self._latencies.append(max(wait, DISK_BUDGET_SECONDS / MAX_BATCH))
             except Exception:
-                # Their callers see that nothing came of it.
+                # The futures are resolved all the same; callers find items without a result.
                 logger.exception("a piece of work broke off", extra={"action": "crew_failed"})
             self._end([done for _, done in taken])
 
@@ -82,7 +82,7 @@ class BatchingExecutor(Generic[W]):
 
     def _end(self, done: Sequence["asyncio.Future[None]"]) -> None:
         loop = done[0].get_loop()
-        # A loop that is gone waits for nothing.
+        # Raised when the event loop is closed.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(_set, done)
 

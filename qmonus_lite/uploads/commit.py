@@ -1,10 +1,10 @@
-"""The commit: the order in which a staged file becomes a stored one, and its event a promise.
+"""Commit protocol: crash-safe publishing of a staged file together with its pending event.
 
-So for uploads whose event somebody handles; the others go the shorter way of `uploads.publish`.
+For uploads whose event has a handler; all others are stored by `uploads.publish`.
 
-    sync(staged) -> outbox row PREPARED -> rename -> sync(directory) -> answer, event goes
+    sync(staged) -> outbox row PREPARED -> rename -> sync(directory) -> response, event released
 
-What a crash leaves is decided at the next start by this table, and nothing else:
+After a crash, the next start resolves each in-doubt row by this table alone:
 
     staged file is   and is the same file as the final one   so the rename        row
     ------------------------------------------------------------------------------------------
@@ -13,15 +13,15 @@ What a crash leaves is decided at the next start by this table, and nothing else
     gone             -                                       happened             made READY
     there, no row    -                                       was never promised   (file swept)
 
-A file that turns out to be staged on another mount than its path (the rename fails with EXDEV) is
-copied to a staging directory on the right one, and its row is changed to name the copy, before that
-is renamed. Whichever of the two names the row has, the table holds: nothing is renamed before the
-change is committed, and the first file is removed after the rename alone.
+If the file is staged on another mount than its path (the rename fails with EXDEV), it is copied to
+a staging directory on the right mount, and its row is updated to name the copy, before the copy is
+renamed. The table is valid for either name in the row: nothing is renamed before the update is
+committed, and the first file is removed only after the rename.
 
     rename: EXDEV -> copy, sync(copy), sync(its name) -> row names the copy -> rename -> ...
 
-Uploads that are whole at the same time take each step together (`uploads.batching` says how many):
-one row after the other in one commit of the outbox, and one sync for all names in a directory.
+Uploads that are complete at the same time are processed as a batch (sized by `uploads.batching`):
+their rows share one commit of the outbox, and the names in a directory share one sync.
 """
 
 import contextlib
@@ -45,33 +45,33 @@ logger = logging.getLogger(__name__)
 
 
 class EventSink(Protocol):
-    """Who takes events away (`events.dispatcher`)."""
+    """Receiver of committed events (`events.dispatcher`)."""
 
     def take(self, seq: int, event: PendingEvent) -> bool:
-        """Deliver straight from the commit; False for an event that has to wait in the outbox."""
+        """Direct delivery from the commit; False if the event has to wait in the outbox."""
 
     def wake(self) -> None:
-        """There is something in the outbox."""
+        """Notify the sink that the outbox has a READY event."""
 
 
 @dataclass(eq=False, kw_only=True)
 class UploadWithEvent(ReceivedUpload):
-    """An upload whose event somebody handles."""
+    """An upload whose event has a handler."""
 
     event: PendingEvent
-    #: Place of its event among all; 0 until it is promised.
+    #: Sequence number of its event in the outbox; 0 until the row is committed.
     seq: int = 0
 
 
 class Commits(Protocol):
-    """Who stores uploads and promises their events."""
+    """Interface that stores uploads together with their pending events."""
 
     async def commit(self, upload: UploadWithEvent) -> bool:
-        """Store the file and promise its event; whether it replaced another. Raises Problem."""
+        """Store file and pending event; True if a file was replaced. Raises Problem."""
 
 
 class Committer:
-    """Commits uploads to one launch directory."""
+    """Commits uploads below one launch directory."""
 
     def __init__(
         self,
@@ -88,15 +88,15 @@ class Committer:
         self._sink = sink
         self._executor: BatchingExecutor[UploadWithEvent] = BatchingExecutor(self._commit, threads)
         self._path_lock = KeyedLock()
-        #: Files whose rows the outbox could not forget, by event id.
+        #: Staged files whose outbox rows could not be withdrawn, by event id.
         self._pending_withdrawal: dict[str, StagedFile] = {}
-        #: Events of files in place that the outbox could not let go.
+        #: Ids of events of published files whose rows could not be made READY.
         self._unreleased: set[str] = set()
         self._settling = threading.Lock()
 
     @property
     def pending_withdrawal(self) -> set[str]:
-        """Staged files that prove that nothing happened, while the outbox cannot forget."""
+        """Staged files to keep: they prove "no rename" until the row is withdrawn."""
         pending_withdrawal = self._pending_withdrawal.values()
         return {
             str(path)
@@ -106,21 +106,21 @@ class Committer:
         }
 
     async def commit(self, upload: UploadWithEvent) -> bool:
-        """Store the file and promise its event; whether it replaced another. Raises Problem.
+        """Store file and pending event; True if a file was replaced. Raises Problem.
 
-        One path at a time, so that the events of a path stand in the order of its contents.
+        Serialized per path, so that the events of a path have the order of its contents.
         """
         async with self._path_lock.at(upload.parts):
             await self._executor.do(upload)
         return upload.replaced
 
     def _commit(self, uploads: Sequence[UploadWithEvent]) -> float:
-        """All steps, for uploads to different paths; how each ended stands in it.
+        """Run all steps for a batch of uploads to different paths; results are set in each upload.
 
-        Gives the seconds of the shortest sync.
+        Returns the duration of the shortest fsync in seconds.
         """
         disk = self._root_dir.disk
-        # All bytes before the first sync, which puts much of the others on its way too.
+        # Write all files before the first fsync, which also starts write-back of the others.
         for_each_upload(uploads, UploadWithEvent.write)
         for_each_upload(uploads, UploadWithEvent.sync)
         staged = DirectorySync(disk)
@@ -132,7 +132,7 @@ class Committer:
             final = DirectorySync(disk)
             for_each_upload(uploads, lambda one: one.sync_name(final))
         for one in uploads:
-            # Also when only the last sync failed: the file is there to be seen.
+            # Also when only the last sync failed: the file is visible at its path.
             if one.placed is not None:
                 self._release(one)
         return min(one.waited for one in uploads)
@@ -145,7 +145,7 @@ class Committer:
             if isinstance(end, int):
                 one.seq = end
                 continue
-            # The row may be there after all: the file stays until the outbox has forgotten it.
+            # The row may have been committed: keep the file until the row is withdrawn.
             self._withdraw(one)
             extra = {"action": "promise_failed", "event_id": one.event.id}
             logger.error("the outbox failed: %s", end, extra=extra)
@@ -159,14 +159,14 @@ class Committer:
             raise
 
     def _restage(self, upload: UploadWithEvent) -> None:
-        """Let the row name the copy that is going to be renamed: its absence is the proof."""
+        """Update the row to name the copy, whose absence will prove the rename."""
         try:
             self._outbox.restage(upload.event.id, str(upload.staged.path)).result()
         except DatabaseFailed as error:
             raise Unavailable("the event of this upload cannot be promised now") from error
 
     def _release(self, upload: UploadWithEvent) -> None:
-        """Let the event go; not waited for, since a restart would find the same out."""
+        """Release the event; not awaited, since recovery would make the row READY as well."""
         event = upload.event
         if not self._sink.take(upload.seq, event):
             released = self._outbox.ready(event.id)
@@ -179,7 +179,7 @@ class Committer:
             self._unreleased.add(event_id)
 
     def _withdraw(self, upload: UploadWithEvent) -> None:
-        """Take the promise back; while that fails, the staged file says that nothing happened."""
+        """Withdraw the pending event; if that fails, keep the staged file as proof of no rename."""
         try:
             self._outbox.withdraw(upload.event.id).result()
         except DatabaseFailed:
@@ -187,7 +187,7 @@ class Committer:
             self._pending_withdrawal[upload.event.id] = upload.staged
 
     def _settle(self) -> None:
-        """Do what the outbox refused before; raises Unavailable if it still refuses."""
+        """Retry outbox operations that failed; raises Unavailable if they fail again."""
         if not self._pending_withdrawal and not self._unreleased:
             return
         with self._settling:
@@ -206,7 +206,7 @@ class Committer:
 
 
 def recover(outbox: Outbox, staging: StagingDirs) -> None:
-    """Decide what a crash left undecided; called before the first upload."""
+    """Resolve in-doubt events after a crash; called before the first upload."""
     outbox.release()
     for event in outbox.prepared():
         if _is_hidden(event):
@@ -214,7 +214,7 @@ def recover(outbox: Outbox, staging: StagingDirs) -> None:
             message = "%s is not there, a mount may be missing: the event waits for the next start"
             logger.error(message, event.staged.parent, extra=extra)
         elif _was_renamed(event):
-            # Whether a delivery had begun nobody knows, so the next one counts as a repeat.
+            # A delivery may have begun before the crash, so the next attempt counts as a retry.
             outbox.ready(event.id, attempt=1).result()
         else:
             outbox.withdraw(event.id).result()
@@ -223,7 +223,7 @@ def recover(outbox: Outbox, staging: StagingDirs) -> None:
 
 
 def _is_hidden(event: InDoubt) -> bool:
-    """Whether the staging directory is away, so that a file that is gone from there is no proof."""
+    """Whether the staging directory is missing, so that a missing file proves nothing."""
     return not (event.staged.parent.exists() or event.final.exists())
 
 

@@ -1,4 +1,4 @@
-"""Digests: what the client says its file hashes to, and what it wants to hear (RFC 9530)."""
+"""Digest fields: verify the digests a client sends, compute the wanted one (RFC 9530)."""
 
 import base64
 import binascii
@@ -10,27 +10,27 @@ from collections.abc import Mapping
 from qmonus_lite.errors import BadRequest, Unprocessable
 from qmonus_lite.headers import Headers, canonical
 
-#: What is hashed, by the name in the fields; other algorithms of a field are passed over.
+#: Supported algorithms, by their name in the fields; others in a field are ignored.
 ALGORITHMS = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
-#: Fields that are read.
+#: Request header fields that are read.
 FIELDS = {"Repr-Digest", "Content-Digest", "Content-MD5", "Want-Repr-Digest"}
 _FIELD_NAMES = frozenset(map(canonical, FIELDS))
-#: Bytes of each digest.
+#: Length of each digest in bytes.
 _BYTES = {"sha-256": 32, "sha-512": 64, "md5": 16}
 
 _KEY = r"[a-z*][a-z0-9_.*-]*"
 _PARAMETERS = rf"(?:; *{_KEY}(?:=[A-Za-z0-9_.*-]+)?)*"
-# Members of a dictionary of structured fields (RFC 9651) with values of one kind each.
+# Members of a structured field dictionary (RFC 9651): byte sequence, or integer preference.
 _DIGEST = re.compile(rf"({_KEY})=:([A-Za-z0-9+/]*={{0,2}}):{_PARAMETERS}")
 _WISH = re.compile(rf"({_KEY})=([0-9]{{1,2}}){_PARAMETERS}")
 _COMMA = re.compile(r"[ \t]*,[ \t]*")
 
 
 class Digests:
-    """The digests of one upload; no byte is hashed unless the client asked for one."""
+    """The digests of one upload; nothing is hashed unless the client sent or wants a digest."""
 
     def __init__(self, expected: Mapping[tuple[str, str], bytes], wish: str | None) -> None:
-        #: Digests by field and algorithm.
+        #: Expected digests by field and algorithm.
         self._expected = dict(expected)
         self._wish = wish
         names = {name for _, name in expected} | ({wish} if wish else set())
@@ -38,7 +38,7 @@ class Digests:
 
     @classmethod
     def read(cls, headers: Headers) -> "Digests":
-        """What these headers ask for; raises BadRequest for a digest that is none."""
+        """The digests in these headers; raises BadRequest for a malformed digest."""
         if _FIELD_NAMES.isdisjoint(headers):
             return NO_DIGESTS
         expected = {
@@ -58,19 +58,19 @@ class Digests:
         return bool(self._hashes)
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
-        """More of the file; blocks for as long as hashing takes."""
+        """Hash the next bytes of the file; blocks for as long as that takes."""
         for one in self._hashes.values():
             one.update(data)
 
     def check(self) -> None:
-        """The file is whole; raises Unprocessable when it is not what the client said."""
+        """Compare the digests of the complete file; raises Unprocessable on a mismatch."""
         for (field, name), digest in self._expected.items():
             if not hmac.compare_digest(self._hashes[name].digest(), digest):
                 raise Unprocessable(f"the body does not have the {name} digest of {field}")
 
     @property
     def field(self) -> str | None:
-        """The value of Repr-Digest in the answer, if the client wanted one."""
+        """The value of Repr-Digest in the response, if the client wanted one."""
         if self._wish is None:
             return None
         return f"{self._wish}=:{base64.b64encode(self._hashes[self._wish].digest()).decode()}:"
@@ -81,13 +81,13 @@ class Digests:
         return self._hashes[self._wish].hexdigest() if self._wish == "sha-256" else None
 
 
-#: Of most uploads; it has nothing that changes.
+#: Shared instance for requests without digest fields; it has no mutable state.
 NO_DIGESTS = Digests({}, None)
 
 
 def _start(name: str) -> "hashlib._Hash":
     if name == "md5":
-        # A check against accidents, as the field has it; nobody is trusted for it.
+        # Content-MD5 detects accidental corruption only; it is not used for security.
         return hashlib.md5(usedforsecurity=False)
     return ALGORITHMS[name]()
 
@@ -114,7 +114,7 @@ def _decoded(field: str, name: str, text: str) -> bytes:
 
 
 def _wish(text: str) -> str | None:
-    """The algorithm that the client likes best; a wish that cannot be read is none."""
+    """The supported algorithm of highest preference; an invalid Want-Repr-Digest is ignored."""
     wishes = [_WISH.fullmatch(member) for member in _COMMA.split(text.strip(" "))]
     liked = {wish[1]: int(wish[2]) for wish in wishes if wish}
     known = [name for name in ALGORITHMS if 0 < liked.get(name, 0) <= 10]

@@ -1,7 +1,7 @@
-"""What the error of a system call means: whose fault it is, and what the client is told.
+"""Mapping of errno values of system calls to Problems, responses and log records.
 
 One table (`RULES`) for every error number that open, mkdir, write, fsync, rename, link, stat,
-unlink, statvfs and ioctl give on Linux; an error that it does not name is a failing disk.
+unlink, statvfs and ioctl return on Linux; an error that is not in it counts as a failing disk.
 """
 
 import errno
@@ -25,12 +25,12 @@ from qmonus_lite.uploads.record import UploadRecord
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two records of refusals of one kind, which any client can cause.
+#: Minimum seconds between two log records of one kind, since any client can cause them.
 LOG_INTERVAL_SECONDS = 10.0
 
 
 class ErrorPlace(Enum):
-    """What a system call was about."""
+    """The object of a failed system call."""
 
     TARGET = "the folder that the client names"
     STAGED = "a staged file"
@@ -43,12 +43,12 @@ EVERYWHERE = tuple(ErrorPlace)
 
 @dataclass(frozen=True, kw_only=True)
 class DiskOperation:
-    """What is being done when a system call fails."""
+    """The operation during which a system call failed."""
 
-    #: As the log says it.
+    #: Its name in log records.
     name: str
     where: ErrorPlace
-    #: What is added to the answer when the disk failed: what is known of the file.
+    #: Added to the error detail when the disk failed: the known state of the file.
     outcome: str = "nothing was stored"
 
 
@@ -83,17 +83,17 @@ REMOVING = DiskOperation(name="removing a staged file", where=ErrorPlace.STAGED)
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """The answer to some error numbers."""
+    """The response to a set of error numbers."""
 
     codes: tuple[int, ...]
     where: tuple[ErrorPlace, ...]
     problem: type[Problem]
     detail: str
-    #: Whether it counts as a failing disk, which makes the gateway unready.
+    #: Whether it counts as a disk failure, which can make the gateway unready.
     failing: bool = False
 
 
-#: The first rule that has the number and the place counts.
+#: The first rule that matches the error number and the place applies.
 RULES = (
     Rule(
         codes=(errno.ENOSPC, errno.EDQUOT),
@@ -174,7 +174,7 @@ RULES = (
         detail="the file could not be moved to the mount of its path",
     ),
     Rule(
-        # The staging directory was removed, or mounted over; it is made again within a second.
+        # The staging directory was removed, or mounted over; it is recreated within a second.
         codes=(errno.ENOENT,),
         where=(ErrorPlace.STAGED,),
         problem=Unavailable,
@@ -233,7 +233,7 @@ RULES = (
     ),
 )
 
-#: For every number that no rule names.
+#: For every error number without a rule.
 UNKNOWN = Rule(
     codes=(), where=EVERYWHERE, problem=InternalFault, detail="the disk failed", failing=True
 )
@@ -243,12 +243,12 @@ _BY_CALL = {
 }
 
 
-#: Names that have another one in some versions of Python.
+#: Error numbers whose name in `errno.errorcode` differs between Python versions.
 _NAMES = {errno.EOPNOTSUPP: "EOPNOTSUPP", errno.EDEADLK: "EDEADLK"}
 
 
 def name_of(code: int | None) -> str:
-    """The name of an error number, such as EIO."""
+    """The symbolic name of an error number, such as EIO."""
     number = code or 0
     return _NAMES.get(number) or errno.errorcode.get(number, "unknown")
 
@@ -259,7 +259,7 @@ def rule_of(code: int | None, where: ErrorPlace) -> Rule:
 
 
 def problem_of(error: OSError, action: DiskOperation) -> Problem:
-    """What the client hears of an error; it carries what the log is to say."""
+    """The Problem to send for an error; its `disk` has the details for the log."""
     rule = rule_of(error.errno, action.where)
     detail = rule.detail
     if issubclass(rule.problem, InternalFault) or action is KEEPING:
@@ -275,14 +275,14 @@ def problem_of(error: OSError, action: DiskOperation) -> Problem:
 
 
 class Seldom:
-    """Lets one record of a kind through in a while, and counts those held back."""
+    """Rate-limited log: one record of a kind per interval; counts suppressed records."""
 
     def __init__(self) -> None:
         self._next: dict[str, float] = {}
         self._held: dict[str, int] = {}
 
     def warn(self, kind: str, message: str, **extra: object) -> None:
-        """Log a warning, unless one of this kind was logged a moment ago."""
+        """Log a warning, unless one of this kind was logged within LOG_INTERVAL_SECONDS."""
         now = time.monotonic()
         if now < self._next.get(kind, 0.0):
             self._held[kind] = self._held.get(kind, 0) + 1
@@ -296,9 +296,9 @@ _rate_limited_log = Seldom()
 
 
 def log_disk_error(problem: Problem, record: UploadRecord, path: str, upload_id: str = "") -> None:
-    """Log the system call behind a Problem; nothing for a Problem without one.
+    """Log the failed system call of a Problem; does nothing for a Problem without one.
 
-    Used where the request is known: disk threads and the keeper do not have its id.
+    Called where the request is known: disk threads and the writer process do not have its id.
     """
     disk = problem.disk
     if disk is None:

@@ -1,7 +1,7 @@
-"""The data of an upload's events: what a question asks about, and what is left for later.
+"""Event data of an upload: of the request/reply event, and of the pending event.
 
-A question carries the client's headers as they came, for handlers may judge by them. A promised
-event may lie in the outbox for days and go to every worker, so there credentials are masked.
+The request/reply event has the client's headers unchanged, since handlers may decide by them. A
+pending event may stay in the outbox for days and go to every worker, so its credentials are masked.
 """
 
 from collections.abc import Mapping
@@ -18,25 +18,25 @@ from qmonus_lite.redaction import MASK
 from qmonus_lite.uploads.request import UploadRequest
 from qmonus_lite.uploads.target import Target
 
-#: Headers whose values are masked unless a plugin keeps them; in lower case, for a handler may have
-#: put a plain dict in the place of the headers.
+#: Headers whose values are masked unless a plugin keeps them; in lower case, since a handler may
+#: have replaced the headers by a plain dict.
 MASKED = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token"})
 
 
 def question_data(
     head: UploadRequest, target: Target, gatekeeper: Gatekeeper
 ) -> tuple[dict[str, Any], Actor | None]:
-    """What handlers are asked about, and who asks; notes the account in the record of the upload.
+    """Data of the request/reply event, and the actor; sets the account in the upload's record.
 
     Raises BadRequest for a credential in the query.
     """
     if head.params and gatekeeper.own.shown_in(head.params):
         raise BadRequest(apikey.SHOWN)
-    # A plain dict of canonical names: to look one up is quick.
+    # A plain dict of canonical names, for fast lookups.
     headers = dict(head.headers)
     actor = gatekeeper.known(headers)
     head.record.account = actor.name if actor else None
-    # It lets this callout in, and nobody else is to make use of it.
+    # The pass authorizes this callout only, so handlers must not see it.
     headers.pop(callout_pass.HEADER, None)
     data = {
         "path": target.path,
@@ -50,7 +50,7 @@ def question_data(
 
 
 def _normalized(params: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """The query in NFC, as the path is: handlers make names of it."""
+    """The query in NFC, like the path: handlers may build names from it."""
     found: dict[str, list[str]] = {}
     for name, texts in params.items():
         found.setdefault(normalized(name), []).extend(map(normalized, texts))
@@ -60,14 +60,14 @@ def _normalized(params: Mapping[str, list[str]]) -> dict[str, list[str]]:
 def promised_data(
     event: Mapping[str, Any], told: Mapping[str, Any], kept: frozenset[str], own: OwnCredentials
 ) -> str:
-    """JSON of an event as its handlers left it, with what the gateway tells in addition.
+    """JSON of an event after its handlers have run, updated with the gateway's fields (`told`).
 
-    Credential headers are masked but for `kept`, names in lower case, and so is a credential of
-    ours in another header.
+    Credential headers are masked except those in `kept` (names in lower case), and so are the
+    gateway's own credentials in any other header.
     """
     data = {**event, **told}
     headers = data.get("headers")
-    # A handler may have put anything in their place.
+    # A handler may have replaced the headers by any value.
     if not isinstance(headers, dict):
         return strictjson.write(data)
     hidden = _hidden(kept) if kept else MASKED

@@ -1,7 +1,7 @@
-"""The disk: the one door to the file system for everything that stores uploads.
+"""File system access for all code that stores uploads.
 
-Its methods block and are called on the disk threads. How much is put on stable storage is its own
-affair (`--upload_durability`), so nobody above has to ask. Errors become answers here.
+The methods block and are called on the disk threads. Which fsyncs are done depends on
+`--upload_durability`; callers need not check it. OSErrors are mapped to Problems here.
 """
 
 import errno
@@ -20,17 +20,17 @@ from qmonus_lite.uploads.mounts import Mount, mount_of
 
 logger = logging.getLogger(__name__)
 
-#: A path; as text it is quicker to make.
+#: A path; a str is cheaper to build than a Path.
 StrPath = str | Path
 
-#: A disk that failed so often within so many seconds is not fit for uploads.
+#: Number of disk failures within a number of seconds that makes the disk unfit for uploads.
 UNFIT_FAILURES, UNFIT_WINDOW_SECONDS = 3, 60.0
-#: What is said of it.
+#: The reason reported for an unfit disk.
 UNFIT = "the disk failed several times within a minute"
 
-#: A copy within the kernel is not offered between these two files.
+#: Errors of copy_file_range that mean that it is not supported between the two files.
 _NO_COPY = {errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
-#: Bytes that are copied by one call.
+#: Maximum bytes copied by one call.
 _AT_ONCE = 64 << 20
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -39,27 +39,27 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(kw_only=True)
 class Filesystem:
-    """File operations, with what `--upload_durability` promises."""
+    """File operations, with the fsyncs that `--upload_durability` requires."""
 
-    #: Whether the bytes of a file are put on stable storage.
+    #: Whether file contents are fsynced.
     sync_files: bool = True
-    #: Whether names (new files, renames, new directories) are.
+    #: Whether directories are fsynced after new files, renames and new directories.
     sync_names: bool = True
-    #: Moments at which the disk failed, by the monotonic clock.
+    #: Times of the last disk failures, by the monotonic clock.
     _failures: deque[float] = field(default_factory=lambda: deque(maxlen=UNFIT_FAILURES))
 
     @property
     def unfit(self) -> bool:
-        """Whether it failed too often lately."""
+        """Whether there were UNFIT_FAILURES within the last UNFIT_WINDOW_SECONDS."""
         full = len(self._failures) == UNFIT_FAILURES
         return full and time.monotonic() - self._failures[0] < UNFIT_WINDOW_SECONDS
 
     def mapping_errors(self, action: DiskOperation) -> "_ErrorMapping":
-        """Turn an OSError into the Problem that the client hears of."""
+        """Context manager that raises an OSError as the Problem to send to the client."""
         return _ErrorMapping(self, action)
 
     def answer(self, error: OSError, action: DiskOperation) -> Problem:
-        """What the client hears of an error; a failing disk is counted."""
+        """The Problem to send for an error; counts disk failures."""
         problem = problem_of(error, action)
         if problem.disk is not None and problem.disk.failing:
             self._failures.append(time.monotonic())
@@ -70,7 +70,7 @@ class Filesystem:
         return os.open(path, _DIRECTORY)
 
     def open_directory(self, name: str, parent: int) -> int:
-        """A descriptor of a directory below an open one; never follows a symbolic link."""
+        """A descriptor of a subdirectory of an open directory; never follows a symbolic link."""
         return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
 
     def make_directory(self, name: str, parent: int) -> None:
@@ -78,9 +78,9 @@ class Filesystem:
         os.mkdir(name, 0o777, dir_fd=parent)
 
     def check_writable(self, directory: int) -> None:
-        """Raise PermissionError where this user may make no file, before a body is sent for it.
+        """Raise PermissionError if this user may not create files; checked before the body is read.
 
-        Not for a read-only file system: that may be one that failed, which staging finds out.
+        Not for a read-only file system: it may have failed, which staging detects.
         """
         if os.access(".", os.W_OK | os.X_OK, dir_fd=directory, effective_ids=True):
             return
@@ -88,29 +88,29 @@ class Filesystem:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def status(self, name: str, parent: int) -> os.stat_result:
-        """What stands at a name, links not followed; FileNotFoundError for nothing."""
+        """Status of a directory entry, links not followed; raises FileNotFoundError."""
         return os.stat(name, dir_fd=parent, follow_symlinks=False)
 
     def create(self, path: StrPath, mode: int) -> int:
-        """A descriptor of a new file with these permissions, less the umask."""
+        """A descriptor of a new file with these permissions, minus the umask."""
         return os.open(path, _NEW_FILE, mode)
 
     def write(self, descriptor: int, data: memoryview) -> int:
-        """Write some of the bytes; how many."""
+        """Write some of the bytes; returns how many."""
         return os.write(descriptor, data)
 
     def sync_file(self, descriptor: int) -> None:
-        """Put the bytes of a file on stable storage, if that is promised."""
+        """Fsync a file, if `sync_files` is set."""
         if self.sync_files:
             os.fsync(descriptor)
 
     def sync_directory(self, descriptor: int) -> None:
-        """Put the names in a directory on stable storage, if that is promised."""
+        """Fsync an open directory, if `sync_names` is set."""
         if self.sync_names:
             os.fsync(descriptor)
 
     def sync_names_in(self, directory: StrPath) -> None:
-        """Put the names in a directory on stable storage, if that is promised."""
+        """Fsync a directory given by its path, if `sync_names` is set."""
         if self.sync_names:
             descriptor = self.open_root(directory)
             try:
@@ -119,7 +119,7 @@ class Filesystem:
                 self.close(descriptor)
 
     def copy(self, path: StrPath, descriptor: int) -> None:
-        """Write all bytes of a file to an open one, within the kernel."""
+        """Copy all bytes of a file to an open file, within the kernel."""
         source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             while _copy_some(source, descriptor):
@@ -128,24 +128,24 @@ class Filesystem:
             self.close(source)
 
     def look(self, path: str) -> os.stat_result:
-        """What stands at a path, a link at its end not followed; FileNotFoundError for nothing."""
+        """Status of a path, a link at its end not followed; raises FileNotFoundError."""
         return os.lstat(path)
 
     def rename(self, path: StrPath, name: str, parent: int) -> None:
-        """Let a file appear under another name, in place of what was there."""
+        """Rename a file, replacing the target."""
         os.rename(path, name, dst_dir_fd=parent)
 
     def link(self, path: StrPath, name: str, parent: int) -> None:
-        """Let a file appear under another name too; FileExistsError when something is there."""
+        """Hard-link a file to another name; FileExistsError when that exists."""
         os.link(path, name, dst_dir_fd=parent, follow_symlinks=False)
 
     def remove(self, path: StrPath) -> None:
-        """Remove a file; nothing happens when it is gone."""
+        """Remove a file; does nothing if it does not exist."""
         with suppress(FileNotFoundError):
             os.unlink(path)
 
     def tidy(self, path: StrPath) -> None:
-        """Remove a file that nobody needs; a failure is logged, and left to the next start."""
+        """Remove an unneeded file; a failure is logged, and left to the sweep at the next start."""
         try:
             self.remove(path)
         except OSError as error:
@@ -154,16 +154,16 @@ class Filesystem:
             logger.warning("%s: %s", problem.disk and problem.disk.action, error, extra=extra)
 
     def close(self, descriptor: int) -> None:
-        """Give a descriptor back."""
+        """Close a descriptor."""
         os.close(descriptor)
 
     def free(self, directory: Path) -> int:
-        """Bytes that this user can still write where the directory is."""
+        """Bytes available to this user on the file system of a directory."""
         status = os.statvfs(directory)
         return status.f_bavail * status.f_frsize
 
     def mount(self, directory: StrPath | int) -> Mount:
-        """Identity of the mount that a directory is on, given by its path or open."""
+        """Identity of the mount of a directory, given by its path or descriptor."""
         if isinstance(directory, int):
             return mount_of(directory)
         descriptor = self.open_root(directory)
@@ -174,7 +174,7 @@ class Filesystem:
 
 
 def _copy_some(source: int, descriptor: int) -> int:
-    """Copy the next bytes; how many."""
+    """Copy the next bytes; returns how many."""
     try:
         return os.copy_file_range(source, descriptor, _AT_ONCE)
     except OSError as error:
@@ -184,7 +184,7 @@ def _copy_some(source: int, descriptor: int) -> int:
 
 
 class _ErrorMapping:
-    """A block whose OSErrors become answers; what every upload passes says the same by `except`."""
+    """Context manager that maps OSErrors to Problems; hot paths use `except` instead."""
 
     __slots__ = ("_action", "_disk")
 

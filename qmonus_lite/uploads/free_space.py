@@ -1,4 +1,4 @@
-"""Room as a whole: whether any upload could be stored at all, for readiness and for the start."""
+"""Free space check for readiness and startup: whether any upload could be stored."""
 
 import logging
 import os
@@ -8,30 +8,30 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that one look at the file system is believed.
+#: Seconds for which a result of statvfs is cached.
 CACHE_SECONDS = 1.0
 
 
 @dataclass(kw_only=True)
 class FreeSpace:
-    """The file system that uploads go to.
+    """Free space of the file system of the uploads.
 
-    Only what is free now counts, not what running uploads promised: else one client that declares
-    a large file would take the gateway out of its balancer.
+    Space reserved by running uploads is not subtracted: otherwise one client that declares a large
+    file could make the gateway unready, so that a load balancer removes it.
     """
 
     root: Path
-    #: Names of the folders, below the launch directory, that every upload path begins with.
+    #: Names of the leading folders of every upload path, below the launch directory.
     folders: tuple[str, ...]
     #: `--min_free_bytes`.
     keep_free: int
-    #: Why no upload could be stored, as it was last seen; None for no reason.
+    #: Cached reason why no upload could be stored; None if uploads can be stored.
     _seen: str | None = None
     _until: float = field(default=0.0)
 
     @property
     def unhealthy_reason(self) -> str | None:
-        """Why no upload could be stored now, or None; a change is logged."""
+        """Why no upload could be stored now, or None; logs changes between the two."""
         if time.monotonic() >= self._until:
             before, self._seen = self._seen, self._look()
             self._until = time.monotonic() + CACHE_SECONDS
@@ -59,7 +59,7 @@ class FreeSpace:
         return None
 
     def _directory(self) -> Path:
-        """The deepest folder of every upload path that exists."""
+        """The deepest existing folder that every upload path begins with."""
         here = self.root
         for name in self.folders:
             if not (here / name).is_dir():
@@ -72,7 +72,7 @@ _LOW = {"action": "disk_low"}
 
 
 def folders_of(template: str) -> tuple[str, ...]:
-    """The folders that every path of a template begins with: those before its first variable."""
+    """The folders of a template before its first variable; every path begins with them."""
     names: list[str] = []
     for name in template.strip("/").split("/")[:-1]:
         if "{" in name:

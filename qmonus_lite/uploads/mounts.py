@@ -1,8 +1,8 @@
-"""Mount identity: what two directories must have in common for a rename between them to work.
+"""Mount identity of directories: a rename works only between directories where it is equal.
 
 The device number is not enough: two bind mounts of one file system (Docker volumes, subPaths of
-Kubernetes) have the same one, and a rename or link between them fails with EXDEV. So does one into
-a directory tree with another project id (project quotas of XFS and ext4).
+Kubernetes) have the same number, and a rename or link between them fails with EXDEV. So does a
+rename into a directory tree with another project id (project quotas of XFS and ext4).
 """
 
 import ctypes
@@ -13,27 +13,27 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-#: Flags and masks of statx(2): the descriptor itself, no round trip to a server; either mount id.
+#: Flags and masks of statx(2): the descriptor itself, no network round trip; either mount id.
 _AT_EMPTY_PATH, _AT_STATX_DONT_SYNC = 0x1000, 0x4000
 _STATX_MNT_ID, _STATX_MNT_ID_UNIQUE = 0x1000, 0x4000
 #: `struct statx` (256 bytes): the mask, the device number at 136, the mount id at 144.
 _STATX = struct.Struct("=I132xIIQ104x")
-#: Where `stx_mnt_id` is not known: a kernel before 5.8.
+#: Mask of both kinds of mount id; a kernel before 5.8 sets neither (no `stx_mnt_id`).
 _MOUNT_IDS = _STATX_MNT_ID | _STATX_MNT_ID_UNIQUE
 
-#: ioctl(2) that reads `struct fsxattr`: flags, three numbers, of which the last is the project id.
+#: ioctl(2) that reads `struct fsxattr`: flags and three numbers, the last being the project id.
 _FSGETXATTR = 0x801C581F
 _FSXATTR = struct.Struct("=IIII12x")
-#: New entries of such a directory take its project id, and others are not moved into it.
+#: Flag: new entries inherit the project id; files with another id cannot be renamed into it.
 _PROJECT_INHERITED = 0x200
 
 
 class Mount(NamedTuple):
-    """Identity of the place that a directory is in."""
+    """Identity of the mount and project of a directory."""
 
-    #: Number of the file system; room is counted by it.
+    #: Device number of the file system; the key of reserved space.
     device: int
-    #: Id of the mount; 0 where the system does not tell.
+    #: Id of the mount; 0 if the system does not report it.
     mount: int
     #: Project id that entries of the directory must have; 0 for any.
     project: int = 0
@@ -43,7 +43,7 @@ Statx = Callable[..., int]
 
 
 def _statx() -> Statx | None:
-    """The function of the C library; None where it has none (glibc before 2.28)."""
+    """statx of the C library; None if that has none (glibc before 2.28)."""
     found: Any = getattr(ctypes.CDLL(None, use_errno=True), "statx", None)
     if found is not None:
         numbers = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p]
@@ -53,11 +53,11 @@ def _statx() -> Statx | None:
 
 
 class Mounts:
-    """Reads the identity of open directories."""
+    """Reads the mount identity of open directories."""
 
     def __init__(self, statx: Statx | None) -> None:
         self._statx = statx
-        #: File systems that know no project ids, so that they are asked once.
+        #: Devices without project ids, so that the ioctl is tried only once on each.
         self._without_projects: set[int] = set()
 
     def of(self, descriptor: int) -> Mount:
@@ -68,7 +68,7 @@ class Mounts:
         return Mount(device, mount, self._project(descriptor, device))
 
     def _by_statx(self, descriptor: int) -> tuple[int, int] | None:
-        """Device and mount id; None where statx is missing, forbidden, or knows no mount ids."""
+        """Device and mount id; None if statx is missing, forbidden, or returns no mount id."""
         if self._statx is None:
             return None
         buffer = ctypes.create_string_buffer(_STATX.size)
@@ -77,7 +77,7 @@ class Mounts:
             code = ctypes.get_errno()
             if code not in {errno.ENOSYS, errno.EPERM, errno.EINVAL}:
                 raise OSError(code, os.strerror(code))
-            # An old kernel, or a filter of system calls (seccomp) older than statx.
+            # An old kernel, or a seccomp filter older than statx.
             self._statx = None
             return None
         mask, major, minor, mount = _STATX.unpack(buffer.raw)
@@ -97,7 +97,7 @@ class Mounts:
 
 
 def _by_proc(descriptor: int) -> tuple[int, int]:
-    """Device and mount id by /proc; the id is 0 without it."""
+    """Device number, and mount id from /proc/self/fdinfo; 0 without /proc."""
     device = os.fstat(descriptor).st_dev
     try:
         with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as info:

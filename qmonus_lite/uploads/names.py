@@ -1,4 +1,4 @@
-"""Names that may be stored: what a path from a client or a plugin has to look like.
+"""Validation of storage paths from a client or a plugin.
 
 Names are compared and stored in Unicode NFC. `;`, `:`, `%`, `+` and a leading `-` are ordinary.
 """
@@ -7,18 +7,18 @@ import re
 
 from qmonus_lite.pathtemplate import CONTROL, normalized
 
-#: Bytes of one part, bytes of a whole path, parts of a path.
+#: Maximum bytes of a part, bytes of a path, and parts of a path.
 MAX_PART_BYTES, MAX_PATH_BYTES, MAX_PARTS = 255, 1024, 32
 
-#: What most parts look like, and nothing is to be said against.
+#: Matches most valid parts, which then need no further checks.
 _PLAIN = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9_-])?")
 
-#: Begins names of our own, such as the default data directory.
+#: Prefix of names used by the gateway itself, such as the default data directory.
 RESERVED = ".qmonus-lite"
 
 
 class BadName(ValueError):
-    """A path that cannot be stored; the message says why."""
+    """A path that cannot be stored; the message has the reason."""
 
 
 def parts_of(path: str) -> tuple[str, ...]:

@@ -1,14 +1,14 @@
-"""Storing: a whole upload gets its place, and nobody has to hear of it.
+"""Publishing of received uploads without an event, and the file steps that all uploads share.
 
-    sync(staged) -> rename -> sync(directory) -> answer
+    sync(staged) -> rename -> sync(directory) -> response
 
-An upload whose event somebody handles goes the longer way of `uploads.commit`, of which these are
-the steps that touch the files.
+An upload whose event has a handler is committed by `uploads.commit`, which uses the same file steps
+and adds the outbox.
 
-With `--upload_durability=none` nothing waits for a device, so that a small file is stored by the
-loop itself: to hand it to a thread and back costs more than the calls. Where these turn out slow
-after all (a file system over a network, memory full of pages to be written), the threads take over
-for a while.
+With `--upload_durability=none` there is no fsync, so that a small file is stored on the event loop
+itself: a round trip to the thread pool costs more than the system calls. If they are slow all the
+same (network file system, memory full of dirty pages), all uploads go to the thread pool for
+THREADS_ONLY_SECONDS.
 """
 
 import asyncio
@@ -29,53 +29,53 @@ from qmonus_lite.uploads.root_dir import DirCache, RootDir
 from qmonus_lite.uploads.staging import DirectorySync, OtherMount, PublishedFile, StagedFile
 from qmonus_lite.uploads.staging_dirs import StagingDirs
 
-#: Bytes of a file that the loop may store by itself.
+#: Maximum bytes of a file that is stored on the event loop.
 MAX_INLINE_BYTES = 64 << 10
-#: Seconds after which that was slow, and seconds for which the threads then do it.
+#: Seconds above which that is slow; seconds for which the thread pool is then used instead.
 SLOW_SECONDS, THREADS_ONLY_SECONDS = 0.005, 10.0
 
 
 @dataclass(eq=False, kw_only=True)
 class ReceivedUpload:
-    """A received upload that is to be stored."""
+    """A completely received upload, to be published."""
 
     staged: StagedFile
-    #: Bytes that are not yet in the staged file.
+    #: Bytes not yet written to the staged file.
     unwritten: bytes | bytearray
     parts: tuple[str, ...]
-    #: Refuse to take the place of another file.
+    #: Refuse to replace an existing file.
     create_only: bool = False
     placed: PublishedFile | None = None
-    #: Whether its name is on stable storage, as far as that is promised.
+    #: Whether its directory was synced, as far as `--upload_durability` requires it.
     name_synced: bool = False
-    #: Seconds that its sync took.
+    #: Duration of the fsync of the staged file, in seconds.
     waited: float = math.inf
-    #: Why it goes no further.
+    #: The error that ended it; later steps are skipped.
     error: BaseException | None = None
 
     def write(self) -> None:
-        """Write what is not yet in the staged file; raises Problem, also for a wrong digest."""
+        """Write the unwritten bytes and check digests; raises Problem, also for a mismatch."""
         if self.unwritten:
             self.staged.write(self.unwritten)
         self.staged.digests.check()
 
     def sync(self) -> None:
-        """Put all bytes on stable storage; raises Problem."""
+        """Fsync the staged file; raises Problem."""
         began = time.perf_counter()
         self.staged.finish()
         self.waited = time.perf_counter() - began
 
     def finish(self) -> None:
-        """Write it, and put all bytes on stable storage; raises Problem."""
+        """Write and fsync the staged file; raises Problem."""
         self.write()
         self.sync()
 
     def place(
         self, parents: DirCache, staging: StagingDirs, moved: Callable[[], object] | None = None
     ) -> None:
-        """Let it appear at its path; raises Problem.
+        """Publish the staged file at its path; raises Problem.
 
-        A file that is staged on another mount is copied first, and then `moved` is called.
+        A file staged on another mount is copied first; then `moved` is called, before the rename.
         """
         try:
             self._appear(parents)
@@ -93,7 +93,7 @@ class ReceivedUpload:
         moved: Callable[[], object],
         error: OtherMount,
     ) -> None:
-        """Copy it to where it can be renamed from, and let it appear from there."""
+        """Copy it to a staging directory on the mount of its path, and publish it from there."""
         for directory in staging.across(*parents.place(self.parts)):
             if str(directory) == os.path.dirname(self.staged.path):
                 continue
@@ -107,37 +107,37 @@ class ReceivedUpload:
         raise self.staged.disk.answer(error.error, PLACING) from error
 
     def sync_name(self, names: DirectorySync) -> None:
-        """Put its name on stable storage, if it has appeared; raises Problem."""
+        """Sync the directory of its path, if it was published; raises Problem."""
         if self.placed is not None:
             self.placed.sync_name(names)
             self.name_synced = True
 
     @property
     def replaced(self) -> bool:
-        """Whether it took the place of another; raises what it failed of, once."""
+        """Whether it replaced a file; raises its `error` on the first access."""
         if self.error is not None:
-            # The error knows the frames that it came through, and these know us: with both kept,
-            # the bytes would stay in memory until the garbage collector came.
+            # The traceback of the error refers to frames that refer to this object: the reference
+            # cycle would keep the bytes in memory until the next garbage collection.
             error, self.error = self.error, None
             try:
                 raise error
             finally:
                 del error
         if self.placed is None or not self.name_synced:
-            # Only what went all the way is acknowledged, whatever broke off the way.
+            # Acknowledge only completed uploads, also if a step ended without an error.
             raise InternalFault("the upload was not stored; the log of the server says why")
         return self.placed.replaced
 
 
 def _nobody() -> None:
-    """No outbox has to know."""
+    """Do nothing: without an event, there is no outbox row to update."""
 
 
 U = TypeVar("U", bound=ReceivedUpload)
 
 
 def for_each_upload(uploads: Sequence[U], step: Callable[[U], object]) -> None:
-    """Take a step with those that came so far; one that fails holds up no other."""
+    """Run a step for each upload without an error; a failure does not affect the others."""
     for one in uploads:
         if one.error is None:
             try:
@@ -147,7 +147,7 @@ def for_each_upload(uploads: Sequence[U], step: Callable[[U], object]) -> None:
 
 
 class _KeyLock:
-    """Who stores at one path; `async with` waits for the turn, and has it."""
+    """Lock of one path for `async with`; removed from the table when unused."""
 
     def __init__(self, turns: "dict[tuple[str, ...], _KeyLock]", parts: tuple[str, ...]) -> None:
         self._locks = turns
@@ -175,37 +175,37 @@ class _KeyLock:
 
 
 class KeyedLock:
-    """Lets one upload at a time be stored at a path."""
+    """Per-path lock: one upload at a time is stored at a path."""
 
     def __init__(self) -> None:
         self._locks: dict[tuple[str, ...], _KeyLock] = {}
 
     def __contains__(self, parts: tuple[str, ...]) -> bool:
-        """Whether somebody has his turn at this path, or waits for it."""
+        """Whether the lock of this path is held or waited for."""
         return parts in self._locks
 
     def at(self, parts: tuple[str, ...]) -> _KeyLock:
-        """The turn at a path, to be waited for by `async with`."""
+        """The lock of a path, to be acquired by `async with`."""
         return self._locks.get(parts) or _KeyLock(self._locks, parts)
 
 
 def _voluntary_switches() -> int:
-    """How often this thread gave up the processor to wait for something."""
+    """Number of voluntary context switches of this thread (it blocked)."""
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
 
 class DirectPublisher:
-    """Stores uploads that nobody is told of in one launch directory; callers have their turn."""
+    """Stores uploads without events below a launch directory; callers hold the path lock."""
 
     def __init__(self, root_dir: RootDir, staging: StagingDirs, *, threads: Executor) -> None:
         self._root_dir = root_dir
         self._staging = staging
         self._executor: BatchingExecutor[ReceivedUpload] = BatchingExecutor(self._store, threads)
-        #: Moment before which the threads do it, by the monotonic clock.
+        #: Time until which inline publishing is disabled, by the monotonic clock.
         self._threads_only_until = 0.0
 
     def can_publish_inline(self, upload: ReceivedUpload) -> bool:
-        """Whether the loop may store it."""
+        """Whether the upload may be stored on the event loop."""
         disk = self._root_dir.disk
         return (
             not (disk.sync_files or disk.sync_names or upload.staged.begun)
@@ -214,21 +214,21 @@ class DirectPublisher:
         )
 
     def publish_inline(self, upload: ReceivedUpload) -> bool:
-        """Store the file on this thread; whether it replaced another. Raises Problem."""
+        """Store the file on this thread; True if a file was replaced. Raises Problem."""
         began, waits = time.monotonic(), _voluntary_switches()
         self._store([upload])
-        # Other programs on the processor also take time; that is no fault of the disk.
+        # Without voluntary switches the time was lost to preemption, not to blocking I/O.
         if (ended := time.monotonic()) - began > SLOW_SECONDS and _voluntary_switches() != waits:
             self._threads_only_until = ended + THREADS_ONLY_SECONDS
         return upload.replaced
 
     async def store(self, upload: ReceivedUpload) -> bool:
-        """Store the file; whether it replaced another. Raises Problem."""
+        """Store the file on the thread pool; True if a file was replaced. Raises Problem."""
         await self._executor.do(upload)
         return upload.replaced
 
     def _store(self, uploads: Sequence[ReceivedUpload]) -> float:
-        """All steps; how each upload ended stands in it. Gives the seconds of the shortest sync."""
+        """Run all steps; results are set in each upload. Returns seconds of the shortest fsync."""
         for_each_upload(uploads, ReceivedUpload.write)
         for_each_upload(uploads, ReceivedUpload.sync)
         names = DirectorySync(self._root_dir.disk)

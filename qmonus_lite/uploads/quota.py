@@ -1,4 +1,4 @@
-"""Admission: room for an upload, where what running ones promised counts as used."""
+"""Admission control: size limit and free space, where reserved space counts as used."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ _rate_limited_log = Seldom()
 
 
 class Quota:
-    """The room on the file systems that uploads go to."""
+    """Size limit of an upload, and free space on the file systems of the uploads."""
 
     def __init__(
         self, disk: Filesystem, *, most: int, keep_free: int, promised: ReservedSpace | None = None
@@ -22,28 +22,28 @@ class Quota:
         self.promised = promised or ReservedSpace()
 
     def reserve(self, directory: Path, device: int, declared: int | None) -> "Reservation":
-        """Room for `declared` bytes, None if unknown; raises TooLarge or InsufficientStorage.
+        """Reserve `declared` bytes, None if unknown; raises TooLarge or InsufficientStorage.
 
-        `device` is the number of the file system that the directory is on.
+        `device` is the device number of the file system of the directory.
         """
         self.check_size(declared or 0)
         self.check_room(directory, device, declared or 0)
         return Reservation(self, directory, device, declared)
 
     def check_size(self, size: int) -> None:
-        """Raises TooLarge for more than one upload may have."""
+        """Raises TooLarge if `size` exceeds the limit of an upload; 0 is no limit."""
         if self._most and size > self._most:
             raise TooLarge(f"an upload may have at most {self._most} bytes")
 
     def check_room(self, directory: Path, device: int, wanted: int) -> None:
-        """Raises InsufficientStorage when `wanted` bytes more do not fit."""
+        """Raises InsufficientStorage if `wanted` more bytes do not fit."""
         try:
             free = self._disk.free(directory)
         except OSError as error:
             raise self._disk.answer(error, MEASURING) from error
         promised = self.promised.total(device)
         if free - promised - wanted < self._keep_free:
-            # Everybody is refused then, so that one record in a while is enough.
+            # Every upload is then refused, so that a rate-limited log is enough.
             _rate_limited_log.warn(
                 str(device),
                 "the disk has no room for an upload",
@@ -58,7 +58,7 @@ class Quota:
 
 
 class Reservation:
-    """Room for one upload; give it back with `release`."""
+    """Reserved space of one upload; free it with `release`."""
 
     def __init__(
         self, admission: Quota, directory: Path, device: int, declared: int | None
@@ -73,7 +73,7 @@ class Reservation:
         self._hold(declared or 0)
 
     def take(self, count: int) -> None:
-        """Count bytes that came; raises TooLarge, and InsufficientStorage for an unknown length."""
+        """Count received bytes; raises TooLarge, and InsufficientStorage for an unknown length."""
         self.received += count
         self._admission.check_size(self.received)
         if self._declared is None:
@@ -81,7 +81,7 @@ class Reservation:
         self._hold(-min(count, self._open))
 
     def release(self) -> None:
-        """Give back what was not used; may be called again."""
+        """Free the unused reserved space; idempotent."""
         self._hold(-self._open)
 
     def _hold(self, count: int) -> None:

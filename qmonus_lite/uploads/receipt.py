@@ -1,19 +1,19 @@
-"""The receipt: what a client gets for a stored file."""
+"""The receipt: the response body for a stored file."""
 
 import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-#: What `quote` leaves as it is; to ask it takes five times as long.
+#: Paths that `quote` leaves unchanged; calling it takes five times as long.
 _UNRESERVED = re.compile(r"[A-Za-z0-9_.~/-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """The answer to a successful upload."""
+    """The response to a successful upload."""
 
     upload_id: str
-    #: Stored path, from the launch directory.
+    #: Stored path, relative to the launch directory, with a leading slash.
     path: str
     filename: str
     bytes: int
@@ -22,9 +22,9 @@ class Receipt:
     event_id: str
     #: Whether file, directory and event are on stable storage.
     durable: bool
-    #: Whether the file took the place of another one.
+    #: Whether the file replaced an existing one.
     replaced: bool
-    #: SHA-256 of the file in hexadecimal digits; only there when the client wanted it.
+    #: SHA-256 of the file in hexadecimal digits; only if the client wanted it.
     sha256: str | None = None
 
     @property
@@ -38,5 +38,5 @@ class Receipt:
         return self.path if _UNRESERVED.fullmatch(self.path) else quote(self.path)
 
     def to_json(self) -> dict[str, object]:
-        """The body of the answer."""
+        """The response body."""
         return {name: value for name, value in vars(self).items() if value is not None}

@@ -1,4 +1,4 @@
-"""What the access record of one upload says beside method, path and status."""
+"""Fields of an upload in the access log, in addition to method, path and status."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from qmonus_lite.errors import Refusal
 
 @dataclass(slots=True, kw_only=True)
 class UploadRecord:
-    """Filled in as things become known; the server logs it when the request is answered."""
+    """Filled in while the request is processed; logged when the response is sent."""
 
     request_id: str = ""
     upload_id: str = ""
-    #: Name of the account that the request's credential belongs to, or None.
+    #: Name of the account of the request's credential, or None.
     account: str | None = None
     #: Why the upload was refused, or None.
     refusal: Refusal | None = None

@@ -1,4 +1,4 @@
-"""Promised bytes: what running uploads still may send, by file system."""
+"""Reserved space: bytes that running uploads may still receive, by device number."""
 
 import mmap
 import os
@@ -6,41 +6,41 @@ import struct
 from collections import Counter
 from pathlib import Path
 
-#: File systems that one APIGW's promises are shared for; promises for further ones stay its own.
+#: File systems in a row of the shared table; reservations on others are not shared.
 MAX_FILESYSTEMS = 16
-#: Number of a file system, and bytes promised on it.
+#: Table entry: device number of a file system, and bytes reserved on it.
 _PAIR = struct.Struct("=Qq")
 
 
 class ReservedSpace:
-    """The promises of one APIGW."""
+    """Reserved space of one APIGW."""
 
     def __init__(self) -> None:
         self._own: Counter[int] = Counter()
 
     def add(self, device: int, count: int) -> None:
-        """Promise bytes on a file system, or take them back."""
+        """Reserve bytes on a file system, or free them (negative count)."""
         self._own[device] += count
 
     def total(self, device: int) -> int:
-        """Bytes that are promised on a file system."""
+        """Bytes reserved on a file system."""
         return self._own[device]
 
 
 class SharedReservedSpace(ReservedSpace):
-    """The promises of several APIGWs of one installation, in a file that all of them map.
+    """Reserved space of several APIGWs of one installation, in a file that all of them map.
 
-    Everybody writes his own row and reads all, so that nobody has to wait for a lock. Two who
-    promise the same room at the same moment may both get it; then the disk says no to one.
+    Each process writes only its own row and reads all rows, without a lock. Two processes may
+    reserve the same space at the same time; then a write of one of them fails with ENOSPC.
     """
 
     def __init__(self, place: Path, *, row: int, rows: int) -> None:
-        """Make or map the file; whatever a former process of this row promised is void."""
+        """Create or map the file, and clear what a former process with this row reserved."""
         super().__init__()
         self._width = MAX_FILESYSTEMS * _PAIR.size
         self._others = [one for one in range(rows) if one != row]
         self._start = row * self._width
-        #: Place of a pair in our row, by file system.
+        #: Offset of an entry in the own row, by device number.
         self._places: dict[int, int] = {}
         descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -52,7 +52,7 @@ class SharedReservedSpace(ReservedSpace):
         self._table[self._start : self._start + self._width] = bytes(self._width)
 
     def add(self, device: int, count: int) -> None:
-        """Promise bytes on a file system, or take them back."""
+        """Reserve bytes on a file system, or free them (negative count)."""
         super().add(device, count)
         if device not in self._places and len(self._places) < MAX_FILESYSTEMS:
             self._places[device] = self._start + len(self._places) * _PAIR.size
@@ -60,17 +60,17 @@ class SharedReservedSpace(ReservedSpace):
             _PAIR.pack_into(self._table, place, device, self._own[device])
 
     def total(self, device: int) -> int:
-        """Bytes that are promised on a file system, by all."""
+        """Bytes reserved on a file system by all processes."""
         return self._own[device] + sum(self._of_row(row, device) for row in self._others)
 
     def _of_row(self, row: int, device: int) -> int:
-        """What another process promised on a file system."""
+        """Bytes that another process has reserved on a file system."""
         start = row * self._width
         for place in range(start, start + self._width, _PAIR.size):
             found, count = _PAIR.unpack_from(self._table, place)
             if found == device:
                 return int(count)
             if not found:
-                # Rows fill from the front.
+                # Rows are filled from the front, so no entry follows.
                 break
         return 0

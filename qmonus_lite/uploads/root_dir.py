@@ -1,7 +1,7 @@
-"""The ground: the launch directory, walked by descriptors so that no link leads out of it.
+"""The launch directory (storage root), traversed by descriptors so that no link leads out of it.
 
-Every step opens one part below a directory that is already open, never following a symbolic link;
-what is checked is what is used, whatever happens to the names meanwhile.
+Each step is an openat of one part below an open directory with O_NOFOLLOW, so that the directory
+that was checked is also used, even if names change meanwhile (no TOCTOU race).
 """
 
 import contextlib
@@ -20,35 +20,35 @@ from qmonus_lite.uploads.disk_errors import FINDING, KEEPING_FOLDER, LOOKING
 from qmonus_lite.uploads.filesystem import Filesystem
 from qmonus_lite.uploads.mounts import Mount
 
-#: Seconds that what was seen of a directory is believed, and directories that are remembered.
+#: Seconds for which the status of a directory is cached, and maximum of cached directories.
 CACHE_SECONDS, MAX_CACHED_DIRS = 1.0, 4096
 
 
 class PathStatus(NamedTuple):
-    """What stands at a path."""
+    """Status of a path."""
 
     #: The absolute path.
     path: str
-    #: The deepest directory of the path that exists, and where that is mounted.
+    #: The deepest existing directory of the path, and its mount.
     directory: Path
     mount: Mount
-    #: Whether a file stands at the path.
+    #: Whether a file exists at the path.
     there: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class RootDir:
-    """A directory that files are stored below."""
+    """The root directory of stored files."""
 
     root: Path
-    #: Folders below (or beside) it that nothing is stored in.
+    #: Folders inside or outside the root in which no file may be stored.
     protected: tuple[Path, ...]
     disk: Filesystem
-    #: Directories that were walked to, by their parts, and until when that is believed.
+    #: Cached status of directories and its expiry time, by their parts.
     _seen: dict[tuple[str, ...], tuple[PathStatus, float]] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Refuse a ground that cannot be used; raises BadPlace."""
+        """Raise BadPlace if the root directory cannot be used."""
         if not self.root.is_dir():
             raise BadPlace(f"--base_dir={self.root}: no such directory; make it first")
         if not os.access(self.root, os.W_OK | os.X_OK):
@@ -61,10 +61,10 @@ class RootDir:
                 )
 
     def path_of(self, parts: Sequence[str]) -> str:
-        """The absolute path of a stored file; raises Forbidden for a protected place."""
+        """The absolute path of a stored file; raises Forbidden for a protected path."""
         path = f"{self._prefix}{'/'.join(parts)}/"
         for folder in self._folders:
-            # Both ways: a file in a protected folder, or one where such a folder stands.
+            # Both ways: a path inside a protected folder, or a parent of one.
             if path.startswith(folder) or folder.startswith(path):
                 raise Forbidden("nothing may be stored at this path")
         return path[:-1]
@@ -78,11 +78,11 @@ class RootDir:
         return tuple(f"{folder}/" for folder in self.protected)
 
     def look(self, parts: tuple[str, ...]) -> "PathStatus":
-        """What stands at a path now; makes nothing.
+        """Status of a path; creates nothing.
 
-        Raises Conflict for a directory or another thing in the way, Forbidden for a link and for a
-        protected place. What was seen of directories is believed for a second: whether a file may
-        be put there is decided when it is put there.
+        Raises Conflict if a directory or another non-file is in the way, Forbidden for a symbolic
+        link or a protected path. The status of directories is cached for a second, since the
+        binding check is made when the file is published.
         """
         path = self.path_of(parts)
         try:
@@ -91,7 +91,7 @@ class RootDir:
             raise self.disk.answer(error, LOOKING) from error
 
     def _look_again(self, parts: tuple[str, ...], path: str) -> "PathStatus | None":
-        """The same by what was seen of its directory a moment ago; None when that is not enough."""
+        """Status by the cached status of its directory; None on a cache miss."""
         known = self._seen.get(parts[:-1])
         if known is None or known[1] <= time.monotonic():
             return None
@@ -122,9 +122,9 @@ class RootDir:
         return look
 
     def parent(self, parts: Sequence[str]) -> "OpenDir":
-        """A walk that stands in the directory of the file, made where it was missing; close it.
+        """The open directory of the file, with missing directories created; must be closed.
 
-        New directories are as durable as the disk makes names. Raises as `look`.
+        New directories are synced as `--upload_durability` requires. Raises like `look`.
         """
         open_dir = self._root()
         try:
@@ -141,14 +141,14 @@ class RootDir:
 
 
 class DirCache:
-    """Directories that files are put into, each walked to once; close it."""
+    """Open directories of a batch of files, each opened once; must be closed."""
 
     def __init__(self, root_dir: RootDir) -> None:
         self._root_dir = root_dir
         self._open: dict[tuple[str, ...], OpenDir] = {}
 
     def of(self, parts: Sequence[str]) -> "OpenDir":
-        """A walk that stands in the directory of a file; raises as `Ground.parent`."""
+        """The open directory of a file; raises like `RootDir.parent`."""
         above = tuple(parts[:-1])
         open_dir = self._open.get(above)
         if open_dir is None:
@@ -159,18 +159,18 @@ class DirCache:
         return open_dir
 
     def place(self, parts: Sequence[str]) -> tuple[Path, Mount]:
-        """Path of the directory of a file, and where that is mounted; raises Problem."""
+        """Path of the directory of a file, and its mount; raises Problem."""
         with self._root_dir.disk.mapping_errors(FINDING):
             return self._root_dir.root.joinpath(*parts[:-1]), self.of(parts).mount
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close all descriptors."""
         for open_dir in self._open.values():
             open_dir.close()
 
 
 class OpenDir:
-    """Stands in an open directory."""
+    """An open directory; `step` and `make` descend into a subdirectory."""
 
     def __init__(self, disk: Filesystem, here: int) -> None:
         self._disk = disk
@@ -178,11 +178,11 @@ class OpenDir:
         self.here = here
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         self._disk.close(self.here)
 
     def step(self, name: str) -> bool:
-        """Go into a directory; False when nothing is there. Raises Forbidden or Conflict."""
+        """Descend; False if the directory does not exist. Raises Forbidden or Conflict."""
         try:
             below = self._disk.open_directory(name, self.here)
         except FileNotFoundError:
@@ -196,7 +196,7 @@ class OpenDir:
         return True
 
     def make(self, name: str) -> None:
-        """Make a directory and go into it."""
+        """Create a directory and descend into it."""
         with contextlib.suppress(FileExistsError):
             self._disk.make_directory(name, self.here)
         with self._disk.mapping_errors(KEEPING_FOLDER):
@@ -206,11 +206,11 @@ class OpenDir:
 
     @property
     def mount(self) -> Mount:
-        """Identity of the mount that we stand on."""
+        """Identity of the mount of the directory."""
         return self._disk.mount(self.here)
 
     def has_file(self, name: str) -> bool:
-        """Whether a file stands here; raises Forbidden or Conflict for anything else."""
+        """Whether the directory has this file; raises Forbidden or Conflict for a non-file."""
         return _is_file(lambda name: self._disk.status(name, self.here), name)
 
     def _in_the_way(self, name: str) -> Forbidden | Conflict:
@@ -220,7 +220,7 @@ class OpenDir:
 
 
 def _is_file(status: Callable[[str], os.stat_result], name: str) -> bool:
-    """Whether a file stands there; raises Forbidden or Conflict for anything else."""
+    """Whether a file exists; raises Forbidden or Conflict for a non-file."""
     try:
         mode = status(name).st_mode
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""One upload, told in order: target, verdict, place, room, bytes, commit, receipt."""
+"""Upload service: target, authorization, path, reserved space, body, commit and receipt."""
 
 import asyncio
 import enum
@@ -45,43 +45,43 @@ from qmonus_lite.uploads.target import read_target
 
 logger = logging.getLogger(__name__)
 
-#: Bytes gathered before they go to a disk thread, one write at a time; also what an upload that
-#: stalls may hold in memory.
+#: Bytes buffered before a write on a disk thread, one write at a time; also the maximum that a
+#: stalled upload holds in memory.
 WRITE_BATCH_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class UploadService:
-    """What every upload of one APIGW needs."""
+    """Dependencies and state shared by all uploads of one APIGW."""
 
     template: PathTemplate
     query: EventQuery
     gatekeeper: Gatekeeper
     root_dir: RootDir
     admission: Quota
-    #: For uploads whose event somebody handles, and for the others.
+    #: Store uploads whose event has a handler, and all others.
     committer: Commits
     publisher: DirectPublisher
     staging: StagingDirs
     disk: Filesystem
     intake: SocketCopier
-    #: Threads that the disk is used on.
+    #: Thread pool for disk operations.
     threads: Executor
     clock: Clock
     #: `address` and `port` of events.
     address: str
     port: int
-    #: Headers that a handler of promised events wants to have unmasked, in lower case.
+    #: Headers that a handler of pending events needs unmasked, in lower case.
     kept_headers: Callable[[], frozenset[str]] = frozenset
-    #: What the names of staged files begin with.
+    #: Prefix of the names of staged files.
     owner_prefix: str = ""
-    #: Of either way of storing, one upload at a time at a path.
+    #: One upload at a time per path, for committer and publisher.
     path_lock: KeyedLock = field(default_factory=KeyedLock)
-    #: Those that are neither stored nor dropped.
+    #: Uploads that are neither stored nor aborted.
     under_way: set["ActiveUpload"] = field(default_factory=set)
 
     async def open(self, head: UploadRequest) -> "ActiveUpload":
-        """A session that takes the body; raises Problem or Terminated for a refused upload."""
+        """Authorize an upload and reserve space; raises Problem or Terminated if refused."""
         self.admission.check_size(head.length or 0)
         digests = Digests.read(head.headers)
         target = read_target(head.values)
@@ -109,7 +109,7 @@ class UploadService:
     async def _authorize(
         self, head: UploadRequest, asked: dict[str, Any], actor: Actor | None
     ) -> Outcome | None:
-        """What the handlers made of it; None without handlers, by the default authorization."""
+        """The handlers' outcome; None without handlers, where default authorization applies."""
         if self.query.is_handled(UPLOADING):
             ids = Ids(request_id=head.record.request_id, upload_id=head.record.upload_id)
             outcome = await self.query.ask(UPLOADING, asked, subject=asked["path"], ids=ids)
@@ -117,8 +117,8 @@ class UploadService:
                 raise outcome.terminated()
             if outcome.handlers:
                 return outcome
-            # The last handler was taken away a moment ago, and nobody has said yes. Accounts may
-            # have changed as well.
+            # The last handler was removed meanwhile, so no handler has authorized the upload.
+            # Accounts may have changed as well: authenticate again.
             actor = None
         if actor is None:
             self.gatekeeper.authorize(head.headers, "PUT", head.raw_path)
@@ -127,7 +127,7 @@ class UploadService:
         return None
 
     def _place_chosen(self, head: UploadRequest, outcome: Outcome) -> Destination:
-        """The place that a plugin chose, which answers for it."""
+        """The destination chosen by a plugin; raises BadGateway if its path is invalid."""
         path = outcome.event.get("path")
         try:
             if not isinstance(path, str):
@@ -142,7 +142,7 @@ class UploadService:
             raise problem from None
 
     def _place(self, head: UploadRequest, parts: tuple[str, ...]) -> Destination:
-        """Raises Problem for a place that cannot be had."""
+        """The destination of a path; raises Problem if no file can be stored there."""
         look = self.root_dir.look(parts)
         head.check_conditions(look.there)
         staging = self.staging.directory(look.directory, look.mount)
@@ -150,20 +150,20 @@ class UploadService:
 
 
 class UploadState(enum.Enum):
-    """Where an upload stands."""
+    """State of an upload."""
 
-    #: Takes bytes.
+    #: Receives bytes of the body.
     RECEIVING = "receiving"
-    #: Whole; on its way to its path, whatever the client does now.
+    #: Complete; being stored, even if the client disconnects.
     COMMITTING = "committing"
-    #: At its path.
+    #: Published at its path.
     STORED = "stored"
-    #: Given up, no trace left.
+    #: Aborted; the staged file is removed.
     ABORTED = "dropped"
 
 
 class ActiveUpload:
-    """One accepted upload; its methods are called one after the other, by the connection."""
+    """One accepted upload; the connection calls its methods sequentially."""
 
     def __init__(
         self,
@@ -184,7 +184,7 @@ class ActiveUpload:
 
     @cached_property
     def _writing(self) -> asyncio.Lock:
-        """The disk thread works on one thing of this upload at a time, also when it is dropped."""
+        """Serializes the disk operations of this upload, including `abort`."""
         return asyncio.Lock()
 
     @property
@@ -193,14 +193,14 @@ class ActiveUpload:
         return self._staged.digests.field
 
     async def write(self, chunk: bytes) -> None:
-        """Take bytes of the body; returning late is what slows the client down."""
+        """Buffer bytes of the body; waits for the disk as backpressure on the client."""
         self._reservation.take(len(chunk))
         self._unwritten += chunk
         if len(self._unwritten) >= WRITE_BATCH_BYTES:
             await self._flush()
 
     async def copy_from_socket(self, descriptor: int, most: int) -> int:
-        """Take what a socket has of the body, at most `most` bytes; how many. Raises Problem."""
+        """Copy up to `most` body bytes from a socket; returns how many. Raises Problem."""
         await self._flush()
         async with self._writing:
             if self.state is not UploadState.RECEIVING:
@@ -214,7 +214,7 @@ class ActiveUpload:
         return count
 
     async def commit(self) -> Receipt:
-        """Store what came; raises Problem, and then nothing was stored (unless it says so)."""
+        """Store the file; raises Problem; nothing was stored then, unless its detail states it."""
         if self.state is UploadState.ABORTED:
             raise Unavailable("the upload was given up before it was whole")
         self.state = UploadState.COMMITTING
@@ -242,7 +242,7 @@ class ActiveUpload:
         )
 
     async def abort(self) -> None:
-        """Give the upload up unless it is past the point of no return; may be called again."""
+        """Abort the upload; does nothing once the commit has begun. Idempotent."""
         if self.state is not UploadState.RECEIVING:
             return
         self.state = UploadState.ABORTED
@@ -253,7 +253,7 @@ class ActiveUpload:
         self._uploads.under_way.discard(self)
 
     async def _store(self) -> bool:
-        """Store the file, and promise its event if anybody handles that; whether it replaced one.
+        """Store the file, with a pending event if that has a handler; True if a file was replaced.
 
         Raises Problem.
         """
@@ -268,8 +268,8 @@ class ActiveUpload:
             if publisher.can_publish_inline(upload):
                 return publisher.publish_inline(upload)
         async with path_lock.at(parts):
-            # Not before its turn: else a handler that came meanwhile would hear of an upload that
-            # was stored before this one, and not of this one.
+            # Checked under the lock: otherwise a handler registered meanwhile could get the event
+            # of an upload that was stored before this one, but not the event of this one.
             if registry.has_no_handler_for(UPLOADED):
                 return await publisher.store(self._upload())
             announced = UploadWithEvent(
@@ -294,7 +294,7 @@ class ActiveUpload:
             return
         batch, self._unwritten = self._unwritten, bytearray()
         async with self._writing:
-            # Dropped meanwhile: a write would make the file anew, for nobody to remove.
+            # After an abort, a write would create the file again and leave it behind.
             if self.state is UploadState.RECEIVING:
                 try:
                     await _on(self._uploads.threads, self._staged.write, batch)

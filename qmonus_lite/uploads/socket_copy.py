@@ -1,7 +1,7 @@
-"""The intake: bytes of a long body from their socket into the staged file, on one thread.
+"""Socket-to-file copy: a long body is read from its socket into the staged file on one thread.
 
-For a file of gigabytes, what each 64 KiB cost on their way over the event loop was most of the
-price. Here they go through one buffer that is used again, and the loop only hears how many came.
+For a file of gigabytes, the cost of passing each 64 KiB through the event loop dominated. Here the
+bytes go through one reused buffer, and the event loop only gets their count.
 """
 
 import asyncio
@@ -12,17 +12,17 @@ from concurrent.futures import Executor
 
 from qmonus_lite.uploads.staging import StagedFile
 
-#: Bytes of a buffer: with a quarter of it, the calls cost a sixth more of the processor.
+#: Bytes of a buffer; with a quarter of it, the system calls cost a sixth more CPU time.
 BUFFER_BYTES = 512 << 10
-#: Bursts at once; each has a thread and a buffer. More of them than processors only keep the loop
-#: from its turn.
+#: Maximum of concurrent copies; each has a thread and a buffer. More of them than CPUs only delay
+#: the event loop.
 MAX_CONCURRENT_COPIES = max(2, min(8, len(os.sched_getaffinity(0))))
-#: Seconds that a burst may last while others wait, and that it waits for bytes before it ends.
+#: Time slice of a copy in seconds, and seconds that it polls for bytes before it ends early.
 SLICE_SECONDS, POLL_SECONDS = 0.05, 0.002
 
 
 class SocketCopier:
-    """Moves bytes of several uploads, each for a short while."""
+    """Copies bytes of several uploads concurrently, each for a time slice."""
 
     def __init__(self, threads: Executor) -> None:
         self._threads = threads
@@ -30,9 +30,9 @@ class SocketCopier:
         self._buffers: list[bytearray] = []
 
     async def copy_slice(self, descriptor: int, staged: StagedFile, most: int) -> int:
-        """Move what a socket has into the file, `most` bytes at the most; how many. Raises Problem.
+        """Copy up to `most` bytes from a socket to the file; returns how many. Raises Problem.
 
-        A client that went away is for the next reader to notice.
+        EOF and socket errors end the slice silently; the next read of the socket reports them.
         """
         loop = asyncio.get_running_loop()
         async with self._free:

@@ -1,9 +1,9 @@
-"""Staging: a file grows out of sight and appears at its final path whole, by a rename.
+"""Staging files: an upload is written to a temporary file and published atomically by a rename.
 
-A rename stays within one mount, so files for another one are staged there, in a directory of its
-own that no upload can name (`uploads.staging_dirs`). Where a rename finds out that a
-file was staged on the wrong one, it is copied over first. The methods block; one at a time for one
-file.
+A rename works only within one mount, so files for another mount are staged on that mount, in a
+directory whose name no upload can have (`uploads.staging_dirs`). If the rename fails with EXDEV,
+the file is copied to the right mount first. The methods block, and must not be called concurrently
+for one file.
 """
 
 import errno
@@ -31,12 +31,12 @@ from qmonus_lite.uploads.root_dir import OpenDir
 Bytes = bytes | bytearray | memoryview
 P = TypeVar("P", int, str)
 
-#: What says that a file system has no links.
+#: Errors of link(2) that mean that the file system has no hard links.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 class OtherMount(Exception):
-    """The file is staged on another mount than the one that it is to appear on (EXDEV)."""
+    """The file is staged on another mount than its final path (EXDEV)."""
 
     def __init__(self, error: OSError) -> None:
         self.error = error
@@ -45,35 +45,35 @@ class OtherMount(Exception):
 
 @dataclass(kw_only=True)
 class StagedFile:
-    """One file being received; its name says nothing of the final one."""
+    """The staging file of one upload; its name is independent of the final name."""
 
     path: StrPath
     disk: Filesystem
-    #: Where it was staged first, if it had to be copied to another mount; or nothing.
+    #: First staging path, if it was copied to another mount; else empty.
     former: StrPath = ""
-    #: Whether it is whole, and on stable storage.
+    #: Whether it is complete and synced.
     finished: bool = False
-    #: Whether it has appeared at its final path.
+    #: Whether it was published at its final path.
     placed: bool = False
-    #: Whether another process has it now.
+    #: Whether another process owns the file now.
     handed_over: bool = False
-    #: Whether the outbox still has to forget its row; until then it proves that nothing happened.
+    #: Whether its outbox row is still to be withdrawn; until then the file proves "no rename".
     pending_withdrawal: bool = False
-    #: What it is hashed for, if anything.
+    #: Digests to compute while writing.
     digests: Digests = field(default_factory=lambda: Digests({}, None))
     _descriptor: int = field(default=-1)
 
     @property
     def begun(self) -> bool:
-        """Whether the file is there."""
+        """Whether the file was created."""
         return self.finished or self._descriptor >= 0
 
     def write(self, data: Bytes) -> None:
-        """Append all of `data`; the first write makes the file."""
+        """Append all of `data`; the first write creates the file. Raises Problem."""
         view = memoryview(data)
         try:
             self._open()
-            # A write may take only a part: on a full disk the error comes with the next one.
+            # A write may be partial: on a full disk, the next write returns the error.
             while view:
                 view = view[self.disk.write(self._descriptor, view) :]
         except OSError as error:
@@ -81,10 +81,10 @@ class StagedFile:
         self.digests.update(data)
 
     def finish(self) -> None:
-        """Put the bytes on stable storage; a failed sync is never tried again.
+        """Fsync the file; a failed fsync is never retried. Raises Problem.
 
-        Linux reports a write-back error once and then forgets the pages
-        (https://wiki.postgresql.org/wiki/Fsync_Errors), so the file is given up.
+        Linux reports a write-back error once and then drops the dirty pages
+        (https://wiki.postgresql.org/wiki/Fsync_Errors), so the upload fails.
         """
         if self.finished:
             return
@@ -99,16 +99,16 @@ class StagedFile:
         self.finished = True
 
     def sync_name(self, names: "DirectorySync") -> None:
-        """Put the name on stable storage too, once the file is finished.
+        """Sync the staging directory, once the file is finished; raises Problem.
 
-        A row in the outbox whose staged file is gone has to mean that the rename happened.
+        Recovery treats a missing staging file of an outbox row as proof of the rename.
         """
         names.sync_path(os.path.dirname(self.path))
 
     def place(self, open_dir: OpenDir, name: str, *, create_only: bool = False) -> "PublishedFile":
-        """Let the file appear in a directory; it stays there when the name was `kept`.
+        """Publish the file in a directory; durable after `PublishedFile.sync_name`.
 
-        Raises OtherMount when it has to be copied before, and else Problem.
+        Raises OtherMount if it has to be copied to another mount first, otherwise Problem.
         """
         action = FINDING
         try:
@@ -127,10 +127,10 @@ class StagedFile:
         return PublishedFile(file=self, open_dir=open_dir, replaced=replaced, linked=linked)
 
     def move(self, directory: Path) -> None:
-        """Copy the finished file to another staging directory, whose mount its path is on.
+        """Copy the finished file to a staging directory on the mount of its final path.
 
-        The copy and its name are on stable storage then, and the first file stays until the copy
-        has appeared: up to then either may be the one that the outbox has a row of.
+        The copy and its directory are synced. The first file is kept until the copy is published,
+        since until then the outbox row may name either. Raises Problem.
         """
         to = f"{directory}/{os.path.basename(self.path)}"
         try:
@@ -151,11 +151,11 @@ class StagedFile:
         self.former, self.path = self.path, to
 
     def hand_over(self) -> None:
-        """Leave the file to the process that stores it."""
+        """Transfer ownership of the file to the process that stores it."""
         self.handed_over = True
 
     def discard(self) -> None:
-        """Forget the file; does nothing when it is gone, in place, still owed, or another's."""
+        """Remove the file unless published, handed over or pending withdrawal; idempotent."""
         self._close()
         if self.pending_withdrawal or self.handed_over:
             return
@@ -169,7 +169,7 @@ class StagedFile:
             self.former = ""
 
     def _link(self, name: str, parent: int) -> bool:
-        """Appear by a link, which replaces nothing; False where the file system has no links."""
+        """Publish by a hard link, which replaces nothing; False if links are not supported."""
         try:
             self.disk.link(self.path, name, parent)
         except FileExistsError:
@@ -177,13 +177,13 @@ class StagedFile:
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            # Then only uploads of ours are kept apart, since they take turns on a path.
+            # Then only the per-path lock among uploads prevents that a file is replaced.
             return False
         return True
 
     def _open(self) -> None:
         if self._descriptor < 0:
-            # With the permissions that it will have: its directory is ours alone until then.
+            # With its final permissions: the staging directory is private (0700).
             self._descriptor = self.disk.create(self.path, 0o666)
 
     def _close(self) -> None:
@@ -194,31 +194,31 @@ class StagedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFile:
-    """A file that appeared at its path; `keep` it."""
+    """A file published at its path; durable after `sync_name`."""
 
     file: StagedFile
-    #: Stands in the directory of the file.
+    #: The directory of the file.
     open_dir: OpenDir
-    #: Whether it took the place of another.
+    #: Whether it replaced an existing file.
     replaced: bool
-    #: Whether it appeared by a link, so that its old name is still there.
+    #: Whether it was published by a hard link, so that the staging name still exists.
     linked: bool
 
     def sync_name(self, names: "DirectorySync") -> None:
-        """Put the new name on stable storage."""
+        """Sync the directory of the new name, and remove staging names; raises Problem."""
         names.sync_dir(self.open_dir)
         if self.linked:
-            # The file is stored by now: its old name may stay until the next start.
+            # The file is stored: on failure, the staging name remains until the next start.
             self.file.disk.tidy(self.file.path)
         if self.file.former:
             self.file.discard()
 
 
 class DirectorySync:
-    """Puts the names in directories on stable storage, each directory once.
+    """Syncs directories, each once.
 
-    Asked after the names of several files were made, so that those in one directory share one sync;
-    where it fails, it has failed for all of them, and is not tried again.
+    Used after the names of several files were created, so that those in one directory share one
+    fsync; a failed fsync is an error for all of them, and is not retried.
     """
 
     def __init__(self, disk: Filesystem) -> None:
@@ -226,14 +226,14 @@ class DirectorySync:
         self._ended: dict[OpenDir | str, Problem | None] = {}
 
     def sync_dir(self, open_dir: OpenDir) -> None:
-        """The names where this walk stands; raises Problem."""
+        """Sync an open directory; raises Problem."""
         if open_dir not in self._ended:
             self._ended[open_dir] = self._kept(self._disk.sync_directory, open_dir.here, KEEPING)
         if error := self._ended[open_dir]:
             raise error
 
     def sync_path(self, directory: str) -> None:
-        """The names in a directory given by its path; raises Problem."""
+        """Sync a directory given by its path; raises Problem."""
         if directory not in self._ended:
             sync = self._disk.sync_names_in
             self._ended[directory] = self._kept(sync, directory, KEEPING_STAGED)

@@ -1,7 +1,7 @@
-"""Where files are staged: one directory a mount, since a rename does not leave a mount.
+"""Staging directories: one for each mount, since a rename works only within a mount.
 
-Files for the mount of the data directory are staged there, others in a directory at the top of
-their mount, below the launch directory; no upload can have its name.
+Files for the mount of the data directory are staged in the data directory, others in a directory at
+the top of their mount, below the launch directory; its name is reserved, so no upload can have it.
 """
 
 import errno
@@ -20,29 +20,29 @@ from qmonus_lite.uploads.root_dir import CACHE_SECONDS, MAX_CACHED_DIRS
 
 logger = logging.getLogger(__name__)
 
-#: Directory for staged files on another mount.
+#: Name of the staging directory on another mount.
 MOUNT_STAGING = ".qmonus-lite-staging"
-#: What says that a directory is not ours to write to.
+#: Errors that mean that this user may not write to a directory.
 _NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class StagingDirs:
-    """The directories of staged files, one a mount."""
+    """The staging directories, one for each mount."""
 
     def __init__(self, disk: Filesystem, data_dir: Path, root: Path) -> None:
         self._disk = disk
         self._root = root
         self._home = data_dir / "staging"
-        #: Staging directories on other mounts, one a line, for the sweep of the next start.
+        #: File that lists staging directories on other mounts, one per line, for later sweeps.
         self._known = data_dir / "staging.mounts"
-        #: The directory of each mount, and until when that is believed: mounts come and go.
+        #: Cached directory of each mount and its expiry time, since mounts can change.
         self._places: dict[Mount, tuple[Path, float]] = {}
         self._make_home()
 
     def directory(self, near: Path, mount: Mount) -> Path:
-        """The staging directory on a mount, which `near`, an existing directory, is on.
+        """The staging directory of a mount; `near` is an existing directory on that mount.
 
-        Raises Problem, Forbidden for a mount that this user may not write to.
+        Raises Problem; Forbidden if this user may not write to the mount.
         """
         place = self._places.get(mount)
         if place is not None and place[1] > time.monotonic():
@@ -54,10 +54,10 @@ class StagingDirs:
         return directory
 
     def across(self, near: Path, mount: Mount) -> Iterator[Path]:
-        """Where a file may be copied to that could not be renamed into `near`; raises Problem.
+        """Staging directories to copy a file to whose rename into `near` failed; raises Problem.
 
-        The directory of the mount; and if the two look as one and are not, one in the folder
-        itself, than which no place is surer.
+        First the directory of the mount; then, in case that mounts with equal identity still give
+        EXDEV, one in `near` itself.
         """
         yield self.directory(near, mount)
         with self._disk.mapping_errors(MAKING_STAGING_THERE):
@@ -65,9 +65,9 @@ class StagingDirs:
         yield beside
 
     def sweep(self, mark: str = "", keep: Collection[str] = ()) -> int:
-        """Remove staged files that a process left; how many there were.
+        """Remove staging files left by a process, except `keep`; returns their number.
 
-        Those whose names begin with `mark`, which for every former process is nothing.
+        `mark` is the prefix of their names; the empty default matches those of every process.
         """
         found = [
             path
@@ -80,7 +80,7 @@ class StagingDirs:
         return len(found)
 
     def _others(self) -> list[str]:
-        """The staging directories that were ever made on other mounts."""
+        """All staging directories ever created on other mounts."""
         return self._known.read_text().splitlines() if self._known.exists() else []
 
     def _looked_for(self, near: Path, mount: Mount, known: Path | None) -> Path:
@@ -94,18 +94,18 @@ class StagingDirs:
     def _is_on(self, directory: Path, mount: Mount) -> bool:
         with suppress(OSError):
             here = self._disk.mount(directory)
-            # Files may leave a tree of a project for one that asks for none.
+            # A rename out of a project tree into a directory without project id is allowed.
             return here == mount or (not mount.project and here[:2] == mount[:2])
         return False
 
     def _make_home(self) -> None:
         with suppress(FileExistsError):
             self._home.mkdir(mode=0o700)
-            # Else a loss of power could take it away with a file that the outbox has a row of.
+            # Otherwise a power loss could remove it, with a staging file named in the outbox.
             self._disk.sync_names_in(self._home.parent)
 
     def _make(self, near: Path, mount: Mount) -> Path:
-        """At the top of the mount, or as near to that as this user may write."""
+        """Create it at the top of the mount, or in the highest directory writable for this user."""
         with self._disk.mapping_errors(MAKING_STAGING_THERE):
             above = list(self._above(near, mount))
             while above:
@@ -117,24 +117,24 @@ class StagingDirs:
             return self._made(near)
 
     def _above(self, near: Path, mount: Mount) -> Iterator[Path]:
-        """The directories above `near` that are on its mount, the next one first."""
+        """The parent directories of `near` on its mount, the nearest first."""
         here = near
         while here != self._root and self._is_on(here.parent, mount):
             here = here.parent
             yield here
 
     def _made(self, place: Path) -> Path:
-        """A staging directory in a place; raises OSError."""
+        """The staging directory in `place`, created if missing; raises OSError."""
         directory = place / MOUNT_STAGING
         with suppress(FileExistsError):
             directory.mkdir(mode=0o700)
             self._disk.sync_names_in(place)
         if not stat.S_ISDIR(os.lstat(directory).st_mode):
-            # Whoever may write here could lead our files elsewhere by a link.
+            # A symbolic link made by another user would redirect the staging files.
             raise PermissionError(errno.EACCES, f"{directory} is no directory")
         descriptor = self._disk.open_root(directory)
         try:
-            # One that another user made is no place for ours.
+            # Another user may have created it.
             self._disk.check_writable(descriptor)
         finally:
             self._disk.close(descriptor)
@@ -148,7 +148,7 @@ class StagingDirs:
 
 
 def _files_in(directory: Path) -> list[Path]:
-    """The files in a directory; none in one that cannot be read, which is logged."""
+    """The files in a directory; empty, and logged, if it cannot be read."""
     try:
         return [path for path in directory.iterdir() if path.is_file()]
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The target of an upload: from the request path to the path that the event carries."""
+"""Target of an upload: the stored path and template variables of a request path."""
 
 import uuid
 from collections.abc import Mapping
@@ -6,26 +6,26 @@ from dataclasses import dataclass
 
 from qmonus_lite.pathtemplate import decode, decode_variable
 
-#: Folder below the launch directory that uploads go to, as on the founding page.
+#: Folder of uploads below the launch directory, as on the founding page.
 FOLDER = "/upload/"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What the template makes of one request path."""
+    """Template variables and stored path of one request path."""
 
     #: Every variable of the template, decoded once, in NFC.
     resources: dict[str, str]
-    #: Stored path that the client asks for, from the launch directory.
+    #: Stored path requested by the client, relative to the launch directory.
     path: str
 
 
 def read_target(values: Mapping[str, str]) -> Target:
-    """The target of what the template found in a request path; raises BadRequest.
+    """The target for the template variables of a request path; raises BadRequest.
 
-    `{filename}` names the file, else `{filepath}`; with neither, it gets a fresh uuid. What names
-    the file becomes a path, which is checked as such (`uploads.names`); the other variables are
-    held to the rule of all templates.
+    `{filename}` names the file, else `{filepath}`; without both, the name is a new UUID. The
+    variable that names the file is validated as a path (`uploads.names`); the other variables by
+    the rules of all templates.
     """
     naming = "filename" if "filename" in values else "filepath"
     resources = {
@@ -38,7 +38,7 @@ def read_target(values: Mapping[str, str]) -> Target:
 def _of_file(value: str) -> str:
     if "%" not in value and value.isascii():
         return value
-    # Slashes of {filepath} separate; only what stands between them is decoded.
+    # Slashes in {filepath} are separators; only the parts between them are decoded.
     return "/".join(map(decode, value.split("/")))
 
 

@@ -1,4 +1,4 @@
-"""The worker's doors: three signed POSTs, each answered with a signed report."""
+"""Endpoints of a Lambda worker: three signed POSTs, each answered with a signed report."""
 
 import asyncio
 import json
@@ -27,30 +27,30 @@ logger = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class Worker:
-    """What the doors of one worker share."""
+    """State shared by the endpoints of one worker."""
 
     live: Live
     signer: Signer
     passes: Passes
     secrets: SecretResolver
-    #: Questions and deliveries do not share lanes: a slow delivery delays no upload.
+    #: Separate script threads for requests and deliveries: a slow delivery delays no upload.
     asked: Runner
     delivered: Runner
     inbox: Inbox
-    #: Requests that run handlers now.
+    #: Number of requests that are running handlers.
     running: int = 0
-    #: Long polls that wait for a change.
+    #: Number of pending long polls.
     waiting: int = 0
 
     def __post_init__(self) -> None:
-        #: Deliveries under way, by event id: a repeat waits for the first.
+        #: Deliveries in progress, by event id; a duplicate waits for the first.
         self._under_way: dict[str, asyncio.Future[Outcome]] = {}
         self._changed = asyncio.Event()
         self._stopping = False
         self.live.on_change(self._change)
 
     async def run(self, envelope: Envelope, runner: Runner) -> Outcome:
-        """What the handlers in force make of an event."""
+        """Run the current handlers of an event; returns their outcome."""
         ids = envelope.ids
         chain = Chain(catalog=self.live.catalog, runner=runner, secrets=self.secrets, ids=ids)
         self.running += 1
@@ -61,7 +61,7 @@ class Worker:
             self.running -= 1
 
     async def deliver(self, envelope: Envelope) -> Outcome:
-        """Handle a delivery, once: a repeat gets the outcome of the time that it went well."""
+        """Handle a delivery once: a duplicate gets the outcome of the successful run."""
         while (first := self._under_way.get(envelope.id)) is not None:
             await asyncio.wait([first])
             if not first.cancelled():
@@ -76,18 +76,18 @@ class Worker:
             del self._under_way[envelope.id]
 
     async def _deliver_once(self, envelope: Envelope) -> Outcome:
-        # A first attempt cannot have been handled before.
+        # On the first attempt the event cannot be in the inbox.
         known = await self.inbox.find(envelope.id) if envelope.attempt > 1 else None
         if known is not None and known.handlers:
             return known
         outcome = await self.run(envelope, self.delivered)
-        # Workers with different plugins may share the inbox: where no handler ran, nothing is done.
+        # Workers with different plugins may share the inbox: record only if a handler ran.
         if outcome.handlers and not outcome.refused:
             self.inbox.remember(envelope.id, outcome)
         return outcome
 
     def report(self, outcome: Outcome | None) -> Report:
-        """The answer to a message."""
+        """Report that answers a message: handled events, catalog generation and outcome."""
         catalog = self.live.catalog
         return Report(
             handles=frozenset(catalog.events),
@@ -97,7 +97,7 @@ class Worker:
         )
 
     async def wait_for_change(self, known: str, seconds: float) -> None:
-        """Return when the plugin set is another than `known`, or after some seconds."""
+        """Long poll: return when the plugin set differs from `known`, or after `seconds`."""
         if self.live.catalog.fingerprint == known:
             self.waiting += 1
             try:
@@ -109,7 +109,7 @@ class Worker:
                 self.waiting -= 1
 
     def release(self) -> None:
-        """Let everybody who waits for a change go, and tell them: the worker stops."""
+        """End all long polls; their reports announce that the worker is stopping."""
         self._stopping = True
         self._changed.set()
 
@@ -118,12 +118,12 @@ class Worker:
         changed.set()
 
 
-#: Statuses of messages that are not logged one by one.
+#: Statuses of messages that are logged only at debug level.
 _FREQUENT = frozenset({200, 401, 404})
 
 
 class WorkerEndpoints:
-    """The three paths of a worker."""
+    """Dispatches the three paths of a worker."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -135,11 +135,11 @@ class WorkerEndpoints:
         }
 
     async def answer(self, message: WorkerRequest) -> WorkerReply:
-        """Verify, act, and report under the same id."""
+        """Verify the signature, run the action, and reply with a report signed for the same id."""
         started = time.monotonic()
         reply = await self._answer(message)
-        # APIGW logs what became of an event; here only what it cannot know is worth a line, and of
-        # what a stranger sent as often as he liked not every one.
+        # APIGW logs the outcome of an event, so only other statuses are logged here; unsigned or
+        # unknown messages (401, 404) go to the rate-limited log.
         level = logging.DEBUG if reply.status in _FREQUENT else logging.INFO
         if logger.isEnabledFor(level):
             extra = {
@@ -170,22 +170,22 @@ class WorkerEndpoints:
         return WorkerReply(headers=headers, body=body)
 
     async def _ask(self, body: bytes) -> Outcome | None:
-        """A question: its handlers run at once."""
+        """A request event (request/reply): run its handlers now."""
         return await self._worker.run(self._envelope(body), self._worker.asked)
 
     async def _deliver(self, body: bytes) -> Outcome | None:
-        """A delivery from an outbox, whose sender has no use for the event that is left."""
+        """A delivery from an outbox; the resulting event is not returned, as it is not used."""
         return replace(await self._worker.deliver(self._envelope(body)), event={})
 
     async def _handles(self, body: bytes) -> Outcome | None:
-        """Which events are handled; held open until that changes."""
+        """Long poll for the handled events: replies when the plugin set changes or on timeout."""
         message = json.loads(body)
         self._worker.passes.know(str(message["source"]))
         await self._worker.wait_for_change(str(message["known"]), float(message["wait"]))
         return None
 
     def _envelope(self, body: bytes) -> Envelope:
-        """The event of the message; its sender is one of our own APIGWs."""
+        """Parse the event and register its source, an APIGW of this installation."""
         envelope = Envelope.from_bytes(body)
         self._worker.passes.know(envelope.source)
         return envelope

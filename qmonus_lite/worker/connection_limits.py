@@ -1,7 +1,7 @@
-"""Room for what has not shown yet that it comes from an APIGW of ours: connections, and bytes.
+"""Limits of unauthenticated connections of a worker: number of connections and body bytes.
 
-Whoever reaches the port can connect and send. Only a whole message shows whether it is signed, so
-until then it gets a share that is bounded for all of them together.
+Any host that reaches the port can connect and send. A signature can be verified only on a complete
+message, so until then all connections share a bounded amount of memory.
 """
 
 from collections import deque
@@ -10,39 +10,42 @@ from typing import Protocol
 
 from qmonus_lite.events.signature import ID, SIGNATURE, TIMESTAMP
 
-#: Bytes of a body that anybody may send, and of all longer ones that are on their way.
+#: Maximum bytes of an unsigned body, and of all longer bodies being received together.
 SMALL_BODY_BYTES, MAX_UNSIGNED_BYTES = 64 << 10, 64 << 20
 
 
 class ConnectionState(Protocol):
-    """A connection."""
+    """State of a connection, as needed for the limits."""
 
-    #: Whether a signed message came over it.
+    #: True if a signed message was received on this connection.
     known: bool
 
     @property
     def busy(self) -> bool:
-        """Whether a message is being handled."""
+        """True while a message is being handled."""
 
     def hang_up(self) -> None:
-        """Close it."""
+        """Close the connection."""
 
     def go_on(self) -> None:
-        """There is room for its body now."""
+        """Resume reading: bytes for the body are now reserved."""
 
 
 class ConnectionLimits:
-    """What the connections of one listener share."""
+    """Limits shared by the connections of one listener."""
 
     def __init__(self, *, most_connections: int, most_coming: int = MAX_UNSIGNED_BYTES) -> None:
         self._most = most_connections
         self._left = most_coming
-        #: In the order in which they came.
+        #: Open connections, oldest first.
         self.guests: dict[ConnectionState, None] = {}
         self._waiting: deque[tuple[ConnectionState, int]] = deque()
 
     def enter(self, guest: ConnectionState) -> bool:
-        """Take a connection in; one that never brought a message makes way for it if need be."""
+        """Add a connection; at the limit, evict the oldest idle unauthenticated one.
+
+        Returns False if there is no connection to evict.
+        """
         if len(self.guests) >= self._most:
             idle = next((one for one in self.guests if not (one.known or one.busy)), None)
             if idle is None:
@@ -53,14 +56,14 @@ class ConnectionLimits:
         return True
 
     def leave(self, guest: ConnectionState) -> None:
-        """It is gone."""
+        """Remove a closed connection and its pending reservation."""
         self.guests.pop(guest, None)
         if self._waiting:
             self._waiting = deque([one for one in self._waiting if one[0] is not guest])
             self.give_back(0)
 
     def take(self, guest: ConnectionState, size: int) -> bool:
-        """Make room for a body; False when it has to wait until it is told to go on."""
+        """Reserve `size` bytes; on False, the connection is queued until `go_on` is called."""
         if size > self._left or self._waiting:
             self._waiting.append((guest, size))
             return False
@@ -68,7 +71,7 @@ class ConnectionLimits:
         return True
 
     def give_back(self, size: int) -> None:
-        """A body is there, or will not come."""
+        """Release reserved bytes and resume queued connections in order."""
         self._left += size
         while self._waiting and self._waiting[0][1] <= self._left:
             guest, wanted = self._waiting.popleft()
@@ -77,7 +80,7 @@ class ConnectionLimits:
 
 
 def looks_signed(headers: Mapping[str, str]) -> bool:
-    """Whether a head has what a signed message has; the signature itself needs the body."""
+    """True if the signature headers are present; verifying the signature needs the body."""
     return bool(headers.get(ID) and headers.get(TIMESTAMP)) and headers.get(
         SIGNATURE, ""
     ).startswith("v1,")

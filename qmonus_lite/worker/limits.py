@@ -1,4 +1,4 @@
-"""What a worker may take of the machine, so that a script that wants all of it fails alone."""
+"""Memory limit of a worker process, so that excessive allocation fails only the script."""
 
 import logging
 import os
@@ -6,15 +6,15 @@ import resource
 
 logger = logging.getLogger(__name__)
 
-#: Bytes that a worker may always have.
+#: Minimum bytes of the limit.
 MIN_MEMORY_BYTES = 1 << 30
 
 
 def bound_memory() -> None:
-    """Let this process have half of the machine's memory; a lower bound that it has stays.
+    """Limit this process to half of the machine's memory; an existing lower limit is kept.
 
-    Above, Python raises MemoryError in the script that asks. Counted is what is written to
-    (RLIMIT_DATA): threads reserve addresses by the gigabyte that they never touch.
+    Above it, Python raises MemoryError in the allocating script. RLIMIT_DATA counts private
+    writable mappings, not the gigabytes of address space that threads only reserve.
     """
     half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     wanted = max(MIN_MEMORY_BYTES, half)

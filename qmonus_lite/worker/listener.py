@@ -1,6 +1,6 @@
-"""The listener: HTTP/1.1 POSTs with a length, over kept connections, from APIGWs of ours.
+"""Minimal HTTP/1.1 server of a worker: POSTs with Content-Length over keep-alive connections.
 
-The counterpart of `events.http_client`, and as small: what it does not know it refuses.
+The counterpart of `events.http_client`, and as small; unsupported requests are refused.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from qmonus_lite.worker.connection_limits import SMALL_BODY_BYTES, ConnectionLim
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of a head, and of a body, that are taken at most.
+#: Maximum bytes of a head, and of a body.
 MAX_HEAD_BYTES, MAX_BODY_BYTES = 16 << 10, 4 << 20
-#: Seconds for a head and its body to come, and that a connection may lie idle.
+#: Seconds to receive a head and its body, and idle timeout of a connection.
 IDLE_SECONDS = 60.0
-#: Connections at once.
+#: Maximum number of concurrent connections.
 MAX_CONNECTIONS = 2000
 
 
 class BadMessage(Exception):
-    """A message that is not read any further."""
+    """An invalid message; the connection is closed with `status`."""
 
     def __init__(self, status: int, reason: str) -> None:
         self.status = status
@@ -35,7 +35,7 @@ class BadMessage(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerRequest:
-    """One POST."""
+    """A received POST request."""
 
     path: str
     #: Fields by lower-case name.
@@ -45,7 +45,7 @@ class WorkerRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerReply:
-    """What it is answered with."""
+    """The response to a `WorkerRequest`."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -56,7 +56,7 @@ Answering = Callable[[WorkerRequest], Awaitable[WorkerReply]]
 
 
 class Listener:
-    """Serves on some sockets until it is closed."""
+    """Accepts and serves connections on the given sockets until closed."""
 
     def __init__(self, answering: Answering, *, most_connections: int = MAX_CONNECTIONS) -> None:
         self._answering = answering
@@ -65,22 +65,22 @@ class Listener:
         self._rate_limited_log = RateLimitedLog(logger)
 
     async def listen(self, sockets: list[socket.socket]) -> None:
-        """Begin to take connections."""
+        """Start accepting connections."""
         loop = asyncio.get_running_loop()
         for one in sockets:
-            # Inherited by what is accepted: an APIGW whose machine vanished leaves no connection.
+            # TCP keep-alive is inherited by accepted sockets: detects peers whose host is gone.
             keep_alive(one)
             self._servers.append(await loop.create_server(self._connect, sock=one))
 
     def stop(self) -> None:
-        """Take no more connections, and no more messages over those that are there."""
+        """Stop accepting connections, and close open connections after their current message."""
         for server in self._servers:
             server.close()
         for connection in list(self._room.guests):
             cast(_ServerConnection, connection).retire()
 
     async def close(self) -> None:
-        """Hang up everywhere."""
+        """Stop and close all connections."""
         self.stop()
         for connection in list(self._room.guests):
             connection.hang_up()
@@ -91,7 +91,7 @@ class Listener:
 
 
 class _ServerConnection(asyncio.Protocol):
-    """One connection, one message at a time."""
+    """One connection; handles one message at a time."""
 
     def __init__(
         self, answering: Answering, room: ConnectionLimits, rate_limited_log: RateLimitedLog
@@ -102,7 +102,7 @@ class _ServerConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._head: tuple[str, dict[str, str], int] | None = None
-        #: Bytes that the room has set aside for the body that comes.
+        #: Bytes reserved in `ConnectionLimits` for the body being received.
         self._set_aside = 0
         self._awaits_room = self._paused = False
         self._task: asyncio.Task[None] | None = None
@@ -112,7 +112,7 @@ class _ServerConnection(asyncio.Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether a message is being handled."""
+        """True while a message is being handled."""
         return self._task is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -123,8 +123,8 @@ class _ServerConnection(asyncio.Protocol):
         self._wait()
 
     def connection_lost(self, error: Exception | None) -> None:
-        # What runs goes on: an event is not half handled because its APIGW went away. What came
-        # behind it is not looked at any more.
+        # The running task is not cancelled: an event must not be half handled because its APIGW
+        # disconnected. Buffered further messages are discarded.
         self._room.leave(self)
         self._transport = None
         self._buffer, self._head = bytearray(), None
@@ -139,13 +139,13 @@ class _ServerConnection(asyncio.Protocol):
             self._pause()
 
     def go_on(self) -> None:
-        """There is room for the body now."""
+        """Resume reading: bytes for the body are now reserved."""
         assert self._head is not None
         self._awaits_room, self._set_aside = False, self._head[2]
         self._read()
 
     def retire(self) -> None:
-        """Hang up as soon as the message under way is answered."""
+        """Close the connection after the current message is answered."""
         self._retiring = True
         if self._task is None:
             self.hang_up()
@@ -156,7 +156,7 @@ class _ServerConnection(asyncio.Protocol):
             self._transport.close()
 
     def _read(self) -> None:
-        """Take the next message, if all of it is there."""
+        """Handle the next message if it is complete in the buffer."""
         if self._transport is None or self._transport.is_closing():
             return
         try:
@@ -215,7 +215,7 @@ class _ServerConnection(asyncio.Protocol):
             self._room.give_back(count)
 
     def _pause(self) -> None:
-        """Let the sender wait: nothing more is read than the message that is under way."""
+        """Backpressure: stop reading from the socket."""
         if self._transport is not None and not self._paused:
             self._paused = True
             self._transport.pause_reading()
@@ -231,7 +231,7 @@ class _ServerConnection(asyncio.Protocol):
         except Exception:
             logger.exception("message failed", extra={"action": "message_failed"})
             reply = WorkerReply(status=500)
-        # Whoever is refused is none of ours, or begins anew.
+        # Close after a 4xx: the peer is not a known APIGW, or has to reconnect.
         self._retiring |= HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR
         self.known |= reply.status == HTTPStatus.OK
         self._write(reply)

@@ -1,4 +1,4 @@
-"""A running Lambda worker, from its port to its stop."""
+"""Lambda worker process: start-up, serving, drain and shutdown."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from qmonus_lite.worker.listener import MAX_CONNECTIONS, Listener
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for what is under way when a worker ends because too many scripts are stuck.
+#: Drain timeout in seconds when a worker exits because too many scripts are hung.
 FINAL_DRAIN_SECONDS = 5.0
 
 
@@ -29,7 +29,7 @@ class WorkerServer:
     outgoing: Outgoing
 
     async def serve(self) -> bool:
-        """Serve until the stop; whether everything under way came to its end."""
+        """Serve until stopped; True if all requests completed and threads were not exhausted."""
         bound_memory()
         address, port = self.settings.lambda_address, self.settings.lambda_port
         stop, background = serving.Stop(), Background()
@@ -52,7 +52,7 @@ class WorkerServer:
         listener.stop()
         self.worker.release()
         within = FINAL_DRAIN_SECONDS if exhausted else self.settings.drain_timeout
-        # Every APIGW is told of the stop before its connection ends.
+        # Long polls are answered first, so that every APIGW gets the stop report.
         clean = await serving.until_idle(lambda: self.worker.running or self.worker.waiting, within)
         await background.close()
         for script_threads in self.script_threads:
@@ -64,7 +64,7 @@ class WorkerServer:
         return clean and not exhausted
 
     async def _stopped_or_exhausted(self, stop: serving.Stop) -> bool:
-        """Wait for the stop; True when scripts that do not end have worn this process out."""
+        """Wait for the stop; returns True if the process is exhausted by hung scripts."""
         waiting = asyncio.ensure_future(stop.wait())
         while not waiting.done():
             if any(script_threads.hung >= MAX_HUNG for script_threads in self.script_threads):

@@ -1,1 +1,1 @@
-"""Keeping: who puts files in their place, promises their events, and delivers them."""
+"""Commit service: stores uploads, commits their events to the outbox and delivers them."""

@@ -1,8 +1,8 @@
-"""The link between an APIGW and the keeper: numbered calls over a socket in the data directory.
+"""IPC between an APIGW and the writer process: pickled frames over a Unix domain socket.
 
-A frame is its length (4 bytes, big endian) and a pickle of the values that were sent in one turn of
-the loop. Both ends are processes of one user, of
-one installation and one version, and the socket stands in a directory that is theirs alone.
+A frame is its length (4 bytes, big endian) and a pickle of the values that were sent in one
+iteration of the event loop. Unpickling is safe here: both ends are processes of one user, one
+installation and one version, and the socket is in the data directory, which is theirs alone.
 """
 
 import asyncio
@@ -16,25 +16,25 @@ from typing import Any, cast
 
 from qmonus_lite.errors import BadPlace
 
-#: The socket, in the data directory.
+#: File name of the socket in the data directory.
 SOCKET = "keeper.sock"
-#: Bytes of the length before each frame.
+#: Bytes of the length prefix of a frame.
 _LENGTH = 4
 
 
 class Frames(asyncio.Protocol):
-    """One end: whole values come in, whole values go out."""
+    """One end of the connection: length-prefixed framing of pickled values."""
 
     def __init__(self, take: Callable[[Any], None], lost: Callable[[], None]) -> None:
         self._take = take
         self._lost = lost
         self._buffer = bytearray()
-        #: To be sent at the end of this turn of the loop.
+        #: Values to send at the end of this iteration of the event loop.
         self._leaving: list[object] = []
         self._transport: asyncio.Transport | None = None
 
     def send(self, value: object) -> None:
-        """Send a value; one for an end that is gone is dropped, and `lost` tells."""
+        """Send a value; dropped if the connection is lost, which `lost` reports."""
         if self._transport is not None:
             if not self._leaving:
                 asyncio.get_running_loop().call_soon(self._flush)
@@ -47,22 +47,22 @@ class Frames(asyncio.Protocol):
             self._transport.write(len(frame).to_bytes(_LENGTH, "big") + frame)
 
     def close(self) -> None:
-        """Hang up, once everything is sent."""
+        """Flush and close the connection."""
         self._flush()
         if self._transport is not None:
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Store the transport."""
         self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The other end is gone."""
+        """Report the disconnect to `lost`."""
         self._transport = None
         self._lost()
 
     def data_received(self, data: bytes) -> None:
-        """Take the values that are whole."""
+        """Decode complete frames and pass their values to `take`."""
         self._buffer += data
         start = 0
         while (begin := start + _LENGTH) <= len(self._buffer):
@@ -78,9 +78,9 @@ class Frames(asyncio.Protocol):
 
 @contextlib.contextmanager
 def reachable(data_dir: Path) -> Iterator[str]:
-    """A path of the socket that is short enough, however long that of the directory is.
+    """A short path of the socket, independent of the length of the directory's path.
 
-    The address of such a socket has 108 bytes at most.
+    The address of a Unix domain socket has at most 108 bytes (`sun_path`).
     """
     directory = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -90,9 +90,9 @@ def reachable(data_dir: Path) -> Iterator[str]:
 
 
 def listening(data_dir: Path) -> socket.socket:
-    """The keeper's socket, for the holder of the lock; what a former one left is replaced.
+    """The listening socket of the writer process; replaces a stale socket file.
 
-    Raises BadPlace.
+    The caller holds the lock of the data directory. Raises BadPlace.
     """
     one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
@@ -110,7 +110,7 @@ def listening(data_dir: Path) -> socket.socket:
 
 
 def connected(data_dir: Path) -> socket.socket:
-    """A connection to the keeper; raises OSError when none is there."""
+    """A connection to the writer process; raises OSError if it does not listen."""
     one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with reachable(data_dir) as address:

@@ -1,7 +1,7 @@
-"""The far end of keeping: an APIGW that has the keeper store its uploads.
+"""Remote commit service: an APIGW sends its commits to the writer process over IPC.
 
-Both live and die as one: what an APIGW was told of a keeper that is gone, nobody can tell again, so
-it ends as well, and the supervisor starts it anew.
+If the writer process ends, the state that it reported is lost, so this APIGW exits too and the
+supervisor restarts it.
 """
 
 import asyncio
@@ -22,17 +22,17 @@ from qmonus_lite.writer.service import Rows
 
 logger = logging.getLogger(__name__)
 
-#: Seconds to wait for a keeper that is just being started.
+#: Connect timeout in seconds; the writer process may still be starting.
 CONNECT_SECONDS = 30.0
 
 
 def _end() -> None:
-    """End this process; what its clients were promised stands in the outbox."""
+    """Exit immediately; events of completed uploads are in the outbox."""
     os._exit(1)
 
 
 class RemoteCommitService:
-    """Keeps by asking the keeper of the data directory."""
+    """Commit service that calls the writer process of the data directory."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class RemoteCommitService:
         patience: float = CONNECT_SECONDS,
         end: Callable[[], None] = _end,
     ) -> None:
-        """`mark` is what the names of our staged files begin with."""
+        """`owner_prefix`: name prefix of the staging files of this process."""
         self._data_dir = data_dir
         self._owner_prefix = owner_prefix
         self._threads = threads
@@ -53,21 +53,21 @@ class RemoteCommitService:
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._closing = False
-        #: What the keeper last said of itself.
+        #: Health state that the writer process sent last.
         self.unhealthy_reason: str | None = None
 
     async def begin(self) -> None:
-        """Connect; raises BadPlace when no keeper answers in time."""
+        """Connect; raises BadPlace if the writer process does not accept in time."""
         loop = asyncio.get_running_loop()
         one = await self._connected(loop.time() + self._patience)
         await loop.create_unix_connection(lambda: self._frames, sock=one)
         await self._ask("hello", self._owner_prefix)
 
     async def commit(self, upload: UploadWithEvent) -> bool:
-        """Store a file and promise its event; whether it replaced another. Raises Problem."""
+        """Store a file and commit its event; whether it replaced a file. Raises Problem."""
         staged = upload.staged
         if staged.begun or staged.digests.wanted:
-            # What we wrote we put on stable storage: a failure is told to who has it open.
+            # fsync in this process: write-back errors are reported on the descriptor that is open.
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._threads, upload.finish)
         staged.hand_over()
@@ -80,25 +80,25 @@ class RemoteCommitService:
         return rows
 
     async def one(self, event_id: str) -> Rows:
-        """The row of this event, or none."""
+        """The row of this event, or no row."""
         rows: Rows = await self._ask("one", event_id)
         return rows
 
     async def counts(self) -> Rows:
-        """Rows of state and number."""
+        """Rows of state and number of events."""
         rows: Rows = await self._ask("counts")
         return rows
 
     async def replay(self, event_id: str) -> int:
-        """Deliver a dead letter after all; 0 when none has this id."""
+        """Requeue a dead letter for delivery; 0 if there is none with this id."""
         count: int = await self._ask("replay", event_id)
         return count
 
     def stop_deliveries(self) -> None:
-        """Deliveries are the keeper's."""
+        """No-op: the writer process runs the deliveries."""
 
     def close(self) -> None:
-        """Say goodbye."""
+        """Close the connection; its loss is then expected."""
         self._closing = True
         self._frames.close()
 

@@ -1,4 +1,4 @@
-"""An order: what the keeper has to know of an upload to store it."""
+"""Commit request: the values of an upload that the writer process needs to store it."""
 
 from datetime import datetime
 from pathlib import Path
@@ -11,16 +11,16 @@ from qmonus_lite.uploads.staging import StagedFile
 
 
 class CommitRequest(NamedTuple):
-    """Travels from an APIGW to the keeper; plain values, which are quick to pack and unpack."""
+    """Message from an APIGW to the writer process; plain values, which pickle fast."""
 
-    #: Of the staged file, which the APIGW has finished, or has not begun.
+    #: Path of the staging file, and whether the APIGW has finished it; else it is not begun.
     staged: str
     finished: bool
-    #: All bytes of a file that was not begun.
+    #: The whole content of a file that was not begun.
     content: bytes
     parts: tuple[str, ...]
     create_only: bool
-    #: Of the event.
+    #: Fields of the event.
     id: str
     type: str
     path: str
@@ -31,7 +31,7 @@ class CommitRequest(NamedTuple):
 
     @classmethod
     def of(cls, upload: UploadWithEvent) -> "CommitRequest":
-        """From an upload whose staged file was finished, if it was begun."""
+        """Build from an upload whose staging file is finished or was not begun."""
         event, finished = upload.event, upload.staged.finished
         return cls(
             staged=event.staged,
@@ -49,7 +49,7 @@ class CommitRequest(NamedTuple):
         )
 
     def upload(self, disk: Filesystem) -> UploadWithEvent:
-        """The upload, for the committer of the keeper."""
+        """The upload, for the committer of the writer process."""
         return UploadWithEvent(
             staged=StagedFile(path=Path(self.staged), disk=disk, finished=self.finished),
             unwritten=self.content,

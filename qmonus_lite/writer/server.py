@@ -1,4 +1,4 @@
-"""The keeper: one process that keeps for several APIGWs of one installation."""
+"""Writer process: runs the commit service for several APIGWs of one installation."""
 
 import asyncio
 import logging
@@ -21,15 +21,15 @@ from qmonus_lite.writer.service import LocalCommitService
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two words of how the keeper is.
+#: Seconds between two health messages to the APIGWs.
 HEALTH_INTERVAL_SECONDS = 0.5
-#: Seconds on top of --drain_timeout that APIGWs have to end before the keeper does.
+#: Seconds beyond --drain_timeout that APIGWs have to end before the writer process does.
 SHUTDOWN_GRACE_SECONDS = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class WriterServer:
-    """One keeper process."""
+    """Server of the writer process."""
 
     settings: Settings
     data_dir: Path
@@ -38,11 +38,11 @@ class WriterServer:
     sender: SignedClient
     staging: StagingDirs
     threads: ThreadPoolExecutor
-    #: The APIGWs that are connected.
+    #: Sessions of the connected APIGWs.
     _ends: "set[_ClientSession]" = field(default_factory=set)
 
     async def serve(self) -> bool:
-        """Keep until the stop; whether every APIGW ended before."""
+        """Serve until the stop signal; whether all APIGWs had disconnected by then."""
         stop, background = serving.Stop(), Background()
         socket = listening(self.data_dir)
         serving.descriptors_for(self.settings.apigw_processes, self.settings.max_uploads)
@@ -58,7 +58,7 @@ class WriterServer:
         serving.tune_interpreter()
         supervisor_channel.announce_listening()
         await stop.wait()
-        # They have uploads under way.
+        # The APIGWs have uploads in progress.
         clean = await serving.until_idle(
             lambda: self._ends, self.settings.drain_timeout + SHUTDOWN_GRACE_SECONDS
         )
@@ -72,7 +72,7 @@ class WriterServer:
         return clean
 
     async def _tell(self, background: Background) -> None:
-        """Tell every APIGW how we are, until cancelled."""
+        """Send the health state to every APIGW periodically, until cancelled."""
         while True:
             unhealthy_reason = self.commits.unhealthy_reason or background.unhealthy_reason
             for end in self._ends:
@@ -80,16 +80,16 @@ class WriterServer:
             await asyncio.sleep(HEALTH_INTERVAL_SECONDS)
 
     def greet(self, end: "_ClientSession") -> None:
-        """An APIGW came."""
+        """Register the session of an APIGW."""
         self._ends.add(end)
 
     def part(self, end: "_ClientSession") -> None:
-        """An APIGW went, and what it asked for is done."""
+        """Remove a session whose APIGW has disconnected and whose calls are done."""
         self._ends.discard(end)
 
 
 class _ClientSession:
-    """Our end of the link to one APIGW."""
+    """Server side of the IPC connection to one APIGW."""
 
     def __init__(self, server: WriterServer, background: Background) -> None:
         self._server = server
@@ -140,14 +140,14 @@ class _ClientSession:
         self._background.run(self._tidy())
 
     async def _tidy(self) -> None:
-        """Whatever became of it, its commits go on to their end, and its other files go."""
+        """After a disconnect: wait for its commits, then delete its other staging files."""
         while self._tasks:
             await asyncio.wait(self._tasks)
         try:
             if self._owner_prefix:
                 await self._sweep()
         finally:
-            # Else the stop of the keeper waits for it.
+            # Otherwise the shutdown of the writer process would wait for this session.
             self._server.part(self)
 
     async def _sweep(self) -> None:

@@ -1,8 +1,8 @@
-"""Keeping, as a door sees it; and the kind that is done in the same process.
+"""Commit service interface for request handlers, and its in-process implementation.
 
-An APIGW that runs alone keeps by itself. Where several serve one installation, one process keeps
-for all of them (`writer.server`), so that commits and events have one order, and each APIGW has its
-far end (`writer.remote`).
+A single APIGW commits in its own process. If several APIGWs serve one installation, one writer
+process commits for all of them (`writer.server`), so that commits and events have one order, and
+each APIGW uses the remote implementation (`writer.remote`).
 """
 
 import asyncio
@@ -21,57 +21,57 @@ Rows = list[tuple[Any, ...]]
 
 
 class CommitService(Protocol):
-    """Stores uploads and knows the outbox."""
+    """Stores uploads with their events, and gives access to the outbox."""
 
     async def begin(self) -> None:
-        """Begin; raises BadPlace when it cannot."""
+        """Start the service; raises BadPlace if that fails."""
 
     async def commit(self, upload: UploadWithEvent) -> bool:
-        """Store a file and promise its event; whether it replaced another. Raises Problem."""
+        """Store a file and commit its event; whether it replaced a file. Raises Problem."""
 
     async def listing(self, state: str, most: int) -> Rows:
         """Rows of the outbox, oldest first; an empty `state` means all."""
 
     async def one(self, event_id: str) -> Rows:
-        """The row of this event, or none."""
+        """The row of this event, or no row."""
 
     async def counts(self) -> Rows:
-        """Rows of state and number."""
+        """Rows of state and number of events."""
 
     async def replay(self, event_id: str) -> int:
-        """Deliver a dead letter after all; 0 when none has this id."""
+        """Requeue a dead letter for delivery; 0 if there is none with this id."""
 
     @property
     def unhealthy_reason(self) -> str | None:
-        """Why nothing should be sent here now, or None."""
+        """Reason why no request should be sent to this APIGW now, or None."""
 
     def stop_deliveries(self) -> None:
-        """Begin no delivery any more, and cut those under way."""
+        """Start no more deliveries and cancel those in progress."""
 
     def close(self) -> None:
-        """The end; nothing is stored any more."""
+        """Close; commits are no longer possible."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalCommitService:
-    """Keeps in this process."""
+    """Commit service in this process."""
 
     disk: Filesystem
     outbox: Outbox
     dispatcher: Dispatcher
     committer: Committer
-    #: For the dispatcher; somebody else keeps it true.
+    #: For the dispatcher; its `follow` task is started elsewhere.
     registry: WorkerRegistry
     clock: Clock
 
     async def begin(self) -> None:
-        """Begin to deliver."""
+        """Connect the dispatcher to the registry and start it."""
         self.registry.on_ready(self.dispatcher.wake)
         self.registry.on_lost(self.dispatcher.abandon)
         self.dispatcher.start()
 
     async def commit(self, upload: UploadWithEvent) -> bool:
-        """Store a file and promise its event; whether it replaced another. Raises Problem."""
+        """Store a file and commit its event; whether it replaced a file. Raises Problem."""
         return await self.committer.commit(upload)
 
     async def listing(self, state: str, most: int) -> Rows:
@@ -79,30 +79,30 @@ class LocalCommitService:
         return await asyncio.wrap_future(self.outbox.listing(state, most))
 
     async def one(self, event_id: str) -> Rows:
-        """The row of this event, or none."""
+        """The row of this event, or no row."""
         return await asyncio.wrap_future(self.outbox.one(event_id))
 
     async def counts(self) -> Rows:
-        """Rows of state and number."""
+        """Rows of state and number of events."""
         return await asyncio.wrap_future(self.outbox.counts())
 
     async def replay(self, event_id: str) -> int:
-        """Deliver a dead letter after all; 0 when none has this id."""
+        """Requeue a dead letter for delivery; 0 if there is none with this id."""
         count = await asyncio.wrap_future(self.outbox.replay(event_id, self.clock.now()))
         self.dispatcher.wake()
         return count
 
     @property
     def unhealthy_reason(self) -> str | None:
-        """Why nothing should be sent here now, or None."""
+        """Reason why no request should be sent to this APIGW now, or None."""
         if not self.dispatcher.alive:
             return "events are no longer delivered; restart this APIGW"
         return UNFIT if self.disk.unfit else self.outbox.unhealthy_reason
 
     def stop_deliveries(self) -> None:
-        """Begin no delivery any more, and cut those under way."""
+        """Start no more deliveries and cancel those in progress."""
         self.dispatcher.stop()
 
     def close(self) -> None:
-        """Finish what the outbox was asked."""
+        """Commit the submitted outbox changes and close the outbox."""
         self.outbox.close()

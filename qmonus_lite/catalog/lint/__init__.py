@@ -1,1 +1,1 @@
-"""Warnings about plugins that load and all the same do not do what was meant; `rules` has all."""
+"""Warnings about plugins that load but probably do not work as meant; the rules are in `rules`."""

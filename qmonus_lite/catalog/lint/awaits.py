@@ -1,4 +1,4 @@
-"""Calls that have to be awaited and are not, and `with` where `async with` is needed."""
+"""Rules for calls that lack an `await`, and for `with` where `async with` is required."""
 
 import ast
 import builtins
@@ -15,7 +15,7 @@ from qmonus_lite.catalog.lint.script import (
 )
 from qmonus_lite.catalog.lint.warning import Hit
 
-#: Context managers that are asynchronous only.
+#: Context managers that support `async with` only.
 _ASYNC_WITH = frozenset(
     """
     aiohttp.ClientSession aiohttp.request aiofiles.open aiofiles.tempfile.TemporaryFile
@@ -23,26 +23,26 @@ _ASYNC_WITH = frozenset(
     asyncio.timeout asyncio.timeout_at asyncio.TaskGroup asyncio.Lock asyncio.Semaphore
     """.split()
 )
-#: Methods of an aiohttp session whose result is awaited or entered, and of an answer of it.
+#: Methods of an aiohttp session, or of its response, whose result is awaited or entered.
 _REQUESTS = frozenset("get post put patch delete head options request ws_connect".split())
 _SESSION, _ANSWER, _FILE = "aiohttp.ClientSession", "an answer of aiohttp", "a file of aiofiles"
-#: Methods that are coroutines, of objects whose class cannot be looked at here.
+#: Coroutine methods of objects whose class cannot be inspected here.
 _AWAITED = {
     _ANSWER: frozenset("text json read".split()),
     _FILE: frozenset("read readline readlines write writelines seek tell flush close".split()),
 }
 
 
-#: Places where one name is read that are looked at; of more than these, one will await it.
+#: Maximum number of reads of a name that are analyzed; with more, it is assumed to be awaited.
 _MAX_READS = 100
 _ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.NamedExpr)
 _COLLECTIONS = (ast.List, ast.Tuple, ast.Set, ast.Dict, ast.ListComp, ast.SetComp, ast.GeneratorExp)
 
 
 class Fate(enum.Enum):
-    """What becomes of a coroutine where it was made."""
+    """How a coroutine is used where it was created."""
 
-    #: Awaited, or handed to somebody who may await it.
+    #: Awaited, or passed to code that may await it.
     FINE = enum.auto()
     DROPPED = enum.auto()
     RETURNED = enum.auto()
@@ -51,7 +51,7 @@ class Fate(enum.Enum):
     ASSIGNED = enum.auto()
 
 
-#: What becomes of it in one node above, or None to look further up.
+#: The use of a coroutine according to one ancestor node, or None to continue with the next.
 _Act = Callable[[ScriptView, Any, ast.AST], Fate | None]
 
 _CONSEQUENCE = {
@@ -64,7 +64,7 @@ _CONSEQUENCE = {
 
 
 def unawaited(script: ScriptView) -> Iterator[Hit]:
-    """Every call that makes a coroutine which nobody awaits."""
+    """Every call that creates a coroutine which is not awaited."""
     helpers = _coroutine_helpers(script)
     kinds = _kinds(script)
     for call in script.all(ast.Call):
@@ -77,7 +77,7 @@ def unawaited(script: ScriptView) -> Iterator[Hit]:
 
 
 def needs_async_with(script: ScriptView) -> Iterator[Hit]:
-    """Every `with` of what only `async with` can enter, and the other way round."""
+    """Every `with` of an async-only context manager, and every `async with` of a sync-only one."""
     kinds = _kinds(script)
     for block in script.all(ast.With):
         for item in block.items:
@@ -126,14 +126,14 @@ def _makes_coroutine(
 
 
 def _coroutine_helpers(script: ScriptView) -> Set[str]:
-    """Functions and methods of the script that make a coroutine: async ones, and those that
-    return nothing but a call of one.
+    """Functions and methods of the script that return a coroutine: async ones, and those that
+    return nothing but a call of such a function.
     """
     found = {name for name, node in script.helpers.items() if _is_async(script, node)}
     for owner in script.all(ast.ClassDef):
         for node in owner.body:
             if isinstance(node, ast.AsyncFunctionDef) and _plain(node):
-                # Of several classes that have it, `self` may be any.
+                # If several classes define it, the class of `self` is unknown.
                 alone = script.bound[node.name] == 1
                 found |= {f"{name}.{node.name}" for name in [owner.name, *["self"] * alone]}
     for name, node in script.helpers.items():
@@ -149,7 +149,7 @@ def _plain(node: ast.AsyncFunctionDef) -> bool:
 
 
 def _is_async(script: ScriptView, node: Function) -> bool:
-    """Whether a call of it has to be awaited: an async function, and no generator."""
+    """Whether a call of it has to be awaited: an async function that is no generator."""
     if not isinstance(node, ast.AsyncFunctionDef):
         return False
     return node not in script.yields
@@ -168,9 +168,9 @@ def _returns_only(script: ScriptView, node: Function, coroutines: Set[str]) -> b
 
 
 def _kinds(script: ScriptView) -> Mapping[str, str]:
-    """What class of object a name stands for, where all that bind it agree on it."""
+    """Class of the object that a name refers to, if all its bindings agree."""
     found: dict[str, str] = {}
-    # A name for the answer of a session needs that of the session first.
+    # Resolving the response of a session requires the name of the session first.
     for _ in range(2):
         kinds: dict[str, list[str]] = {}
         for name, value in _bindings(script):
@@ -207,7 +207,7 @@ def _kind(script: ScriptView, value: ast.expr, known: Mapping[str, str]) -> str:
 
 
 def _fate(script: ScriptView, node: ast.AST, *, follow: bool = True) -> Fate:
-    """What becomes of the coroutine that an expression makes, or a name holds."""
+    """How the coroutine that an expression creates, or a name refers to, is used."""
     contained = False
     while (above := script.parents.get(node)) is not None:
         if not follow and isinstance(above, _ASSIGNMENTS):
@@ -232,7 +232,7 @@ def _always(fate: Fate | None) -> _Act:
 
 
 def _condition(_script: ScriptView, above: ast.AST, node: ast.AST) -> Fate | None:
-    """In `if`, `while`, `assert` and `x if y else z`: the test, or what is given on."""
+    """In `if`, `while`, `assert` and `x if y else z`: whether the node is the test."""
     if getattr(above, "test", None) is node:
         return Fate.TESTED
     return None if isinstance(above, ast.IfExp) else Fate.FINE
@@ -258,7 +258,7 @@ def _given(script: ScriptView, above: ast.Call, node: ast.AST) -> Fate | None:
 
 
 def _evaluates(script: ScriptView, above: ast.AST) -> bool:
-    """Whether it is a call that looks at what it is given, instead of awaiting it."""
+    """Whether it is a call that evaluates its argument instead of awaiting it."""
     if not isinstance(above, ast.Call):
         return False
     name = script.dotted(above.func)
@@ -267,7 +267,7 @@ def _evaluates(script: ScriptView, above: ast.AST) -> bool:
     return isinstance(above.func, ast.Attribute) and above.func.attr == "terminate"
 
 
-#: Builtins that evaluate what they are given.
+#: Builtins that evaluate their argument.
 _LOOKING = (
     frozenset("any all bool dict float format int len max min print repr str sum".split())
     & frozenset(dir(builtins))
@@ -281,14 +281,14 @@ def _in_comprehension(_script: ScriptView, above: ast.comprehension, node: ast.A
 
 
 def _returned(script: ScriptView, above: ast.AST, _node: ast.AST) -> Fate | None:
-    """From a plain helper a coroutine may be returned: its caller can await it."""
+    """A plain helper may return a coroutine, which its caller can await."""
     function = script.function_of(above)
     plain = isinstance(function, ast.FunctionDef)
     return Fate.FINE if plain else Fate.RETURNED
 
 
 def _assigned(script: ScriptView, above: ast.AST, _node: ast.AST) -> Fate | None:
-    """A name that is only looked at, or never used, holds a coroutine that nobody awaits."""
+    """A name that is only evaluated, or never used, holds a coroutine that is not awaited."""
     targets = above.targets if isinstance(above, ast.Assign) else [above.target]  # type: ignore[attr-defined]
     if len(targets) != 1:
         return Fate.FINE

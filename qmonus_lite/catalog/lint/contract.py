@@ -1,23 +1,23 @@
-"""What scripts can count on: events of ours, keys of events, what `handle` has."""
+"""Constants that scripts can rely on: event names, keys of events, attributes of `handle`."""
 
-#: Events that this release publishes, and those of them that decide on an upload.
+#: Events that this release publishes.
 PUBLISHED = ("APIGW.OnFileUploading", "APIGW.OnFileUploaded")
 #: Events whose handlers decide on an upload; not all of them are published yet.
 GATES = frozenset({"APIGW.OnFileUploading", "APIGW.OnFileInspecting", "APIGW.OnFileReceived"})
-#: Events that are kept and delivered later, with the values of credential headers masked.
+#: Events that are stored and delivered later, with credential headers redacted.
 PROMISED = frozenset({"APIGW.OnFileUploaded"})
 
-#: Keys that events of ours have.
+#: Keys of the events that qmonus_lite publishes.
 EVENT_KEYS = frozenset(
     """
     path resources params headers account length limits link metadata head sha256
     filepath bytes mime address port filename upload_id event_id request_id
     """.split()
 )
-#: What a handler finds at `handle`.
+#: Attributes of `handle`.
 HANDLE = frozenset("terminate termination event_id attempt request_id upload_id".split())
 
-#: Headers whose values are masked in promised events.
+#: Headers that are redacted in pending events.
 MASKED = frozenset({"authorization", "x-auth-token", "x-api-key", "cookie", "proxy-authorization"})
-#: Headers that a route's script does not get where their values are credentials of ours.
+#: Headers removed from a route script's request, as their values are qmonus_lite credentials.
 NOT_IN_REQUESTS = frozenset({"x-api-key", "x-qmonus-lite-pass"})

@@ -1,4 +1,4 @@
-"""Handlers of events that decide on an upload: what they return, terminate with and wait for."""
+"""Rules for handlers of gate events: return values, `handle.terminate`, waits and timeouts."""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from qmonus_lite.catalog.lint.script import (
 )
 from qmonus_lite.catalog.lint.warning import Hit
 
-#: Calls that wait for ever if nobody says how long.
+#: Calls that wait without limit unless given a timeout.
 _PATIENT = frozenset(
     [f"requests.{verb}" for verb in "get post put patch delete head options request".split()]
     + ["urllib.request.urlopen", "socket.create_connection"]
@@ -24,12 +24,12 @@ _PATIENT = frozenset(
 
 
 def of_gates(rule: ScriptRule) -> ScriptRule:
-    """The rule, for gates alone."""
+    """Restrict a rule to gates."""
     return lambda script: rule(script) if script.is_gate else iter(())
 
 
 def of_others(rule: ScriptRule) -> ScriptRule:
-    """The rule, for all scripts but gates."""
+    """Restrict a rule to scripts other than gates."""
     return lambda script: iter(()) if script.is_gate else rule(script)
 
 
@@ -58,7 +58,7 @@ def _short(node: ast.AST) -> str:
 
 
 def _is_verdict(script: ScriptView, value: ast.expr, deep: int = 3) -> bool:
-    """Whether it is nothing, a termination, or a helper that ends in these."""
+    """Whether it is None, a termination, or a call of a helper that returns these only."""
     if isinstance(value, ast.IfExp):
         return _is_verdict(script, value.body, deep) and _is_verdict(script, value.orelse, deep)
     if isinstance(value, ast.Await):
@@ -88,7 +88,7 @@ def is_terminate(node: ast.AST) -> bool:
 
 
 def _after_terminate(script: ScriptView, node: ast.stmt) -> bool:
-    """Whether a termination was called just before, which decides by itself."""
+    """Whether `terminate` was called just before, which alone determines the result."""
     block = _block(script, node)
     before = block[: block.index(node)]
     return any(isinstance(one, ast.Expr) and is_terminate(one.value) for one in before)
@@ -110,7 +110,7 @@ def _codes(script: ScriptView) -> Iterator[tuple[ast.Call, ast.expr | None]]:
 
 
 def status(code: ast.expr | None) -> int | None:
-    """The status that a code is, if it is written out as one: 200 where none is given."""
+    """The status of a literal code; 200 if none is given, None if it is not a literal."""
     if code is None:
         return 200
     if isinstance(code, ast.Attribute) and ast.unparse(code.value).endswith("HTTPStatus"):
@@ -120,7 +120,7 @@ def status(code: ast.expr | None) -> int | None:
 
 
 def terminate_code(script: ScriptView) -> Iterator[Hit]:
-    """A code that is no status."""
+    """A code that is not a valid status."""
     for call, code in _codes(script):
         value = code
         if isinstance(code, ast.UnaryOp) and isinstance(code.op, ast.USub):
@@ -134,7 +134,7 @@ def terminate_code(script: ScriptView) -> Iterator[Hit]:
 
 @of_gates
 def gate_redirect(script: ScriptView) -> Iterator[Hit]:
-    """A 3xx, which is the answer now and let the upload in before."""
+    """A 3xx, which is now the answer to the client; earlier releases stored the upload."""
     for call, code in _codes(script):
         if 300 <= (status(code) or 0) <= 399:
             message = f"{status(code)} is the answer to the client and the upload is not stored;"
@@ -143,7 +143,7 @@ def gate_redirect(script: ScriptView) -> Iterator[Hit]:
 
 @of_gates
 def gate_goes_on(script: ScriptView) -> Iterator[Hit]:
-    """A refusal that does not leave the handler."""
+    """A refusal after which the handler continues."""
     for statement in script.all(ast.Expr):
         if not is_terminate(statement.value) or script.function_of(statement) is not script.entry:
             continue
@@ -156,7 +156,7 @@ def gate_goes_on(script: ScriptView) -> Iterator[Hit]:
 
 
 def _goes_on(script: ScriptView, statement: ast.stmt) -> bool:
-    """Whether anything but an end follows the statement, up to the end of its function."""
+    """Whether code other than an exit follows the statement in its function."""
     node = statement
     while True:
         block = _block(script, node)
@@ -175,7 +175,7 @@ def _goes_on(script: ScriptView, statement: ast.stmt) -> bool:
 
 @of_gates
 def gate_waits(script: ScriptView) -> Iterator[Hit]:
-    """Calls that wait for another server without a limit, while the client waits."""
+    """Calls that wait for another server without a timeout, while the client waits."""
     for call in script.calls(*_PATIENT):
         if argument(call, 99, "timeout") is None:
             name = called(call)
@@ -184,7 +184,7 @@ def gate_waits(script: ScriptView) -> Iterator[Hit]:
 
 
 def sleeps(limit: float) -> Callable[[ScriptView], Iterator[Hit]]:
-    """A rule for sleeps in a gate that take the whole time of the question."""
+    """A rule for sleeps in a gate as long as the time limit of the event."""
 
     @of_gates
     def gate_sleeps(script: ScriptView) -> Iterator[Hit]:
@@ -204,7 +204,7 @@ def sleeps(limit: float) -> Callable[[ScriptView], Iterator[Hit]]:
 
 
 def gate_timeout(script: ScriptView, limit: float) -> Iterator[Hit]:
-    """A `timeout` of a gate that is longer than the question."""
+    """A `timeout` of a gate that exceeds the time limit of the event."""
     seconds = script.value.get("timeout", 0)
     if script.is_gate and seconds > limit:
         message = f"timeout: {seconds:g} is longer than --lambda_sync_timeout={limit:g}, after"
@@ -213,7 +213,7 @@ def gate_timeout(script: ScriptView, limit: float) -> Iterator[Hit]:
 
 
 def handle_attribute(script: ScriptView) -> Iterator[Hit]:
-    """What `handle` does not have, and a `terminate` that is not called."""
+    """Unknown attributes of `handle`, and a `terminate` that is not called."""
     if not script.is_handler or script.bound.get("handle", 0) > 1:
         return
     for node in script.all(ast.Attribute):
@@ -230,7 +230,7 @@ def handle_attribute(script: ScriptView) -> Iterator[Hit]:
 
 
 def masked_header(script: ScriptView) -> Iterator[Hit]:
-    """Credentials read from an event that is kept, where their values are masked."""
+    """Credentials read from a stored event, in which they are redacted."""
     if script.event not in PROMISED:
         return
     kept = {str(name).casefold() for name in script.value.get("keep_headers") or ()}
@@ -242,7 +242,7 @@ def masked_header(script: ScriptView) -> Iterator[Hit]:
 
 
 def route_credential(script: ScriptView) -> Iterator[Hit]:
-    """Keys and passes of ours read from a request, which has none of them."""
+    """qmonus_lite keys and passes read from a request, from which they are removed."""
     for node, key in () if script.is_handler else looked_up(script):
         name = (constant_text(key) or "").casefold()
         if name in NOT_IN_REQUESTS and isinstance(node, ast.Attribute) and node.attr == "headers":
@@ -251,7 +251,7 @@ def route_credential(script: ScriptView) -> Iterator[Hit]:
 
 
 def looked_up(script: ScriptView) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """Every `x[key]` and `x.get(key)` that is read: x and the key."""
+    """Every read of `x[key]` and `x.get(key)`, as x and the key."""
     for node in script.all(ast.Subscript):
         if isinstance(node.ctx, ast.Load):
             yield node.value, node.slice
@@ -261,7 +261,7 @@ def looked_up(script: ScriptView) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def _is_headers(script: ScriptView, node: ast.expr, name: str) -> bool:
-    """Whether it is the event's headers, or the event itself, which looks there too."""
+    """Whether it is the event's headers, or the event itself, whose `get` includes the headers."""
     if isinstance(node, ast.Name):
         if node.id == "event":
             return "-" in name

@@ -1,4 +1,4 @@
-"""Keys that nobody reads: misspelt ones below the top level, and in JSON Schemas of routes."""
+"""Rules for unused keys: misspelt ones below the top level, and in JSON Schemas of routes."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,23 +29,23 @@ _OTHERS = frozenset(
     """.split()
 )
 _KEYWORDS = _ONE | _SEVERAL | _NAMED | _OTHERS
-#: Keywords of OpenAPI, which do no harm.
+#: Keywords of OpenAPI, which are harmless.
 _OF_OPENAPI = frozenset("example nullable discriminator xml externalDocs".split())
-#: Keys of Qmonus that look like one of ours.
+#: Valid Qmonus keys that resemble a qmonus_lite key.
 _OF_QMONUS = frozenset({"abnormal"})
-#: Keywords by which what `required` names may be described elsewhere.
+#: Keywords that may describe the properties named by `required` elsewhere.
 _ELSEWHERE = frozenset(
     "patternProperties allOf anyOf oneOf if not $ref $dynamicRef dependentSchemas".split()
 )
 
 
 def unknown_key(plugins: PluginSet) -> Iterator[Found]:
-    """A key below the top level that is none of ours."""
+    """An unknown key below the top level."""
     for plugin in plugins.plugins:
         kind = KINDS.get(plugin.kind)
         for name, key in kind.keys.items() if kind else ():
             for pointer, known in _unknown(key.schema, plugin.value.get(name), (name,)):
-                # What Qmonus says of answers is none of our business, but for slips of the pen.
+                # Qmonus's own keys for answers are ignored unless they resemble a known key.
                 hint = near(str(pointer[-1]), known) or _elsewhere(kind, pointer)
                 if pointer[-1] not in _OF_QMONUS and (hint or "response" not in pointer):
                     hint = hint or f"; known are {', '.join(sorted(known))}"
@@ -71,7 +71,7 @@ def _unknown(
 
 
 def _elsewhere(kind: Any, pointer: Pointer) -> str:
-    """Where such a key belongs, if it is one of another place in the same kind of plugin."""
+    """Where such a key belongs, if it is valid elsewhere in the same kind of plugin."""
     for name, key in kind.keys.items():
         for path in _paths(key.schema, name):
             if path.rpartition(".")[2] == pointer[-1]:
@@ -88,7 +88,7 @@ def _paths(schema: Mapping[str, Any], name: str) -> Iterator[str]:
 
 
 def _parts(plugins: PluginSet) -> Iterator[tuple[Plugin, Pointer, Mapping[str, Any], bool]]:
-    """Every schema in every route, its parts too; whether it stands alone, outside of allOf …"""
+    """Every (sub)schema of every route; the flag is false inside of allOf and the like."""
     for plugin in plugins.of("Routing"):
         for index, spec in enumerate(plugin.value.get("spec", [])):
             request = spec.get("schema", {}).get("request", {})
@@ -116,7 +116,7 @@ def _below(
 
 
 def schema_keyword(plugins: PluginSet) -> Iterator[Found]:
-    """A keyword that JSON Schema does not know, and that looks like one or like a property."""
+    """A keyword unknown to JSON Schema that resembles a keyword or a property."""
     for plugin, pointer, schema, _ in _parts(plugins):
         for key, value in schema.items():
             if key in _KEYWORDS | _OF_OPENAPI or key.startswith("x-"):

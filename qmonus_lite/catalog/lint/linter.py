@@ -1,4 +1,4 @@
-"""Runs the rules over a plugin set; what only one script decides is remembered with its file."""
+"""Run the rules over a plugin set; results that depend on one script only are cached per file."""
 
 import difflib
 import logging
@@ -17,30 +17,30 @@ from qmonus_lite.catalog.lint.warning import Hit, PluginWarning
 
 logger = logging.getLogger(__name__)
 
-#: Warnings of one rule in one script, or among all plugins; looking for near names takes time.
+#: Maximum warnings per rule and script, or per rule over all plugins; near matches take time.
 MAX_FOUND = 200
-#: How alike an ending has to be to `.yml` before it counts as a slip.
+#: Similarity to `.yml` from which a file extension counts as misspelt.
 _SLIP = 0.75
 
 
 class Linter:
-    """Finds warnings; keeps what it found in files that stay as they are."""
+    """Finds warnings; caches the results of unchanged files."""
 
     def __init__(self, limit: float = USUAL_LIMIT) -> None:
-        """`limit`: seconds that a question may take."""
+        """`limit`: time limit of a request/reply event in seconds."""
         self._rules = rules(limit)
         self._found: dict[tuple[Document, Pointer], list[PluginWarning]] = {}
 
     @staticmethod
     def plugin(document: Document, pointer: Pointer, kind: str, value: Any) -> Plugin:
-        """A plugin ready for the rules."""
+        """A plugin prepared for the rules."""
         keys = KINDS[kind].scripts if kind in KINDS else ()
         views = (_view(document, (*pointer, key), value) for key in keys if key in value)
         scripts = tuple(view for view in views if view is not None)
         return Plugin(document=document, pointer=pointer, kind=kind, value=value, scripts=scripts)
 
     def warnings(self, plugins: PluginSet) -> tuple[PluginWarning, ...]:
-        """Everything that the rules find, in the order of the files."""
+        """All warnings of all rules, in the order of the files."""
         before, self._found = self._found, {}
         for _, script in plugins.scripts:
             key = script.document, script.pointer
@@ -71,7 +71,7 @@ def _view(document: Document, pointer: Pointer, value: Any) -> ScriptView | None
 
 
 def _guarded(rule: Rule, find: Callable[[], Iterator[PluginWarning]]) -> Sequence[PluginWarning]:
-    """What a rule finds; nothing when it fails, for no rule stops a load."""
+    """Warnings of a rule; none if the rule raises, since rules must not prevent a load."""
     try:
         return list(islice(find(), MAX_FOUND))
     except Exception:
@@ -99,7 +99,7 @@ def _warning(rule: Rule, document: Document, script: ScriptView | None, hit: Hit
 
 
 def _ignored(paths: Sequence[Path]) -> Iterator[PluginWarning]:
-    """Files that are not read and look as if they should be."""
+    """Files that are not read but look like plugin files."""
     for path in paths:
         if reason := _why_odd(path):
             message = f"{reason}, so it is not read; plugin files end in .yml or .yaml"

@@ -1,4 +1,4 @@
-"""What rules look at: all plugins of one moment, their scripts, and what was not read."""
+"""Input of the rules: all plugins of one load, their scripts, and the ignored files."""
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from qmonus_lite.catalog.plugins import Catalog
 
 @dataclass(frozen=True, kw_only=True)
 class Plugin:
-    """One plugin as it is written."""
+    """One plugin as written in its file."""
 
     document: Document
     pointer: Pointer
@@ -23,17 +23,17 @@ class Plugin:
     scripts: tuple[ScriptView, ...]
 
     def at(self, *pointer: str | int) -> Pointer:
-        """The path from the document's root to something in the plugin."""
+        """The path from the document's root to a value in the plugin."""
         return (*self.pointer, *pointer)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PluginSet:
-    """All of them."""
+    """All plugins of one load."""
 
     plugins: Sequence[Plugin]
     catalog: Catalog
-    #: Files below the folders that are no plugin files.
+    #: Files below the folders that are not plugin files.
     ignored: Sequence[Path]
 
     def of(self, kind: str) -> Iterator[Plugin]:
@@ -47,7 +47,7 @@ class PluginSet:
 
 
 def near(name: str, known: Collection[str], *, cutoff: float = 0.7) -> str:
-    """`; did you mean 'x'?`, or nothing when no known name is like it."""
+    """`; did you mean 'x'?`, or an empty string if no known name is similar."""
     by_folded = {one.casefold(): one for one in sorted(known)}
     found = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=cutoff)
     return f"; did you mean {by_folded[found[0]]!r}?" if found else ""

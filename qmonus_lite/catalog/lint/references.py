@@ -1,4 +1,4 @@
-"""Names that one plugin gives and another does not have: events, Config plugins, roles, files."""
+"""Rules for names that refer to other plugins: events, Config plugins, roles, files."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -14,12 +14,12 @@ from qmonus_lite.scripting.builtins.mu import MU
 Found = tuple[Plugin, Hit]
 
 _METHODS = frozenset("GET HEAD PUT POST PATCH DELETE OPTIONS CONNECT TRACE".split())
-#: How alike an event's name has to be to one of ours before it counts as a slip.
+#: Similarity to a built-in event from which an event name counts as misspelt.
 _SLIP = 0.8
 
 
 def unknown_event(plugins: PluginSet) -> Iterator[Found]:
-    """A handler of an event of ours that there is not."""
+    """A handler of a built-in event that does not exist."""
     called = {name for _, _, name in _published(plugins)}
     for plugin in plugins.of("Lambda"):
         event = plugin.value["event"]
@@ -34,7 +34,7 @@ def unknown_event(plugins: PluginSet) -> Iterator[Found]:
 
 
 def _published(plugins: PluginSet) -> Iterator[tuple[Plugin, Hit, str]]:
-    """Every event that a plugin names for others to handle."""
+    """Every event name that a plugin publishes."""
     for plugin in plugins.of("Lambda"):
         for key in ("success", "failure"):
             if name := plugin.value.get(key):
@@ -54,14 +54,14 @@ def event_nobody_handles(plugins: PluginSet) -> Iterator[Found]:
     """`success`, `failure` or `lambda_event` of an event without a handler."""
     handled = plugins.catalog.events
     for plugin, hit, name in _published(plugins):
-        # Where there are no handlers at all, they lie in the folders of another machine.
+        # Without any handlers here, they are presumably deployed on another machine.
         if handled and name not in handled:
             message = f"{hit.message}: no plugin handles {name!r}{near(name, handled)}"
             yield plugin, Hit(message=message, pointer=hit.pointer, node=hit.node)
 
 
 def event_loop(plugins: PluginSet) -> Iterator[Found]:
-    """Events that follow one another in a circle."""
+    """A cycle of follow-up events."""
     follows: dict[str, set[str]] = {}
     for plugin in plugins.of("Lambda"):
         ends = {plugin.value[key] for key in ("success", "failure") if key in plugin.value}
@@ -85,7 +85,7 @@ def _reached(start: str, follows: Mapping[str, set[str]]) -> set[str]:
 
 
 def unknown_config(plugins: PluginSet) -> Iterator[Found]:
-    """`get_service_config` of a name that no Config plugin has."""
+    """`get_service_config` with a name that no Config plugin has."""
     configs = plugins.catalog.configs
     for plugin, script in plugins.scripts:
         for call in script.calls("get_service_config"):
@@ -97,7 +97,7 @@ def unknown_config(plugins: PluginSet) -> Iterator[Found]:
 
 
 def unknown_config_key(plugins: PluginSet) -> Iterator[Found]:
-    """A key that the values of a Config plugin do not have."""
+    """A key that the values of a Config plugin do not contain."""
     for plugin, script in plugins.scripts:
         for name, config in _config_names(script):
             values = plugins.catalog.configs.get(config)
@@ -110,7 +110,7 @@ def unknown_config_key(plugins: PluginSet) -> Iterator[Found]:
 
 
 def _there(key: str, values: object) -> bool:
-    # MU answers its own methods too.
+    # MU also has its own methods.
     return key in getattr(values, "values", {}) or hasattr(MU, key)
 
 
@@ -120,7 +120,7 @@ def _is_read(node: ast.Attribute, name: str) -> bool:
 
 
 def _config_names(script: ScriptView) -> Iterator[tuple[str, str]]:
-    """Names that hold the values of a Config plugin as an MU, and its name."""
+    """Variables that hold the values of a Config plugin as an MU, with the plugin's name."""
     if "mu_conversion" not in script.text:
         return
     for node in script.all(ast.Assign):
@@ -139,7 +139,7 @@ def _config_names(script: ScriptView) -> Iterator[tuple[str, str]]:
 
 
 def role_method(plugins: PluginSet) -> Iterator[Found]:
-    """A method in a role that no request has."""
+    """An HTTP method in a role that no request has."""
     for plugin in plugins.of("Role"):
         for index, authority in enumerate(plugin.value["authorities"]):
             for at, method in enumerate(authority["methods"]):
@@ -151,7 +151,7 @@ def role_method(plugins: PluginSet) -> Iterator[Found]:
 
 
 def route_no_role(plugins: PluginSet) -> Iterator[Found]:
-    """A route for accounts that no role lets anybody use."""
+    """A route that requires an account but is not allowed by any role."""
     catalog = plugins.catalog
     everything = any(EVERYTHING.name in one.roles for one in catalog.accounts.values())
     if not catalog.roles or everything:
@@ -172,14 +172,14 @@ def route_no_role(plugins: PluginSet) -> Iterator[Found]:
 
 
 def _called_paths(plugins: PluginSet) -> Iterator[str | None]:
-    """Paths that scripts call with a pass of ours; None for one that is not written out."""
+    """Paths that scripts call with a pass; None for a path that is not a literal."""
     for _, script in plugins.scripts:
         for call in script.calls("callout"):
             yield constant_text(argument(call, 0, "path"))
 
 
 def event_header(plugins: PluginSet) -> Iterator[Found]:
-    """`event.get` of what is no key of an event, which was a header before 0.2."""
+    """`event.get` of a key that events do not have; before 0.2 it returned a header."""
     keys_set: dict[ScriptView, frozenset[str]] = {}
     for plugin, script in plugins.scripts:
         ours = script.event in GATES | set(PUBLISHED) and ".get(" in script.text
@@ -200,7 +200,7 @@ def _event_gets(script: ScriptView) -> Iterator[ast.expr]:
 
 
 def _is_set(plugins: PluginSet, name: str, known: dict[ScriptView, frozenset[str]]) -> bool:
-    """Whether some script may put such a key into an event; `known`: what was looked at."""
+    """Whether some script may set such a key in an event; `known` caches keys by script."""
     for _, script in plugins.scripts:
         if name in script.text:
             if script not in known:
@@ -211,7 +211,7 @@ def _is_set(plugins: PluginSet, name: str, known: dict[ScriptView, frozenset[str
 
 
 def _keys_set(script: ScriptView) -> Iterator[str]:
-    """Keys that a script may put into an event: all that it writes as keys or names."""
+    """Keys that a script may set in an event: all strings and names that it uses as keys."""
     for node in script.all(ast.Subscript):
         if not isinstance(node.ctx, ast.Load) and (key := constant_text(node.slice)):
             yield key
@@ -237,7 +237,7 @@ def gate_allow(plugins: PluginSet) -> Iterator[Found]:
 
 
 def route_timeout(plugins: PluginSet) -> Iterator[Found]:
-    """A script of a route that waits and sets no `timeout`."""
+    """A script of a route that waits without a `timeout`."""
     for plugin, script in plugins.scripts:
         waiting = "async " in script.text and not script.is_handler
         if waiting and "timeout" not in plugin.value:

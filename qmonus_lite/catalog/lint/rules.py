@@ -1,4 +1,4 @@
-"""Every rule by its id: the reference page is printed from here, and the loader runs them."""
+"""Table of all rules by id, for the loader and for the generated reference page."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ SetRule = Callable[[PluginSet], Iterator[tuple[Plugin, Hit]]]
 class Rule:
     """One rule."""
 
-    #: Stable name, for people and programs.
+    #: Stable identifier, for people and programs.
     id: str
-    #: What it finds, and what comes of it.
+    #: What it finds, and the consequence.
     finds: str
-    #: The release before which it meant something else.
+    #: The release in which the meaning of the reported code changed.
     changed: str = ""
-    #: True for what may well be meant: `check` shows it, and nothing else does.
+    #: True for code that may well be intended: only `check` shows it.
     is_note: bool = False
-    #: How it is found: in each script by itself, or among all plugins.
+    #: The check: of each script separately, or of all plugins together.
     script: ScriptRule | None = None
     plugins: SetRule | None = None
 
@@ -33,7 +33,7 @@ class Rule:
         return "note" if self.is_note else "warning"
 
 
-#: `--lambda_sync_timeout` where nobody set it.
+#: Default of `--lambda_sync_timeout`.
 USUAL_LIMIT = 5.0
 
 
@@ -49,7 +49,7 @@ def _gate_slow(limit: float) -> ScriptRule:
 
 
 def rules(limit: float = USUAL_LIMIT) -> Sequence[Rule]:
-    """All rules; `limit` is what a question may take in seconds."""
+    """All rules; `limit` is the time limit of a request/reply event in seconds."""
     return (*_OF_GATES, Rule(id="gate-slow", finds=_SLOW, script=_gate_slow(limit)), *_OTHERS)
 
 
@@ -206,7 +206,7 @@ _OTHERS = (
         finds="a file of a kind of Qmonus SDK that is listed and not run",
         plugins=references.unsupported_kind,
     ),
-    # Found among the files that are not read: see `ignored`.
+    # Applies to files that are not read: see `ignored`.
     Rule(
         id="file-ignored",
         finds="a file that is not read and looks as if it should be: `GATE.YML`, `gate.yml.txt`,"

@@ -1,4 +1,4 @@
-"""One script of a plugin, parsed for the rules: its tree, its functions, and what names mean."""
+"""One script of a plugin, parsed for the rules: syntax tree, functions, and name resolution."""
 
 import ast
 import inspect
@@ -22,26 +22,26 @@ _Node = TypeVar("_Node", bound=ast.AST)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScriptView:
-    """A script and where it stands."""
+    """A script and its position."""
 
     document: Document
     #: Path to the script in the document.
     pointer: Pointer
-    #: The plugin that it is part of, as written.
+    #: The plugin that contains it, as written.
     value: Mapping[str, Any]
     text: str
-    #: Line of its first character in the file, from 1, and the columns it is indented by.
+    #: Line of its first character in the file, from 1, and the columns by which it is indented.
     line: int
     indent: int
 
     @cached_property
     def tree(self) -> ast.Module:
-        """What Python's parser makes of it: looked at only by rules that have to."""
+        """The syntax tree, parsed lazily: only some rules need it."""
         return ast.parse(self.text)
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """Label for messages."""
         return str(self.pointer[-1])
 
     @property
@@ -51,12 +51,12 @@ class ScriptView:
 
     @property
     def is_handler(self) -> bool:
-        """Whether it is the module of a Lambda plugin, and not the body of a route's function."""
+        """Whether it is the module of a Lambda plugin, and not the function body of a route."""
         return self.pointer[-1] == "script"
 
     @property
     def is_gate(self) -> bool:
-        """Whether its outcome decides on an upload."""
+        """Whether it handles an event that decides on an upload."""
         return self.event in GATES
 
     @cached_property
@@ -71,16 +71,16 @@ class ScriptView:
 
     @cached_property
     def nodes(self) -> Sequence[ast.AST]:
-        """Every node."""
+        """All nodes."""
         return list(ast.walk(self.tree))
 
     @cached_property
     def parents(self) -> Mapping[ast.AST, ast.AST]:
-        """The node above each."""
+        """Parent of each node."""
         return {below: node for node in self.nodes for below in ast.iter_child_nodes(node)}
 
     def all(self, kind: type[_Node]) -> Iterator[_Node]:
-        """Every node of a kind."""
+        """All nodes of a type."""
         return (node for node in self.nodes if isinstance(node, kind))
 
     def place(self, node: ast.AST) -> tuple[int, int]:
@@ -95,7 +95,7 @@ class ScriptView:
         return _LINE_END.split(self.text)
 
     def function_of(self, node: ast.AST) -> ast.AST:
-        """The function whose code a node is, or the module; defaults are code of what is around."""
+        """The function (or module) that evaluates a node; for defaults, the enclosing scope."""
         while (above := self.parents.get(node)) is not None:
             if isinstance(above, Function | ast.Lambda) and _is_body(above, node):
                 return above
@@ -130,17 +130,17 @@ class ScriptView:
 
     @cached_property
     def classes(self) -> frozenset[str]:
-        """Classes of the script that a name stands for and nothing else does."""
+        """Classes of the script whose name has no other binding."""
         return frozenset(n.name for n in self.all(ast.ClassDef) if self.bound[n.name] == 1)
 
     @cached_property
     def bound(self) -> Mapping[str, int]:
-        """How often each name is bound, by whatever means."""
+        """Number of bindings of each name, of any form."""
         return Counter(name for node in self.nodes for name in _bound_by(node))
 
     @cached_property
     def imports(self) -> Mapping[str, str]:
-        """What each imported name stands for, as a dotted name."""
+        """Dotted name of the object that each imported name refers to."""
         found: dict[str, str] = {}
         for node in self.nodes:
             if isinstance(node, ast.Import):
@@ -152,7 +152,7 @@ class ScriptView:
         return found
 
     def dotted(self, node: ast.AST) -> str:
-        """The dotted name that an expression stands for; empty if it is none, or a local one."""
+        """The dotted name that an expression refers to; empty if there is none, or it is local."""
         parts: list[str] = []
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)
@@ -172,7 +172,7 @@ class ScriptView:
 
     @cached_property
     def helpers(self) -> Mapping[str, Function]:
-        """Functions of the script that a name stands for and nothing else does."""
+        """Functions of the script whose name has no other binding."""
         return {
             node.name: node
             for node in self.nodes
@@ -208,9 +208,9 @@ def _bound_by(node: ast.AST) -> Iterator[str]:
 
 
 def called(node: ast.Call) -> str:
-    """The call's function as it is written, if that is a name with dots, else an empty text.
+    """The call's function as written, if it is a name with dots, else an empty string.
 
-    Not `ast.unparse`, which a chain of some hundred calls takes beyond Python's recursion limit.
+    Not `ast.unparse`: a chain of some hundred calls exceeds Python's recursion limit.
     """
     names: list[str] = []
     part: ast.AST = node.func
@@ -221,21 +221,21 @@ def called(node: ast.Call) -> str:
 
 
 def argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
-    """What a call gives for a parameter, by place or by name."""
+    """The argument that a call passes for a parameter, by position or by name."""
     if position < len(call.args) and not any(isinstance(a, ast.Starred) for a in call.args):
         return call.args[position]
     return next((one.value for one in call.keywords if one.arg == name), None)
 
 
 def constant_text(node: ast.AST | None) -> str | None:
-    """The text that an expression is, if it is written out."""
+    """The value of an expression that is a string literal, or None."""
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
 def found_object(dotted: str) -> object:
-    """What a dotted name is among granted names and loaded modules; None if it is neither.
+    """The object of a dotted name among granted names and loaded modules, or None.
 
-    Nothing is run for it: attributes are looked up, not computed.
+    Executes no script code: attributes are looked up statically.
     """
     root, _, rest = dotted.partition(".")
     if root == "callout" and not rest:
@@ -253,5 +253,5 @@ def is_coroutine_function(dotted: str) -> bool:
     return bool(dotted) and inspect.iscoroutinefunction(found_object(dotted))
 
 
-#: A rule that needs no more than one script.
+#: A rule that needs only one script.
 ScriptRule = Callable[[ScriptView], Iterator[Any]]

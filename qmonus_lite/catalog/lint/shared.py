@@ -1,4 +1,4 @@
-"""Objects that belong to one event loop or thread, kept where scripts of all lanes share them."""
+"""Rule for objects bound to one event loop or thread but shared between script threads."""
 
 import ast
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from qmonus_lite.catalog.lint.script import ScriptView, called
 from qmonus_lite.catalog.lint.warning import Hit
 
-#: What to use instead, by dotted name of what makes the object.
+#: Recommended replacement, by dotted name of the constructor.
 _LOCK = "use threading.Lock (around code without an await), or Cache"
 _QUEUE = "use queue.Queue"
 _SESSION = "make one for each run, with 'async with'"
@@ -26,12 +26,12 @@ _INSTEAD = {
     },
     "sqlite3.connect": "make one for each run",
 }
-#: Methods that make a client bound to a loop, whatever they are called on.
+#: Methods that create a client bound to an event loop, on any object.
 _CLIENT_MAKERS = frozenset({"create_client"})
 
 
 def loop_bound(script: ScriptView) -> Iterator[Hit]:
-    """A lock, a queue, a session or a connection that outlives the run that made it."""
+    """A lock, a queue, a session or a connection that outlives the run that created it."""
     for call in script.all(ast.Call):
         instead = _INSTEAD.get(script.dotted(call.func))
         if isinstance(call.func, ast.Attribute) and call.func.attr in _CLIENT_MAKERS:
@@ -46,7 +46,7 @@ def loop_bound(script: ScriptView) -> Iterator[Hit]:
 
 
 def _for_any_thread(call: ast.Call) -> bool:
-    """sqlite3.connect(check_same_thread=False): the author takes care of it."""
+    """sqlite3.connect(check_same_thread=False): the author handles thread safety."""
     return any(
         one.arg == "check_same_thread" and getattr(one.value, "value", None) is False
         for one in call.keywords
@@ -54,7 +54,7 @@ def _for_any_thread(call: ast.Call) -> bool:
 
 
 def _is_shared(script: ScriptView, call: ast.Call) -> bool:
-    """Whether what is made outlives the run: made at module level, or kept under a name there."""
+    """Whether the object outlives the run: created at module level, or stored in a global."""
     if script.is_handler and script.function_of(call) is script.tree:
         return True
     node: ast.AST = call
@@ -80,7 +80,7 @@ def _outlives(script: ScriptView, target: ast.AST) -> bool:
 
 
 def _is_of_module(script: ScriptView, name: ast.Name) -> bool:
-    """Whether a name is one of the script's module level, or of another module."""
+    """Whether a name is a global of the script, or of another module."""
     if name.id in script.imports:
         return True
     writes = script.writes.get(name.id, ())
@@ -89,7 +89,7 @@ def _is_of_module(script: ScriptView, name: ast.Name) -> bool:
 
 
 def _keeps(script: ScriptView, above: ast.Call, node: ast.AST) -> bool:
-    """`kept.setdefault("session", …)`, `kept.append(…)` of a name at module level."""
+    """`kept.setdefault("session", …)`, `kept.append(…)` on a global variable."""
     target = above.func
     return (
         node is not target
@@ -101,7 +101,7 @@ def _keeps(script: ScriptView, above: ast.Call, node: ast.AST) -> bool:
 
 
 def _is_cached(script: ScriptView, returned: ast.Return) -> bool:
-    """Whether it is what a function gives that is remembered, as by functools.cache."""
+    """Whether it is the return value of a cached function, as with functools.cache."""
     function = script.function_of(returned)
     decorators = getattr(function, "decorator_list", [])
     return any("cache" in ast.unparse(one) for one in decorators)

@@ -1,4 +1,4 @@
-"""One warning: a place in a plugin file, the rule that found it, and what to do."""
+"""A warning (position in a plugin file, rule, and advice), and the result of a rule."""
 
 import ast
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from qmonus_lite.catalog.document import Pointer
 
 @dataclass(frozen=True, order=True)
 class PluginWarning:
-    """Something that a plugin file says and hardly can mean; it never stops a load."""
+    """A likely mistake in a plugin file; it never prevents loading."""
 
-    #: Path of the plugin file as the user can open it.
+    #: Path of the plugin file that the user can open.
     file: str
     #: Line and column, both counted from 1.
     line: int
     column: int
     #: Id of the rule.
     rule: str
-    #: What is wrong, and what to do.
+    #: What is wrong, and how to fix it.
     message: str
-    #: `warning`, or `note` for what means something else since a release.
+    #: `warning`, or `note` for code whose meaning changed in a release.
     level: str = "warning"
 
     def __str__(self) -> str:
@@ -29,10 +29,10 @@ class PluginWarning:
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """What a rule found: a message, and a place in the document or in a script of it."""
+    """Result of a rule: a message, and a position in the document or in one of its scripts."""
 
     message: str
-    #: Path into the document, from its root; of a file that is no document the line and column.
+    #: Path into the document, from its root; line and column in a file that is no document.
     pointer: Pointer = ()
-    #: Part of a script, where it is one.
+    #: Syntax tree node, for a position in a script.
     node: ast.AST | None = None

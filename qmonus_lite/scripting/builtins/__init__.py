@@ -1,1 +1,1 @@
-"""What scripts find without importing it, one noun a module; `names` has the table."""
+"""Names that scripts can use without an import, a module per group; the table is in `names`."""

@@ -1,4 +1,4 @@
-"""`Cache`: values and locks by key, in the memory of this process, shared by all scripts in it."""
+"""`Cache`: values and locks by key, in the memory of this process, shared by all its scripts."""
 
 import asyncio
 import threading
@@ -8,14 +8,14 @@ from typing import Any
 
 from qmonus_lite.scripting.builtins.raising import Error
 
-#: Seconds between two tries for a lock that another script holds.
+#: Seconds between two attempts to acquire a lock that another script holds.
 _RETRY = 0.01
-#: Values above which expired ones are swept at the next put.
+#: Number of values above which `put` removes expired ones.
 _SWEEP_ABOVE = 1000
 
 
 class _TtlMap:
-    """Expiring entries, safe to use from every lane."""
+    """Map with expiring entries, thread-safe for all script threads."""
 
     def __init__(self) -> None:
         self._entries: dict[str, tuple[Any, float]] = {}
@@ -50,8 +50,8 @@ _locks = _TtlMap()
 class Cache:
     """`async with Cache("images", timeout=3, ttl=10):` one script at a time, per key.
 
-    `timeout` is how many seconds to wait for the lock (then Error(408)), `ttl` after how many it is
-    given up for a holder that hangs.
+    `timeout` is the maximum wait for the lock in seconds (then Error(408)); `ttl` is the number of
+    seconds after which a lock whose holder hangs expires.
     """
 
     def __init__(self, key: str, timeout: float = 3, ttl: float = 10) -> None:
@@ -77,7 +77,7 @@ class Cache:
 
     @classmethod
     async def put(cls, key: str, value: Any, ttl: float = 60) -> None:
-        """Keep a value for `ttl` seconds."""
+        """Store a value for `ttl` seconds."""
         _values.put(key, value, ttl)
 
     @classmethod
@@ -87,10 +87,10 @@ class Cache:
 
     @classmethod
     async def exists(cls, key: str) -> bool:
-        """Whether the value is there."""
+        """Whether the key has a value."""
         return _values.get(key)[0]
 
     @classmethod
     async def delete(cls, key: str) -> None:
-        """Forget the value."""
+        """Delete the value."""
         _values.drop(key)

@@ -1,4 +1,4 @@
-"""`callout`: HTTP from a script, with Qmonus's arguments; our own APIGW lets it in by a pass."""
+"""`callout`: HTTP client for scripts, with Qmonus's arguments; adds a pass for our own APIGWs."""
 
 import asyncio
 import json
@@ -17,34 +17,34 @@ from qmonus_lite.scripting.builtins import callout_headers, callout_tls, no_answ
 from qmonus_lite.scripting.builtins.outgoing import NO_ANSWER, Outgoing, OutgoingRequest
 from qmonus_lite.scripting.builtins.raising import Error
 
-#: Credentials of a script's own; beside one of them a callout carries no pass.
+#: Credential headers that a script sets itself; with one of them a callout adds no pass.
 _BROUGHT = frozenset({"x-auth-token", "authorization"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gateways:
-    """What callout knows of our own APIGWs."""
+    """Addresses and credentials of our own APIGWs."""
 
-    #: `host:port` that a callout without an endpoint goes to.
+    #: `host:port` of callouts without an endpoint.
     default: Callable[[], str]
-    #: Scheme of an own APIGW by `host:port`, or None for a host that is not ours.
+    #: Scheme of an own APIGW by `host:port`, or None for any other host.
     scheme: Callable[[str], str | None]
-    #: Headers that let a request in, for (host:port, method, path).
+    #: Headers that authenticate a request, for (host:port, method, path).
     credential: Callable[[str, str, str], Mapping[str, str]]
-    #: Certificates that our own APIGWs are trusted by besides those of the system.
+    #: File with certificates trusted for our own APIGWs, besides those of the system.
     certfile: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timeouts:
-    """Seconds that a callout has unless its call says otherwise."""
+    """Default timeouts of a callout in seconds."""
 
     connect: float
     request: float
 
 
 class Callout:
-    """The `callout` of one process; call it."""
+    """The `callout` of one process, as a callable."""
 
     def __init__(self, outgoing: Outgoing, gateways: Gateways, timeouts: Timeouts) -> None:
         self._outgoing = outgoing
@@ -83,11 +83,11 @@ class Callout:
         """Send a request; gives Tornado's HTTPResponse (`code`, `headers`, `body`, `error`).
 
         `url` is absolute; else `path` goes to `endpoint` (`host:port` or `http(s)://host:port`,
-        default our own APIGW). A dict or list as `body` is sent as JSON. No answer is code 599, and
-        no code raises; a 3xx is given back, not followed. Of `headers`, fields that frame a message
-        or belong to one connection are left out. `authentication` is a token for `X-Auth-Token` or
+        default our own APIGW). A dict or list as `body` is sent as JSON. A missing answer is code
+        599, and no code raises; a 3xx is returned, not followed. Framing and hop-by-hop fields are
+        removed from `headers`. `authentication` is a token for `X-Auth-Token` or
         `(user, password)`. With `response_jsonify` the `body` is the parsed JSON.
-        Raises Error(400) for a call that names neither url nor path, or no usable one.
+        Raises Error(400) for a call with neither url nor path, or with an invalid one.
 
         Accepted without effect, for services that qmonus_lite lacks: xid, xname,
         scenario_resume_index, scenario_iteration, lambda_termination, via_apigw.
@@ -102,7 +102,7 @@ class Callout:
             headers=sent,
             body=callout_headers.payload(body),
             connect_timeout=connect_timeout or self._timeouts.connect,
-            # Our own APIGW bounds its scripts, and this one has an end too.
+            # Our own APIGW limits its scripts, and the calling script has a time limit too.
             request_timeout=request_timeout or (None if ours else self._timeouts.request),
             tls=tls,
             tls_of_other_name=tls_of_other_name,
@@ -116,7 +116,7 @@ class Callout:
         return _jsonified(response) if response_jsonify else response
 
     async def _send(self, message: OutgoingRequest, target: URL, ours: bool) -> HTTPResponse:
-        """One try. Each has a pass of its own, which is not good for long."""
+        """One attempt. Each has its own pass, which expires soon."""
         if ours and not _BROUGHT & {name.lower() for name in message.headers}:
             # The path as the client will send it: spaces and the like percent-encoded.
             issued = self._gateways.credential(_place(target), message.method, target.raw_path)
@@ -129,7 +129,7 @@ class Callout:
     def _trust(
         self, ours: bool, validate: bool, ca_certs: str | None, cert: str | None, key: str | None
     ) -> tuple[ssl.SSLContext | bool, ssl.SSLContext | None]:
-        """TLS settings, and those for an APIGW of ours that its certificate does not name."""
+        """TLS settings, and those for an own APIGW whose certificate has another name."""
         certfile = self._gateways.certfile
         if ours and certfile and validate and not ca_certs and not cert:
             own = callout_tls.for_own(certfile)
@@ -156,7 +156,7 @@ def _place(url: URL) -> str:
 
 
 def _parsed(text: str) -> URL:
-    # Parsed by what sends it, so that no two readers of a URL differ over its host.
+    # Parsed by the library that sends it, so that two URL parsers cannot disagree on the host.
     try:
         url = URL(text)
     except ValueError as error:
@@ -167,7 +167,7 @@ def _parsed(text: str) -> URL:
 
 
 def _note(message: OutgoingRequest, target: URL, response: HTTPResponse) -> None:
-    """Remember for the end of the run that one of our own APIGWs gave no answer, or did."""
+    """Record for the end of the run whether one of our own APIGWs answered."""
     where = no_answer.shown(target)
     if response.code in {NO_ANSWER, HTTPStatus.GATEWAY_TIMEOUT}:
         context.note_unanswered(message.method, where, response.code, response.reason)
@@ -176,7 +176,7 @@ def _note(message: OutgoingRequest, target: URL, response: HTTPResponse) -> None
 
 
 class _JsonResponse(HTTPResponse):
-    """An answer whose `body` is its parsed JSON."""
+    """An HTTPResponse whose `body` is its parsed JSON."""
 
     json: Any = None
 

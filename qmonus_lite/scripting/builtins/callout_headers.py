@@ -1,15 +1,15 @@
-"""Body and header fields of a callout: what a script gives, less what only fits another message.
+"""Body and header fields of a callout: the script's, without those that fit another message only.
 
-Scripts hand on `event["headers"]` or `request.headers` as they are. Among those are fields that end
-with one connection (RFC 9110 section 7.6.1), that frame the client's body (RFC 9112 section 6) or
-that describe it byte by byte; sent along, they would cut or garble the body of the callout.
+Scripts pass on `event["headers"]` or `request.headers` unchanged. These include hop-by-hop fields
+(RFC 9110 section 7.6.1), fields that frame the client's body (RFC 9112 section 6) and fields that
+describe its exact bytes; sent along, they would truncate or corrupt the body of the callout.
 """
 
 import base64
 import json
 from collections.abc import Mapping
 
-#: Set by what sends the message, or meant for one connection only.
+#: Set by the HTTP client, or hop-by-hop.
 _OF_THE_CONNECTION = frozenset(
     {
         "connection",
@@ -27,7 +27,7 @@ _OF_THE_CONNECTION = frozenset(
         "upgrade",
     }
 )
-#: True of the bytes of one body; wrong beside JSON that callout writes, and beside no body.
+#: Describe the exact bytes of a body; wrong for JSON that callout serializes, and without a body.
 _OF_THE_BODY = frozenset(
     {
         "content-digest",
@@ -38,12 +38,12 @@ _OF_THE_BODY = frozenset(
         "repr-digest",
     }
 )
-#: A `Connection` field cannot take these away: what lets a client in is not its to drop.
+#: A `Connection` field cannot remove these: it must not drop credentials.
 _CREDENTIALS = frozenset({"authorization", "x-auth-token", "x-api-key", "cookie"})
 
 
 def payload(body: object) -> bytes | None:
-    """The bytes to send: text as UTF-8, what is neither text nor bytes as JSON."""
+    """The bytes to send: text as UTF-8, anything but text and bytes as JSON."""
     if body is None or isinstance(body, bytes):
         return body
     if isinstance(body, str):
@@ -57,7 +57,7 @@ def fields(
     static_route: str | None,
     authentication: str | tuple[str, str] | None,
 ) -> dict[str, str]:
-    """The header fields to send with this body; those of an argument replace those given."""
+    """The header fields to send with this body; those set by an argument replace the script's."""
     headers = {_text(name).strip(): _text(value) for name, value in (given or {}).items()}
     is_json = body is not None and not isinstance(body, (bytes, str))
     dropped = _OF_THE_CONNECTION | _named_by_connection(headers)
@@ -77,7 +77,7 @@ def fields(
 
 
 def _text(value: object) -> str:
-    """What a script gives as a name or a value, as text: bytes read, a list as one field."""
+    """A header name or value as text: bytes are decoded, a list becomes one field."""
     if isinstance(value, bytes):
         try:
             return value.decode()
@@ -89,7 +89,7 @@ def _text(value: object) -> str:
 
 
 def _replace(headers: dict[str, str], name: str, value: str) -> None:
-    """Set a field, in whatever case it was there before."""
+    """Set a field, replacing it case-insensitively."""
     for other in [other for other in headers if other.lower() == name.lower()]:
         del headers[other]
     headers[name] = value

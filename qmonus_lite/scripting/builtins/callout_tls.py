@@ -1,9 +1,9 @@
-"""TLS settings of callouts: whom a connection trusts, and as whom it speaks.
+"""TLS settings of callouts: trusted certificates and client certificates.
 
-A callout to our own APIGW trusts the authorities of the system and the certificates of --certfile,
-of which the leaf is enough (a chain file seldom holds the root). What --certfile names need not be
-the address that APIGW is known by inside: a peer that proves to have the key of that very leaf is
-our own, so then the name does not matter. `for_own` gives both settings, to be tried in that order.
+A callout to our own APIGW trusts the CAs of the system and the certificates of --certfile, of which
+the leaf is enough (a chain file seldom contains the root). The certificate of --certfile need not
+contain the internal address of the APIGW: a peer that proves to have the private key of that leaf
+is our own, so its name is not checked. `for_own` returns both settings, to be tried in that order.
 """
 
 import ssl
@@ -11,23 +11,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-#: Begins and ends a certificate in a PEM file.
+#: Delimiters of a certificate in a PEM file.
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 @dataclass(frozen=True, kw_only=True)
 class OwnTrust:
-    """How a callout checks one of our own APIGWs."""
+    """TLS settings for connections to our own APIGWs."""
 
-    #: By chain, validity and name.
+    #: Verifies chain, validity and hostname.
     named: ssl.SSLContext
-    #: By the leaf alone, whatever it names; for a peer whose certificate has another name.
+    #: Pins the leaf certificate without a hostname check; for a certificate with another name.
     pinned: ssl.SSLContext
 
 
 @lru_cache(maxsize=1)
 def for_own(certfile: str) -> OwnTrust:
-    """The settings for an APIGW whose chain is in this file; raises OSError or ValueError."""
+    """Settings for an APIGW whose chain is in this file; raises OSError or ValueError."""
     leaf = _leaf(Path(certfile).read_text(encoding="ascii", errors="replace"))
     named = ssl.create_default_context()
     named.load_verify_locations(cafile=certfile)
@@ -37,8 +37,8 @@ def for_own(certfile: str) -> OwnTrust:
     for context in (named, pinned):
         # A certificate of the file is trusted without the rest of its chain.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        # Python 3.13 asks more of certificates than 3.11 and 3.12, and of a self-signed one more
-        # than `openssl req -x509` gives it: the same file is to work with all of them.
+        # Python 3.13 is stricter than 3.11 and 3.12, and requires more of a self-signed certificate
+        # than `openssl req -x509` writes: the same file has to work with all of them.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return OwnTrust(named=named, pinned=pinned)
 
@@ -46,7 +46,7 @@ def for_own(certfile: str) -> OwnTrust:
 def settings(
     validate: bool, ca_certs: str | None, cert: str | None, key: str | None
 ) -> ssl.SSLContext | bool:
-    """The settings that a script asked for; True for the usual ones."""
+    """TLS settings that a script requested; True for the default checks."""
     if validate and not ca_certs and not cert:
         return True
     files = [name for name in (ca_certs, cert, key) if name]
@@ -54,8 +54,8 @@ def settings(
     return _made(validate, ca_certs, cert, key, changed)
 
 
-# Kept: a connection is used again only under the very same settings, and reading the authorities
-# of the system takes some 10 ms.
+# Cached: a connection is reused only with the identical settings, and loading the CAs of the
+# system takes some 10 ms.
 @lru_cache(maxsize=32)
 def _made(
     validate: bool,

@@ -1,8 +1,8 @@
-"""How long HTTP clients of scripts wait: as long as the script, where it sets no limit of its own.
+"""Timeouts of HTTP clients in scripts: unlimited in total unless the script sets a limit.
 
 The libraries that scripts use give up after five minutes in total (aiohttp) or after 60 seconds
-without an answer (botocore). A large file on a slow link takes longer, and every script has an end
-of its own anyway. A server machine that is gone is found out by TCP keep-alive.
+without an answer (botocore). A large file on a slow link takes longer, and every script has its
+own timeout anyway. TCP keep-alive detects a server machine that is gone.
 """
 
 import socket
@@ -10,16 +10,16 @@ from typing import Any
 
 import aiohttp
 
-#: Seconds that a botocore client waits for an answer: a store may pass on what it got first.
+#: Read timeout of a botocore client in seconds: a store may forward the file before it answers.
 STORE_ANSWER = 3600
-#: Seconds that an aiohttp session bears silence; the same as its own limit for all was.
+#: Read timeout of an aiohttp session in seconds (aiohttp's own total limit), and connect timeout.
 SILENCE, CONNECT = 300, 30
-#: Seconds of silence before a probe, between two, and how many may go unanswered.
+#: TCP keep-alive: seconds of idle before the first probe, between probes, and unanswered probes.
 _IDLE, _BETWEEN, _PROBES = 30, 10, 3
 
 
 def keepalive_socket(info: Any) -> socket.socket:
-    """A socket for aiohttp that notices when the other machine is gone."""
+    """A socket for aiohttp with TCP keep-alive, which detects that the peer machine is gone."""
     family, kind, protocol, _name, _address = info
     one = socket.socket(family=family, type=kind, proto=protocol)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -30,13 +30,13 @@ def keepalive_socket(info: Any) -> socket.socket:
 
 
 def lengthen_aiohttp() -> None:
-    """Bound the silence of a session that a script makes without a timeout, not its whole time."""
+    """Set aiohttp's default timeout to a read timeout instead of a total one."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=SILENCE)
     aiohttp.client.DEFAULT_TIMEOUT = timeout  # type: ignore[misc]
 
 
 def lengthen_botocore(session: Any, config: Any) -> None:
-    """The same for a session of aiobotocore; what a client is given by the script comes first."""
+    """The same for a session of aiobotocore; values that the script sets take precedence."""
     session.set_default_client_config(
         config(
             read_timeout=STORE_ANSWER,

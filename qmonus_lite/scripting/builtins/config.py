@@ -10,7 +10,7 @@ from qmonus_lite.scripting.builtins.raising import Error
 async def get_service_config(service: str, mu_conversion: bool = False) -> dict[str, Any]:
     """The values of the Config plugin named `service`, secrets opened.
 
-    A dict, or an MU with `mu_conversion=True`. Raises Error(404) for a name that no plugin has.
+    A dict, or an MU with `mu_conversion=True`. Raises Error(404) if no such plugin exists.
     """
     try:
         values = context.current().config(service)

@@ -1,4 +1,4 @@
-"""`lambda_event`: publish an event and wait for what its handlers make of it."""
+"""`lambda_event`: publish an event and wait for the result of its handlers."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from qmonus_lite.scripting.builtins.raising import Error
 async def lambda_event(name: str, event: dict[str, Any] | None = None) -> MU:
     """Run the handlers of `name`; gives an MU of `code`, `output` and `event` as they left it.
 
-    `code` is 200 when nobody terminated, and the code of what a handler raised. Raises Error when
-    no handler can be asked now.
+    `code` is 200 when no handler terminated, and the code of the exception if a handler raised.
+    Raises Error when no worker with a handler is reachable.
     """
     try:
         outcome = await context.current().publish(name, dict(event or {}))

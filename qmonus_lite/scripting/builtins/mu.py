@@ -1,4 +1,4 @@
-"""`MU`: a dict whose keys are attributes too, all the way down."""
+"""`MU`: a dict with attribute access to its keys, recursively."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from box import Box
 class MU(Box):
     """`MU(json.loads(request.body)).bucket`; a missing name raises AttributeError.
 
-    It is a dict, so it goes wherever a dict goes (`json.dumps`, `callout(body=...)`).
+    A dict subclass, so it can be used wherever a dict can (`json.dumps`, `callout(body=...)`).
     """
 
     def __init__(self, *args: Any, **values: Any) -> None:

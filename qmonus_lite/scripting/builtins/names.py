@@ -1,6 +1,6 @@
-"""The names that every script finds without importing them, and what each is.
+"""Table of the names that scripts can use without an import.
 
-One table: the compiler grants exactly these, and the reference page is printed from it.
+The compiler grants exactly these, and the reference page is generated from the table.
 """
 
 import asyncio
@@ -35,9 +35,9 @@ from qmonus_lite.scripting.builtins import cache, client_timeouts, config, event
 class Name:
     """One granted name."""
 
-    #: What the script gets; None for one that the process supplies (callout, options).
+    #: Value that the script gets; None for a name that the process supplies (callout, options).
     value: Any
-    #: What it is, for the reference page.
+    #: Description for the reference page.
     gloss: str
 
 
@@ -83,7 +83,7 @@ NAMES: Mapping[str, Name] = {
 
 
 def granted(*, callout: object, options: object) -> dict[str, object]:
-    """The names of one process, ready to compile scripts with."""
+    """The granted names of one process, for compiling scripts."""
     _keep_old_entry_points()
     client_timeouts.lengthen_aiohttp()
     supplied = {"callout": callout, "options": options}
@@ -91,13 +91,13 @@ def granted(*, callout: object, options: object) -> dict[str, object]:
 
 
 def _keep_old_entry_points() -> None:
-    """Let `aiobotocore.get_session()` work as on the founding page; it moved to `.session`."""
+    """Keep `aiobotocore.get_session()` of the founding page working; it moved to `.session`."""
     if not hasattr(aiobotocore, "get_session"):
         aiobotocore.get_session = _get_session
 
 
 def _get_session(*args: Any, **kwargs: Any) -> Any:
-    # Not imported above: botocore is large, and most plugin folders never ask for it.
+    # Not imported above: botocore is large, and most plugin folders never use it.
     session = importlib.import_module("aiobotocore.session").get_session(*args, **kwargs)
     session.register_component("data_loader", _aws_models())
     client_timeouts.lengthen_botocore(
@@ -108,9 +108,8 @@ def _get_session(*args: Any, **kwargs: Any) -> Any:
 
 @functools.cache
 def _aws_models() -> Any:
-    """What botocore knows of AWS: 3 MB of JSON, read once a process instead of once a session.
+    """botocore's model loader: 3 MB of JSON, read once per process instead of once per session.
 
-    Reading it, and collecting the garbage of it, holds the interpreter for 0.2 s, and with it
-    every upload.
+    Parsing it and collecting its garbage hold the GIL for 0.2 s, which delays every upload.
     """
     return importlib.import_module("botocore.loaders").create_loader()

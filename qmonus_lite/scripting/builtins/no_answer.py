@@ -1,4 +1,4 @@
-"""Why a callout got no answer, in words that name what to look at; logged, though not each time."""
+"""Reasons why a callout got no answer, as text that names the cause; rate-limited log."""
 
 import asyncio
 import logging
@@ -12,12 +12,12 @@ from yarl import URL
 
 logger = logging.getLogger(__name__)
 
-#: Seconds in which the same cause at the same server is logged once, and causes that are kept.
+#: Seconds in which the same cause at the same server is logged once; maximum of causes kept.
 QUIET, MAX_KEPT = 10.0, 1000
 
 
 def reason(error: BaseException, url: URL, connect: float, request: float | None) -> str:
-    """What to tell the script and the log; the seconds are those that this callout had."""
+    """Message for the script and the log; the seconds are the timeouts of this callout."""
     place = f"{url.host_subcomponent}:{url.port}"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"the certificate of {place} is not accepted: {_of_certificate(error)}"
@@ -26,7 +26,7 @@ def reason(error: BaseException, url: URL, connect: float, request: float | None
     if isinstance(error, aiohttp.ClientSSLError):
         return f"no TLS with {place}: {error.os_error}"
     if isinstance(error, aiohttp.ClientConnectorError):
-        # asyncio's own text says "Connect call failed" of all of them.
+        # asyncio's own text is "Connect call failed" for all of them.
         cause = os.strerror(error.errno) if error.errno else str(error.os_error)
         return f"no connection to {place}: {cause}"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
@@ -39,7 +39,7 @@ def reason(error: BaseException, url: URL, connect: float, request: float | None
 
 
 def is_other_name(error: BaseException) -> bool:
-    """Whether a certificate is good but for the names in it."""
+    """Whether a certificate fails only because of a name mismatch."""
     cause = getattr(error, "certificate_error", None)
     # X509_V_ERR_HOSTNAME_MISMATCH, _EMAIL_MISMATCH, _IP_ADDRESS_MISMATCH
     return isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code in {62, 63, 64}
@@ -52,15 +52,15 @@ def _of_certificate(error: aiohttp.ClientConnectorCertificateError) -> str:
 
 
 class Notes:
-    """Logs why callouts got no answer: a cause that goes on is told again after a while."""
+    """Rate-limited log of callouts without an answer: a persisting cause is repeated."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: When a cause was told last, and how often it was not told since.
+        #: Time of the last log record of a cause, and the number of suppressed records since.
         self._told: dict[tuple[str, str], tuple[float, int]] = {}
 
     def failed(self, method: str, url: URL, why: str) -> None:
-        """One callout of this method and address got no answer."""
+        """Log that one callout of this method and address got no answer."""
         now = time.monotonic()
         with self._lock:
             last, untold = self._told.get((str(url.origin()), why), (-QUIET, 0))
@@ -69,11 +69,11 @@ class Notes:
                 self._told.clear()
             self._told[str(url.origin()), why] = (now, 0) if due else (last, untold + 1)
         if due:
-            # Without the query, which may hold a credential.
+            # Without the query, which may contain a credential.
             extra = {"action": "callout_failed", "code": 599, "untold": untold}
             logger.warning("callout %s %s: %s", method, shown(url), why, extra=extra)
 
 
 def shown(url: URL) -> str:
-    """An address as a log may have it: without user, query and fragment."""
+    """A URL for the log: without user, query and fragment."""
     return f"{url.origin()}{url.raw_path}"

@@ -1,4 +1,4 @@
-"""One HTTP client for all scripts of a process, on a loop of its own, with kept connections."""
+"""HTTP client shared by all scripts of a process, with its own event loop and keep-alive."""
 
 import asyncio
 import logging
@@ -20,11 +20,11 @@ from qmonus_lite.scripting.script_threads import ScriptThread
 
 logger = logging.getLogger(__name__)
 
-#: Code of an answer that never came, as in Tornado.
+#: Code of a missing answer, as in Tornado.
 NO_ANSWER = 599
-#: Largest body of an answer, in bytes: callout holds it in memory.
+#: Maximum body size of an answer in bytes: callout buffers it in memory.
 MAX_ANSWER_BYTES = 64 << 20
-#: What no field of an answer may have; RFC 9110 section 5.5 has it replaced.
+#: Characters not allowed in a header field; RFC 9110 section 5.5 requires replacing them.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -37,35 +37,35 @@ class OutgoingRequest:
     headers: Mapping[str, str]
     body: bytes | None
     connect_timeout: float
-    #: None for no bound of its own.
+    #: None for no total timeout.
     request_timeout: float | None
-    #: TLS settings, or True for the usual checks.
+    #: TLS settings, or True for the default checks.
     tls: ssl.SSLContext | bool = field(default=True)
-    #: TLS settings for a server whose certificate is good but has another name; None for no more.
+    #: TLS settings for a server whose valid certificate has another name; None for no fallback.
     tls_of_other_name: ssl.SSLContext | None = None
 
 
 class Outgoing:
-    """Sends messages; connections are re-used, redirects are not followed."""
+    """Sends requests; connections are reused, redirects are not followed."""
 
     def __init__(self, *, most: int) -> None:
         self._most = most
         self._lane: ScriptThread | None = None
-        # Scripts call from the threads of their lanes.
+        # Scripts call from several script threads.
         self._opening = threading.Lock()
         self._session: aiohttp.ClientSession | None = None
         self._notes = no_answer.Notes()
-        #: Servers (`scheme://host:port`) that were let in by their key, not by their name.
+        #: Servers (`scheme://host:port`) accepted by their pinned key, not by their name.
         self._of_other_name: set[str] = set()
 
     async def send(self, message: OutgoingRequest) -> HTTPResponse:
-        """The answer; code 599 with `error` set when none came."""
+        """The answer; code 599 with `error` set if there was none."""
         with self._opening:
             lane = self._lane = self._lane or ScriptThread("callout")
         return await asyncio.wrap_future(lane.submit(lambda: self._exchange(message)))
 
     async def close(self) -> None:
-        """Close the connections and stop the loop."""
+        """Close the connections and stop the event loop."""
         if self._lane is not None:
             await asyncio.wrap_future(self._lane.submit(self._close_session))
             self._lane.stop()
@@ -86,7 +86,7 @@ class Outgoing:
             return _nothing(message, why)
 
     async def _trusting(self, message: OutgoingRequest, url: URL) -> HTTPResponse:
-        """The answer of a server that one of the TLS settings accepts."""
+        """The answer of a server whose certificate matches one of the TLS settings."""
         pinned = message.tls_of_other_name
         if pinned is None:
             return await self._request(message)
@@ -95,7 +95,7 @@ class Outgoing:
             try:
                 return await self._request(by_key)
             except aiohttp.ClientConnectorCertificateError:
-                # Nothing was sent. It has another certificate now.
+                # Nothing was sent. The server has another certificate now.
                 self._of_other_name.discard(origin)
         try:
             return await self._request(message)
@@ -110,7 +110,7 @@ class Outgoing:
         try:
             response = await self._request(by_key)
         except aiohttp.ClientConnectorCertificateError:
-            # It is not ours, so its name is what is wrong.
+            # Not one of our own APIGWs: report the name mismatch.
             raise error from None
         self._of_other_name.add(str(url.origin()))
         logger.info(
@@ -131,7 +131,7 @@ class Outgoing:
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(
                 total=message.request_timeout,
-                # To wait for a free connection is part of it, as with Tornado's clients.
+                # Includes waiting for a free connection, as in Tornado's clients.
                 connect=message.connect_timeout,
                 sock_connect=message.connect_timeout,
             ),
@@ -154,7 +154,7 @@ class Outgoing:
 
 
 def _fields(raw: Iterable[tuple[bytes, bytes]]) -> HTTPHeaders:
-    """Header fields as Tornado has them: Latin-1, one character for each byte."""
+    """Header fields as Tornado represents them: Latin-1, one character per byte."""
     headers = HTTPHeaders()
     for name, value in raw:
         text = _CONTROL.sub(" ", value.decode("latin-1")).strip(" \t")
@@ -178,7 +178,7 @@ def _response(
     message: OutgoingRequest, code: int, headers: HTTPHeaders, body: bytes, elapsed: float
 ) -> HTTPResponse:
     request = HTTPRequest(message.url, method=message.method, allow_nonstandard_methods=True)
-    # The reason of the answer is set by Tornado from the code; 4xx and 5xx get an `error`.
+    # Tornado sets the reason of the answer from the code; 4xx and 5xx get an `error`.
     return HTTPResponse(request, code, headers=headers, buffer=BytesIO(body), request_time=elapsed)
 
 

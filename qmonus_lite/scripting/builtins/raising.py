@@ -1,4 +1,4 @@
-"""What a script raises on purpose: `Error` and `HTTPError`."""
+"""Exceptions that a script raises on purpose: `Error` and `HTTPError`."""
 
 from tornado.web import HTTPError
 
@@ -9,7 +9,7 @@ class Error(Exception):
     """`raise Error(404, "no such image")`: end the request with this code.
 
     `body`, when given, is the answer (text, or JSON for dict and list); else the reason is. The
-    signature is that of Qmonus SDK; `moreInfo` is kept for those who read it.
+    signature is that of Qmonus SDK; `moreInfo` is stored for scripts that read it.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What Qmonus scripts expect of keys, queries and many awaitables at once."""
+"""Text and asyncio helpers of Qmonus scripts: random keys, encryption, query strings, `multi`."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ _ALPHABET = string.ascii_letters + string.digits
 def genkey(length: int = 64, continuity: int = 3, exclude: str | None = None) -> str:
     """Random letters and digits; no character more than `continuity` times in a row.
 
-    `exclude` names characters to leave out. Raises ValueError when too few are left.
+    `exclude` lists characters to omit. Raises ValueError when too few are left.
     """
     pool = [char for char in _ALPHABET if char not in (exclude or "")]
     if len(pool) < 2 or continuity < 1:

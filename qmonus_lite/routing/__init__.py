@@ -1,2 +1,1 @@
-"""Request pipeline of routes: match, authorization, schema, request script, backend,
-response script."""
+"""One routed request: match, authorization, schema, request script, backend, response script."""

@@ -1,5 +1,4 @@
-"""Removal of hop-by-hop header fields, of fields that APIGW sets itself, and of its
-credentials."""
+"""Removal of hop-by-hop header fields, of those that APIGW sets itself, and of its credentials."""
 
 from collections.abc import Iterable
 

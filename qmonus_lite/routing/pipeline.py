@@ -1,5 +1,4 @@
-"""Pipeline of a routed request: match, authorize, validate, request script, backend,
-response script."""
+"""Pipeline of a routed request, from its path to its answer."""
 
 import asyncio
 from collections.abc import Callable, Mapping

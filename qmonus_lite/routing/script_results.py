@@ -1,5 +1,4 @@
-"""Script results: conversion of values that a script returns, passes to `finish` or leaves in
-its arguments."""
+"""Conversion of what a script returns, passes to `finish` or leaves in its arguments."""
 
 import json
 import re

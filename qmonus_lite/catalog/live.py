@@ -29,7 +29,7 @@ POLL_MS = 700
 NOTICES_AGAIN = 60.0
 #: Seconds until unchanged folders are loaded again after an error that is not a fault of a file;
 #: exponential backoff from the first value up to the last.
-SHORTEST_DELAY, LONGEST_DELAY = 1.0, 30.0
+MIN_DELAY_SECONDS, MAX_DELAY_SECONDS = 1.0, 30.0
 #: Seconds without a completed scan after which changes count as unnoticed.
 UNSEEN_AFTER = 60.0
 
@@ -57,7 +57,7 @@ class Live:
         # A separate thread: a shared thread pool may be busy with requests for long.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="plugins")
         #: Whether the last scan failed, current backoff, and time of the next log and retry.
-        self._failed, self._delay, self._next = False, SHORTEST_DELAY, 0.0
+        self._failed, self._delay, self._next = False, MIN_DELAY_SECONDS, 0.0
         #: Why change notifications are not available, or None.
         self._no_notices: str | None = None
         #: Time of the last completed scan; None while the folders are not watched.
@@ -189,7 +189,7 @@ class Live:
         self._failed, self.faults = True, faults
         if repeated and now < self._next:
             return
-        self._delay = min(2 * self._delay, LONGEST_DELAY) if repeated else SHORTEST_DELAY
+        self._delay = min(2 * self._delay, MAX_DELAY_SECONDS) if repeated else MIN_DELAY_SECONDS
         self._next = now + self._delay
         _log_failure(error, f"{faults[0]}; the running set stays as it was")
 

@@ -117,7 +117,12 @@ def hasty_poll(monkeypatch: pytest.MonkeyPatch) -> None:
 def hasty_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Probes of the kernel that are soon missed; no long poll is before them."""
     monkeypatch.setattr(worker_registry, "POLL_SECONDS", 60.0)
-    for name, value in {"IDLE": 1, "INTERVAL": 1, "PROBES": 2, "USER_TIMEOUT_MS": 2000}.items():
+    for name, value in {
+        "IDLE_SECONDS": 1,
+        "INTERVAL_SECONDS": 1,
+        "PROBES": 2,
+        "USER_TIMEOUT_MS": 2000,
+    }.items():
         monkeypatch.setattr(keepalive, name, value)
 
 

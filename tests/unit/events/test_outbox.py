@@ -97,7 +97,7 @@ def test_an_outbox_of_the_version_before_opens_and_delivers(tmp_path: Path) -> N
     place = tmp_path / "older.sqlite3"
     schema = statements("outbox.sql")["schema"]
     # As it was: without the column of the request id.
-    older, _, _ = schema.partition(",\n    -- Of the request that stored the file.")
+    older, _, _ = schema.partition(",\n    -- Id of the request that stored the file.")
     row = ("e0", "E", "/upload/a", MOMENT.isoformat(), DATA, "s", "f", 1.0, "ready")
     with closing(sqlite3.connect(place)) as database, database:
         database.execute(f"{older});")

@@ -71,9 +71,18 @@ def processes_with(argument: str) -> list[int]:
     return found
 
 
+def open_files(pid: int) -> list[str]:
+    """What the descriptors of a process lead to; it may close some while they are looked at."""
+    found = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(descriptor))
+    return found
+
+
 def connections(pid: int, port: int) -> int:
     """Connections of clients that a process holds at its port."""
-    own = {os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()}
+    own = set(open_files(pid))
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     at_port = [row for row in rows if row[1].endswith(f":{port:04X}") and row[3] != "0A"]
     return sum(f"socket:[{row[9]}]" in own for row in at_port)

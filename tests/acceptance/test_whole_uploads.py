@@ -4,7 +4,6 @@ import base64
 import hashlib
 import http.client
 import json
-import os
 import shutil
 import signal
 import socket
@@ -12,14 +11,13 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qmonus_lite.apigw.heads import IDLE
 from tests.acceptance.harness import UPLOADED, UPLOADING, Installation
-from tests.acceptance.process import until
+from tests.acceptance.process import open_files, until
 
 #: Bytes of an answer that no socket takes at once.
 LONG = 3 << 20
@@ -95,8 +93,7 @@ def put(up: Installation, path: str, *fields: bytes, body: bytes = BODY) -> byte
 
 def sockets(pid: int) -> int:
     """Sockets that a process has open, whatever became of their other end."""
-    links = [os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()]
-    return sum(link.startswith("socket:") for link in links)
+    return sum(link.startswith("socket:") for link in open_files(pid))
 
 
 class Said(http.client.HTTPResponse):

@@ -18,7 +18,7 @@ import pytest
 
 from tests.acceptance.edge.raw import Exchange, exchange, put, request
 from tests.acceptance.harness import UPLOADING, Installation
-from tests.acceptance.process import connections, until
+from tests.acceptance.process import connections, open_files, until
 from tests.acceptance.servers import Sampler
 
 MIB = 1 << 20
@@ -65,7 +65,7 @@ def descriptors(pid: int) -> int:
 
 def files(pid: int, below: Path) -> list[str]:
     """Files below a directory that a process holds open."""
-    own = [os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir() if one.is_symlink()]
+    own = open_files(pid)
     return sorted(name for name in own if name.startswith(str(below)))
 
 

@@ -21,8 +21,8 @@ from qmonus_lite.compose.shared import (
     MAX_SCRIPT_THREADS,
     Common,
     common,
+    make_registry,
     make_root_dir,
-    make_roster,
 )
 from qmonus_lite.compose.writer import WriterParts, local_commit_service
 from qmonus_lite.events.envelope import UPLOADED
@@ -85,7 +85,7 @@ class _Apigw:
         self._threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
         self._staging = StagingDirs(root_dir.disk, shared.data_dir.path, root_dir.root)
         self._sender = SignedClient(shared.signer)
-        self._registry = make_roster(settings, shared.data_dir, self._sender, shared.environ)
+        self._registry = make_registry(settings, shared.data_dir, self._sender, shared.environ)
         self._owner_prefix = "" if number is None else f"{number}-{secrets.token_hex(4)}-"
         self._commits = self._commit_service()
         self._room = FreeSpace(

@@ -107,7 +107,7 @@ def make_root_dir(settings: Settings) -> RootDir:
     return root_dir
 
 
-def make_roster(
+def make_registry(
     settings: Settings, data_dir: DataDir, sender: SignedClient, environ: Mapping[str, str]
 ) -> WorkerRegistry:
     """The worker registry, with the reports stored by earlier processes; raises BadPlace."""

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from qmonus_lite.clock import Clock
-from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_root_dir, make_roster
+from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_registry, make_root_dir
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.dispatcher import Dispatcher
@@ -81,7 +81,7 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         signer=signer,
         root_dir=root_dir,
         staging=StagingDirs(root_dir.disk, data_dir.path, root_dir.root),
-        registry=make_roster(settings, data_dir, sender, environ),
+        registry=make_registry(settings, data_dir, sender, environ),
         threads=ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk"),
     )
     return WriterServer(

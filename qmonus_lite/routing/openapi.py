@@ -29,40 +29,48 @@ Node = dict[str, Any]
 def describe(routes: Iterable[Route], upload: UploadDescription | None, version: str) -> Node:
     """The OpenAPI document as a JSON value."""
     paths: Node = doors.paths(upload)
-    shelf = SchemaComponents()
+    schemas_of_plugins = SchemaComponents()
     for route in routes:
-        paths[route.template.text] = _path_item(route, shelf)
+        paths[route.template.text] = _path_item(route, schemas_of_plugins)
     components = doors.components()
     return {
         "openapi": "3.1.0",
         "info": {"title": "qmonus_lite", "version": version},
         "security": [{"token": []}, {"bearer": []}],
         "paths": paths,
-        "components": {**components, "schemas": {**components["schemas"], **shelf.schemas}},
+        "components": {
+            **components,
+            "schemas": {**components["schemas"], **schemas_of_plugins.schemas},
+        },
     }
 
 
-def _path_item(route: Route, shelf: SchemaComponents) -> Node:
+def _path_item(route: Route, schemas_of_plugins: SchemaComponents) -> Node:
     """The operations of a route; without schemas and texts if those cannot be serialized."""
     specs = _methods(route)
-    before = len(shelf.schemas)
+    before = len(schemas_of_plugins.schemas)
     try:
-        item = _operations(route, specs, shelf)
-        strictjson.write([item, *list(shelf.schemas.values())[before:]]).encode()
+        item = _operations(route, specs, schemas_of_plugins)
+        strictjson.write([item, *list(schemas_of_plugins.schemas.values())[before:]]).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        shelf.cut(before)
+        schemas_of_plugins.cut(before)
         path, reason = route.template.text, type(error).__name__
         logger.warning("%s is described without its schemas: %s", path, reason, extra=_BARE)
         bare = {
             method: replace(spec, command="", usage="", schemas={})
             for method, spec in specs.items()
         }
-        item = _operations(route, bare, shelf)
+        item = _operations(route, bare, schemas_of_plugins)
     return item
 
 
-def _operations(route: Route, specs: Mapping[str, MethodSpec], shelf: SchemaComponents) -> Node:
-    return {method.lower(): _operation(route, spec, shelf) for method, spec in specs.items()}
+def _operations(
+    route: Route, specs: Mapping[str, MethodSpec], schemas_of_plugins: SchemaComponents
+) -> Node:
+    return {
+        method.lower(): _operation(route, spec, schemas_of_plugins)
+        for method, spec in specs.items()
+    }
 
 
 def _methods(route: Route) -> Mapping[str, MethodSpec]:
@@ -73,10 +81,10 @@ def _methods(route: Route) -> Mapping[str, MethodSpec]:
     }
 
 
-def _operation(route: Route, spec: MethodSpec, shelf: SchemaComponents) -> Node:
+def _operation(route: Route, spec: MethodSpec, schemas_of_plugins: SchemaComponents) -> Node:
     operation: Node = {
         "tags": ["routes"],
-        "parameters": _parameters(route, spec, shelf),
+        "parameters": _parameters(route, spec, schemas_of_plugins),
         "responses": _responses(route, spec),
     }
     if spec.command:
@@ -84,16 +92,16 @@ def _operation(route: Route, spec: MethodSpec, shelf: SchemaComponents) -> Node:
     if spec.usage:
         operation["description"] = spec.usage
     if schema := spec.schemas.get("body"):
-        content = {_media_type(spec): {"schema": shelf.place(schema, schema.document)}}
+        content = {_media_type(spec): {"schema": schemas_of_plugins.place(schema, schema.document)}}
         operation["requestBody"] = {"required": True, "content": content}
     if not route.needs_account:
         operation["security"] = []
     return operation
 
 
-def _parameters(route: Route, spec: MethodSpec, shelf: SchemaComponents) -> list[Node]:
+def _parameters(route: Route, spec: MethodSpec, schemas_of_plugins: SchemaComponents) -> list[Node]:
     parameters = [
-        _parameter(part, name, schema, shelf)
+        _parameter(part, name, schema, schemas_of_plugins)
         for part in ("params", "headers")
         if (schema := spec.schemas.get(part))
         for name in _properties(schema)
@@ -101,17 +109,20 @@ def _parameters(route: Route, spec: MethodSpec, shelf: SchemaComponents) -> list
     ]
     resources = spec.schemas.get("resources", Schema({}))
     return [
-        _parameter("resources", name, resources, shelf) for name in route.template.names
+        _parameter("resources", name, resources, schemas_of_plugins)
+        for name in route.template.names
     ] + parameters
 
 
-def _parameter(part: str, name: str, schema: Schema, shelf: SchemaComponents) -> Node:
+def _parameter(part: str, name: str, schema: Schema, schemas_of_plugins: SchemaComponents) -> Node:
     place = _PLACES[part]
     return {
         "name": name,
         "in": place,
         "required": place == "path" or name in _required(schema),
-        "schema": shelf.place(schema, _properties(schema).get(name, {"type": "string"})),
+        "schema": schemas_of_plugins.place(
+            schema, _properties(schema).get(name, {"type": "string"})
+        ),
     }
 
 

@@ -1,0 +1,110 @@
+"""Observations: what happened, as frozen values for listeners (access log, metrics, records).
+
+Code that does the work makes a value and calls `Observers.notify`; it does not know who listens.
+`compose` gives the listeners of a process.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from qmonus_lite.errors import Refusal
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestAnswered:
+    """A request of APIGW was answered, or its client left before the answer."""
+
+    method: str
+    #: Undecoded, as in the request line, without the query.
+    path: str
+    status: int
+    #: From the request head to the response.
+    seconds: float
+    #: Client address.
+    peer: str
+    request_id: str
+    #: Empty if the request opened no upload.
+    upload_id: str = ""
+    account: str | None = None
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadDecided:
+    """An upload was allowed or refused by its `OnFileUploading` event or by the default rule."""
+
+    request_id: str
+    #: Empty if it was refused.
+    upload_id: str
+    path: str
+    account: str | None
+    #: `allowed`, or the stable code of the refusal.
+    outcome: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadStored:
+    """A file was published at its path."""
+
+    request_id: str
+    upload_id: str
+    path: str
+    length: int
+    #: Whether a file at the path was replaced.
+    replaced: bool
+    #: From the request head until the file was published.
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryTried:
+    """One attempt to deliver an event to a worker ended."""
+
+    event_id: str
+    event: str
+    #: 1 for the first attempt.
+    attempt: int
+    #: `delivered`, `retry` or `dead`.
+    outcome: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptRan:
+    """A script of a plugin ended."""
+
+    plugin: str
+    script: str
+    #: `returned`, `terminated`, `failed` or `timed_out`.
+    outcome: str
+    seconds: float
+
+
+Observation = RequestAnswered | UploadDecided | UploadStored | DeliveryTried | ScriptRan
+Listener = Callable[[Observation], None]
+
+
+class Observers:
+    """The listeners of a process; a listener that raises is logged and the others are called."""
+
+    def __init__(self, listeners: Iterable[tuple[type, Listener]] = ()) -> None:
+        """`listeners`: pairs of a class of observation and who is called with its values."""
+        self._listeners: dict[type, tuple[Listener, ...]] = {}
+        for kind, listener in listeners:
+            self._listeners[kind] = (*self._listeners.get(kind, ()), listener)
+
+    def wants(self, kind: type) -> bool:
+        """Whether anyone listens to this class; making a value can be saved if not."""
+        return kind in self._listeners
+
+    def notify(self, observation: Observation) -> None:
+        """Call the listeners of the class of `observation`, in the order they were given."""
+        for listener in self._listeners.get(type(observation), ()):
+            try:
+                listener(observation)
+            except Exception:
+                logger.exception("a listener failed", extra={"action": "listener_failed"})

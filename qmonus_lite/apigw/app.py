@@ -64,7 +64,7 @@ class Apigw(Application):
 def make_app(stories: Services, limits: Limits) -> Application:
     """The Tornado application of APIGW."""
     ours = {"operations": stories.operations}
-    outbox = {"outgoings": stories.outgoings}
+    event_log = {"admin": stories.outgoings}
     routed = {"routing": stories.routing, "live": stories.live}
     table: list[Any] = [
         (r"/-/live", LiveHandler, ours),
@@ -72,9 +72,9 @@ def make_app(stories: Services, limits: Limits) -> Application:
         (r"/-/logon", LogonHandler, ours),
         (r"/-/plugins", PluginsHandler, ours),
         (r"/-/openapi\.json", OpenApiHandler, ours),
-        (r"/-/events", EventsHandler, outbox),
-        (r"/-/events/([0-9a-f-]{36})", EventHandler, outbox),
-        (r"/-/events/([0-9a-f-]{36})/replay", ReplayHandler, outbox),
+        (r"/-/events", EventsHandler, event_log),
+        (r"/-/events/([0-9a-f-]{36})", EventHandler, event_log),
+        (r"/-/events/([0-9a-f-]{36})/replay", ReplayHandler, event_log),
         (ADMIN_PATH.pattern, NotFoundHandler, ours),
         (r".*", RouteHandler, routed),
     ]

@@ -18,9 +18,11 @@ from qmonus_lite.background import Background
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.compose.shared import (
     DISK_THREADS,
+    FILE_STORE,
     MAX_SCRIPT_THREADS,
     Common,
     common,
+    make_gateway,
     make_registry,
     make_root_dir,
 )
@@ -166,7 +168,11 @@ class _Apigw:
                 warnings=lambda: self._registry.warnings,
                 openapi=self._openapi,
             ),
-            outgoings=EventAdmin(commits=self._commits, gatekeeper=self._gatekeeper),
+            outgoings=EventAdmin(
+                commits=self._commits,
+                gatekeeper=self._gatekeeper,
+                gateway=make_gateway(self._shared.settings),
+            ),
             background=background.run,
         )
 
@@ -190,8 +196,8 @@ class _Apigw:
             intake=SocketCopier(self._threads),
             threads=self._threads,
             clock=self._shared.clock,
-            address=settings.advertised_host,
-            port=settings.port,
+            gateway=self._shared.gateway,
+            store=FILE_STORE,
             kept_headers=self._kept_headers,
             owner_prefix=self._owner_prefix,
         )
@@ -211,6 +217,7 @@ class _Apigw:
                 settings=shared.settings,
                 clock=shared.clock,
                 data_dir=shared.data_dir,
+                gateway=shared.gateway,
                 signer=shared.signer,
                 root_dir=self._root_dir,
                 staging=self._staging,

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.clock import Clock
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlace, BadSetting
+from qmonus_lite.events.gateway import Gateway
 from qmonus_lite.events.report_file import ReportFile
 from qmonus_lite.events.signature import Signer
 from qmonus_lite.events.signed_client import SignedClient
@@ -30,6 +32,8 @@ from qmonus_lite.supervisor_channel import SUPERVISED
 from qmonus_lite.uploads.filesystem import Filesystem
 from qmonus_lite.uploads.root_dir import RootDir
 
+#: Name of the store of files below the launch directory, in events.
+FILE_STORE = "file"
 #: Maximum number of script threads; with more concurrent scripts, several share a thread.
 MAX_SCRIPT_THREADS = 32
 #: Size of the thread pool for disk I/O, whose threads mostly wait for the disk.
@@ -47,6 +51,8 @@ class Common:
     settings: Settings
     clock: Clock
     data_dir: DataDir
+    #: Id of the gateway of the data directory.
+    gateway: str
     signer: Signer
     passes: Passes
     outgoing: Outgoing
@@ -59,6 +65,7 @@ def common(settings: Settings, environ: Mapping[str, str]) -> Common:
     """Build the parts that APIGW and workers both have; raises Refused."""
     clock = Clock(settings.timezone)
     data_dir = DataDir(settings.state_dir)
+    gateway = data_dir.open()
     secret = event_secret(data_dir, environ)
     # Passes are signed with a derived key, so that an event signature is not a valid pass, and
     # vice versa.
@@ -71,6 +78,7 @@ def common(settings: Settings, environ: Mapping[str, str]) -> Common:
         settings=settings,
         clock=clock,
         data_dir=data_dir,
+        gateway=gateway,
         signer=Signer(secret),
         passes=passes,
         outgoing=outgoing,
@@ -115,6 +123,15 @@ def make_registry(
     own = SUPERVISED in environ and not settings.lambda_endpoints
     words = ReportFile(data_dir.path, own=own)
     return WorkerRegistry(settings.worker_endpoints, sender, settings.base_url, words)
+
+
+def make_gateway(settings: Settings) -> Gateway:
+    """The fields of events that depend on the present settings of this gateway."""
+    return Gateway(
+        address=settings.advertised_host,
+        port=settings.port,
+        stores={FILE_STORE: os.path.join(settings.root, "")},
+    )
 
 
 def event_secret(data_dir: DataDir, environ: Mapping[str, str]) -> bytes:

@@ -5,14 +5,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from qmonus_lite.clock import Clock
-from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_registry, make_root_dir
+from qmonus_lite.compose.shared import (
+    DISK_THREADS,
+    event_secret,
+    make_gateway,
+    make_registry,
+    make_root_dir,
+)
 from qmonus_lite.datadir import DataDir
+from qmonus_lite.event_logs.sqlite.event_log import FILE, SqliteEventLog, migration_values
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.dispatcher import Dispatcher
-from qmonus_lite.events.outbox import Outbox
 from qmonus_lite.events.signature import Signer
 from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.observations import Observers
 from qmonus_lite.settings import Settings
 from qmonus_lite.uploads.commit import Committer, recover
 from qmonus_lite.uploads.root_dir import RootDir
@@ -28,11 +35,14 @@ class WriterParts:
     settings: Settings
     clock: Clock
     data_dir: DataDir
+    #: Id of the gateway of the data directory.
+    gateway: str
     signer: Signer
     root_dir: RootDir
     staging: StagingDirs
     registry: WorkerRegistry
     threads: ThreadPoolExecutor
+    observers: Observers = Observers()
 
 
 def local_commit_service(parts: WriterParts) -> LocalCommitService:
@@ -41,29 +51,39 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
     Raises BadPlace.
     """
     settings = parts.settings
-    durable = settings.upload_durability == "full"
-    outbox = Outbox(parts.data_dir.path / "outbox.sqlite3", "FULL" if durable else "NORMAL")
-    recover(outbox, parts.staging)
+    log = _event_log(parts)
+    recover(log, parts.staging)
     dispatcher = Dispatcher(
         Delivery(
-            outbox=outbox,
+            log=log,
             registry=parts.registry,
             signer=parts.signer,
             clock=parts.clock,
+            gateway=make_gateway(settings),
             source=settings.base_url,
             timeout=settings.lambda_event_timeout,
             max_age=settings.event_max_age,
+            observers=parts.observers,
         )
     )
     return LocalCommitService(
         disk=parts.root_dir.disk,
-        outbox=outbox,
+        log=log,
         dispatcher=dispatcher,
-        committer=Committer(
-            parts.root_dir, parts.staging, outbox, dispatcher, threads=parts.threads
-        ),
+        committer=Committer(parts.root_dir, parts.staging, log, dispatcher, threads=parts.threads),
         registry=parts.registry,
         clock=parts.clock,
+    )
+
+
+def _event_log(parts: WriterParts) -> SqliteEventLog:
+    durable = parts.settings.upload_durability == "full"
+    return SqliteEventLog(
+        parts.data_dir.path / FILE,
+        "FULL" if durable else "NORMAL",
+        migration_values=migration_values(
+            root=parts.root_dir.root, data_dir=parts.data_dir.path, gateway=parts.gateway
+        ),
     )
 
 
@@ -73,11 +93,13 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
     data_dir = DataDir(settings.state_dir)
     signer = Signer(event_secret(data_dir, environ))
     data_dir.lock()
+    gateway = data_dir.open()
     sender = SignedClient(signer)
     parts = WriterParts(
         settings=settings,
         clock=Clock(settings.timezone),
         data_dir=data_dir,
+        gateway=gateway,
         signer=signer,
         root_dir=root_dir,
         staging=StagingDirs(root_dir.disk, data_dir.path, root_dir.root),

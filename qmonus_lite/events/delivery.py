@@ -4,27 +4,32 @@ from dataclasses import dataclass
 
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.envelope import CONTENT_TYPE, Attributes
-from qmonus_lite.events.outbox import ClaimedEvent, Outbox
+from qmonus_lite.events.gateway import Gateway
+from qmonus_lite.events.log import EventLog
 from qmonus_lite.events.retry import Attempt
 from qmonus_lite.events.signature import Signer
 from qmonus_lite.events.signed_client import DELIVER, SignedMessage
+from qmonus_lite.events.stored_event import ClaimedEvent
 from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.observations import Observers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
     """Settings and collaborators of event delivery."""
 
-    outbox: Outbox
+    log: EventLog
     registry: WorkerRegistry
     signer: Signer
     clock: Clock
+    gateway: Gateway
     #: `http(s)://host:port` of this APIGW.
     source: str
     #: Timeout of one delivery in seconds.
     timeout: float
     #: Maximum age of an event in seconds; an older one becomes a dead letter.
     max_age: float
+    observers: Observers = Observers()
 
     def message(self, due: ClaimedEvent) -> SignedMessage:
         """The signed message that is sent to a worker."""
@@ -43,7 +48,7 @@ class Delivery:
         return SignedMessage(
             id=due.id,
             path=DELIVER,
-            body=attributes.around(due.data),
+            body=attributes.around(self.gateway.complete(due)),
             content_type=CONTENT_TYPE,
             timeout=self.timeout,
         )

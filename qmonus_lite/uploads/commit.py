@@ -33,8 +33,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from qmonus_lite.errors import Unavailable
-from qmonus_lite.events.database import DatabaseFailed
-from qmonus_lite.events.outbox import InDoubt, Outbox, PendingEvent
+from qmonus_lite.events.log import EventLog, EventLogFailed
+from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.uploads.batching import BatchingExecutor
 from qmonus_lite.uploads.publish import KeyedLock, ReceivedUpload, for_each_upload
 from qmonus_lite.uploads.root_dir import DirCache, RootDir
@@ -77,14 +77,14 @@ class Committer:
         self,
         root_dir: RootDir,
         staging: StagingDirs,
-        outbox: Outbox,
+        log: EventLog,
         sink: EventSink,
         *,
         threads: Executor,
     ) -> None:
         self._root_dir = root_dir
         self._staging = staging
-        self._outbox = outbox
+        self._log = log
         self._sink = sink
         self._executor: BatchingExecutor[UploadWithEvent] = BatchingExecutor(self._commit, threads)
         self._path_lock = KeyedLock()
@@ -140,7 +140,7 @@ class Committer:
     def _prepare_events(self, uploads: Sequence[UploadWithEvent]) -> None:
         if not uploads:
             return
-        ends = self._outbox.prepare([one.event for one in uploads])
+        ends = self._log.prepare([one.event for one in uploads])
         for one, end in zip(uploads, ends, strict=True):
             if isinstance(end, int):
                 one.seq = end
@@ -161,15 +161,15 @@ class Committer:
     def _restage(self, upload: UploadWithEvent) -> None:
         """Update the row to name the copy, whose absence will prove the rename."""
         try:
-            self._outbox.restage(upload.event.id, str(upload.staged.path)).result()
-        except DatabaseFailed as error:
+            self._log.restage(upload.event.id, self._staging.token(upload.staged.path)).result()
+        except EventLogFailed as error:
             raise Unavailable("the event of this upload cannot be promised now") from error
 
     def _release(self, upload: UploadWithEvent) -> None:
         """Release the event; not awaited, since recovery would make the row READY as well."""
         event = upload.event
         if not self._sink.take(upload.seq, event):
-            released = self._outbox.ready(event.id)
+            released = self._log.commit(event.id)
             released.add_done_callback(lambda done: self._released(event.id, done))
 
     def _released(self, event_id: str, done: "Future[int]") -> None:
@@ -181,8 +181,8 @@ class Committer:
     def _withdraw(self, upload: UploadWithEvent) -> None:
         """Withdraw the pending event; if that fails, keep the staged file as proof of no rename."""
         try:
-            self._outbox.withdraw(upload.event.id).result()
-        except DatabaseFailed:
+            self._log.withdraw(upload.event.id).result()
+        except EventLogFailed:
             upload.staged.pending_withdrawal = True
             self._pending_withdrawal[upload.event.id] = upload.staged
 
@@ -193,41 +193,31 @@ class Committer:
         with self._settling:
             try:
                 for event_id, staged in list(self._pending_withdrawal.items()):
-                    self._outbox.withdraw(event_id).result()
+                    self._log.withdraw(event_id).result()
                     del self._pending_withdrawal[event_id]
                     staged.pending_withdrawal = False
                     staged.discard()
                 for event_id in list(self._unreleased):
-                    self._outbox.ready(event_id).result()
+                    self._log.commit(event_id).result()
                     self._unreleased.discard(event_id)
                     self._sink.wake()
-            except DatabaseFailed as error:
+            except EventLogFailed as error:
                 raise Unavailable("the outbox takes no events now") from error
 
 
-def recover(outbox: Outbox, staging: StagingDirs) -> None:
+def recover(log: EventLog, staging: StagingDirs) -> None:
     """Resolve in-doubt events after a crash; called before the first upload."""
-    outbox.release()
-    for event in outbox.prepared():
-        if _is_hidden(event):
+    log.release()
+    for event in log.in_doubt():
+        published = staging.was_published(event.token, event.store_path)
+        if published is None:
             extra = {"action": "event_undecided", "event_id": event.id}
             message = "%s is not there, a mount may be missing: the event waits for the next start"
-            logger.error(message, event.staged.parent, extra=extra)
-        elif _was_renamed(event):
+            logger.error(message, staging.staged(event.token).parent, extra=extra)
+        elif published:
             # A delivery may have begun before the crash, so the next attempt counts as a retry.
-            outbox.ready(event.id, attempt=1).result()
+            log.commit(event.id, attempt=1).result()
         else:
-            outbox.withdraw(event.id).result()
+            log.withdraw(event.id).result()
     if swept := staging.sweep():
         logger.info("removed %d staged files", swept, extra={"action": "staging_swept"})
-
-
-def _is_hidden(event: InDoubt) -> bool:
-    """Whether the staging directory is missing, so that a missing file proves nothing."""
-    return not (event.staged.parent.exists() or event.final.exists())
-
-
-def _was_renamed(event: InDoubt) -> bool:
-    if not event.staged.exists():
-        return True
-    return event.final.exists() and event.final.samefile(event.staged)

@@ -21,9 +21,9 @@ from qmonus_lite.errors import (
     Unavailable,
 )
 from qmonus_lite.events.envelope import UPLOADED, UPLOADING, Ids
-from qmonus_lite.events.outbox import PendingEvent
 from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.events.query import EventQuery
+from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.ids import new_id
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.uploads.accepted import AcceptedUpload, Destination
@@ -68,9 +68,9 @@ class UploadService:
     #: Thread pool for disk operations.
     threads: Executor
     clock: Clock
-    #: `address` and `port` of events.
-    address: str
-    port: int
+    #: Id of this gateway in its events, and name of the store.
+    gateway: str
+    store: str
     #: Headers that a handler of pending events needs unmasked, in lower case.
     kept_headers: Callable[[], frozenset[str]] = frozenset
     #: Prefix of the names of staged files.
@@ -308,26 +308,20 @@ class ActiveUpload:
 
     def _pending_event(self) -> PendingEvent:
         accepted, uploads = self._accepted, self._uploads
-        path, final = accepted.place.path, accepted.place.final
-        told = {
-            "path": path,
-            "account": accepted.account,
-            "length": self._head.length,
-            "address": uploads.address,
-            "port": uploads.port,
-            "filepath": final,
-            "mime": self._head.mime,
-            "bytes": self._reservation.received,
-        }
+        path = accepted.place.path
+        fields = {"path": path, "account": accepted.account, "length": self._head.length}
+        stored = {"mime": self._head.mime, "bytes": self._reservation.received}
         kept, own = uploads.kept_headers(), uploads.gatekeeper.own
         return PendingEvent(
             id=accepted.upload_id,
             type=UPLOADED,
             path=path,
             time=uploads.clock.moment(),
-            data=promised_data(accepted.event, told, kept, own),
-            staged=str(self._staged.path),
-            final=final,
+            data=promised_data(accepted.event, fields, stored, kept, own),
+            store=uploads.store,
+            store_path=path[1:],
+            gateway=uploads.gateway,
+            token=uploads.staging.token(self._staged.path),
             request_id=self._head.record.request_id,
         )
 

@@ -33,6 +33,11 @@ class StagingDirs:
         self._disk = disk
         self._root = root
         self._home = data_dir / "staging"
+        #: Directories that tokens of staging files begin with, by prefix of the token.
+        self._bases = {
+            "data:": os.path.join(data_dir, ""),
+            "root:": os.path.join(root, ""),
+        }
         #: File that lists staging directories on other mounts, one per line, for later sweeps.
         self._known = data_dir / "staging.mounts"
         #: Cached directory of each mount and its expiry time, since mounts can change.
@@ -63,6 +68,33 @@ class StagingDirs:
         with self._disk.mapping_errors(MAKING_STAGING_THERE):
             beside = self._made(near)
         yield beside
+
+    def token(self, staged: str | Path) -> str:
+        """Token of a staging file: its path, relative so that the directories can be moved."""
+        path = str(staged)
+        for prefix, base in self._bases.items():
+            if path.startswith(base):
+                return prefix + path[len(base) :]
+        return path
+
+    def staged(self, token: str) -> Path:
+        """Path of the staging file of a token."""
+        prefix = token[:5]
+        base = self._bases.get(prefix)
+        return Path(token) if base is None else Path(base + token[5:])
+
+    def was_published(self, token: str, store_path: str) -> bool | None:
+        """Whether a staging file was published at its path; None if that cannot be told now.
+
+        It was if the file is gone, or still is another name of the published one. A file that is
+        gone proves nothing while its directory is missing, since a mount may be missing.
+        """
+        staged, final = self.staged(token), self._root / store_path
+        if not (staged.parent.exists() or final.exists()):
+            return None
+        if not staged.exists():
+            return True
+        return final.exists() and final.samefile(staged)
 
     def sweep(self, mark: str = "", keep: Collection[str] = ()) -> int:
         """Remove staging files left by a process, except `keep`; returns their number.

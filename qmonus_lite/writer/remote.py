@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from qmonus_lite.errors import BadPlace, InternalFault
+from qmonus_lite.events.stored_event import EventDetail, EventEntry
 from qmonus_lite.uploads.commit import UploadWithEvent
 from qmonus_lite.writer.ipc import Frames, connected
 from qmonus_lite.writer.request import CommitRequest
-from qmonus_lite.writer.service import Rows
 
 logger = logging.getLogger(__name__)
 
@@ -74,20 +74,20 @@ class RemoteCommitService:
         replaced: bool = await self._ask("commit", *CommitRequest.of(upload))
         return replaced
 
-    async def listing(self, state: str, most: int) -> Rows:
-        """Rows of the outbox, oldest first; an empty `state` means all."""
-        rows: Rows = await self._ask("listing", state, most)
-        return rows
+    async def list_events(self, state: str, limit: int) -> list[EventEntry]:
+        """Events of the log, oldest first; an empty `state` means all."""
+        entries: list[EventEntry] = await self._ask("list_events", state, limit)
+        return entries
 
-    async def one(self, event_id: str) -> Rows:
-        """The row of this event, or no row."""
-        rows: Rows = await self._ask("one", event_id)
-        return rows
+    async def show(self, event_id: str) -> EventDetail | None:
+        """The event of this id, or None."""
+        detail: EventDetail | None = await self._ask("show", event_id)
+        return detail
 
-    async def counts(self) -> Rows:
-        """Rows of state and number of events."""
-        rows: Rows = await self._ask("counts")
-        return rows
+    async def counts(self) -> dict[str, int]:
+        """Number of events by state."""
+        counts: dict[str, int] = await self._ask("counts")
+        return counts
 
     async def replay(self, event_id: str) -> int:
         """Requeue a dead letter for delivery; 0 if there is none with this id."""

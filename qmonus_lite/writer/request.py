@@ -4,7 +4,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from qmonus_lite.events.outbox import PendingEvent
+from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.uploads.commit import UploadWithEvent
 from qmonus_lite.uploads.filesystem import Filesystem
 from qmonus_lite.uploads.staging import StagedFile
@@ -26,7 +26,10 @@ class CommitRequest(NamedTuple):
     path: str
     time: str
     data: str
-    final: str
+    store: str
+    store_path: str
+    gateway: str
+    token: str
     request_id: str
 
     @classmethod
@@ -34,7 +37,7 @@ class CommitRequest(NamedTuple):
         """Build from an upload whose staging file is finished or was not begun."""
         event, finished = upload.event, upload.staged.finished
         return cls(
-            staged=event.staged,
+            staged=str(upload.staged.path),
             finished=finished,
             content=b"" if finished else bytes(upload.unwritten),
             parts=upload.parts,
@@ -44,7 +47,10 @@ class CommitRequest(NamedTuple):
             path=event.path,
             time=event.time.isoformat(),
             data=event.data,
-            final=event.final,
+            store=event.store,
+            store_path=event.store_path,
+            gateway=event.gateway,
+            token=event.token,
             request_id=event.request_id,
         )
 
@@ -60,8 +66,10 @@ class CommitRequest(NamedTuple):
                 path=self.path,
                 time=datetime.fromisoformat(self.time),
                 data=self.data,
-                staged=self.staged,
-                final=self.final,
+                store=self.store,
+                store_path=self.store_path,
+                gateway=self.gateway,
+                token=self.token,
                 request_id=self.request_id,
             ),
             create_only=self.create_only,

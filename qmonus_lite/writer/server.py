@@ -101,8 +101,8 @@ class _ClientSession:
         self._verbs: dict[str, Callable[..., Awaitable[Any]]] = {
             "hello": self._hello,
             "commit": self._commit,
-            "listing": commits.listing,
-            "one": commits.one,
+            "list_events": commits.list_events,
+            "show": commits.show,
             "counts": commits.counts,
             "replay": commits.replay,
         }

@@ -20,10 +20,11 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.events.database import DatabaseFailed
-from qmonus_lite.events.outbox import Outbox, PendingEvent
+from qmonus_lite.event_logs.sqlite.event_log import SqliteEventLog
+from qmonus_lite.events.log import EventLogFailed
+from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.uploads.filesystem import Filesystem, StrPath
-from qmonus_lite.uploads.staging_dirs import MOUNT_STAGING
+from qmonus_lite.uploads.staging_dirs import MOUNT_STAGING, StagingDirs
 from tests.integration.disk.storage import EVENT_ID, NEW, OLD, restart, storage
 
 NEW_PLACE, OLD_PLACE = ("a", "b", "file"), ("file",)
@@ -106,32 +107,33 @@ class SplitDisk(RecordingDisk):
         super().rename(path, name, parent)
 
 
-class RecordingOutbox(Outbox):
-    """The real outbox, writing down its commits among the operations of the disk."""
+class RecordingLog(SqliteEventLog):
+    """The real event log, writing down its commits among the operations of the disk."""
 
     ops: list[Op]
     root: Path
+    staging: StagingDirs
 
-    def prepare(self, promises: Sequence[PendingEvent]) -> list[int | DatabaseFailed]:
-        ends = super().prepare(promises)
-        self.ops += [Op("prepared", self._relative(event.staged)) for event in promises]
-        return ends
+    def prepare(self, events: Sequence[PendingEvent]) -> list[int | EventLogFailed]:
+        results = super().prepare(events)
+        self.ops += [Op("prepared", self._relative(event.token)) for event in events]
+        return results
 
-    def restage(self, event_id: str, staged: str) -> "Future[int]":
-        future = super().restage(event_id, staged)
+    def restage(self, event_id: str, token: str) -> "Future[int]":
+        future = super().restage(event_id, token)
         future.result()
-        self.ops.append(Op("prepared", self._relative(staged)))
+        self.ops.append(Op("prepared", self._relative(token)))
         return future
 
-    def _relative(self, staged: str) -> str:
-        return str(Path(staged).relative_to(self.root))
+    def _relative(self, token: str) -> str:
+        return str(self.staging.staged(token).relative_to(self.root))
 
 
 def record(disk: RecordingDisk, parts: tuple[str, ...], *, handled: bool) -> list[Op]:
     """The operations of one real commit, its answer last."""
-    with storage(disk.root, disk, RecordingOutbox, handled=handled) as store:
-        assert isinstance(store.outbox, RecordingOutbox)
-        store.outbox.ops, store.outbox.root = disk.ops, disk.root
+    with storage(disk.root, disk, RecordingLog, handled=handled) as store:
+        assert isinstance(store.log, RecordingLog)
+        store.log.ops, store.log.root, store.log.staging = disk.ops, disk.root, store.staging
         store.commit(parts, NEW)
     return [*disk.ops, Op("acknowledged", EVENT_ID)]
 
@@ -155,7 +157,7 @@ class Crash:
 
     @property
     def prepared(self) -> str | None:
-        """The staged file that the row of the outbox names, or None while there is no row."""
+        """The staged file that the row of the log names, or None while there is no row."""
         return next((op.path for op in reversed(self.done) if op.kind == "prepared"), None)
 
 
@@ -222,7 +224,7 @@ def make_staging(root: Path, directory: Path) -> None:
 
 
 def promised(root: Path, crash: Crash, parts: tuple[str, ...]) -> None:
-    """Put the row into the outbox that had been committed."""
+    """Put the row into the log that had been committed."""
     with storage(root, Filesystem()) as store:
         if staged := crash.prepared:
             path = "/" + "/".join(parts)
@@ -232,10 +234,12 @@ def promised(root: Path, crash: Crash, parts: tuple[str, ...]) -> None:
                 path=path,
                 time=datetime.now(UTC),
                 data=json.dumps({"path": path}),
-                staged=str(root / staged),
-                final=str(root.joinpath(*parts)),
+                store="file",
+                store_path=path[1:],
+                gateway="0",
+                token=store.staging.token(root / staged),
             )
-            store.outbox.prepare([event])
+            store.log.prepare([event])
 
 
 def violations(

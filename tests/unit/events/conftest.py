@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.events import database
+from qmonus_lite.database import database
 from qmonus_lite.events.signed_client import SignedClient
 from tests.unit.events.stage import SIGNER, Stranger, WorkerStage
 
@@ -34,7 +34,7 @@ async def sender() -> AsyncIterator[SignedClient]:
 
 @pytest.fixture(scope="module")
 def hasty() -> Iterator[None]:
-    """Lazy changes of a ledger wait for no company: these tests wait for each of them."""
+    """Lazy changes are not delayed: these tests wait for each of them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "BATCH_DELAY_SECONDS", 0.0)
         yield

@@ -50,8 +50,9 @@ class Stage:
                 path_lock=self.path_lock,
                 under_way=set(),
                 clock=Clock("UTC"),
-                address="127.0.0.1",
-                port=9099,
+                gateway="g1",
+                store="file",
+                staging=StagingDirs(disk, root, root),
                 disk=disk,
             ),
         )

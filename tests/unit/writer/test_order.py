@@ -4,7 +4,7 @@ import pickle
 from datetime import UTC, datetime
 from pathlib import Path
 
-from qmonus_lite.events.outbox import PendingEvent
+from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.uploads.commit import UploadWithEvent
 from qmonus_lite.uploads.filesystem import Filesystem
 from qmonus_lite.uploads.staging import StagedFile
@@ -19,8 +19,10 @@ def test_the_promise_arrives_as_it_was_made(tmp_path: Path) -> None:
         path="/upload/a",
         time=datetime(2026, 11, 22, 10, tzinfo=UTC),
         data='{"a":1}',
-        staged=str(tmp_path / "staged"),
-        final="/srv/upload/a",
+        store="file",
+        store_path="upload/a",
+        gateway="g1",
+        token="data:staged",
         request_id="r1",
     )
     upload = UploadWithEvent(

@@ -14,8 +14,8 @@ from qmonus_lite.background import Background
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadPlace, Conflict, InternalFault, PreconditionFailed, Unprocessable
 from qmonus_lite.events.dispatcher import Dispatcher
-from qmonus_lite.events.outbox import PendingEvent
 from qmonus_lite.events.signed_client import SignedClient
+from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.headers import Headers
 from qmonus_lite.settings import Settings
@@ -68,8 +68,10 @@ class Stage:
             path=f"/{name}",
             time=datetime.now(UTC),
             data="{}",
-            staged=str(path),
-            final=str(self.store.root / name),
+            store="file",
+            store_path=name,
+            gateway="0",
+            token=self.store.staging.token(path),
         )
         parts = more.pop("parts", (name,))
         return UploadWithEvent(staged=staged, unwritten=content, parts=parts, event=event, **more)
@@ -87,7 +89,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         registry = WorkerRegistry([], sender, "http://127.0.0.1:1")
         near = LocalCommitService(
             disk=store.disk,
-            outbox=store.outbox,
+            log=store.log,
             dispatcher=cast(Dispatcher, NoDispatcher()),
             committer=store.committer,
             registry=registry,
@@ -174,23 +176,25 @@ async def test_an_unknown_failure_is_500_and_logged(
     def broken(*_: object) -> None:
         raise RuntimeError("nobody expected this")
 
-    monkeypatch.setattr(stage.store.outbox, "listing", broken)
+    monkeypatch.setattr(stage.store.log, "list_events", broken)
     with pytest.raises(InternalFault):
-        await stage.far.listing("", 10)
+        await stage.far.list_events("", 10)
 
     assert "nobody expected this" in caplog.text
 
 
 async def test_shows_and_replays_events(stage: Stage) -> None:
     await stage.far.commit(stage.upload("a", b"one"))
-    [row] = await stage.far.listing("", 10)
+    [entry] = await stage.far.list_events("", 10)
 
-    assert row[1] == "a"
-    assert (await stage.far.one("a"))[0][1] == "a"
-    assert await stage.far.one("b") == []
-    assert await stage.far.counts() == [("ready", 1)]
+    assert entry.id == "a"
+    detail = await stage.far.show("a")
+    assert detail is not None
+    assert (detail.entry, detail.store_path) == (entry, "a")
+    assert await stage.far.show("b") is None
+    assert await stage.far.counts() == {"ready": 1}
     assert await stage.far.replay("a") == 0
-    stage.store.outbox.dead("a", 1, "why").result()
+    stage.store.log.dead("a", 1, "why").result()
     assert await stage.far.replay("a") == 1
 
 

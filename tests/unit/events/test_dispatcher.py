@@ -18,6 +18,7 @@ from qmonus_lite.events.gateway import Gateway
 from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.events.stored_event import EventEntry, PendingEvent
 from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.observations import DeliveryTried, Observation, Observers
 from tests.unit.event_logs.events import open_log
 from tests.unit.events.stage import CLOCK, SIGNER, SOURCE, WorkerStage
 from tests.unit.events.test_worker_registry import until
@@ -37,6 +38,8 @@ class Post:
         self.registry = WorkerRegistry([worker.endpoint], sender, SOURCE)
         self.log = open_log(path / "outbox.sqlite3")
         self.max_age = 3600.0
+        #: What was observed.
+        self.tried: list[Observation] = []
         self._following = asyncio.get_running_loop().create_task(self.registry.follow())
         self._dispatcher: Dispatcher | None = None
 
@@ -73,6 +76,7 @@ class Post:
                 source=SOURCE,
                 timeout=5,
                 max_age=self.max_age,
+                observers=Observers([(DeliveryTried, self.tried.append)]),
             )
         )
         self.registry.on_ready(self._dispatcher.wake)
@@ -540,3 +544,41 @@ async def test_deliveries_under_way_at_a_lost_worker_are_tried_again(
     assert running.abandon(worker.endpoint) == 1
     await until(lambda: [one.reason for one in post.entries()] != [""])
     assert "the worker is lost" in post.entries()[0].reason
+
+
+# What is observed.
+
+
+async def test_each_attempt_is_observed_with_its_outcome(post: Post, worker: WorkerStage) -> None:
+    flag = worker.folder.path / "second"
+    code = f"if event['name'] == 'bad': raise Error(422, 'never')\n      p = {str(flag)!r}"
+    once = "if not os.path.exists(p): open(p, 'w').close(); raise Error(503, 'not yet')"
+    post.handler("h", "E", "import os", code, once)
+    await post.reload()
+    post.start()
+    post.post("bad", "/bad")
+    post.post("good", "/good")
+    await until(lambda: len(post.tried) == 3)
+
+    tried = [one for one in post.tried if isinstance(one, DeliveryTried)]
+    assert sorted((one.event_id, one.attempt, one.outcome) for one in tried) == [
+        ("bad", 1, "dead"),
+        ("good", 1, "retry"),
+        ("good", 2, "delivered"),
+    ]
+    assert {one.event for one in tried} == {"E"}
+    assert all(0 < one.seconds < 5 for one in tried)
+
+
+async def test_an_attempt_that_reached_no_worker_is_none(post: Post, worker: WorkerStage) -> None:
+    post.handler("h", "E")
+    await post.reload()
+    await worker.stop()
+    post.start()
+    post.post("e1")
+    await asyncio.sleep(0.2)
+    assert post.tried == []
+
+    await worker.start()
+    await post.delivered()
+    assert len(post.tried) == 1

@@ -32,6 +32,9 @@ class DataFormat:
     gateway: str
     #: Absolute path of the directory at the last start: tells that it was moved or copied.
     directory: str
+    #: Advertised host and port of the gateway at its last start; empty and 0 before the first one.
+    address: str = ""
+    port: int = 0
 
 
 def read_format(directory: Path) -> DataFormat | None:
@@ -50,7 +53,11 @@ def read_format(directory: Path) -> DataFormat | None:
                 " copy from before its first start"
             )
         return DataFormat(
-            format=number, gateway=str(value["gateway"]), directory=str(value["directory"])
+            format=number,
+            gateway=str(value["gateway"]),
+            directory=str(value["directory"]),
+            address=str(value["address"]),
+            port=int(value["port"]),
         )
     except FileNotFoundError:
         return None
@@ -80,6 +87,19 @@ def open_format(directory: Path) -> DataFormat:
         if now != before:
             _write(directory, now)
         return now
+
+
+def note_address(directory: Path, address: str, port: int) -> None:
+    """Keep where the gateway is, so that commands can show events as it delivers them.
+
+    Raises BadPlace or OSError.
+    """
+    with _locked(directory):
+        before = read_format(directory)
+        if before is not None:
+            now = replace(before, address=address, port=port)
+            if now != before:
+                _write(directory, now)
 
 
 def _placed(before: DataFormat, directory: Path) -> DataFormat:

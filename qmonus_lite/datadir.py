@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qmonus_lite.data_format import open_format, read_format
+from qmonus_lite.data_format import note_address, open_format, read_format
 from qmonus_lite.errors import BadPlace
 
 #: Random bytes in each generated key.
@@ -42,8 +42,18 @@ class DataDir:
 
         Raises BadPlace.
         """
-        try:
+        with self._writing_format():
             return open_format(self.path).gateway
+
+    def note_address(self, address: str, port: int) -> None:
+        """Keep the advertised host and port of the gateway; raises BadPlace."""
+        with self._writing_format():
+            note_address(self.path, address, port)
+
+    @contextmanager
+    def _writing_format(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise BadPlace(
                 f"--data_dir={self.path}: its format file cannot be written: {error.strerror}"

@@ -9,6 +9,7 @@ from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
 from qmonus_lite.clock import Clock
 from qmonus_lite.compose.shared import make_gateway
+from qmonus_lite.data_format import read_format
 from qmonus_lite.errors import BadPlace, BadSetting
 from qmonus_lite.event_logs.sqlite.event_log import FILE, SqliteEventLog
 from qmonus_lite.events.event_redaction import redacted_detail
@@ -47,7 +48,8 @@ def _show(arguments: Arguments, event_id: str) -> int:
         detail = log.show(event_id).result()
     if detail is None:
         raise BadSetting(f"events show: no event {event_id!r} is in the outbox")
-    gateway = make_gateway(_settings(arguments))
+    settings = _settings(arguments)
+    gateway = make_gateway(settings, read_format(settings.state_dir))
     print(json.dumps(redacted_detail(detail, gateway), ensure_ascii=False, indent=2))
     return 0
 
@@ -88,7 +90,7 @@ COMMANDS = {
         run=events,
         summary="list events that wait or were given up, show one, replay dead letters",
         usage="list [--state=STATE] | show ID | replay ID|all",
-        flags=("base_dir", "data_dir", "timezone", "address", "port", "advertise_address"),
+        flags=("base_dir", "data_dir", "timezone"),
         own_flags={"--state=STATE": "list only events that are prepared, ready or dead"},
     ),
 }

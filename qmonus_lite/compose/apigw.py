@@ -66,6 +66,7 @@ def compose_apigw(
     if number is None:
         shared = common(settings, environ)
         shared.data_dir.lock()
+        shared.data_dir.note_address(settings.advertised_host, settings.port)
     else:
         shared = common(_share(settings), environ)
     return _Apigw(shared, root_dir, say, number).server()

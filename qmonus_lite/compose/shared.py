@@ -15,6 +15,7 @@ from qmonus_lite.catalog.live import Live
 from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.clock import Clock
+from qmonus_lite.data_format import DataFormat
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlace, BadSetting
 from qmonus_lite.events.gateway import Gateway
@@ -125,11 +126,14 @@ def make_registry(
     return WorkerRegistry(settings.worker_endpoints, sender, settings.base_url, words)
 
 
-def make_gateway(settings: Settings) -> Gateway:
-    """The fields of events that depend on the present settings of this gateway."""
+def make_gateway(settings: Settings, at: DataFormat | None = None) -> Gateway:
+    """The fields of events that depend on where this gateway is.
+
+    By its settings; for a command, which may have others, by those of its last start (`at`).
+    """
     return Gateway(
-        address=settings.advertised_host,
-        port=settings.port,
+        address=at.address if at else settings.advertised_host,
+        port=at.port if at else settings.port,
         stores={FILE_STORE: os.path.join(settings.root, "")},
     )
 

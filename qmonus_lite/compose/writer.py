@@ -81,9 +81,7 @@ def _event_log(parts: WriterParts) -> SqliteEventLog:
     return SqliteEventLog(
         parts.data_dir.path / FILE,
         "FULL" if durable else "NORMAL",
-        migration_values=migration_values(
-            root=parts.root_dir.root, data_dir=parts.data_dir.path, gateway=parts.gateway
-        ),
+        migration_values=migration_values(root=parts.root_dir.root, gateway=parts.gateway),
     )
 
 
@@ -94,6 +92,7 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
     signer = Signer(event_secret(data_dir, environ))
     data_dir.lock()
     gateway = data_dir.open()
+    data_dir.note_address(settings.advertised_host, settings.port)
     sender = SignedClient(signer)
     parts = WriterParts(
         settings=settings,

@@ -107,10 +107,7 @@ class MemoryEventLog:
         """The prepared events, oldest first."""
         with self._lock:
             events = [row.event for row in self._rows.values() if row.state == "prepared"]
-        return [
-            InDoubt(id=event.id, store=event.store, store_path=event.store_path, token=event.token)
-            for event in events
-        ]
+        return [InDoubt(id=event.id, store=event.store, token=event.token) for event in events]
 
     def release(self) -> None:
         """Release all leases."""

@@ -33,7 +33,6 @@ class InDoubt:
 
     id: str
     store: str
-    store_path: str
     token: str
 
 

@@ -161,7 +161,8 @@ class Committer:
     def _restage(self, upload: UploadWithEvent) -> None:
         """Update the row to name the copy, whose absence will prove the rename."""
         try:
-            self._log.restage(upload.event.id, self._staging.token(upload.staged.path)).result()
+            token = self._staging.token(upload.staged.path, upload.event.path)
+            self._log.restage(upload.event.id, token).result()
         except EventLogFailed as error:
             raise Unavailable("the event of this upload cannot be promised now") from error
 
@@ -209,7 +210,7 @@ def recover(log: EventLog, staging: StagingDirs) -> None:
     """Resolve in-doubt events after a crash; called before the first upload."""
     log.release()
     for event in log.in_doubt():
-        published = staging.was_published(event.token, event.store_path)
+        published = staging.was_published(event.token)
         if published is None:
             extra = {"action": "event_undecided", "event_id": event.id}
             message = "%s is not there, a mount may be missing: the event waits for the next start"

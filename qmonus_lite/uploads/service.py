@@ -321,7 +321,7 @@ class ActiveUpload:
             store=uploads.store,
             store_path=path[1:],
             gateway=uploads.gateway,
-            token=uploads.staging.token(self._staged.path),
+            token=uploads.staging.token(self._staged.path, path),
             request_id=self._head.record.request_id,
         )
 

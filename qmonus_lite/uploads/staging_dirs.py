@@ -69,27 +69,30 @@ class StagingDirs:
             beside = self._made(near)
         yield beside
 
-    def token(self, staged: str | Path) -> str:
-        """Token of a staging file: its path, relative so that the directories can be moved."""
-        path = str(staged)
+    def token(self, staged: str | Path, path: str) -> str:
+        """Token of an upload: staging file and stored path, which begins with a slash.
+
+        The staging file is relative to its directory, so that the directories can be moved.
+        """
+        place = str(staged)
         for prefix, base in self._bases.items():
-            if path.startswith(base):
-                return prefix + path[len(base) :]
-        return path
+            if place.startswith(base):
+                return f"{prefix}{place[len(base) :]}/{path}"
+        return f"{place}/{path}"
 
     def staged(self, token: str) -> Path:
         """Path of the staging file of a token."""
-        prefix = token[:5]
-        base = self._bases.get(prefix)
-        return Path(token) if base is None else Path(base + token[5:])
+        place = token.partition("//")[0]
+        base = self._bases.get(place[:5])
+        return Path(place) if base is None else Path(base + place[5:])
 
-    def was_published(self, token: str, store_path: str) -> bool | None:
+    def was_published(self, token: str) -> bool | None:
         """Whether a staging file was published at its path; None if that cannot be told now.
 
         It was if the file is gone, or still is another name of the published one. A file that is
         gone proves nothing while its directory is missing, since a mount may be missing.
         """
-        staged, final = self.staged(token), self._root / store_path
+        staged, final = self.staged(token), self._root / token.partition("//")[2]
         if not (staged.parent.exists() or final.exists()):
             return None
         if not staged.exists():

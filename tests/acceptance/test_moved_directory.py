@@ -50,15 +50,14 @@ def records(installation: Installation, action: str) -> list[str]:
 def test_events_that_wait_are_right_after_a_move_and_a_change_of_port(
     installation: Installation, tmp_path: Path
 ) -> None:
-    moved = tmp_path / "moved"
+    moved, port = tmp_path / "moved", installation.port
     installation.base.rename(moved)
     put(installation, moved, free_port())
     listed = installation.run("events", "list", f"--base_dir={moved}").stdout.splitlines()
     event_id = listed[0].split()[0]
-    flags = (f"--base_dir={moved}", f"--port={installation.port}")
-    shown = installation.run("events", "show", event_id, *flags).stdout
+    shown = installation.run("events", "show", event_id, f"--base_dir={moved}").stdout
     assert f'"filepath": "{moved}/upload/0"' in shown
-    assert f'"port": {installation.port}' in shown
+    assert f'"port": {port}' in shown
 
     installation.up()
     check_events(installation)

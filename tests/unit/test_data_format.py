@@ -4,11 +4,12 @@ import json
 import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from qmonus_lite.data_format import FILE, FORMAT, open_format, read_format
+from qmonus_lite.data_format import FILE, FORMAT, note_address, open_format, read_format
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlace
 
@@ -73,6 +74,14 @@ def test_a_file_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
 
     with pytest.raises(BadPlace, match="its format file cannot be written"):
         DataDir(tmp_path).open()
+
+
+def test_tells_where_its_gateway_was_started_last(tmp_path: Path) -> None:
+    made = open_format(tmp_path)
+    assert (made.address, made.port) == ("", 0)
+    note_address(tmp_path, "10.0.0.7", 80)
+
+    assert open_format(tmp_path) == replace(made, address="10.0.0.7", port=80)
 
 
 def test_a_moved_directory_keeps_its_id(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

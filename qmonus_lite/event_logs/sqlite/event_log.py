@@ -26,13 +26,9 @@ FILE = "outbox.sqlite3"
 SCHEMA = read_schema("qmonus_lite.event_logs.sqlite", "event_log")
 
 
-def migration_values(*, root: Path, data_dir: Path, gateway: str) -> dict[str, str]:
-    """Parameters of the migrations: directories with a final slash, and the gateway's id."""
-    return {
-        "root": os.path.join(root, ""),
-        "data_dir": os.path.join(data_dir, ""),
-        "gateway": gateway,
-    }
+def migration_values(*, root: Path, gateway: str) -> dict[str, str]:
+    """Parameters of the migrations: the launch directory, and the id of the gateway."""
+    return {"root": os.path.join(root, ""), "gateway": gateway}
 
 
 class SqliteEventLog:
@@ -181,10 +177,7 @@ def _single(rows: list[Row]) -> Any:
 
 
 def _in_doubt(rows: list[Row]) -> list[InDoubt]:
-    return [
-        InDoubt(id=id_, store=store, store_path=store_path, token=token)
-        for id_, store, store_path, token in rows
-    ]
+    return [InDoubt(id=id_, store=store, token=token) for id_, store, token in rows]
 
 
 def _claimed(rows: list[Row]) -> list[ClaimedEvent]:

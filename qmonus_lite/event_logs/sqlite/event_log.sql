@@ -21,7 +21,7 @@ DELETE FROM event WHERE id = :id AND state = 'prepared';
 UPDATE event SET token = :token WHERE id = :id AND state = 'prepared';
 
 -- name: in_doubt
-SELECT id, store, store_path, token FROM event WHERE state = 'prepared' ORDER BY seq;
+SELECT id, store, token FROM event WHERE state = 'prepared' ORDER BY seq;
 
 -- name: waiting
 SELECT path, id FROM event WHERE state = 'ready' ORDER BY seq LIMIT :limit;

@@ -8,23 +8,24 @@ ALTER TABLE event ADD COLUMN store TEXT NOT NULL DEFAULT 'file';
 ALTER TABLE event ADD COLUMN store_path TEXT NOT NULL DEFAULT '';
 -- Id of the gateway that stored the file.
 ALTER TABLE event ADD COLUMN gateway TEXT NOT NULL DEFAULT '';
--- What the store needs to tell whether the file was published (`uploads.staging_dirs`).
+-- What the store needs to tell whether the file was published: staging file and stored path.
 ALTER TABLE event ADD COLUMN token TEXT NOT NULL DEFAULT '';
 
+-- rtrim(staged, replace(staged, '/', '')) is the directory of the staging file, with a slash. One
+-- that is named `staging` is that of the data directory, wherever that was.
 UPDATE event SET
     store_path = CASE
         WHEN substr(final, 1, length(:root)) = :root THEN substr(final, length(:root) + 1)
         ELSE final
     END,
     token = CASE
-        WHEN substr(staged, 1, length(:data_dir)) = :data_dir
-            THEN 'data:' || substr(staged, length(:data_dir) + 1)
+        WHEN rtrim(staged, replace(staged, '/', '')) LIKE '%/staging/'
+            THEN 'data:staging/' || substr(staged, length(rtrim(staged, replace(staged, '/', ''))) + 1)
         WHEN substr(staged, 1, length(:root)) = :root
             THEN 'root:' || substr(staged, length(:root) + 1)
         ELSE staged
-    END;
+    END || '/' || path;
 
--- The fields stay where they are in the object, with the value null.
 UPDATE event SET
     gateway = :gateway,
     data = json_replace(data, '$.address', NULL, '$.port', NULL, '$.filepath', NULL)

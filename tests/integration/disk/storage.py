@@ -79,7 +79,7 @@ class Storage:
             store="file",
             store_path=path[1:],
             gateway="0",
-            token=self.staging.token(staged.path),
+            token=self.staging.token(staged.path, path),
         )
         upload = UploadWithEvent(
             staged=staged, unwritten=content, parts=parts, event=event, create_only=create_only
@@ -127,7 +127,7 @@ def storage(
     data_dir = root / ".qmonus-lite"
     data_dir.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(4) as threads:
-        values = migration_values(root=root, data_dir=data_dir, gateway="0")
+        values = migration_values(root=root, gateway="0")
         log = log_kind(data_dir / "outbox.sqlite3", migration_values=values)
         try:
             staging = StagingDirs(Filesystem(), data_dir, root)

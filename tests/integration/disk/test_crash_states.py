@@ -237,7 +237,7 @@ def promised(root: Path, crash: Crash, parts: tuple[str, ...]) -> None:
                 store="file",
                 store_path=path[1:],
                 gateway="0",
-                token=store.staging.token(root / staged),
+                token=store.staging.token(root / staged, path),
             )
             store.log.prepare([event])
 

@@ -15,7 +15,7 @@ DATA = '{"名":[1,null]}'
 
 def open_log(path: Path, synchronous: Synchronous = "FULL") -> SqliteEventLog:
     """A log of a gateway whose launch directory has its data directory, with this database."""
-    values = migration_values(root=path.parent.parent, data_dir=path.parent, gateway="g1")
+    values = migration_values(root=path.parent.parent, gateway="g1")
     return SqliteEventLog(path, synchronous, migration_values=values)
 
 
@@ -31,7 +31,7 @@ def pending(
         store="file",
         store_path=path[1:],
         gateway="g1",
-        token=f"data:staging/{event_id}",
+        token=f"data:staging/{event_id}/{path}",
         request_id=f"request of {event_id}",
     )
 

@@ -101,8 +101,8 @@ class TestEventLogContract:
         assert log.restage("e2", "root:volume/e2").result(10) == 1
         assert log.restage("e3", "root:volume/e3").result(10) == 0
 
-        first = InDoubt(id="e1", store="file", store_path="upload/a", token="data:staging/e1")
-        second = InDoubt(id="e2", store="file", store_path="upload/b", token="root:volume/e2")
+        first = InDoubt(id="e1", store="file", token="data:staging/e1//upload/a")
+        second = InDoubt(id="e2", store="file", token="root:volume/e2")
         assert log.in_doubt() == [first, second]
 
     def test_an_event_of_recovery_counts_a_delivery_that_may_have_begun(

@@ -52,9 +52,7 @@ def test_everything_is_there_after_a_restart(place: Path) -> None:
     after = open_log(place)
 
     assert states(after) == {"p": "prepared", "r": "ready", "s": "sending", "d": "dead"}
-    assert after.in_doubt() == [
-        InDoubt(id="p", store="file", store_path="upload/p", token="data:staging/p")
-    ]
+    assert after.in_doubt() == [InDoubt(id="p", store="file", token="data:staging/p//upload/p")]
     after.release()
     assert [(due.id, due.attempt) for due in claim(after)] == [("r", 2), ("s", 2)]
     put(after, "new", "/upload/new")
@@ -181,16 +179,32 @@ class TestUpgrade:
     ) -> None:
         rows = [
             old_row(tmp_path, "home", "/a", state="prepared"),
-            old_row(tmp_path, "mount", "/b", state="prepared", staged=f"{tmp_path}/m/.s/mount"),
-            old_row(tmp_path, "else", "/c", state="prepared", staged="/former/staging/else"),
+            old_row(
+                tmp_path,
+                "mount",
+                "/b",
+                state="prepared",
+                staged=f"{tmp_path}/m/.qmonus-lite-staging/mount",
+            ),
+            old_row(
+                tmp_path, "moved", "/d", state="prepared", staged="/former/x/staging/0-a-moved"
+            ),
+            old_row(
+                tmp_path,
+                "else",
+                "/c",
+                state="prepared",
+                staged="/former/m/.qmonus-lite-staging/else",
+            ),
         ]
         write_outbox(place, schema, rows)
         log = open_log(place)
 
         assert [event.token for event in log.in_doubt()] == [
-            "data:staging/home",
-            "root:m/.s/mount",
-            "/former/staging/else",
+            "data:staging/home//a",
+            "root:m/.qmonus-lite-staging/mount//b",
+            "data:staging/0-a-moved//d",
+            "/former/m/.qmonus-lite-staging/else//c",
         ]
         log.close()
 

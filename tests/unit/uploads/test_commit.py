@@ -36,7 +36,7 @@ def upload(
         store="file",
         store_path="/".join(parts),
         gateway="0",
-        token=store.staging.token(staged.path),
+        token=store.staging.token(staged.path, "/" + "/".join(parts)),
     )
     return UploadWithEvent(
         staged=staged, unwritten=content, parts=parts, event=event, create_only=create_only
@@ -160,7 +160,7 @@ def test_an_event_whose_staging_directory_is_not_there_waits_for_the_next_start(
     staged = mount / ".qmonus-lite-staging" / "e1"
     staged.touch()
     event = upload(store, "e1", b"", "volume", "file").event
-    store.log.prepare([replace(event, token=store.staging.token(staged))])
+    store.log.prepare([replace(event, token=store.staging.token(staged, event.path))])
     mount.rename(tmp_path / "away")
 
     recover(store.log, store.staging)

@@ -71,7 +71,7 @@ class Stage:
             store="file",
             store_path=name,
             gateway="0",
-            token=self.store.staging.token(path),
+            token=self.store.staging.token(path, f"/{name}"),
         )
         parts = more.pop("parts", (name,))
         return UploadWithEvent(staged=staged, unwritten=content, parts=parts, event=event, **more)

@@ -24,7 +24,7 @@ def overview(commands: Mapping[str, Command]) -> str:
 def page(name: str, command: Command) -> str:
     """The help text of one command."""
     lines = [f"usage: qmonus-lite {name} {command.usage}".rstrip(), "", command.summary, ""]
-    lines += [f"  {flag}\n      {gloss}" for flag, gloss in command.own_flags.items()]
+    lines += [f"  {flag}\n      {meaning}" for flag, meaning in command.own_flags.items()]
     lines += ["  --config=FILE.yml\n      settings by name; a flag or the environment beats them"]
     lines += [
         f"  --{name}={default_text(setting.default)}\n"

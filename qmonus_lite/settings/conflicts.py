@@ -32,7 +32,7 @@ def _timezone_known(settings: Settings) -> Iterator[Conflict]:
         yield Conflict(names=("timezone",), message=f"--timezone={name}: {error}")
 
 
-def _certificate_whole(settings: Settings) -> Iterator[Conflict]:
+def _certificate_with_key(settings: Settings) -> Iterator[Conflict]:
     if (settings.server.certfile is None) != (settings.server.keyfile is None):
         yield Conflict(
             names=("certfile", "keyfile"),
@@ -72,7 +72,7 @@ def _encrypted(settings: Settings) -> Iterator[Conflict]:
 
 CHECKS: Sequence[Callable[[Settings], Iterator[Conflict]]] = (
     _timezone_known,
-    _certificate_whole,
+    _certificate_with_key,
     _worker_ports,
     _address_advertised,
     _encrypted,

@@ -15,7 +15,7 @@ class ServerSettings:
         "127.0.0.1",
         "address that APIGW listens on",
         example="--address=127.0.0.1",
-        reader=values.text,
+        reader=values.host,
     )
     port: int = flag(9099, "port that APIGW listens on", example="--port=8080", reader=values.port)
     apigw_processes: int = flag(
@@ -28,7 +28,7 @@ class ServerSettings:
         None,
         "address that events carry; needed when listening on every interface (default: --address)",
         example="--advertise_address=10.0.0.7",
-        reader=values.text,
+        reader=values.host,
     )
     certfile: Path | None = flag(
         None,

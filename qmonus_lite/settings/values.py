@@ -21,6 +21,13 @@ def text(value: str) -> str:
     return value.strip()
 
 
+def host(value: str) -> str:
+    """A host name or an IP address."""
+    if "@" in value:
+        raise CredentialInValue("expected a host, without a user or a password")
+    return text(value)
+
+
 def path(value: str) -> Path:
     """A path, `~` expanded; need not exist."""
     if "-----BEGIN" in value:

@@ -14,7 +14,7 @@ class WorkerSettings:
         "127.0.0.1",
         "address that Lambda workers listen on",
         example="--lambda_address=127.0.0.1",
-        reader=values.text,
+        reader=values.host,
     )
     lambda_port: int = flag(
         9100,

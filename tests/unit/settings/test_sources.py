@@ -160,6 +160,7 @@ def test_a_misspelt_secret_is_not_repeated(
     [
         ("lambda_endpoints", "http://user:swordfish@10.0.0.1:9100"),
         ("lambda_endpoints", "nonsense,http://user:swordfish@[::1"),
+        ("advertise_address", "user:swordfish@10.0.0.1"),
         ("keyfile", "-----BEGIN PRIVATE KEY-----\nswordfish"),
         ("certfile", "-----BEGIN CERTIFICATE-----\nswordfish"),
     ],

@@ -20,7 +20,7 @@ class ServerSettings:
     port: int = flag(9099, "port that APIGW listens on", example="--port=8080", reader=values.port)
     apigw_processes: int = flag(
         1,
-        "APIGW processes that up starts on that port; more than one share a keeper process",
+        "APIGW processes that up starts on that port; more than one share a writer process",
         example="--apigw_processes=4",
         reader=values.count,
     )

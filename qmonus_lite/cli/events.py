@@ -14,7 +14,7 @@ from qmonus_lite.errors import BadPlace, BadSetting
 from qmonus_lite.event_logs.sqlite.event_log import FILE, SqliteEventLog
 from qmonus_lite.events.event_redaction import redacted_detail
 from qmonus_lite.events.log import STATES
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.table import Settings
 
 #: Maximum number of events in a listing.
 MAX_LISTED = 100_000
@@ -49,13 +49,13 @@ def _show(arguments: Arguments, event_id: str) -> int:
     if detail is None:
         raise BadSetting(f"events show: no event {event_id!r} is in the outbox")
     settings = _settings(arguments)
-    gateway = make_gateway(settings, read_format(settings.state_dir))
+    gateway = make_gateway(settings, read_format(settings.storage.state_dir))
     print(json.dumps(redacted_detail(detail, gateway), ensure_ascii=False, indent=2))
     return 0
 
 
 def _replay(arguments: Arguments, event_id: str) -> int:
-    clock = Clock(_settings(arguments).timezone)
+    clock = Clock(_settings(arguments).logs.timezone)
     with _event_log(arguments) as log:
         wanted = [event_id]
         if event_id == "all":
@@ -69,10 +69,10 @@ def _replay(arguments: Arguments, event_id: str) -> int:
 
 @contextmanager
 def _event_log(arguments: Arguments) -> Iterator[SqliteEventLog]:
-    settings = _settings(arguments)
-    place = settings.state_dir / FILE
+    folder = _settings(arguments).storage.state_dir
+    place = folder / FILE
     if not place.exists():
-        raise BadPlace(f"--data_dir={settings.state_dir}: no outbox here; has an APIGW run on it?")
+        raise BadPlace(f"--data_dir={folder}: no outbox here; has an APIGW run on it?")
     # It is migrated by the gateway alone: one of an older version may still run.
     log = SqliteEventLog(place)
     try:

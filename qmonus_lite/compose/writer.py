@@ -20,7 +20,7 @@ from qmonus_lite.events.signature import Signer
 from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.observations import Observers
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.table import Settings
 from qmonus_lite.uploads.commit import Committer, recover
 from qmonus_lite.uploads.root_dir import RootDir
 from qmonus_lite.uploads.staging_dirs import StagingDirs
@@ -60,9 +60,9 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
             signer=parts.signer,
             clock=parts.clock,
             gateway=make_gateway(settings),
-            source=settings.base_url,
-            timeout=settings.lambda_event_timeout,
-            max_age=settings.event_max_age,
+            source=settings.server.base_url,
+            timeout=settings.events.lambda_event_timeout,
+            max_age=settings.events.event_max_age,
             observers=parts.observers,
         )
     )
@@ -77,7 +77,7 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
 
 
 def _event_log(parts: WriterParts) -> SqliteEventLog:
-    durable = parts.settings.upload_durability == "full"
+    durable = parts.settings.storage.upload_durability == "full"
     return SqliteEventLog(
         parts.data_dir.path / FILE,
         "FULL" if durable else "NORMAL",
@@ -88,15 +88,15 @@ def _event_log(parts: WriterParts) -> SqliteEventLog:
 def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServer:
     """A writer process, ready to serve; raises Refused."""
     root_dir = make_root_dir(settings)
-    data_dir = DataDir(settings.state_dir)
-    signer = Signer(event_secret(data_dir, environ))
+    data_dir = DataDir(settings.storage.state_dir)
+    signer = Signer(event_secret(data_dir, settings.events))
     data_dir.lock()
     gateway = data_dir.open()
-    data_dir.note_address(settings.advertised_host, settings.port)
+    data_dir.note_address(settings.server.advertised_host, settings.server.port)
     sender = SignedClient(signer)
     parts = WriterParts(
         settings=settings,
-        clock=Clock(settings.timezone),
+        clock=Clock(settings.logs.timezone),
         data_dir=data_dir,
         gateway=gateway,
         signer=signer,
@@ -106,7 +106,8 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         threads=ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk"),
     )
     return WriterServer(
-        settings=settings,
+        settings=settings.server,
+        max_uploads=settings.uploads.max_uploads,
         data_dir=data_dir.path,
         commits=local_commit_service(parts),
         registry=parts.registry,

@@ -11,7 +11,6 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from http import HTTPStatus
 from pathlib import Path
 
 from qmonus_lite import errors
@@ -152,23 +151,29 @@ def callout() -> str:
 
 
 def problems() -> str:
-    """Every error that is an answer, by its status."""
-    found = [
-        value
-        for value in vars(errors).values()
-        if inspect.isclass(value) and issubclass(value, errors.Problem) and value != errors.Problem
-    ]
+    """Every code of a problem, with its status."""
     return table(
-        ("status", "error", "when"),
+        ("code", "status", "when"),
         (
-            (
-                f"{int(error.status)} {HTTPStatus(error.status).phrase}",
-                _code(error.__name__),
-                _first(error),
-            )
-            for error in sorted(found, key=lambda error: error.status)
+            (f"[`{error.code}`](#{error.code})", _status(error), _first(error))
+            for error in errors.PROBLEMS
         ),
     )
+
+
+def remedies() -> str:
+    """A section for every code of a problem: what `type` leads to."""
+    return "\n\n".join(
+        f"### {error.code}\n\nStatus: {_status(error)} (`{error.__name__}`). {_first(error)}.\n\n"
+        f"What to do: {error.remedy}."
+        for error in errors.PROBLEMS
+    )
+
+
+def _status(error: type[errors.Problem]) -> str:
+    if error in {errors.Problem, errors.RefusedByScript}:
+        return "any"
+    return str(int(error.status))
 
 
 def disk() -> str:
@@ -220,6 +225,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
         names,
         callout,
         problems,
+        remedies,
         doors,
         disk,
     )

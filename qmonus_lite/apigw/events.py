@@ -5,7 +5,11 @@ from dataclasses import asdict, dataclass
 from qmonus_lite.apigw.authority import authorize
 from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.auth.gatekeeper import Gatekeeper
-from qmonus_lite.errors import BadRequest, Conflict, NotFound
+from qmonus_lite.errors import (
+    Conflict,
+    InvalidQuery,
+    NotFound,
+)
 from qmonus_lite.events.outbox import detail, entry
 from qmonus_lite.writer.service import CommitService
 
@@ -40,7 +44,7 @@ class EventsHandler(_EventHandler):
         """List the events, and the count of all events by state."""
         state = self.get_query_argument("state", "")
         if state and state not in STATES:
-            self.answer(BadRequest(f"state has to be one of {', '.join(STATES)}"))
+            self.answer(InvalidQuery(f"state has to be one of {', '.join(STATES)}"))
             return
         rows = await self.outgoings.commits.listing(state, MAX_LISTED)
         counts: dict[str, int] = dict(await self.outgoings.commits.counts())

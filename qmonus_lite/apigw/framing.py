@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 from tornado.httputil import HTTPServerRequest
 
 from qmonus_lite.errors import (
-    BadRequest,
     ExpectationFailed,
     HeadTooLarge,
+    InvalidFraming,
+    InvalidTarget,
     NotImplementedHere,
     TargetTooLong,
     TooLarge,
@@ -123,17 +124,17 @@ def block(head: RequestHead) -> None:
 def target(head: RequestHead) -> None:
     """Check the target: a path of printable ASCII, no other authority, no fragment."""
     if not _TARGET.fullmatch(head.target):
-        raise BadRequest("the request target has a '#', or bytes that are not percent-encoded")
+        raise InvalidTarget("the request target has a '#', or bytes that are not percent-encoded")
     if not head.target.startswith("/"):
-        raise BadRequest("the request target is no path of this server")
+        raise InvalidTarget("the request target is no path of this server")
     if head.target.startswith("//"):
-        raise BadRequest("the request target begins with an empty part")
+        raise InvalidTarget("the request target begins with an empty part")
 
 
 def host(head: RequestHead) -> None:
     """Check that Host is not empty; Tornado checks that there is exactly one."""
     if "" in head.values("host"):
-        raise BadRequest("Host is empty")
+        raise InvalidTarget("Host is empty")
 
 
 def coding(head: RequestHead) -> None:
@@ -142,24 +143,24 @@ def coding(head: RequestHead) -> None:
     if not codings:
         return
     if head.values("content-length"):
-        raise BadRequest("both Content-Length and Transfer-Encoding were given")
+        raise InvalidFraming("both Content-Length and Transfer-Encoding were given")
     if len(codings) > 1 or codings[0].lower().replace(" ", "") == "chunked,chunked":
-        raise BadRequest("Transfer-Encoding was given twice")
+        raise InvalidFraming("Transfer-Encoding was given twice")
     if head.version == "HTTP/1.0":
-        raise BadRequest("HTTP/1.0 has no Transfer-Encoding")
+        raise InvalidFraming("HTTP/1.0 has no Transfer-Encoding")
     if codings[0].lower() != "chunked":
         raise NotImplementedHere("the only Transfer-Encoding that is known here is chunked")
 
 
 def length(head: RequestHead) -> None:
-    """Check Content-Length: a single decimal number; raises BadRequest or TooLarge."""
+    """Check Content-Length: a single decimal number; raises InvalidFraming or TooLarge."""
     lengths = head.values("content-length")
     if not lengths:
         return
     if len(lengths) > 1:
-        raise BadRequest("Content-Length was given twice")
+        raise InvalidFraming("Content-Length was given twice")
     if not _NUMBER.fullmatch(lengths[0]) or len(lengths[0]) > MAX_LENGTH_DIGITS:
-        raise BadRequest("Content-Length is not a plain decimal number")
+        raise InvalidFraming("Content-Length is not a plain decimal number")
     if len(lengths[0]) > DIGITS:
         raise TooLarge("no file has so many bytes")
 

@@ -18,12 +18,10 @@ from tornado.web import HTTPError, stream_request_body
 from qmonus_lite import strictjson
 from qmonus_lite.apigw import framing
 from qmonus_lite.apigw.answers import (
-    PROBLEM,
     Response,
     date,
     encoded,
     error_response,
-    problem_json,
     reason,
 )
 from qmonus_lite.apigw.body_timeout import BodyTimeout
@@ -43,10 +41,10 @@ from qmonus_lite.errors import (
     Problem,
     Refusal,
     RequestTimeout,
+    Stopping,
     Terminated,
     TooLarge,
-    Unavailable,
-    refusal_by_status,
+    problem_by_status,
     refusal_of,
 )
 from qmonus_lite.headers import Headers
@@ -294,14 +292,12 @@ class BaseHandler(Methods, Ending):
     def write_error(self, status_code: int, **details: Any) -> None:
         """Send a Tornado error as a problem response; details of unknown errors are only logged."""
         error = details.get("exc_info", (None, None))[1]
-        if isinstance(error, (Problem, Terminated)):
-            self.finish(self._error_body(error))
-            return
-        detail = HTTPStatus(status_code).description or "see the log under the request id"
-        if self.request_head.body_follows:
-            self.set_header("Connection", "close")
-        self.refusal = refusal_by_status(status_code, detail)
-        self.finish(self._problem(status_code, detail))
+        if not isinstance(error, (Problem, Terminated)):
+            detail = HTTPStatus(status_code).description or "see the log under the request id"
+            error = problem_by_status(status_code, detail)
+            if self.request_head.body_follows:
+                self.set_header("Connection", "close")
+        self.answer(error)
 
     def log_exception(self, kind: Any, error: Any, tb: Any) -> None:
         """Log an unexpected exception once, with its traceback."""
@@ -323,18 +319,13 @@ class BaseHandler(Methods, Ending):
             self.set_header(name, value)
         return answer.body
 
-    def _problem(self, status: int, detail: str) -> bytes:
-        self.set_status(status, reason(status))
-        self.set_header("Content-Type", PROBLEM)
-        return problem_json(status, detail, self.request_id)
-
     def _check_head(self) -> None:
         """Checks of the head that are common to all handlers; raises Problem."""
         head, headers = self.request_head, self.request.headers
         framing.check_framing(head)
         if self.application.settings["draining"]:
             self.set_header("Connection", "close")
-            raise Unavailable("this APIGW is stopping")
+            raise Stopping("this APIGW is stopping")
         if self.max_body_bytes is not None and (head.length or 0) > self.max_body_bytes:
             raise TooLarge(f"a body may have at most {self.max_body_bytes} bytes here")
         needs_body = head.method in self.body_required_for

@@ -8,7 +8,11 @@ from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.catalog.live import Live, describe
 from qmonus_lite.clock import Clock
-from qmonus_lite.errors import BadRequest, NotFound, Unavailable
+from qmonus_lite.errors import (
+    CredentialInQuery,
+    NotFound,
+    NotReady,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +52,9 @@ class ReadyHandler(_AdminHandler):
     """`GET /-/ready`: plugins are loaded and a worker answers."""
 
     async def check(self) -> None:
-        """Raises Unavailable (503) with the reason while not ready."""
+        """Raises NotReady (503) with the reason while not ready."""
         if reason := self.operations.unready():
-            raise Unavailable(reason)
+            raise NotReady(reason)
 
     async def get(self) -> None:
         """Respond with `ready`, and warnings if any."""
@@ -66,7 +70,7 @@ class LogonHandler(_AdminHandler):
     async def check(self) -> None:
         """Refuse any query: a key in the URL is in logs and histories already, even a valid one."""
         if self.request.query:
-            raise BadRequest("give the API key as X-API-Key, and nothing in the query")
+            raise CredentialInQuery("give the API key as X-API-Key, and nothing in the query")
 
     async def post(self) -> None:
         """Exchange `X-API-Key` for a token."""

@@ -16,7 +16,14 @@ from qmonus_lite.apigw.answers import Response
 from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.apigw.socket_handoff import can_detach, detached
 from qmonus_lite.auth import apikey
-from qmonus_lite.errors import BadRequest, MethodNotAllowed, Problem, Unavailable
+from qmonus_lite.errors import (
+    CredentialInQuery,
+    InvalidQuery,
+    MethodNotAllowed,
+    PartialUpload,
+    Problem,
+    UploadLimitReached,
+)
 from qmonus_lite.serving import CHUNK_BYTES
 from qmonus_lite.uploads.receipt import Receipt
 from qmonus_lite.uploads.record import UploadRecord
@@ -55,7 +62,9 @@ class UploadHandler(BaseHandler):
             raise MethodNotAllowed(self.request.method or "", self.allowed_methods)
         if "Content-Range" in self.request.headers:
             # Else a partial body would replace the complete file (RFC 9110, section 14.4).
-            raise BadRequest("a part of a file cannot be stored; send the whole, no Content-Range")
+            raise PartialUpload(
+                "a part of a file cannot be stored; send the whole, no Content-Range"
+            )
         self._take_upload_slot()
         head = UploadRequest(
             raw_path=self.request.path,
@@ -147,7 +156,7 @@ class UploadHandler(BaseHandler):
     def _take_upload_slot(self) -> None:
         uploading = self.application.settings["uploading"]
         if len(uploading) >= self.limits.max_uploads:
-            raise Unavailable("as many uploads as this APIGW takes at once are under way")
+            raise UploadLimitReached("as many uploads as this APIGW takes at once are under way")
         uploading.add(self)
 
     async def _left(self) -> None:
@@ -170,7 +179,7 @@ def stored_response(receipt: Receipt, digest: str | None) -> Response:
 
 
 def query(text: str) -> dict[str, list[str]]:
-    """Query arguments, name -> list of values; raises BadRequest."""
+    """Query arguments, name -> list of values; raises InvalidQuery, CredentialInQuery."""
     if not text:
         return {}
     try:
@@ -178,8 +187,8 @@ def query(text: str) -> dict[str, list[str]]:
             text, keep_blank_values=True, max_num_fields=MAX_QUERY_ARGUMENTS, errors="strict"
         )
     except ValueError:
-        raise BadRequest("the query has too many arguments or is not UTF-8") from None
+        raise InvalidQuery("the query has too many arguments or is not UTF-8") from None
     if apikey.shown_in(found):
         # It is already in logs and histories, and would leak into events and to backends.
-        raise BadRequest(apikey.SHOWN)
+        raise CredentialInQuery(apikey.SHOWN)
     return found

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from qmonus_lite import errors
-from qmonus_lite.apigw import app
-from qmonus_lite.apigw.handler import BaseHandler
+from qmonus_lite.apigw.endpoint import Endpoint
+from qmonus_lite.apigw.endpoints import ADMIN, UPLOAD
+from qmonus_lite.apigw.json_values import descriptions
+from qmonus_lite.apigw.openapi import refusals
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED, Kind
 from qmonus_lite.catalog.lint.rules import rules as all_rules
 from qmonus_lite.cli import help
@@ -24,6 +26,7 @@ from qmonus_lite.scripting.builtins.callout import Callout
 from qmonus_lite.scripting.builtins.names import NAMES
 from qmonus_lite.settings import Settings
 from qmonus_lite.uploads import disk_errors
+from qmonus_lite.uploads.receipt import Receipt
 
 TOP = Path(__file__).parents[1]
 PART = re.compile(r"(<!-- printed: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -99,7 +102,7 @@ def _kind(kind: Kind) -> str:
             for name, script in kind.scripts.items()
         ),
     )
-    parts = [f"## {kind.name}", f"Told by its shape: {kind.shape}.", keys]
+    parts = [f"## {kind.name}", f"Recognised by its shape: {kind.shape}.", keys]
     return "\n\n".join([*parts, scripts] if kind.scripts else parts)
 
 
@@ -115,7 +118,7 @@ def rules() -> str:
     """Every rule of `check`."""
     return table(
         ("rule", "finds", "level", "changed in"),
-        ((_code(one.id), one.finds, one.level, one.changed) for one in all_rules()),
+        ((_code(rule.id), rule.finds, rule.level, rule.changed) for rule in all_rules()),
     )
 
 
@@ -129,15 +132,16 @@ def names() -> str:
 
 def _called(name: str) -> str:
     value = NAMES[name].value
-    ours = getattr(value, "__module__", "").startswith("qmonus_lite.") and callable(value)
-    return f"{name}({_parameters(inspect.signature(value))})" if ours else name
+    module = getattr(value, "__module__", "")
+    has_signature = module.startswith("qmonus_lite.") and callable(value)
+    return f"{name}({_parameters(inspect.signature(value))})" if has_signature else name
 
 
 def _parameters(signature: inspect.Signature) -> str:
     bare = (
-        one.replace(annotation=inspect.Parameter.empty)
-        for one in signature.parameters.values()
-        if one.name != "self"
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for parameter in signature.parameters.values()
+        if parameter.name != "self"
     )
     return ", ".join(map(str, bare))
 
@@ -146,7 +150,7 @@ def callout() -> str:
     """The call of callout."""
     given = _parameters(inspect.signature(Callout.__call__)).split(", ")
     # In the quotes of the formatter, which reads the page too.
-    lines = "".join(f"    {one},\n" for one in given).replace("'", '"')
+    lines = "".join(f"    {parameter},\n" for parameter in given).replace("'", '"')
     return f"```python\nawait callout(\n{lines})\n```"
 
 
@@ -199,15 +203,44 @@ def _places(where: Sequence[disk_errors.ErrorPlace]) -> str:
     return ", ".join(place.value for place in where)
 
 
-def doors() -> str:
-    """Our own doors, from what their classes say of themselves."""
-    said = [
-        _first(value)
-        for value in vars(app).values()
-        if inspect.isclass(value) and issubclass(value, BaseHandler)
-    ]
-    ours = sorted(line for line in said if line.startswith("`") and " /-/" in line)
-    return table(("door", "what it is for"), (line.split(": ", 1) for line in ours))
+def endpoints() -> str:
+    """Every endpoint of the gateway itself, from the table that requests are dispatched by."""
+    return table(
+        ("endpoint", "what it is for", "credential", "answers", "refusals besides those of all"),
+        (
+            (
+                _code(f"{operation.method} {endpoint.path}{_query(endpoint)}"),
+                operation.summary,
+                endpoint.access.value,
+                ", ".join(f"{answer.status} {answer.description}" for answer in operation.answers),
+                _codes(refusals(endpoint, operation)),
+            )
+            for endpoint in (UPLOAD, *ADMIN)
+            for operation in endpoint.operations
+        ),
+    )
+
+
+def _query(endpoint: Endpoint) -> str:
+    names = [entry.name for entry in endpoint.parameters if entry.place == "query"]
+    return "?" + "&".join(f"{name}=" for name in names) if names else ""
+
+
+def _codes(problems: Sequence[type[errors.Problem]]) -> str:
+    ordered = sorted(problems, key=lambda problem: problem.status)
+    return ", ".join(f"[{problem.code}](problems.md#{problem.code})" for problem in ordered)
+
+
+def receipt() -> str:
+    """The fields of the receipt of an upload."""
+    described = descriptions(Receipt)
+    return table(
+        ("field", "meaning"),
+        (
+            (_code(entry.name), described[entry.name].removesuffix("."))
+            for entry in dataclasses.fields(Receipt)
+        ),
+    )
 
 
 def _first(documented: object) -> str:
@@ -226,7 +259,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
         callout,
         problems,
         remedies,
-        doors,
+        endpoints,
+        receipt,
         disk,
     )
 }
@@ -245,7 +279,7 @@ def pages() -> list[Path]:
 def main(arguments: Sequence[str]) -> int:
     """Print the pages anew, or check them."""
     parser = argparse.ArgumentParser(prog="scripts/docs", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing, say what lags")
+    parser.add_argument("--check", action="store_true", help="change nothing, show what lags")
     checks = parser.parse_args(arguments).check
     lagging = 0
     for page in pages():
@@ -257,7 +291,7 @@ def main(arguments: Sequence[str]) -> int:
         name = str(page.relative_to(TOP))
         if checks:
             lines = before.splitlines(keepends=True), after.splitlines(keepends=True)
-            sys.stdout.writelines(difflib.unified_diff(*lines, name, "what the code says"))
+            sys.stdout.writelines(difflib.unified_diff(*lines, name, "printed from the code"))
         else:
             page.write_text(after, encoding="utf-8")
             print(f"scripts/docs: printed {name}")

@@ -13,13 +13,13 @@ from tornado.iostream import SSLIOStream, StreamClosedError
 
 from qmonus_lite import strictjson
 from qmonus_lite.apigw.answers import Response
+from qmonus_lite.apigw.endpoint import Endpoint
 from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.apigw.socket_handoff import can_detach, detached
 from qmonus_lite.auth import apikey
 from qmonus_lite.errors import (
     CredentialInQuery,
     InvalidQuery,
-    MethodNotAllowed,
     PartialUpload,
     Problem,
     UploadLimitReached,
@@ -43,13 +43,11 @@ ADMIN_PATH = re.compile(r"/-(?:/.*)?$")
 class UploadHandler(BaseHandler):
     """`PUT` on the upload path."""
 
-    allowed_methods = ("PUT",)
-    max_body_bytes = None
-    # Else a request without length would replace the file by an empty file.
-    body_required_for = ("PUT",)
-
-    def initialize(self, uploads: UploadService, values: Mapping[str, str]) -> None:
+    def initialize(
+        self, endpoint: Endpoint, uploads: UploadService, values: Mapping[str, str]
+    ) -> None:
         """Set the upload service and the values that the path template matched."""
+        self.endpoint = endpoint
         self.uploads = uploads
         self.values = values
         self.session: ActiveUpload | None = None
@@ -58,8 +56,7 @@ class UploadHandler(BaseHandler):
 
     async def check(self) -> None:
         """Open the upload; all checks before the body are made here. Raises Problem, Terminated."""
-        if self.request.method != "PUT":
-            raise MethodNotAllowed(self.request.method or "", self.allowed_methods)
+        self.check_method()
         if "Content-Range" in self.request.headers:
             # Else a partial body would replace the complete file (RFC 9110, section 14.4).
             raise PartialUpload(

@@ -1,25 +1,58 @@
 """Tornado application and route table of APIGW."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tornado.httputil import HTTPServerRequest
-from tornado.web import Application, RequestHandler
+from tornado.web import Application
 
 from qmonus_lite.apigw import framing
 from qmonus_lite.apigw.access import log_request
 from qmonus_lite.apigw.body_memory import Bodies
 from qmonus_lite.apigw.buffered import BufferedUploads
+from qmonus_lite.apigw.endpoint import Endpoint
 from qmonus_lite.apigw.endpoints import ADMIN, NOTHING, ROUTES, UPLOAD
-from qmonus_lite.apigw.events import EventAdmin, EventAdminHandler
+from qmonus_lite.apigw.events import (
+    EventAdmin,
+    EventAdminHandler,
+    EventHandler,
+    EventsHandler,
+    ReplayHandler,
+)
+from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.apigw.idle_timeout import IDLE_SECONDS, IdleTimeout
 from qmonus_lite.apigw.limits import Limits
-from qmonus_lite.apigw.operators import AdminHandler, Operations
-from qmonus_lite.apigw.upload import ADMIN_PATH, match_upload_path
+from qmonus_lite.apigw.operators import (
+    AdminHandler,
+    LiveHandler,
+    LogonHandler,
+    NotFoundHandler,
+    OpenApiHandler,
+    Operations,
+    PluginsHandler,
+    ReadyHandler,
+)
+from qmonus_lite.apigw.routes import RouteHandler
+from qmonus_lite.apigw.upload import ADMIN_PATH, UploadHandler, match_upload_path
 from qmonus_lite.catalog.live import Live
 from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.uploads.service import UploadService
+
+#: The handler of each row of the table of endpoints, by its path.
+HANDLERS: Mapping[str, type[BaseHandler]] = {
+    UPLOAD.path: UploadHandler,
+    "/-/live": LiveHandler,
+    "/-/ready": ReadyHandler,
+    "/-/logon": LogonHandler,
+    "/-/plugins": PluginsHandler,
+    "/-/openapi.json": OpenApiHandler,
+    "/-/events": EventsHandler,
+    "/-/events/{id}": EventHandler,
+    "/-/events/{id}/replay": ReplayHandler,
+    NOTHING.path: NotFoundHandler,
+    ROUTES.path: RouteHandler,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +82,7 @@ class Apigw(Application):
         values = match_upload_path(request.path, uploads)
         if values is not None:
             given = {"endpoint": UPLOAD, "uploads": uploads, "values": values}
-            return self.get_handler_delegate(request, UPLOAD.handler, given)
+            return self.get_handler_delegate(request, HANDLERS[UPLOAD.path], given)
         return super().find_handler(request, **kwargs)
 
 
@@ -57,12 +90,13 @@ def _dispatch(services: Services) -> list[Any]:
     """Tornado's route table: the rows of the table of endpoints, with their services."""
     rows = [*((row.regex, row) for row in ADMIN), (ADMIN_PATH.pattern, NOTHING), (r".*", ROUTES)]
     return [
-        (regex, row.handler, {"endpoint": row, **_services_of(row.handler, services)})
+        (regex, HANDLERS[row.path], {"endpoint": row, **_services_of(row, services)})
         for regex, row in rows
     ]
 
 
-def _services_of(handler: type[RequestHandler], services: Services) -> dict[str, object]:
+def _services_of(endpoint: Endpoint, services: Services) -> dict[str, object]:
+    handler = HANDLERS[endpoint.path]
     if issubclass(handler, EventAdminHandler):
         return {"outgoings": services.outgoings}
     if issubclass(handler, AdminHandler):

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from tornado.web import RequestHandler
-
 from qmonus_lite.errors import Forbidden, Problem, Unauthorized
 
 #: Maximum bytes of a body that is not used; clients may send a small body such as `{}`.
@@ -76,10 +74,8 @@ class Operation:
 class Endpoint:
     """A path with its methods."""
 
-    #: Path with variables in braces; empty for any path.
+    #: Path with variables in braces; one with an asterisk only names what is left over.
     path: str
-    #: Serves the requests; gets `endpoint` and its services.
-    handler: type[RequestHandler]
     access: Access
     operations: tuple[Operation, ...]
     parameters: tuple[Parameter, ...] = ()

@@ -1,34 +1,21 @@
 """The table of endpoints: dispatch, `Allow`, OpenAPI and the HTTP reference are made from it.
 
-An endpoint needs a row here and the module of its handler. Paths are matched in this order.
+An endpoint needs a row here, and a handler in `app.HANDLERS`. Paths are matched in this order.
 """
 
 from collections.abc import Mapping
 
 from qmonus_lite.apigw.body_memory import MAX_BODY
 from qmonus_lite.apigw.endpoint import Access, Answer, Endpoint, Operation, Parameter
-from qmonus_lite.apigw.events import (
+from qmonus_lite.apigw.resources import (
     STATES,
     EventDetail,
-    EventHandler,
     EventListing,
-    EventsHandler,
-    Replay,
-    ReplayHandler,
-)
-from qmonus_lite.apigw.operators import (
-    LiveHandler,
     Liveness,
     Logon,
-    LogonHandler,
-    NotFoundHandler,
-    OpenApiHandler,
-    PluginsHandler,
     Readiness,
-    ReadyHandler,
+    Replay,
 )
-from qmonus_lite.apigw.routes import RouteHandler
-from qmonus_lite.apigw.upload import UploadHandler
 from qmonus_lite.catalog.live import PluginSet
 from qmonus_lite.errors import (
     BadGateway,
@@ -64,7 +51,6 @@ _EVENT_ID = Parameter(
 #: `PUT` on the path of `--file_upload_api_path`.
 UPLOAD = Endpoint(
     path="/upload/{filepath}",
-    handler=UploadHandler,
     access=Access.UPLOAD,
     max_body_bytes=None,
     operations=(
@@ -114,7 +100,6 @@ UPLOAD = Endpoint(
 ADMIN = (
     Endpoint(
         path="/-/live",
-        handler=LiveHandler,
         access=Access.OPEN,
         operations=(
             Operation(
@@ -126,7 +111,6 @@ ADMIN = (
     ),
     Endpoint(
         path="/-/ready",
-        handler=ReadyHandler,
         access=Access.OPEN,
         operations=(
             Operation(
@@ -139,7 +123,6 @@ ADMIN = (
     ),
     Endpoint(
         path="/-/logon",
-        handler=LogonHandler,
         access=Access.API_KEY,
         operations=(
             Operation(
@@ -158,7 +141,6 @@ ADMIN = (
     ),
     Endpoint(
         path="/-/plugins",
-        handler=PluginsHandler,
         access=Access.ROLE,
         operations=(
             Operation(
@@ -170,7 +152,6 @@ ADMIN = (
     ),
     Endpoint(
         path="/-/openapi.json",
-        handler=OpenApiHandler,
         access=Access.ROLE,
         operations=(
             Operation(
@@ -182,7 +163,6 @@ ADMIN = (
     ),
     Endpoint(
         path="/-/events",
-        handler=EventsHandler,
         access=Access.ROLE,
         parameters=(
             Parameter(
@@ -203,7 +183,6 @@ ADMIN = (
     ),
     Endpoint(
         path="/-/events/{id}",
-        handler=EventHandler,
         access=Access.ROLE,
         parameters=(_EVENT_ID,),
         operations=(
@@ -217,7 +196,6 @@ ADMIN = (
     ),
     Endpoint(
         path="/-/events/{id}/replay",
-        handler=ReplayHandler,
         access=Access.ROLE,
         parameters=(_EVENT_ID,),
         operations=(
@@ -232,12 +210,11 @@ ADMIN = (
 )
 
 #: Every other path under `/-/`.
-NOTHING = Endpoint(path="", handler=NotFoundHandler, access=Access.OPEN, operations=())
+NOTHING = Endpoint(path="/-/*", access=Access.OPEN, operations=())
 
 #: Every other path: the routes of plugins, which may refuse further methods.
 ROUTES = Endpoint(
-    path="",
-    handler=RouteHandler,
+    path="*",
     access=Access.ROUTE,
     max_body_bytes=MAX_BODY,
     operations=tuple(

@@ -1,22 +1,20 @@
 """Operator endpoints of the outbox: list events, show an event, replay a dead letter."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qmonus_lite.apigw.authority import authorize
 from qmonus_lite.apigw.endpoint import Endpoint
 from qmonus_lite.apigw.handler import BaseHandler
+from qmonus_lite.apigw.resources import STATES, EventDetail, EventListing, Replay
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.errors import (
     Conflict,
     InvalidQuery,
     NotFound,
 )
-from qmonus_lite.events.outbox import EventEntry, detail, entry
+from qmonus_lite.events.outbox import detail, entry
 from qmonus_lite.writer.service import CommitService
 
-#: States that can be queried; a delivered event is no longer in the outbox.
-STATES = ("prepared", "ready", "dead")
 #: Maximum events per listing.
 MAX_LISTED = 1000
 
@@ -27,31 +25,6 @@ class EventAdmin:
 
     commits: CommitService
     gatekeeper: Gatekeeper
-
-
-@dataclass(frozen=True, kw_only=True)
-class EventListing:
-    """Events of the outbox, and how many there are of each state."""
-
-    events: tuple[EventEntry, ...]
-    #: Number of all events by state.
-    counts: Mapping[str, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EventDetail(EventEntry):
-    """One event of the outbox, with its data."""
-
-    #: What its handlers get, with the values of headers masked.
-    event: Mapping[str, object]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Replay:
-    """A dead letter that is going to be delivered."""
-
-    id: str
-    state: str
 
 
 class EventAdminHandler(BaseHandler):

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
 from qmonus_lite.apigw.authority import authorize
 from qmonus_lite.apigw.endpoint import Endpoint
 from qmonus_lite.apigw.handler import BaseHandler
+from qmonus_lite.apigw.resources import Liveness, Logon, Readiness
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.catalog.live import Live, describe
 from qmonus_lite.clock import Clock
@@ -30,32 +30,6 @@ class Operations:
     warnings: Callable[[], list[str]]
     #: The OpenAPI description of all routes currently served.
     openapi: Callable[[], dict[str, object]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Liveness:
-    """The process serves requests."""
-
-    live: Literal[True] = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Readiness:
-    """Uploads can be taken."""
-
-    ready: Literal[True] = True
-    #: Problems for the operator that do not affect readiness.
-    warnings: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Logon:
-    """A token for the owner of an API key."""
-
-    #: For `X-Auth-Token` or `Authorization: Bearer`.
-    token: str
-    expires_at: Annotated[str, ("format", "date-time")]
-    username: str
 
 
 class AdminHandler(BaseHandler):

@@ -12,12 +12,14 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from qmonus_lite import errors
+from qmonus_lite.apigw import framing
 from qmonus_lite.apigw.endpoint import Endpoint
 from qmonus_lite.apigw.endpoints import ADMIN, UPLOAD
 from qmonus_lite.apigw.json_values import descriptions
-from qmonus_lite.apigw.openapi import refusals
+from qmonus_lite.apigw.openapi import problems_of
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED, Kind
 from qmonus_lite.catalog.lint.rules import rules as all_rules
 from qmonus_lite.cli import help
@@ -180,6 +182,29 @@ def _status(error: type[errors.Problem]) -> str:
     return str(int(error.status))
 
 
+#: The ordered lists of rules, in the order in which a request passes them.
+RULE_LISTS: Sequence[Sequence[errors.Rule[Any]]] = (framing.RULES,)
+
+
+def refusals() -> str:
+    """Every rule that requests have to pass, in order."""
+    return table(
+        ("stage", "rule", "refuses", "status and code"),
+        (
+            (
+                rule.stage.value,
+                rule.name,
+                rule.refuses,
+                ", ".join(
+                    f"{int(problem.status)} {_codes([problem])}" for problem in rule.problems
+                ),
+            )
+            for rules_of_list in RULE_LISTS
+            for rule in rules_of_list
+        ),
+    )
+
+
 def disk() -> str:
     """What each error of the disk becomes: the table that the code goes by."""
     rows = (*disk_errors.RULES, disk_errors.UNKNOWN)
@@ -213,7 +238,7 @@ def endpoints() -> str:
                 operation.summary,
                 endpoint.access.value,
                 ", ".join(f"{answer.status} {answer.description}" for answer in operation.answers),
-                _codes(refusals(endpoint, operation)),
+                _codes(problems_of(endpoint, operation)),
             )
             for endpoint in (UPLOAD, *ADMIN)
             for operation in endpoint.operations
@@ -259,6 +284,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
         callout,
         problems,
         remedies,
+        refusals,
         endpoints,
         receipt,
         disk,

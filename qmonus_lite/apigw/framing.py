@@ -5,7 +5,7 @@ every request passes this table of rules first; a request that fails has had no 
 """
 
 import re
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import urlsplit
@@ -18,6 +18,8 @@ from qmonus_lite.errors import (
     InvalidFraming,
     InvalidTarget,
     NotImplementedHere,
+    Rule,
+    Stage,
     TargetTooLong,
     TooLarge,
     VersionUnknown,
@@ -173,22 +175,72 @@ def expectation(head: RequestHead) -> None:
 
 
 #: In the order of evaluation; the order decides which Problem is reported.
-RULES: tuple[Callable[[RequestHead], None], ...] = (
-    version,
-    line,
-    block,
-    target,
-    host,
-    coding,
-    length,
-    expectation,
+RULES: tuple[Rule[RequestHead], ...] = (
+    Rule(
+        name="version",
+        stage=Stage.HEAD,
+        check=version,
+        problems=(VersionUnknown,),
+        refuses="another HTTP than 1.0 and 1.1",
+    ),
+    Rule(
+        name="request-line",
+        stage=Stage.HEAD,
+        check=line,
+        problems=(TargetTooLong,),
+        refuses=f"a request line above {MAX_LINE_BYTES >> 10} KiB",
+    ),
+    Rule(
+        name="header-block",
+        stage=Stage.HEAD,
+        check=block,
+        problems=(HeadTooLarge,),
+        refuses=f"more than {MAX_FIELDS} header fields, or above {MAX_BLOCK_BYTES >> 10} KiB",
+    ),
+    Rule(
+        name="target",
+        stage=Stage.HEAD,
+        check=target,
+        problems=(InvalidTarget,),
+        refuses="a target that is no path, has a `#` or bytes that are not percent-encoded",
+    ),
+    Rule(
+        name="host",
+        stage=Stage.HEAD,
+        check=host,
+        problems=(InvalidTarget,),
+        refuses="an empty `Host`",
+    ),
+    Rule(
+        name="transfer-encoding",
+        stage=Stage.HEAD,
+        check=coding,
+        problems=(InvalidFraming, NotImplementedHere),
+        refuses="a transfer coding that is not known, is given twice, or with a `Content-Length`",
+    ),
+    Rule(
+        name="content-length",
+        stage=Stage.HEAD,
+        check=length,
+        problems=(InvalidFraming, TooLarge),
+        refuses="a `Content-Length` that is no plain number, is given twice, or is beyond"
+        f" {DIGITS} digits",
+    ),
+    Rule(
+        name="expect",
+        stage=Stage.HEAD,
+        check=expectation,
+        problems=(ExpectationFailed,),
+        refuses="another `Expect` than `100-continue`",
+    ),
 )
+_CHECKS = tuple(rule.check for rule in RULES)
 
 
 def check_framing(head: RequestHead) -> None:
     """Apply all rules; raises the Problem of the first rule that fails."""
-    for rule in RULES:
-        rule(head)
+    for check in _CHECKS:
+        check(head)
 
 
 def origin_form(target: str, host: str) -> str:

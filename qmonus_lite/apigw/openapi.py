@@ -95,7 +95,7 @@ def _parameter(parameter: Parameter) -> Node:
 
 def _responses(endpoint: Endpoint, operation: Operation, schemas: Schemas) -> Node:
     codes: dict[int, list[str]] = {}
-    for problem in refusals(endpoint, operation):
+    for problem in problems_of(endpoint, operation):
         codes.setdefault(int(problem.status), []).append(problem.code)
     return {
         **{str(answer.status): _answer(answer, schemas) for answer in operation.answers},
@@ -107,7 +107,7 @@ def _responses(endpoint: Endpoint, operation: Operation, schemas: Schemas) -> No
     }
 
 
-def refusals(endpoint: Endpoint, operation: Operation) -> tuple[type[Problem], ...]:
+def problems_of(endpoint: Endpoint, operation: Operation) -> tuple[type[Problem], ...]:
     """The problems of an operation besides those of every request."""
     return (*endpoint.access.problems, *operation.problems)
 

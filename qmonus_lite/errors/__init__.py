@@ -24,7 +24,8 @@
         RefusedByScript 500      a script of a route refused; it chooses the status
       Terminated                 a plugin ended the request with its own response
 
-`Refusal` and `DiskError` hold further details of a failed request, for the log only.
+A `Rule` with its `Stage` describes a check whose failure is one of these problems. `Refusal` and
+`DiskError` hold further details of a failed request, for the log only.
 `Problem.detail` is sent to the client: it never contains a secret or the text of an unexpected
 exception.
 """
@@ -58,6 +59,7 @@ from qmonus_lite.errors.problem import (
     Terminated,
     refusal_of,
 )
+from qmonus_lite.errors.rule import Rule, Stage
 from qmonus_lite.errors.startup import (
     BadPlace,
     BadPlugins,
@@ -134,7 +136,9 @@ __all__ = [
     "Refused",
     "RefusedByScript",
     "RequestTimeout",
+    "Rule",
     "SchemaMismatch",
+    "Stage",
     "Stopping",
     "TargetTooLong",
     "Terminated",

@@ -54,7 +54,7 @@ class Settings:
     port: int = flag(9099, "port that APIGW listens on", example="--port=8080", reader=read.port)
     apigw_processes: int = flag(
         1,
-        "APIGW processes that up starts on that port; more than one share a keeper process",
+        "APIGW processes that up starts on that port; more than one share a writer process",
         example="--apigw_processes=4",
         reader=read.count,
     )

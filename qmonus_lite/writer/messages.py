@@ -1,8 +1,7 @@
 """Messages between an APIGW and the writer process, and their encoding as MessagePack.
 
 Types are tagged with their class name, and decoding validates every field. Values of other
-packages (`PendingEvent`) are encoded by the fields of their dataclass. Only this module imports
-msgspec (docs/decisions/writer.md).
+packages (`PendingEvent`) are encoded by the fields of their dataclass (docs/decisions/writer.md).
 """
 
 from collections.abc import Callable

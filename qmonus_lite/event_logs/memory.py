@@ -11,10 +11,10 @@ from qmonus_lite.events.log import EventLogFailed
 from qmonus_lite.events.stored_event import (
     EVERY_TYPE,
     ClaimedEvent,
-    EventDetail,
     EventEntry,
     InDoubt,
     PendingEvent,
+    ShownEvent,
     Types,
     direct,
 )
@@ -186,13 +186,13 @@ class MemoryEventLog:
             rows = [row for row in self._rows.values() if state in ("", row.state)]
             return _completed([row.entry for row in rows[:limit]])
 
-    def show(self, event_id: str) -> "Future[EventDetail | None]":
+    def show(self, event_id: str) -> "Future[ShownEvent | None]":
         """The event of this id, or None."""
         with self._lock:
             if (row := self._rows.get(event_id)) is None:
                 return _completed(None)
             event = row.event
-            detail = EventDetail(
+            detail = ShownEvent(
                 entry=row.entry,
                 data=event.data,
                 store=event.store,

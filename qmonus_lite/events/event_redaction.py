@@ -6,7 +6,7 @@ from typing import Any
 
 from qmonus_lite import strictjson
 from qmonus_lite.events.gateway import Gateway
-from qmonus_lite.events.stored_event import EventDetail
+from qmonus_lite.events.stored_event import ShownEvent
 from qmonus_lite.headers import Headers
 
 #: Headers whose values contain no secrets.
@@ -23,7 +23,7 @@ def redact_event(data: Mapping[str, Any]) -> dict[str, Any]:
     return {**data, "headers": masked}
 
 
-def redacted_detail(detail: EventDetail, gateway: Gateway) -> dict[str, Any]:
+def redacted_detail(detail: ShownEvent, gateway: Gateway) -> dict[str, Any]:
     """An event of the log as JSON values, its data as a handler would get it now, redacted."""
     data = strictjson.read(gateway.complete(detail).encode())
     return {**asdict(detail.entry), "event": redact_event(data)}

@@ -47,7 +47,7 @@ class Gateway:
         """JSON of an event with its fields; raises LookupError for a store that is unknown."""
         front, found, rear = event.data.partition(UNFILLED)
         if found:
-            location = strictjson.write(self._location(event))
+            location = strictjson.write_plain(self._location(event)).decode()
             return f'{front}{self._address_and_port},"filepath":{location}{rear}'
         data = strictjson.read(event.data.encode())
         values = {"address": self.address, "port": self.port}

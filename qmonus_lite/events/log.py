@@ -16,10 +16,10 @@ from qmonus_lite.errors import QmonusLiteError
 from qmonus_lite.events.stored_event import (
     EVERY_TYPE,
     ClaimedEvent,
-    EventDetail,
     EventEntry,
     InDoubt,
     PendingEvent,
+    ShownEvent,
     Types,
 )
 
@@ -103,7 +103,7 @@ class EventLog(Protocol):
     def list_events(self, state: str, limit: int) -> "Future[list[EventEntry]]":
         """Events, oldest first; an empty `state` means all, else one of STATES."""
 
-    def show(self, event_id: str) -> "Future[EventDetail | None]":
+    def show(self, event_id: str) -> "Future[ShownEvent | None]":
         """The event of this id, or None."""
 
     def counts(self) -> "Future[dict[str, int]]":

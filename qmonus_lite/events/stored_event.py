@@ -95,7 +95,7 @@ class EventEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventDetail:
+class ShownEvent:
     """One event with its data, for display."""
 
     entry: EventEntry

@@ -12,7 +12,7 @@ from qmonus_lite import strictjson
 from qmonus_lite.auth import apikey, callout_pass
 from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
 from qmonus_lite.auth.own import OwnCredentials, masked
-from qmonus_lite.errors import BadRequest
+from qmonus_lite.errors import CredentialInQuery
 from qmonus_lite.events.gateway import FIELDS, UNFILLED
 from qmonus_lite.pathtemplate import normalized
 from qmonus_lite.redaction import MASK
@@ -31,10 +31,10 @@ def question_data(
 ) -> tuple[dict[str, Any], Actor | None]:
     """Data of the request/reply event, and the actor; sets the account in the upload's record.
 
-    Raises BadRequest for a credential in the query.
+    Raises CredentialInQuery for a credential in the query.
     """
     if head.params and gatekeeper.own.shown_in(head.params):
-        raise BadRequest(apikey.SHOWN)
+        raise CredentialInQuery(apikey.SHOWN)
     # A plain dict of canonical names, for fast lookups.
     headers = dict(head.headers)
     actor = gatekeeper.known(headers)
@@ -75,7 +75,7 @@ def promised_data(
     """
     if _LAST_FIELDS.isdisjoint(event):
         text = _masked_text({**event, **accepted}, kept, own)
-        return f"{text[:-1]},{UNFILLED},{strictjson.write(stored)[1:]}"
+        return f"{text[:-1]},{UNFILLED},{strictjson.write_plain(stored)[1:].decode()}"
     # A handler has set some of the fields: they keep their places in its event.
     return _masked_text({**event, **accepted, **dict.fromkeys(FIELDS), **stored}, kept, own)
 

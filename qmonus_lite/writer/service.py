@@ -12,7 +12,7 @@ from typing import Protocol
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.events.log import EventLog
-from qmonus_lite.events.stored_event import EventDetail, EventEntry
+from qmonus_lite.events.stored_event import EventEntry, ShownEvent
 from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.uploads.commit import Committer, UploadWithEvent
 from qmonus_lite.uploads.filesystem import UNFIT, Filesystem
@@ -30,7 +30,7 @@ class CommitService(Protocol):
     async def list_events(self, state: str, limit: int) -> list[EventEntry]:
         """Events of the log, oldest first; an empty `state` means all."""
 
-    async def show(self, event_id: str) -> EventDetail | None:
+    async def show(self, event_id: str) -> ShownEvent | None:
         """The event of this id, or None."""
 
     async def counts(self) -> dict[str, int]:
@@ -76,7 +76,7 @@ class LocalCommitService:
         """Events of the log, oldest first; an empty `state` means all."""
         return await asyncio.wrap_future(self.log.list_events(state, limit))
 
-    async def show(self, event_id: str) -> EventDetail | None:
+    async def show(self, event_id: str) -> ShownEvent | None:
         """The event of this id, or None."""
         return await asyncio.wrap_future(self.log.show(event_id))
 

@@ -14,10 +14,10 @@ from qmonus_lite.events.log import EventLogFailed
 from qmonus_lite.events.stored_event import (
     EVERY_TYPE,
     ClaimedEvent,
-    EventDetail,
     EventEntry,
     InDoubt,
     PendingEvent,
+    ShownEvent,
     Types,
 )
 
@@ -120,7 +120,7 @@ class SqliteEventLog:
         row = {"state": state, "limit": limit}
         return self._database.rows("list_events", row, lambda rows: list(map(_entry, rows)))
 
-    def show(self, event_id: str) -> "Future[EventDetail | None]":
+    def show(self, event_id: str) -> "Future[ShownEvent | None]":
         """The event of this id, or None."""
         return self._database.rows("show", {"id": event_id}, _detail)
 
@@ -216,10 +216,10 @@ def _entry(row: Row) -> EventEntry:
     )
 
 
-def _detail(rows: list[Row]) -> EventDetail | None:
+def _detail(rows: list[Row]) -> ShownEvent | None:
     if not rows:
         return None
     row = rows[0]
-    return EventDetail(
+    return ShownEvent(
         entry=_entry(row), data=row[10], store=row[11], store_path=row[12], gateway=row[13]
     )

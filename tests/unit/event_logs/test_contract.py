@@ -14,9 +14,9 @@ from qmonus_lite.event_logs.memory import MemoryEventLog
 from qmonus_lite.events.log import STATES, EventLog, EventLogFailed
 from qmonus_lite.events.stored_event import (
     ClaimedEvent,
-    EventDetail,
     EventEntry,
     InDoubt,
+    ShownEvent,
     Types,
     direct,
 )
@@ -343,7 +343,7 @@ class TestEventLogContract:
         put(log, "e1")
         [entry] = log.list_events("", 1).result(10)
 
-        assert log.show("e1").result(10) == EventDetail(
+        assert log.show("e1").result(10) == ShownEvent(
             entry=entry, data=DATA, store="file", store_path="upload/a", gateway="g1"
         )
         assert log.show("missing").result(10) is None

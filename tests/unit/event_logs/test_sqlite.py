@@ -15,7 +15,7 @@ from qmonus_lite.errors import BadPlace
 from qmonus_lite.event_logs.sqlite.event_log import SCHEMA, SqliteEventLog
 from qmonus_lite.events.event_redaction import redacted_detail
 from qmonus_lite.events.gateway import Gateway
-from qmonus_lite.events.stored_event import EventDetail, InDoubt
+from qmonus_lite.events.stored_event import InDoubt, ShownEvent
 from tests.unit.event_logs.events import NOW, claim, open_log, pending, put, states
 from tests.upgrade.old_format import OLD_SCHEMAS, OldRow, compact, old_data, old_row, write_outbox
 
@@ -34,7 +34,7 @@ def gateway(base: Path) -> Gateway:
     return Gateway(address="127.0.0.1", port=9099, stores={"file": f"{base}/"})
 
 
-def shown(log: SqliteEventLog, event_id: str) -> EventDetail:
+def shown(log: SqliteEventLog, event_id: str) -> ShownEvent:
     detail = log.show(event_id).result(10)
     assert detail is not None
     return detail

@@ -63,15 +63,15 @@ class Dispatcher:
         self._order.load(*self._with.log.waiting(MAX_KNOWN))
         self._thread.start()
 
-    def take(self, seq: int, promise: PendingEvent) -> bool:
+    def take(self, seq: int, event: PendingEvent) -> bool:
         """Deliver a committed event directly; False if it has to wait in the outbox.
 
         Called by the committing threads, in commit order per path.
         """
-        ready = self._with.registry.takes(promise.type) and not self._stopping
-        if not self._order.go(promise.path, promise.id, direct=ready):
+        ready = self._with.registry.takes(event.type) and not self._stopping
+        if not self._order.go(event.path, event.id, direct=ready):
             return False
-        self._committed.append(direct(seq, promise))
+        self._committed.append(direct(seq, event))
         if not self._notified:
             self._notified = True
             # RuntimeError: the loop is closed; the event is found in the outbox at the next start.

@@ -27,7 +27,7 @@ OLD, NEW = b"old content", b"new content, longer"
 class NoPost:
     """Takes no event away: they all stay in the log."""
 
-    def take(self, _seq: int, _promise: PendingEvent) -> bool:
+    def take(self, seq: int, event: PendingEvent) -> bool:
         return False
 
     def wake(self) -> None:

@@ -27,7 +27,6 @@ from qmonus_lite.compose.shared import (
 from qmonus_lite.compose.writer import WriterParts, local_commit_service
 from qmonus_lite.events.envelope import UPLOADED
 from qmonus_lite.events.query import EventQuery
-from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.routing.openapi import describe
 from qmonus_lite.routing.openapi_builtin import UploadDescription
@@ -36,6 +35,8 @@ from qmonus_lite.scripting.context import Surroundings
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import ScriptThreads
 from qmonus_lite.settings import Settings, upload_template
+from qmonus_lite.transports.http.signed_client import SignedClient
+from qmonus_lite.transports.http.transport import HttpTransport
 from qmonus_lite.uploads.filesystem import UNFIT
 from qmonus_lite.uploads.free_space import FreeSpace, folders_of
 from qmonus_lite.uploads.publish import DirectPublisher
@@ -84,8 +85,9 @@ class _Apigw:
         settings = shared.settings
         self._threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
         self._staging = StagingDirs(root_dir.disk, shared.data_dir.path, root_dir.root)
-        self._sender = SignedClient(shared.signer)
-        self._registry = make_registry(settings, shared.data_dir, self._sender, shared.environ)
+        client = SignedClient(shared.signer)
+        self._registry = make_registry(settings, shared.data_dir, client, shared.environ)
+        self._transport = HttpTransport(client, self._registry)
         self._owner_prefix = "" if number is None else f"{number}-{secrets.token_hex(4)}-"
         self._commits = self._commit_service()
         self._room = FreeSpace(
@@ -114,7 +116,7 @@ class _Apigw:
         )
         self._query = EventQuery(
             registry=self._registry,
-            sender=self._sender,
+            transport=self._transport,
             clock=shared.clock,
             source=settings.base_url,
             timeout=settings.lambda_sync_timeout,
@@ -131,7 +133,7 @@ class _Apigw:
                 script_threads=self._script_threads,
                 outgoing=self._shared.outgoing,
                 backends=self._backends,
-                sender=self._sender,
+                transport=self._transport,
                 threads=self._threads,
             ),
             registry=self._registry,

@@ -17,9 +17,6 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlace, BadSetting
 from qmonus_lite.events.report_file import ReportFile
-from qmonus_lite.events.signature import Signer
-from qmonus_lite.events.signed_client import SignedClient
-from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.scripting.builtins.callout import Callout, Gateways, Timeouts
 from qmonus_lite.scripting.builtins.names import granted
@@ -27,6 +24,9 @@ from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.options import Options
 from qmonus_lite.settings import Settings, upload_template
 from qmonus_lite.supervisor_channel import SUPERVISED
+from qmonus_lite.transports.http.signature import Signer
+from qmonus_lite.transports.http.signed_client import SignedClient
+from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
 from qmonus_lite.uploads.filesystem import Filesystem
 from qmonus_lite.uploads.root_dir import RootDir
 
@@ -108,13 +108,13 @@ def make_root_dir(settings: Settings) -> RootDir:
 
 
 def make_registry(
-    settings: Settings, data_dir: DataDir, sender: SignedClient, environ: Mapping[str, str]
-) -> WorkerRegistry:
+    settings: Settings, data_dir: DataDir, client: SignedClient, environ: Mapping[str, str]
+) -> HttpWorkerRegistry:
     """The worker registry, with the reports stored by earlier processes; raises BadPlace."""
     # Reports of workers that `up` started are marked: the workers of the next `up` replace them.
     own = SUPERVISED in environ and not settings.lambda_endpoints
     words = ReportFile(data_dir.path, own=own)
-    return WorkerRegistry(settings.worker_endpoints, sender, settings.base_url, words)
+    return HttpWorkerRegistry(settings.worker_endpoints, client, settings.base_url, words)
 
 
 def event_secret(data_dir: DataDir, environ: Mapping[str, str]) -> bytes:

@@ -1,5 +1,6 @@
 """Event envelope: CloudEvents 1.0 JSON messages (https://cloudevents.io)."""
 
+import enum
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,6 +26,13 @@ _VERSION, _DATA = "1.0", "application/json"
 
 class BadEnvelope(Exception):
     """The bytes are not a valid envelope; the message has the reason."""
+
+
+class Purpose(enum.StrEnum):
+    """What an event is sent for: its outcome is awaited by a request, or it is delivered."""
+
+    QUESTION = "question"
+    DELIVERY = "delivery"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +111,21 @@ class Attributes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OutgoingEvent(Attributes):
+    """An event to send."""
+
+    purpose: Purpose
+    #: JSON text of the value that handlers get as `event`.
+    data: str
+
+    def to_bytes(self) -> bytes:
+        """Serialize to JSON."""
+        return self.around(self.data)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Envelope(Attributes):
-    """An event as it is transmitted."""
+    """An event as a worker receives it."""
 
     #: The value that handlers get as `event`.
     data: dict[str, Any]

@@ -68,6 +68,10 @@ class KnownHandlers:
             unheard=unheard,
         )
 
+    def able(self, event: str) -> tuple[str, ...]:
+        """Workers that are up and may be sent an event: for one that is handled, its takers."""
+        return self.takers.get(event, ()) if event in self.handled else self.live
+
     def is_open(self, event: str, endpoint: str, report: Report) -> bool:
         """Whether a worker may have a handler of an event for which `endpoint` ran none.
 

@@ -14,13 +14,13 @@ from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.events.envelope import BadEnvelope, Envelope
 from qmonus_lite.events.inbox import Inbox
 from qmonus_lite.events.outcome import Outcome, Report
-from qmonus_lite.events.signature import ID, BadSignature, Signer
-from qmonus_lite.events.signed_client import ASK, DELIVER, HANDLES
 from qmonus_lite.lambdas.chain import Chain
 from qmonus_lite.log import bound
 from qmonus_lite.rate_limited_log import RateLimitedLog
 from qmonus_lite.scripting.runner import Runner
-from qmonus_lite.worker.listener import WorkerReply, WorkerRequest
+from qmonus_lite.transports.http.listener import WorkerReply, WorkerRequest
+from qmonus_lite.transports.http.signature import ID, BadSignature, Signer
+from qmonus_lite.transports.http.signed_client import ASK, DELIVER, HANDLES
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from qmonus_lite.background import Background
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.script_threads import MAX_HUNG, ScriptThreads
 from qmonus_lite.settings import Settings
+from qmonus_lite.transports.http.listener import MAX_CONNECTIONS, Listener
 from qmonus_lite.worker.app import Worker, WorkerEndpoints
 from qmonus_lite.worker.limits import bound_memory
-from qmonus_lite.worker.listener import MAX_CONNECTIONS, Listener
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,7 @@ from typing import Any
 from qmonus_lite import serving, supervisor_channel
 from qmonus_lite.background import Background
 from qmonus_lite.errors import InternalFault, Problem
-from qmonus_lite.events.signed_client import SignedClient
-from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.settings import Settings
 from qmonus_lite.uploads.staging_dirs import StagingDirs
 from qmonus_lite.writer.ipc import Frames, listening
@@ -35,7 +34,6 @@ class WriterServer:
     data_dir: Path
     commits: LocalCommitService
     registry: WorkerRegistry
-    sender: SignedClient
     staging: StagingDirs
     threads: ThreadPoolExecutor
     #: Sessions of the connected APIGWs.
@@ -47,7 +45,7 @@ class WriterServer:
         socket = listening(self.data_dir)
         serving.descriptors_for(self.settings.apigw_processes, self.settings.max_uploads)
         await self.commits.begin()
-        background.start("roster of workers", self.registry.follow)
+        background.start("worker registry", self.registry.follow)
         background.start("word of the keeper", lambda: self._tell(background))
         background.start("pulse", serving.heartbeat)
         loop = asyncio.get_running_loop()
@@ -65,7 +63,7 @@ class WriterServer:
         server.close()
         await background.close()
         self.commits.stop_deliveries()
-        await self.sender.close()
+        await self.registry.close()
         self.threads.shutdown()
         self.commits.close()
         logger.info("stopped", extra={"action": "stopped", "clean": clean})

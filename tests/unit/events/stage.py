@@ -12,11 +12,11 @@ from qmonus_lite.catalog.live import Live
 from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.inbox import Inbox
-from qmonus_lite.events.signature import Signer
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import ScriptThreads
+from qmonus_lite.transports.http.listener import Listener
+from qmonus_lite.transports.http.signature import Signer
 from qmonus_lite.worker.app import Worker, WorkerEndpoints
-from qmonus_lite.worker.listener import Listener
 from tests.unit.catalog.stage import SEALER, Folder, handler
 
 CLOCK = Clock("UTC")

@@ -11,10 +11,10 @@ import pytest
 
 from qmonus_lite.events.envelope import Envelope
 from qmonus_lite.events.outcome import Report
-from qmonus_lite.events.signature import Signer
-from qmonus_lite.events.signed_client import ASK, DELIVER, HANDLES
+from qmonus_lite.transports.http.listener import WorkerReply, WorkerRequest
+from qmonus_lite.transports.http.signature import Signer
+from qmonus_lite.transports.http.signed_client import ASK, DELIVER, HANDLES
 from qmonus_lite.worker.app import WorkerEndpoints
-from qmonus_lite.worker.listener import WorkerReply, WorkerRequest
 from tests.unit.events.stage import SIGNER, SOURCE, STRANGER, WorkerStage
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
 
-from qmonus_lite.events.keepalive import keep_alive
+from qmonus_lite.transports.http.keepalive import keep_alive
 
 #: Maximum bytes of the head and of the body of a response.
 MAX_HEAD_BYTES, MAX_BODY_BYTES = 16 << 10, 4 << 20
@@ -22,7 +22,7 @@ MAX_HEAD_BYTES, MAX_BODY_BYTES = 16 << 10, 4 << 20
 CONNECT_SECONDS, IDLE_SECONDS = 1.0, 30.0
 
 
-class WorkerAway(Exception):
+class ConnectFailed(Exception):
     """Connecting failed: nothing was sent."""
 
     def __init__(self, reason: str, *, silent: bool = False) -> None:
@@ -31,11 +31,11 @@ class WorkerAway(Exception):
         super().__init__(reason)
 
 
-class WorkerBroke(Exception):
+class ExchangeFailed(Exception):
     """The exchange ended, by timeout or disconnect, without a complete response."""
 
 
-class WorkerGarbled(Exception):
+class InvalidReply(Exception):
     """The response is malformed or does not come from one of our workers."""
 
 
@@ -79,7 +79,7 @@ class _ClientConnection(asyncio.Protocol):
 
     def abandon(self) -> None:
         """Abort the connection to a lost worker without a TCP or TLS shutdown."""
-        self._fail(WorkerBroke("the worker is lost"))
+        self._fail(ExchangeFailed("the worker is lost"))
         if self._transport is not None:
             self._transport.abort()
 
@@ -88,7 +88,7 @@ class _ClientConnection(asyncio.Protocol):
         keep_alive(transport.get_extra_info("socket"))
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._fail(WorkerBroke(str(error or "the worker hung up")))
+        self._fail(ExchangeFailed(str(error or "the worker hung up")))
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
@@ -96,7 +96,7 @@ class _ClientConnection(asyncio.Protocol):
         try:
             self._read()
         except ValueError as error:
-            self._fail(WorkerGarbled(str(error)))
+            self._fail(InvalidReply(str(error)))
             self.close()
 
     def _read(self) -> None:
@@ -157,7 +157,7 @@ class HttpClient:
     async def post(
         self, endpoint: str, path: str, headers: Mapping[str, str], body: bytes
     ) -> HttpReply:
-        """The response to a POST; raises WorkerAway, WorkerBroke or WorkerGarbled.
+        """The response to a POST; raises ConnectFailed, ExchangeFailed or InvalidReply.
 
         The caller sets the timeout; a cancelled exchange closes its connection.
         """
@@ -232,7 +232,7 @@ async def _connect(endpoint: str) -> _ClientConnection:
             )
     except TimeoutError:
         # From asyncio.timeout(), or ETIMEDOUT of the kernel.
-        raise WorkerAway("no connection in time", silent=True) from None
+        raise ConnectFailed("no connection in time", silent=True) from None
     except OSError as error:
-        raise WorkerAway(str(error), silent=error.errno == errno.EHOSTUNREACH) from None
+        raise ConnectFailed(str(error), silent=error.errno == errno.EHOSTUNREACH) from None
     return connection

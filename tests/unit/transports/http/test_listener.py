@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from qmonus_lite.worker import listener as listener_module
-from qmonus_lite.worker.listener import (
+from qmonus_lite.transports.http import listener as listener_module
+from qmonus_lite.transports.http.listener import (
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
     Listener,

@@ -11,9 +11,13 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import cast
 
-from qmonus_lite.events.keepalive import keep_alive
 from qmonus_lite.rate_limited_log import RateLimitedLog
-from qmonus_lite.worker.connection_limits import SMALL_BODY_BYTES, ConnectionLimits, looks_signed
+from qmonus_lite.transports.http.connection_limits import (
+    SMALL_BODY_BYTES,
+    ConnectionLimits,
+    looks_signed,
+)
+from qmonus_lite.transports.http.keepalive import keep_alive
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Protocol
 
-from qmonus_lite.events.signature import ID, SIGNATURE, TIMESTAMP
+from qmonus_lite.transports.http.signature import ID, SIGNATURE, TIMESTAMP
 
 #: Maximum bytes of an unsigned body, and of all longer bodies being received together.
 SMALL_BODY_BYTES, MAX_UNSIGNED_BYTES = 64 << 10, 64 << 20

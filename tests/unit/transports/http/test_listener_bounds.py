@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 import pytest
 
 from qmonus_lite import rate_limited_log
-from qmonus_lite.events.signature import Signer
-from qmonus_lite.worker.connection_limits import SMALL_BODY_BYTES, ConnectionLimits
-from qmonus_lite.worker.listener import MAX_BODY_BYTES, Listener, WorkerReply, WorkerRequest
-from tests.unit.worker.test_listener import Stage, ended, post, reply
+from qmonus_lite.transports.http.connection_limits import SMALL_BODY_BYTES, ConnectionLimits
+from qmonus_lite.transports.http.listener import (
+    MAX_BODY_BYTES,
+    Listener,
+    WorkerReply,
+    WorkerRequest,
+)
+from qmonus_lite.transports.http.signature import Signer
+from tests.unit.transports.http.test_listener import Stage, ended, post, reply
 
 #: Bytes that a connection may keep beside one message: what is read at once.
 BESIDE = 1 << 20

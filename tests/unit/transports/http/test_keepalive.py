@@ -3,9 +3,9 @@
 import asyncio
 import socket
 
-from qmonus_lite.events import keepalive
-from qmonus_lite.events.keepalive import keep_alive
-from qmonus_lite.worker.listener import Listener, WorkerReply, WorkerRequest
+from qmonus_lite.transports.http import keepalive
+from qmonus_lite.transports.http.keepalive import keep_alive
+from qmonus_lite.transports.http.listener import Listener, WorkerReply, WorkerRequest
 
 
 def options(one: socket.socket) -> tuple[int, ...]:

@@ -3,19 +3,19 @@
 import asyncio
 from dataclasses import dataclass
 
-from qmonus_lite.events.http_client import HttpClient, HttpReply, WorkerBroke, WorkerGarbled
 from qmonus_lite.events.outcome import BadOutcome, Report
-from qmonus_lite.events.signature import ID, BadSignature, Signer
+from qmonus_lite.transports.http.client import ExchangeFailed, HttpClient, HttpReply, InvalidReply
+from qmonus_lite.transports.http.signature import ID, BadSignature, Signer
 
 #: URL paths of a worker.
 ASK, DELIVER, HANDLES = "/events/ask", "/events/deliver", "/events/handles"
 
 
-class WorkerSilent(WorkerBroke):
+class ExchangeTimedOut(ExchangeFailed):
     """The exchange timed out without a response."""
 
 
-class WorkerBusy(WorkerBroke):
+class WorkerBusy(ExchangeFailed):
     """The worker responded 429 or 503: it is stopping or overloaded."""
 
     def __init__(self, seconds: float) -> None:
@@ -44,14 +44,14 @@ class SignedClient:
         self._wire = HttpClient()
 
     async def send(self, endpoint: str, message: SignedMessage) -> Report:
-        """The worker's report; raises WorkerAway, WorkerBroke or WorkerGarbled."""
+        """The worker's report; raises ConnectFailed, ExchangeFailed or InvalidReply."""
         headers = self._signer.sign(message.id, message.body)
         headers["Content-Type"] = message.content_type
         try:
             async with asyncio.timeout(message.timeout):
                 reply = await self._wire.post(endpoint, message.path, headers, message.body)
         except TimeoutError:
-            raise WorkerSilent(f"no answer within {message.timeout:g} s") from None
+            raise ExchangeTimedOut(f"no answer within {message.timeout:g} s") from None
         return self._checked(message, reply)
 
     def under_way(self, endpoint: str) -> int:
@@ -71,13 +71,13 @@ class SignedClient:
             # Not verified: an unsigned response may delay an event, but not decide its outcome.
             raise WorkerBusy(_seconds(reply.headers.get("retry-after", "")))
         if reply.status != 200:
-            raise WorkerGarbled(f"status {reply.status}")
+            raise InvalidReply(f"status {reply.status}")
         try:
             if self._signer.verify(reply.headers, reply.body) != message.id:
-                raise WorkerGarbled(f"the answer is to another {ID}")
+                raise InvalidReply(f"the answer is to another {ID}")
             return Report.from_bytes(reply.body)
         except (BadSignature, BadOutcome) as error:
-            raise WorkerGarbled(str(error)) from None
+            raise InvalidReply(str(error)) from None
 
 
 def _seconds(value: str) -> float:

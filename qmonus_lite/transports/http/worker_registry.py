@@ -9,13 +9,11 @@ import asyncio
 import json
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from qmonus_lite.background import ends_the_task
 from qmonus_lite.errors import BadPlace
-from qmonus_lite.events.http_client import WorkerAway, WorkerBroke, WorkerGarbled
 from qmonus_lite.events.known_handlers import (
     Complaints,
     KnownHandlers,
@@ -25,8 +23,15 @@ from qmonus_lite.events.known_handlers import (
 )
 from qmonus_lite.events.outcome import Report
 from qmonus_lite.events.report_file import Entries, KeptReport, ReportFile, State
-from qmonus_lite.events.signed_client import HANDLES, SignedClient, SignedMessage, WorkerSilent
+from qmonus_lite.events.workers import Handled
 from qmonus_lite.ids import new_id
+from qmonus_lite.transports.http.client import ConnectFailed, ExchangeFailed, InvalidReply
+from qmonus_lite.transports.http.signed_client import (
+    HANDLES,
+    ExchangeTimedOut,
+    SignedClient,
+    SignedMessage,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +46,8 @@ LOOK = 0.5
 AFTER_FAULT = 5.0
 
 
-class WorkerRegistry:
-    """All workers of one APIGW."""
+class HttpWorkerRegistry:
+    """Implements `events.workers.WorkerRegistry`: all workers of one APIGW, by long polls."""
 
     def __init__(
         self,
@@ -58,7 +63,6 @@ class WorkerRegistry:
         self._sender = sender
         self._source = source
         self._words = words
-        self._turns: Counter[str] = Counter()
         self._listeners: list[Callable[[], None]] = []
         self._ready_listeners: list[Callable[[], None]] = []
         self._losing: list[Callable[[str], int]] = []
@@ -91,9 +95,12 @@ class WorkerRegistry:
         """Problems of workers that do not block uploads."""
         return warnings(self._known, self.known)
 
-    def handles(self, event: str) -> bool:
+    def handled(self, event: str) -> Handled:
         """Whether any worker has a handler, according to the last report of each."""
-        return event in self.known.handled
+        known = self.known
+        if event in known.handled:
+            return Handled.HANDLED
+        return Handled.NOT_HANDLED if known.unknown is None else Handled.UNKNOWN
 
     def has_no_handler_for(self, event: str) -> bool:
         """Whether at least one worker is up and it is certain that none has a handler."""
@@ -103,17 +110,6 @@ class WorkerRegistry:
     def takes(self, event: str) -> bool:
         """Whether the event can be delivered now."""
         return event in self.known.takers or self.has_no_handler_for(event)
-
-    def in_turn(self, path: str, event: str | None = None) -> list[str]:
-        """Endpoints of the workers that are up; round robin, with a counter per URL path.
-
-        For an event that is handled, only workers that have a handler of it.
-        """
-        known = self.known
-        able = known.takers.get(event, ()) if event in known.handled else known.live
-        self._turns[path] += 1
-        start = self._turns[path] % len(able) if able else 0
-        return [*able[start:], *able[:start]]
 
     def on_ready(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever a worker comes up or its plugin set changes."""
@@ -137,6 +133,10 @@ class WorkerRegistry:
             for peer in self._known:
                 group.create_task(self._follow(peer))
 
+    async def close(self) -> None:
+        """Close the connections to the workers."""
+        await self._sender.close()
+
     async def _follow(self, peer: KnownWorker) -> None:
         while True:
             try:
@@ -145,7 +145,7 @@ class WorkerRegistry:
                 if ends_the_task(error):
                     raise
                 # A bug: it must not end the polling of the other workers.
-                extra = {"action": "roster_failed"}
+                extra = {"action": "worker_poll_failed"}
                 logger.exception("worker %s: not followed", peer.endpoint, extra=extra)
                 await self._on_unreachable(peer, error)
                 await asyncio.sleep(AFTER_FAULT)
@@ -153,7 +153,7 @@ class WorkerRegistry:
     async def _poll(self, peer: KnownWorker) -> None:
         try:
             report = await self._sender.send(peer.endpoint, self._question(peer))
-        except (WorkerAway, WorkerBroke, WorkerGarbled) as error:
+        except (ConnectFailed, ExchangeFailed, InvalidReply) as error:
             await self._on_unreachable(peer, error)
             await asyncio.sleep(RECONNECT_SECONDS)
             return
@@ -217,7 +217,7 @@ class WorkerRegistry:
             ended = self._sender.abandon(peer.endpoint)
             ended += sum(losing(peer.endpoint) for losing in self._losing)
             peer.ended += ended
-        if was or ended or isinstance(error, WorkerGarbled):
+        if was or ended or isinstance(error, InvalidReply):
             extra = {"action": "worker_away", "ended": ended}
             text = "worker %s: %s; %d questions and deliveries under way there are ended"
             logger.warning(text, peer.endpoint, error, ended, extra=extra)
@@ -322,7 +322,9 @@ def _now() -> float:
 
 def _is_silent(error: BaseException) -> bool:
     """Whether there was no reply at all, not even a refused or closed connection."""
-    return isinstance(error, WorkerSilent) or (isinstance(error, WorkerAway) and error.silent)
+    return isinstance(error, ExchangeTimedOut) or (
+        isinstance(error, ConnectFailed) and error.silent
+    )
 
 
 def _mark_away(entries: Entries, word: KeptReport) -> None:

@@ -18,7 +18,7 @@ from qmonus_lite.lambdas.chain import Chain
 from qmonus_lite.log import bound
 from qmonus_lite.rate_limited_log import RateLimitedLog
 from qmonus_lite.scripting.runner import Runner
-from qmonus_lite.transports.http.listener import WorkerReply, WorkerRequest
+from qmonus_lite.transports.http.codec import HttpRequest, HttpResponse
 from qmonus_lite.transports.http.signature import ID, BadSignature, Signer
 from qmonus_lite.transports.http.signed_client import ASK, DELIVER, HANDLES
 
@@ -134,7 +134,7 @@ class WorkerEndpoints:
             HANDLES: self._handles,
         }
 
-    async def answer(self, message: WorkerRequest) -> WorkerReply:
+    async def answer(self, message: HttpRequest) -> HttpResponse:
         """Verify the signature, run the action, and reply with a report signed for the same id."""
         started = time.monotonic()
         reply = await self._answer(message)
@@ -150,11 +150,11 @@ class WorkerEndpoints:
             logger.log(level, "%s %d", message.path, reply.status, extra=extra)
         return reply
 
-    async def _answer(self, message: WorkerRequest) -> WorkerReply:
+    async def _answer(self, message: HttpRequest) -> HttpResponse:
         act = self._acts.get(message.path)
         if act is None:
             self._strangers.warn("no such path here", action="message_refused", status=404)
-            return WorkerReply(status=404)
+            return HttpResponse(status=404)
         signer = self._worker.signer
         try:
             message_id = signer.verify(message.headers, message.body)
@@ -162,12 +162,12 @@ class WorkerEndpoints:
         except BadSignature as error:
             reason = f"not signed by an APIGW of this installation: {error}"
             self._strangers.warn(reason, action="message_refused", status=401)
-            return WorkerReply(status=401, body=f"{reason}\n".encode())
+            return HttpResponse(status=401, body=f"{reason}\n".encode())
         except (BadEnvelope, ValueError, KeyError, TypeError) as error:
             return _refused(422, f"not a message that a worker reads: {error}")
         body = self._worker.report(outcome).to_bytes()
         headers = {"Content-Type": "application/json", **signer.sign(message_id, body)}
-        return WorkerReply(headers=headers, body=body)
+        return HttpResponse(headers=headers, body=body)
 
     async def _ask(self, body: bytes) -> Outcome | None:
         """A request event (request/reply): run its handlers now."""
@@ -191,6 +191,6 @@ class WorkerEndpoints:
         return envelope
 
 
-def _refused(status: int, reason: str) -> WorkerReply:
+def _refused(status: int, reason: str) -> HttpResponse:
     logger.warning("%s", reason, extra={"action": "message_refused", "status": status})
-    return WorkerReply(status=status, body=f"{reason}\n".encode())
+    return HttpResponse(status=status, body=f"{reason}\n".encode())

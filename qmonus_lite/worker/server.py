@@ -35,7 +35,7 @@ class WorkerServer:
         stop, background = serving.Stop(), Background()
         sockets = serving.bind(address, port, flag="lambda_port")
         most = serving.descriptors_for(MAX_CONNECTIONS, 0)
-        listener = Listener(WorkerEndpoints(self.worker).answer, most_connections=most)
+        listener = Listener(WorkerEndpoints(self.worker).answer, max_connections=most)
         await listener.listen(sockets)
         background.start("plugin watching", self.worker.live.watch)
         background.start("clean-up of the inbox", self.worker.inbox.forget)

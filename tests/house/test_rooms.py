@@ -31,7 +31,7 @@ BROAD_DOORS = {
     "scripting/loading.py": "what a script does on the thread that loads it; handed to who waits",
     "uploads/batching.py": "work that broke off unseen; logged, and its callers find nothing done",
     "writer/server.py": "what an APIGW asked for and the keeper could not do; logged, it hears 500",
-    "transports/http/listener.py": "a message that the worker could not answer; logged, and answered 500",
+    "transports/http/listener.py": "a message that a worker could not answer; logged, answered 500",
     "scripting/runner.py": "whatever a script raises; logged, and becomes its refusal",
     "background.py": "how a background task ended; logged, and it is started again",
     "catalog/live.py": "a look at the plugin folders that broke off; a listed fault, tried again",

@@ -4,7 +4,8 @@ import asyncio
 from dataclasses import dataclass
 
 from qmonus_lite.events.outcome import BadOutcome, Report
-from qmonus_lite.transports.http.client import ExchangeFailed, HttpClient, HttpReply, InvalidReply
+from qmonus_lite.transports.http.client import ExchangeFailed, HttpClient, InvalidReply
+from qmonus_lite.transports.http.codec import HttpRequest, HttpResponse
 from qmonus_lite.transports.http.signature import ID, BadSignature, Signer
 
 #: URL paths of a worker.
@@ -41,32 +42,33 @@ class SignedClient:
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
-        self._wire = HttpClient()
+        self._http = HttpClient()
 
     async def send(self, endpoint: str, message: SignedMessage) -> Report:
         """The worker's report; raises ConnectFailed, ExchangeFailed or InvalidReply."""
         headers = self._signer.sign(message.id, message.body)
         headers["Content-Type"] = message.content_type
+        request = HttpRequest(path=message.path, headers=headers, body=message.body)
         try:
             async with asyncio.timeout(message.timeout):
-                reply = await self._wire.post(endpoint, message.path, headers, message.body)
+                reply = await self._http.post(endpoint, request)
         except TimeoutError:
             raise ExchangeTimedOut(f"no answer within {message.timeout:g} s") from None
         return self._checked(message, reply)
 
     def under_way(self, endpoint: str) -> int:
         """Number of exchanges with a worker that wait for a response; thread-safe."""
-        return self._wire.under_way(endpoint)
+        return self._http.under_way(endpoint)
 
     def abandon(self, endpoint: str) -> int:
         """Abort exchanges and connections with a lost worker; returns the number of exchanges."""
-        return self._wire.abandon(endpoint)
+        return self._http.abandon(endpoint)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._wire.close()
+        await self._http.close()
 
-    def _checked(self, message: SignedMessage, reply: HttpReply) -> Report:
+    def _checked(self, message: SignedMessage, reply: HttpResponse) -> Report:
         if reply.status in {429, 503}:
             # Not verified: an unsigned response may delay an event, but not decide its outcome.
             raise WorkerBusy(_seconds(reply.headers.get("retry-after", "")))

@@ -11,7 +11,7 @@ import pytest
 
 from qmonus_lite.events.envelope import Envelope
 from qmonus_lite.events.outcome import Report
-from qmonus_lite.transports.http.listener import WorkerReply, WorkerRequest
+from qmonus_lite.transports.http.codec import HttpRequest, HttpResponse
 from qmonus_lite.transports.http.signature import Signer
 from qmonus_lite.transports.http.signed_client import ASK, DELIVER, HANDLES
 from qmonus_lite.worker.app import WorkerEndpoints
@@ -41,8 +41,8 @@ def envelope(event: str = "E", event_id: str = "e1", attempt: int = 1, **data: A
 
 async def say(
     worker: WorkerStage, path: str, body: bytes, *, signer: Signer = SIGNER, message_id: str = "m1"
-) -> WorkerReply:
-    message = WorkerRequest(path=path, headers=signer.sign(message_id, body), body=body)
+) -> HttpResponse:
+    message = HttpRequest(path=path, headers=signer.sign(message_id, body), body=body)
     return await WorkerEndpoints(worker.worker).answer(message)
 
 
@@ -72,10 +72,10 @@ async def test_acts_on_nothing_that_is_not_signed(worker: WorkerStage, path: str
     body = envelope()
     stranger = await say(worker, path, body, signer=STRANGER)
     unsigned = await WorkerEndpoints(worker.worker).answer(
-        WorkerRequest(path=path, headers={}, body=body)
+        HttpRequest(path=path, headers={}, body=body)
     )
     changed = await WorkerEndpoints(worker.worker).answer(
-        WorkerRequest(path=path, headers=SIGNER.sign("m1", body), body=body + b" ")
+        HttpRequest(path=path, headers=SIGNER.sign("m1", body), body=body + b" ")
     )
 
     assert [stranger.status, unsigned.status, changed.status] == [401, 401, 401]

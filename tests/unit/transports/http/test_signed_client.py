@@ -7,12 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from qmonus_lite.events.outcome import Outcome, Report
-from qmonus_lite.transports.http.client import (
-    MAX_BODY_BYTES,
-    ConnectFailed,
-    ExchangeFailed,
-    InvalidReply,
-)
+from qmonus_lite.transports.http.client import ConnectFailed, ExchangeFailed, InvalidReply
+from qmonus_lite.transports.http.codec import MAX_BODY_BYTES
 from qmonus_lite.transports.http.signed_client import (
     ASK,
     HANDLES,

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from qmonus_lite.events.envelope import UPLOADING
+from qmonus_lite.events.envelope import PROTOCOL, UPLOADING
 from qmonus_lite.events.outcome import Report
 from qmonus_lite.events.report_file import KeptReport, State
 
@@ -29,6 +29,8 @@ class KnownWorker:
     kept: bool = True
     #: Queries and deliveries that were aborted when it was lost.
     ended: int = 0
+    #: Version of the protocol that it speaks.
+    protocol: int = PROTOCOL
     #: When its last long poll was answered, by the clock of the event loop.
     answered_at: float = -math.inf
 
@@ -136,6 +138,7 @@ def warnings(peers: Sequence[KnownWorker], known: KnownHandlers) -> list[str]:
     for event in sorted(known.handled - set(known.takers)) if known.live else ():
         names = ", ".join(word.endpoint for word in known.words if event in word.counted)
         said.append(f"{event} waits for {names}: no worker that answers has a handler of it")
+    said += [_other_protocol(peer) for peer in peers if peer.healthy and peer.protocol != PROTOCOL]
     sets: dict[str, list[str]] = {}
     for word in (peer.word for peer in peers if peer.healthy and peer.word):
         sets.setdefault(word.generation, []).append(word.endpoint)
@@ -143,6 +146,13 @@ def warnings(peers: Sequence[KnownWorker], known: KnownHandlers) -> list[str]:
         listed = "; ".join(f"{name[:12]} at {', '.join(sets[name])}" for name in sorted(sets))
         said.append(f"Lambda workers have different plugins: {listed}")
     return said
+
+
+def _other_protocol(peer: KnownWorker) -> str:
+    return (
+        f"the Lambda worker {peer.endpoint} speaks version {peer.protocol} of the protocol between"
+        f" APIGW and workers, this APIGW version {PROTOCOL}: upgrade the older of them"
+    )
 
 
 class Complaints:

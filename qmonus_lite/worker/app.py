@@ -11,7 +11,14 @@ from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.catalog.live import Live
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.catalog.secret_values import SecretResolver
-from qmonus_lite.events.envelope import BadEnvelope, Envelope
+from qmonus_lite.events.envelope import (
+    FIRST_PROTOCOL,
+    PROTOCOL,
+    BadEnvelope,
+    Envelope,
+    OtherProtocol,
+    Purpose,
+)
 from qmonus_lite.events.inbox import Inbox
 from qmonus_lite.events.outcome import Outcome, Report
 from qmonus_lite.lambdas.chain import Chain
@@ -163,7 +170,11 @@ class WorkerEndpoints:
             reason = f"not signed by an APIGW of this installation: {error}"
             self._strangers.warn(reason, action="message_refused", status=401)
             return HttpResponse(status=401, body=f"{reason}\n".encode())
-        except (BadEnvelope, ValueError, KeyError, TypeError) as error:
+        except OtherProtocol as error:
+            # An APIGW of an earlier version polls several times a second.
+            self._strangers.warn(error, action="message_refused", status=422)
+            return HttpResponse(status=422, body=f"{error}\n".encode())
+        except (BadEnvelope, ValueError, KeyError, TypeError, AttributeError) as error:
             return _refused(422, f"not a message that a worker reads: {error}")
         body = self._worker.report(outcome).to_bytes()
         headers = {"Content-Type": "application/json", **signer.sign(message_id, body)}
@@ -171,22 +182,31 @@ class WorkerEndpoints:
 
     async def _ask(self, body: bytes) -> Outcome | None:
         """A request event (request/reply): run its handlers now."""
-        return await self._worker.run(self._envelope(body), self._worker.asked)
+        envelope = self._envelope(body, Purpose.QUESTION)
+        return await self._worker.run(envelope, self._worker.asked)
 
     async def _deliver(self, body: bytes) -> Outcome | None:
         """A delivery from an outbox; the resulting event is not returned, as it is not used."""
-        return replace(await self._worker.deliver(self._envelope(body)), event={})
+        envelope = self._envelope(body, Purpose.DELIVERY)
+        return replace(await self._worker.deliver(envelope), event={})
 
     async def _handles(self, body: bytes) -> Outcome | None:
         """Long poll for the handled events: replies when the plugin set changes or on timeout."""
         message = json.loads(body)
+        if (version := message.get("protocol", FIRST_PROTOCOL)) != PROTOCOL:
+            raise OtherProtocol(version)
         self._worker.passes.know(str(message["source"]))
         await self._worker.wait_for_change(str(message["known"]), float(message["wait"]))
         return None
 
-    def _envelope(self, body: bytes) -> Envelope:
-        """Parse the event and register its source, an APIGW of this installation."""
+    def _envelope(self, body: bytes, purpose: Purpose) -> Envelope:
+        """Parse the event and register its source, an APIGW of this installation.
+
+        Raises BadEnvelope for an event that was signed for another purpose: the path is not signed.
+        """
         envelope = Envelope.from_bytes(body)
+        if envelope.purpose is not purpose:
+            raise BadEnvelope(f"signed as a {envelope.purpose}, sent as a {purpose}")
         self._worker.passes.know(envelope.source)
         return envelope
 

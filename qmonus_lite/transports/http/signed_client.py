@@ -8,6 +8,8 @@ from qmonus_lite.transports.http.client import ExchangeFailed, HttpClient, Inval
 from qmonus_lite.transports.http.codec import HttpRequest, HttpResponse
 from qmonus_lite.transports.http.signature import ID, BadSignature, Signer
 
+#: Maximum bytes of a refusal that are logged.
+MAX_REASON_BYTES = 300
 #: URL paths of a worker.
 ASK, DELIVER, HANDLES = "/events/ask", "/events/deliver", "/events/handles"
 
@@ -73,7 +75,7 @@ class SignedClient:
             # Not verified: an unsigned response may delay an event, but not decide its outcome.
             raise WorkerBusy(_seconds(reply.headers.get("retry-after", "")))
         if reply.status != 200:
-            raise InvalidReply(f"status {reply.status}")
+            raise InvalidReply(f"status {reply.status}{_reason(reply.body)}")
         try:
             if self._signer.verify(reply.headers, reply.body) != message.id:
                 raise InvalidReply(f"the answer is to another {ID}")
@@ -84,3 +86,9 @@ class SignedClient:
 
 def _seconds(value: str) -> float:
     return float(value) if value.isascii() and value.isdigit() else 1.0
+
+
+def _reason(body: bytes) -> str:
+    """The first line of a refusal, for the log; it is not signed, and decides nothing."""
+    line = body[:MAX_REASON_BYTES].decode("ascii", "replace").partition("\n")[0]
+    return f": {line}" if line and line.isprintable() else ""

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from qmonus_lite.background import ends_the_task
 from qmonus_lite.errors import BadPlace
+from qmonus_lite.events.envelope import PROTOCOL
 from qmonus_lite.events.known_handlers import (
     Complaints,
     KnownHandlers,
@@ -164,7 +165,9 @@ class HttpWorkerRegistry:
     def _question(self, peer: KnownWorker) -> SignedMessage:
         # Without a known generation, the worker responds at once instead of at the next change.
         known = peer.word.generation if peer.word and peer.healthy else ""
-        body = json.dumps({"source": self._source, "known": known, "wait": POLL_SECONDS}).encode()
+        body = json.dumps(
+            {"source": self._source, "known": known, "wait": POLL_SECONDS, "protocol": PROTOCOL}
+        ).encode()
         return SignedMessage(
             id=new_id(),
             path=HANDLES,
@@ -180,7 +183,7 @@ class HttpWorkerRegistry:
             # Write-ahead: a report takes effect only after it is on disk.
             await self._keep(peer, word)
         peer.word, peer.has_reported, peer.healthy = word, True, not report.stopping
-        peer.ended, peer.answered_at = 0, _now()
+        peer.ended, peer.answered_at, peer.protocol = 0, _now(), report.protocol
         if report.stopping:
             stops = {"action": "worker_stopping"}
             logger.info("worker %s says that it stops", peer.endpoint, extra=stops)

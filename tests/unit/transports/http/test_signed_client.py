@@ -39,7 +39,7 @@ def message(timeout: float = 2, path: str = ASK, message_id: str = "m1") -> Sign
 
 
 def question(message_id: str = "m1") -> SignedMessage:
-    body = b'{"source": "http://127.0.0.1:9099", "known": "", "wait": 0}'
+    body = b'{"source": "http://127.0.0.1:9099", "known": "", "wait": 0, "protocol": 2}'
     return SignedMessage(
         id=message_id, path=HANDLES, body=body, content_type="application/json", timeout=2
     )

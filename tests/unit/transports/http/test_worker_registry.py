@@ -158,6 +158,47 @@ async def test_a_stranger_is_never_ready(
     assert "worker_away" in {vars(record).get("action") for record in caplog.records}
 
 
+async def test_a_worker_of_an_earlier_version_is_used_and_named(
+    stranger: Stranger, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
+) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            fields, _ = await stranger.read(reader)
+            body = b'{"handles": ["E"], "generation": "g", "outcome": null, "stopping": false}'
+            writer.write(answer(body, SIGNER.sign(fields["webhook-id"], body)))
+            await asyncio.sleep(0.05)
+
+    await stranger.start(talk)
+    registry = HttpWorkerRegistry([stranger.endpoint], sender, SOURCE)
+    follow(registry)
+    await until(lambda: registry.ready)
+
+    assert registry.handled("E") is Handled.HANDLED
+    assert registry.warnings == [
+        f"the Lambda worker {stranger.endpoint} speaks version 1 of the protocol between APIGW"
+        " and workers, this APIGW version 2: upgrade the older of them"
+    ]
+
+
+async def test_a_refusal_by_a_worker_of_another_version_is_logged_with_its_reason(
+    stranger: Stranger,
+    sender: SignedClient,
+    follow: Callable[[HttpWorkerRegistry], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await stranger.read(reader)
+        writer.write(answer(b"version 9 is spoken here\n", {}, "422 No"))
+
+    await stranger.start(talk)
+    registry = HttpWorkerRegistry([stranger.endpoint], sender, SOURCE)
+    follow(registry)
+    await until(lambda: caplog.records)
+
+    assert "status 422: version 9 is spoken here" in caplog.records[0].getMessage()
+    assert not registry.ready
+
+
 async def test_a_draining_worker_is_asked_no_more(
     worker: WorkerStage,
     sender: SignedClient,

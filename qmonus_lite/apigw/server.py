@@ -112,7 +112,7 @@ class ApigwServer:
             # Not essential: other accounts do not need it.
             background.start("token of the local admin", self.local_admin.renew, essential=False)
         background.start("plugin watching", stories.live.watch)
-        background.start("pulse", serving.heartbeat)
+        background.start("heartbeat", serving.heartbeat)
         background.start("worker registry", self.registry.follow)
 
     def _announce(self, plugins: int) -> None:

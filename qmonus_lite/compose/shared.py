@@ -113,8 +113,8 @@ def make_registry(
     """The worker registry, with the reports stored by earlier processes; raises BadPlace."""
     # Reports of workers that `up` started are marked: the workers of the next `up` replace them.
     own = SUPERVISED in environ and not settings.lambda_endpoints
-    words = ReportFile(data_dir.path, own=own)
-    return HttpWorkerRegistry(settings.worker_endpoints, client, settings.base_url, words)
+    reports = ReportFile(data_dir.path, own=own)
+    return HttpWorkerRegistry(settings.worker_endpoints, client, settings.base_url, reports)
 
 
 def event_secret(data_dir: DataDir, environ: Mapping[str, str]) -> bytes:

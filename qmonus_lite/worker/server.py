@@ -39,7 +39,7 @@ class WorkerServer:
         await listener.listen(sockets)
         background.start("plugin watching", self.worker.live.watch)
         background.start("clean-up of the inbox", self.worker.inbox.forget)
-        background.start("pulse", serving.heartbeat)
+        background.start("heartbeat", serving.heartbeat)
         logger.info(
             "Lambda worker listens on http://%s:%d",
             address,
@@ -68,7 +68,7 @@ class WorkerServer:
         waiting = asyncio.ensure_future(stop.wait())
         while not waiting.done():
             if any(script_threads.hung >= MAX_HUNG for script_threads in self.script_threads):
-                extra = {"action": "worker_worn"}
+                extra = {"action": "worker_exhausted"}
                 logger.error("%d scripts are stuck; this worker ends", MAX_HUNG, extra=extra)
                 waiting.cancel()
                 return True

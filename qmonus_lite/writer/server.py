@@ -47,7 +47,7 @@ class WriterServer:
         await self.commits.begin()
         background.start("worker registry", self.registry.follow)
         background.start("word of the keeper", lambda: self._tell(background))
-        background.start("pulse", serving.heartbeat)
+        background.start("heartbeat", serving.heartbeat)
         loop = asyncio.get_running_loop()
         server = await loop.create_unix_server(
             lambda: _ClientSession(self, background).frames, sock=socket

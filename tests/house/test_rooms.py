@@ -38,7 +38,8 @@ BROAD_DOORS = {
     "events/dispatcher.py": "a delivery or a turn of the loop; logged, and tried again",
     "events/database.py": "a change that broke off; handed to those who asked for it",
     "observations.py": "a listener that fails; logged, and the other listeners are called",
-    "transports/http/worker_registry.py": "polling of one worker, or a listener; logged, goes on",
+    "events/reported_workers.py": "a listener that fails; logged, and the others are called",
+    "transports/http/worker_registry.py": "polling of one worker; logged, and polled again",
 }
 
 #: Tokens that alone make no line of code.

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from qmonus_lite.events import reported_workers
 from qmonus_lite.events.outcome import Report
 from qmonus_lite.events.report_file import Entries, KeptReport, ReportFile, State
 from qmonus_lite.events.workers import Handled
@@ -301,7 +302,7 @@ async def test_what_an_operator_drops_is_dropped_at_once_unless_its_worker_answe
     follow: Callable[[HttpWorkerRegistry], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(registry_module, "LOOK", 0.05)
+    monkeypatch.setattr(reported_workers, "CHECK_SECONDS", 0.05)
     worker.handler("a", "E")
     await worker.start()
     gone = KeptReport(
@@ -430,7 +431,7 @@ async def test_a_fault_of_ours_with_one_worker_ends_the_following_of_no_other(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(registry_module, "AFTER_FAULT", 0.05)
+    monkeypatch.setattr(registry_module, "FAULT_DELAY_SECONDS", 0.05)
     await worker.start()
     send, failures = sender.send, [error, error]
 

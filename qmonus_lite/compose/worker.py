@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from qmonus_lite.compose.shared import MAX_SCRIPT_THREADS, common
 from qmonus_lite.events.inbox import Inbox
+from qmonus_lite.lambdas.handlers import EventHandlers
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import CANCEL_GRACE_SECONDS, ScriptThreads
 from qmonus_lite.settings import Settings
@@ -16,18 +17,18 @@ def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServ
     shared = common(settings, environ)
     asked = ScriptThreads("ask", most=MAX_SCRIPT_THREADS)
     delivered = ScriptThreads("deliver", most=MAX_SCRIPT_THREADS)
-    worker = Worker(
+    inbox = Inbox(shared.data_dir.path / "inbox.sqlite3", shared.clock)
+    handlers = EventHandlers(
         live=shared.live,
-        signer=shared.signer,
-        passes=shared.passes,
         secrets=shared.secrets,
-        asked=_runner(asked, settings.lambda_sync_timeout, "lambda_sync_timeout"),
-        delivered=_runner(delivered, settings.lambda_event_timeout, "lambda_event_timeout"),
-        inbox=Inbox(shared.data_dir.path / "inbox.sqlite3", shared.clock),
+        questions=_runner(asked, settings.lambda_sync_timeout, "lambda_sync_timeout"),
+        deliveries=_runner(delivered, settings.lambda_event_timeout, "lambda_event_timeout"),
+        completed=inbox,
     )
     return WorkerServer(
         settings=settings,
-        worker=worker,
+        worker=Worker(handlers=handlers, signer=shared.signer, passes=shared.passes),
+        inbox=inbox,
         script_threads=(asked, delivered),
         outgoing=shared.outgoing,
     )

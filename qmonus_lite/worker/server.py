@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from qmonus_lite import serving, supervisor_channel
 from qmonus_lite.background import Background
+from qmonus_lite.events.inbox import Inbox
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.script_threads import MAX_HUNG, ScriptThreads
 from qmonus_lite.settings import Settings
@@ -25,6 +26,7 @@ class WorkerServer:
 
     settings: Settings
     worker: Worker
+    inbox: Inbox
     script_threads: tuple[ScriptThreads, ...]
     outgoing: Outgoing
 
@@ -37,14 +39,14 @@ class WorkerServer:
         most = serving.descriptors_for(MAX_CONNECTIONS, 0)
         listener = Listener(WorkerEndpoints(self.worker).answer, max_connections=most)
         await listener.listen(sockets)
-        background.start("plugin watching", self.worker.live.watch)
-        background.start("clean-up of the inbox", self.worker.inbox.forget)
+        background.start("plugin watching", self.worker.handlers.live.watch)
+        background.start("clean-up of the inbox", self.inbox.forget)
         background.start("heartbeat", serving.heartbeat)
         logger.info(
             "Lambda worker listens on http://%s:%d",
             address,
             port,
-            extra={"action": "listening", "plugins": len(self.worker.live.catalog.listed)},
+            extra={"action": "listening", "plugins": len(self.worker.handlers.live.catalog.listed)},
         )
         serving.tune_interpreter()
         supervisor_channel.announce_listening()
@@ -53,13 +55,15 @@ class WorkerServer:
         self.worker.release()
         within = FINAL_DRAIN_SECONDS if exhausted else self.settings.drain_timeout
         # Long polls are answered first, so that every APIGW gets the stop report.
-        clean = await serving.until_idle(lambda: self.worker.running or self.worker.waiting, within)
+        clean = await serving.until_idle(
+            lambda: self.worker.handlers.running or self.worker.waiting, within
+        )
         await background.close()
         for script_threads in self.script_threads:
             clean &= await script_threads.close(within=1.0)
         await listener.close()
         await self.outgoing.close()
-        self.worker.inbox.close()
+        self.inbox.close()
         logger.info("stopped", extra={"action": "stopped", "clean": clean})
         return clean and not exhausted
 

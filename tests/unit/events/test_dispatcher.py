@@ -278,7 +278,7 @@ async def test_delivers_again_under_the_same_id_after_a_stop(
     await post.reload()
     post.start()
     post.post("e1")
-    await until(lambda: worker.worker.running)
+    await until(lambda: worker.handlers.running)
     await post.stop()
     assert [one.state for one in post.entries()] == ["sending"]
     post.outbox.release()
@@ -474,7 +474,7 @@ async def test_a_stop_leaves_a_straight_event_to_the_next_start(
     await post.reload()
     post.start()
     assert post.commit("e1")
-    await until(lambda: worker.worker.running)
+    await until(lambda: worker.handlers.running)
     await post.stop()
     # As the recovery of a start does it.
     assert [one.id for one in post.outbox.prepared()] == ["e1"]
@@ -533,7 +533,7 @@ async def test_deliveries_under_way_at_a_lost_worker_are_tried_again(
     await post.reload()
     post.start()
     post.post("e1")
-    await until(lambda: worker.worker.running)
+    await until(lambda: worker.handlers.running)
     flag.touch()
 
     assert post.transport.abandon(worker.endpoint) == 1

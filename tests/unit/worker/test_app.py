@@ -72,7 +72,7 @@ async def test_runs_the_handlers_of_an_event_and_signs_the_answer(
     assert report.outcome is not None and report.outcome.event.get("n") == left
     assert report.outcome.handlers != ()
     assert report.handles == {"E"}
-    assert worker.worker.running == 0
+    assert worker.handlers.running == 0
 
 
 @pytest.mark.parametrize("path", [ASK, DELIVER, HANDLES])

@@ -152,6 +152,7 @@ class _Apigw:
                 runner=Runner(
                     script_threads=self._script_threads,
                     limit_hint=" (--route_script_timeout, or the route's own timeout)",
+                    observers=self._shared.observers,
                 ),
                 backends=self._backends,
                 surroundings=self._surroundings,

@@ -17,6 +17,7 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlace, BadSetting
 from qmonus_lite.events.report_file import ReportFile
+from qmonus_lite.observations import Observers
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.scripting.builtins.callout import Callout, Gateways, Timeouts
 from qmonus_lite.scripting.builtins.names import granted
@@ -53,6 +54,8 @@ class Common:
     secrets: SecretResolver
     live: Live
     environ: Mapping[str, str]
+    #: Listeners of this process; the log of requests has its own.
+    observers: Observers
 
 
 def common(settings: Settings, environ: Mapping[str, str]) -> Common:
@@ -77,6 +80,7 @@ def common(settings: Settings, environ: Mapping[str, str]) -> Common:
         secrets=secrets,
         live=Live(make_loader(settings, secrets.sealer, _callout(settings, outgoing, passes))),
         environ=environ,
+        observers=Observers(),
     )
 
 

@@ -1,10 +1,12 @@
 """Composition of a Lambda worker from its settings."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from qmonus_lite.compose.shared import MAX_SCRIPT_THREADS, common
 from qmonus_lite.events.inbox import Inbox
 from qmonus_lite.lambdas.handlers import EventHandlers
+from qmonus_lite.observations import Observers
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import CANCEL_GRACE_SECONDS, ScriptThreads
 from qmonus_lite.settings import Settings
@@ -17,12 +19,13 @@ def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServ
     shared = common(settings, environ)
     asked = ScriptThreads("ask", most=MAX_SCRIPT_THREADS)
     delivered = ScriptThreads("deliver", most=MAX_SCRIPT_THREADS)
+    runner = partial(_runner, shared.observers)
     inbox = Inbox(shared.data_dir.path / "inbox.sqlite3", shared.clock)
     handlers = EventHandlers(
         live=shared.live,
         secrets=shared.secrets,
-        questions=_runner(asked, settings.lambda_sync_timeout, "lambda_sync_timeout"),
-        deliveries=_runner(delivered, settings.lambda_event_timeout, "lambda_event_timeout"),
+        questions=runner(asked, settings.lambda_sync_timeout, "lambda_sync_timeout"),
+        deliveries=runner(delivered, settings.lambda_event_timeout, "lambda_event_timeout"),
         completed=inbox,
     )
     return WorkerServer(
@@ -34,9 +37,16 @@ def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServ
     )
 
 
-def _runner(script_threads: ScriptThreads, exchange: float, flag: str) -> Runner:
+def _runner(
+    observers: Observers, script_threads: ScriptThreads, exchange: float, flag: str
+) -> Runner:
     hint = f" (--{flag}={exchange:g}, or the plugin's own timeout)"
-    return Runner(script_threads=script_threads, limit=_answerable(exchange), limit_hint=hint)
+    return Runner(
+        script_threads=script_threads,
+        limit=_answerable(exchange),
+        limit_hint=hint,
+        observers=observers,
+    )
 
 
 def _answerable(exchange: float) -> float:

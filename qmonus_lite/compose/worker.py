@@ -9,7 +9,7 @@ from qmonus_lite.lambdas.handlers import EventHandlers
 from qmonus_lite.observations import Observers
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import CANCEL_GRACE_SECONDS, ScriptThreads
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.table import Settings
 from qmonus_lite.worker.app import Worker
 from qmonus_lite.worker.server import WorkerServer
 
@@ -24,12 +24,13 @@ def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServ
     handlers = EventHandlers(
         live=shared.live,
         secrets=shared.secrets,
-        questions=runner(asked, settings.lambda_sync_timeout, "lambda_sync_timeout"),
-        deliveries=runner(delivered, settings.lambda_event_timeout, "lambda_event_timeout"),
+        questions=runner(asked, settings.events.lambda_sync_timeout, "lambda_sync_timeout"),
+        deliveries=runner(delivered, settings.events.lambda_event_timeout, "lambda_event_timeout"),
         completed=inbox,
     )
     return WorkerServer(
-        settings=settings,
+        settings=settings.workers,
+        drain_timeout=settings.server.drain_timeout,
         worker=Worker(handlers=handlers, signer=shared.signer, passes=shared.passes),
         inbox=inbox,
         script_threads=(asked, delivered),

@@ -12,7 +12,7 @@ from qmonus_lite import serving, supervisor_channel
 from qmonus_lite.background import Background
 from qmonus_lite.errors import InternalFault, Problem
 from qmonus_lite.events.workers import WorkerRegistry
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.server import ServerSettings
 from qmonus_lite.uploads.staging_dirs import StagingDirs
 from qmonus_lite.writer.ipc import Frames, listening
 from qmonus_lite.writer.request import CommitRequest
@@ -30,7 +30,8 @@ SHUTDOWN_GRACE_SECONDS = 4.0
 class WriterServer:
     """Server of the writer process."""
 
-    settings: Settings
+    settings: ServerSettings
+    max_uploads: int
     data_dir: Path
     commits: LocalCommitService
     registry: WorkerRegistry
@@ -43,7 +44,7 @@ class WriterServer:
         """Serve until the stop signal; whether all APIGWs had disconnected by then."""
         stop, background = serving.Stop(), Background()
         socket = listening(self.data_dir)
-        serving.descriptors_for(self.settings.apigw_processes, self.settings.max_uploads)
+        serving.descriptors_for(self.settings.apigw_processes, self.max_uploads)
         await self.commits.begin()
         background.start("worker registry", self.registry.follow)
         background.start("word of the keeper", lambda: self._tell(background))

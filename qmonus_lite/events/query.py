@@ -8,7 +8,7 @@ from typing import Any
 
 from qmonus_lite import strictjson
 from qmonus_lite.clock import Clock
-from qmonus_lite.errors import BadGateway, Problem, Unavailable
+from qmonus_lite.errors import BadGateway, NoWorker, Problem
 from qmonus_lite.events.envelope import Ids, OutgoingEvent, Purpose
 from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.events.transport import Broken, Transport, Unreachable
@@ -32,16 +32,16 @@ class EventQuery:
     timeout: float
 
     def is_handled(self, event: str) -> bool:
-        """Whether a worker has a handler; raises Unavailable while that is unknown."""
+        """Whether a worker has a handler; raises NoWorker while that is unknown."""
         handled = self.registry.handled(event)
         if handled is Handled.UNKNOWN:
-            raise Unavailable(self.registry.known.unknown or "")
+            raise NoWorker(self.registry.known.unknown or "")
         return handled is Handled.HANDLED
 
     async def ask(
         self, event: str, data: dict[str, Any], subject: str | None = None, ids: Ids | None = None
     ) -> Outcome:
-        """The outcome of the handlers; raises Unavailable or BadGateway.
+        """The outcome of the handlers; raises NoWorker or BadGateway.
 
         `ids` are those of the related request and upload. Which worker is asked, and that an
         outcome without handlers is certain, is up to `Transport.ask`. Raises TypeError or
@@ -87,9 +87,9 @@ class EventQuery:
 
 def _problem(answer: Unreachable | Broken) -> Problem:
     if isinstance(answer, Unreachable):
-        return Unavailable(answer.reason)
+        return NoWorker(answer.reason)
     extra = {"action": "ask_failed", "endpoint": answer.worker}
     logger.error("no usable answer from %s: %s", answer.worker, answer.reason, extra=extra)
     if answer.invalid:
         return BadGateway("the Lambda worker gave an answer that cannot be trusted")
-    return Unavailable("the Lambda worker did not answer")
+    return NoWorker("the Lambda worker did not answer")

@@ -16,11 +16,12 @@ from qmonus_lite.datadir import DataDir
 from qmonus_lite.event_logs.sqlite.event_log import FILE, SqliteEventLog, migration_values
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.dispatcher import Dispatcher
-from qmonus_lite.events.signature import Signer
-from qmonus_lite.events.signed_client import SignedClient
-from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.observations import Observers
 from qmonus_lite.settings.table import Settings
+from qmonus_lite.transports.http.signature import Signer
+from qmonus_lite.transports.http.signed_client import SignedClient
+from qmonus_lite.transports.http.transport import HttpTransport
+from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
 from qmonus_lite.uploads.commit import Committer, recover
 from qmonus_lite.uploads.root_dir import RootDir
 from qmonus_lite.uploads.staging_dirs import StagingDirs
@@ -40,7 +41,7 @@ class WriterParts:
     signer: Signer
     root_dir: RootDir
     staging: StagingDirs
-    registry: WorkerRegistry
+    registry: HttpWorkerRegistry
     threads: ThreadPoolExecutor
     observers: Observers = Observers()
 
@@ -53,11 +54,13 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
     settings = parts.settings
     log = _event_log(parts)
     recover(log, parts.staging)
+    transport = HttpTransport(SignedClient(parts.signer), parts.registry)
+    parts.registry.on_lost(transport.abandon)
     dispatcher = Dispatcher(
         Delivery(
             log=log,
             registry=parts.registry,
-            signer=parts.signer,
+            transport=transport,
             clock=parts.clock,
             gateway=make_gateway(settings),
             source=settings.server.base_url,
@@ -93,7 +96,6 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
     data_dir.lock()
     gateway = data_dir.open()
     data_dir.note_address(settings.server.advertised_host, settings.server.port)
-    sender = SignedClient(signer)
     parts = WriterParts(
         settings=settings,
         clock=Clock(settings.logs.timezone),
@@ -102,7 +104,7 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         signer=signer,
         root_dir=root_dir,
         staging=StagingDirs(root_dir.disk, data_dir.path, root_dir.root),
-        registry=make_registry(settings, data_dir, sender, environ),
+        registry=make_registry(settings, data_dir, SignedClient(signer), environ),
         threads=ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk"),
     )
     return WriterServer(
@@ -111,7 +113,6 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         data_dir=data_dir.path,
         commits=local_commit_service(parts),
         registry=parts.registry,
-        sender=sender,
         staging=parts.staging,
         threads=parts.threads,
     )

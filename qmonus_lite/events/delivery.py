@@ -1,16 +1,15 @@
-"""Delivery settings, and conversion of a claimed event to a signed message and to an attempt."""
+"""Delivery settings, and conversion of a claimed event to what is sent and to an attempt."""
 
 from dataclasses import dataclass
 
 from qmonus_lite.clock import Clock
-from qmonus_lite.events.envelope import CONTENT_TYPE, Attributes
+from qmonus_lite.events.envelope import OutgoingEvent, Purpose
 from qmonus_lite.events.gateway import Gateway
 from qmonus_lite.events.log import EventLog
 from qmonus_lite.events.retry import Attempt
-from qmonus_lite.events.signature import Signer
-from qmonus_lite.events.signed_client import DELIVER, SignedMessage
 from qmonus_lite.events.stored_event import ClaimedEvent
-from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.events.transport import Transport
+from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.observations import Observers
 
 
@@ -20,7 +19,7 @@ class Delivery:
 
     log: EventLog
     registry: WorkerRegistry
-    signer: Signer
+    transport: Transport
     clock: Clock
     gateway: Gateway
     #: `http(s)://host:port` of this APIGW.
@@ -31,9 +30,9 @@ class Delivery:
     max_age: float
     observers: Observers = Observers()
 
-    def message(self, due: ClaimedEvent) -> SignedMessage:
-        """The signed message that is sent to a worker."""
-        attributes = Attributes(
+    def event(self, due: ClaimedEvent) -> OutgoingEvent:
+        """The event as it is sent to a worker."""
+        return OutgoingEvent(
             id=due.id,
             type=due.type,
             source=self.source,
@@ -44,13 +43,8 @@ class Delivery:
             request_id=due.request_id,
             # An upload and its event share one id.
             upload_id=due.id,
-        )
-        return SignedMessage(
-            id=due.id,
-            path=DELIVER,
-            body=attributes.around(self.gateway.complete(due)),
-            content_type=CONTENT_TYPE,
-            timeout=self.timeout,
+            purpose=Purpose.DELIVERY,
+            data=self.gateway.complete(due),
         )
 
     def attempt(

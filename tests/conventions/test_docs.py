@@ -16,7 +16,7 @@ from qmonus_lite.auth import callout_pass
 from qmonus_lite.auth.sealing import Sealer
 from qmonus_lite.catalog.document import read_values
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED
-from qmonus_lite.cli.main import COMMANDS
+from qmonus_lite.cli.commands import COMMANDS
 from qmonus_lite.compose import shared
 from qmonus_lite.events import retry
 from qmonus_lite.events.envelope import UPLOADED, UPLOADING

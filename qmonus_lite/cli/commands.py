@@ -15,7 +15,7 @@ _MODULES = {
     "up": "up",
     "apigw": "apigw",
     "lambda": "worker",
-    "keeper": "writer",
+    "writer": "writer",
     "check": "plugins",
     "account": "accounts",
     "token": "accounts",

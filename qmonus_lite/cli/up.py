@@ -25,12 +25,12 @@ def up(arguments: Arguments) -> int:
         for port in range(first, first + settings.workers.lambda_processes)
     ]
     if settings.server.apigw_processes > 1:
-        return _up_with_keeper(settings, arguments, workers)
+        return _up_with_writer(settings, arguments, workers)
     apigw = _child("apigw", "apigw", arguments)
     return asyncio.run(supervise(apigw, workers, drain_timeout=settings.server.drain_timeout))
 
 
-def _up_with_keeper(settings: Settings, arguments: Arguments, workers: Sequence[Child]) -> int:
+def _up_with_writer(settings: Settings, arguments: Arguments, workers: Sequence[Child]) -> int:
     """Run several APIGWs that share the listening sockets of this process and a writer process."""
     sockets = serving.bind(settings.server.address, settings.server.port, flag="port")
     fds = tuple(listener.fileno() for listener in sockets)
@@ -49,7 +49,7 @@ def _up_with_keeper(settings: Settings, arguments: Arguments, workers: Sequence[
 
     return asyncio.run(
         supervise(
-            _child("keeper", "keeper", arguments),
+            _child("writer", "writer", arguments),
             [*apigws, *workers],
             drain_timeout=settings.server.drain_timeout,
             on_stop=stop_listening,

@@ -1,4 +1,4 @@
-"""Command `keeper`, which runs the writer process of several APIGWs."""
+"""Command `writer`, which runs the writer process of several APIGWs."""
 
 import os
 
@@ -10,14 +10,14 @@ from qmonus_lite.cli.process_start import begin
 from qmonus_lite.compose.writer import compose_writer
 
 
-def keeper(arguments: Arguments) -> int:
+def writer(arguments: Arguments) -> int:
     """Run the writer process of several APIGWs."""
     server = compose_writer(begin(arguments), os.environ)
     return 0 if uvloop.run(server.serve()) else 1
 
 
 COMMANDS = {
-    "keeper": Command(
-        run=keeper, summary="start what several APIGWs share (up does this)", flags=None
+    "writer": Command(
+        run=writer, summary="start what several APIGWs share (up does this)", flags=None
     ),
 }

@@ -5,10 +5,17 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
 from tests import distribution
 from tests.certificate import make_certificate
+
+# Several processes of tests share the processors: an example may take long without being at fault.
+settings.register_profile(
+    "shared processors", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("shared processors")
 
 #: Name of the property under which a test reports a line of figures.
 _FIGURES = "figures"

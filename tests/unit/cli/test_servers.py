@@ -5,29 +5,29 @@ import subprocess
 import sys
 from pathlib import Path
 
-from qmonus_lite.cli import serve
+from qmonus_lite.cli import process_start, up
 from qmonus_lite.cli.arguments import parse
 from qmonus_lite.settings.table import Settings
 from tests.unit.cli.conftest import Shell
 
 
 def test_makes_the_plugin_folder_that_nobody_named(tmp_path: Path) -> None:
-    serve.make_default_folder(Settings.of(base_dir=tmp_path))
-    serve.make_default_folder(Settings.of(base_dir=tmp_path))
+    process_start.make_default_folder(Settings.of(base_dir=tmp_path))
+    process_start.make_default_folder(Settings.of(base_dir=tmp_path))
 
     assert os.listdir(tmp_path) == ["plugins"]
 
 
 def test_makes_no_folder_that_was_named_and_none_in_no_directory(tmp_path: Path) -> None:
-    serve.make_default_folder(Settings.of(base_dir=tmp_path, plugins_base_dirs=("more",)))
-    serve.make_default_folder(Settings.of(base_dir=tmp_path / "missing"))
+    process_start.make_default_folder(Settings.of(base_dir=tmp_path, plugins_base_dirs=("more",)))
+    process_start.make_default_folder(Settings.of(base_dir=tmp_path / "missing"))
 
     assert os.listdir(tmp_path) == []
 
 
 def test_a_child_gets_our_flags_and_its_own_in_their_place() -> None:
     arguments = parse(["--lambda-port=65533", "--port=1", "--lambda_processes=3"])
-    child = serve._child("w", "lambda", arguments, "--lambda_port=65535", "--lambda_processes=1")
+    child = up._child("w", "lambda", arguments, "--lambda_port=65535", "--lambda_processes=1")
 
     assert child.argv[2:] == (
         "qmonus_lite",
@@ -46,7 +46,7 @@ def test_refuses_a_launch_directory_that_is_not_there(shell: Shell) -> None:
 
 
 def test_goes_on_when_nobody_hears_what_it_says() -> None:
-    script = "from qmonus_lite.cli.serve import _say; _say('ready'); _say('still')"
+    script = "from qmonus_lite.cli.apigw import _print_line as say; say('ready'); say('still')"
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run([sys.executable, "-c", script], stdout=writing, stderr=subprocess.PIPE)

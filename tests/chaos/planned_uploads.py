@@ -1,4 +1,4 @@
-"""Errands: what a client does next, by chance; a seed gives the same errands again."""
+"""Planned uploads: what a client sends next, at random; a seed gives the same ones again."""
 
 import enum
 import itertools
@@ -18,35 +18,35 @@ MEETING = 3
 _POOL = random.Random(0).randbytes(8 << 20)
 
 
-class Manner(enum.Enum):
+class Behavior(enum.Enum):
     """How a client behaves."""
 
     POLITE = "polite"
     #: It goes away before it has sent all: hangs up, or resets the connection.
     LEAVES = "leaves"
     RESETS = "resets"
-    #: It has neither token nor word.
-    UNINVITED = "uninvited"
+    #: It has no token.
+    UNAUTHORIZED = "unauthorized"
     #: It asks for a path that nobody has taken.
     ONLY_NEW = "only new"
 
 
 _WEIGHTS = {
-    Manner.POLITE: 84,
-    Manner.LEAVES: 5,
-    Manner.RESETS: 4,
-    Manner.UNINVITED: 3,
-    Manner.ONLY_NEW: 4,
+    Behavior.POLITE: 84,
+    Behavior.LEAVES: 5,
+    Behavior.RESETS: 4,
+    Behavior.UNAUTHORIZED: 3,
+    Behavior.ONLY_NEW: 4,
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Errand:
+class PlannedUpload:
     """One upload to be sent."""
 
     path: str
     content: Content
-    manner: Manner
+    behavior: Behavior
     #: Whether the body goes in chunks, else with Content-Length.
     chunked: bool
     #: Into how many pieces it is cut.
@@ -57,41 +57,41 @@ class Errand:
     @property
     def breaks_off(self) -> bool:
         """Whether the client goes away in the middle."""
-        return self.manner in (Manner.LEAVES, Manner.RESETS)
+        return self.behavior in (Behavior.LEAVES, Behavior.RESETS)
 
 
-class Errands:
-    """The errands of one client; `meetings` counts for all of them."""
+class UploadPlanner:
+    """The planned uploads of one client; `meetings` counts for all of them."""
 
     def __init__(self, seed: int, client: int, meetings: Iterator[int]) -> None:
         self._client = client
-        self._dice = random.Random(f"{seed}/{client}")
+        self._random = random.Random(f"{seed}/{client}")
         self._count = itertools.count()
         self._meetings = meetings
 
-    def next(self) -> Errand:
-        """The next one."""
-        dice, number = self._dice, next(self._count)
+    def next(self) -> PlannedUpload:
+        """The next upload."""
+        rng, number = self._random, next(self._count)
         tag = f"{self._client}-{number}"
         path = self._path(number)
         content = Content(tag=tag, data=b"") if path == EMPTY else make(tag, self._rest())
-        (manner,) = dice.choices(list(_WEIGHTS), list(_WEIGHTS.values()))
-        breaks_off = manner in (Manner.LEAVES, Manner.RESETS) and path != EMPTY
-        return Errand(
+        (behavior,) = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))
+        breaks_off = behavior in (Behavior.LEAVES, Behavior.RESETS) and path != EMPTY
+        return PlannedUpload(
             path=path,
             content=content,
-            manner=manner if breaks_off or path != EMPTY else Manner.POLITE,
-            chunked=dice.random() < 0.3,
-            pieces=dice.randrange(1, 6),
-            sent=dice.randrange(len(content.data)) if breaks_off else len(content.data),
+            behavior=behavior if breaks_off or path != EMPTY else Behavior.POLITE,
+            chunked=rng.random() < 0.3,
+            pieces=rng.randrange(1, 6),
+            sent=rng.randrange(len(content.data)) if breaks_off else len(content.data),
         )
 
     def _path(self, number: int) -> str:
-        where = self._dice.random()
+        where = self._random.random()
         if where < 0.04:
             return EMPTY
         if where < 0.20:
-            return self._dice.choice(HOT)
+            return self._random.choice(HOT)
         if where < 0.50:
             return f"/upload/met/{next(self._meetings) // MEETING}"
         # Some in directories that are new as well.
@@ -99,11 +99,11 @@ class Errands:
         return f"/upload/new/{self._client}/{folder}/{number}"
 
     def _rest(self) -> bytes:
-        dice = self._dice
-        if dice.random() < 0.01:
-            size = dice.randrange(1 << 20, 4 << 20)
+        rng = self._random
+        if rng.random() < 0.01:
+            size = rng.randrange(1 << 20, 4 << 20)
         else:
             # Most are small, and some of nothing but the head.
-            size = int((300 << 10) * dice.random() ** 4)
-        start = dice.randrange(len(_POOL) - size)
+            size = int((300 << 10) * rng.random() ** 4)
+        start = rng.randrange(len(_POOL) - size)
         return _POOL[start : start + size]

@@ -1,4 +1,4 @@
-"""How the documentation is kept: complete, linked, and true to the code's own tables."""
+"""Conventions of the documentation: complete, linked, and true to the code's own tables."""
 
 import inspect
 import os
@@ -16,7 +16,7 @@ from qmonus_lite.auth import callout_pass
 from qmonus_lite.auth.sealing import Sealer
 from qmonus_lite.catalog.document import read_values
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED
-from qmonus_lite.cli.main import COMMANDS
+from qmonus_lite.cli.commands import COMMANDS
 from qmonus_lite.compose import shared
 from qmonus_lite.events import retry
 from qmonus_lite.events.envelope import UPLOADED, UPLOADING
@@ -33,10 +33,10 @@ from tests.docs.page import Block, blocks, pages
 TOP = Path(__file__).parents[2]
 DOCS = TOP / "docs"
 
-#: Pages with commands that no test types, and why.
-UNTYPED = {"docs/operations.md": "the key of an account, and two machines"}
-#: Characters of a decision: about a printed page.
-PAGE = 6000
+#: Pages with commands that no test runs, and why.
+NOT_RUN = {"docs/operations.md": "the key of an account, and two machines"}
+#: Length of a decision: about a printed page.
+MAX_DECISION_CHARACTERS = 6000
 
 _LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")
 
@@ -63,7 +63,7 @@ def prose(page: Path) -> str:
 def anchors(page: Path) -> set[str]:
     """The names of a page's headings, as a link may have them."""
     found = re.findall(r"^#+ (.+)$", prose(page), re.M)
-    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in found}
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
 def links(page: Path) -> list[tuple[Path, str]]:
@@ -74,7 +74,7 @@ def links(page: Path) -> list[tuple[Path, str]]:
     ]
 
 
-def typed(page: Path, info: str) -> list[Block]:
+def blocks_marked(page: Path, info: str) -> list[Block]:
     return [block for block in blocks(page) if block.info == info]
 
 
@@ -130,7 +130,7 @@ def test_every_problem_is_documented_where_its_type_leads() -> None:
 
 
 def test_every_field_of_the_receipt_is_documented() -> None:
-    assert missing("reference/http.md", (f"| `{one.name}` |" for one in fields(Receipt))) == []
+    assert missing("reference/http.md", (f"| `{field.name}` |" for field in fields(Receipt))) == []
 
 
 def test_both_events_of_an_upload_are_documented() -> None:
@@ -167,11 +167,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:
-    reached, ahead = set[Path](), [TOP / "README.md"]
-    while ahead:
-        page = ahead.pop()
+    reached, to_visit = set[Path](), [TOP / "README.md"]
+    while to_visit:
+        page = to_visit.pop()
         reached.add(page)
-        ahead += [one for one, _ in links(page) if one.suffix == ".md" and one not in reached]
+        pages_linked = [target for target, _ in links(page) if target.suffix == ".md"]
+        to_visit += [target for target in pages_linked if target not in reached]
 
     assert set(pages()) - reached == set()
 
@@ -186,44 +187,46 @@ def test_every_page_that_the_code_names_is_there() -> None:
     assert [name for name in named if not (TOP / name).exists()] == []
 
 
-@pytest.mark.parametrize("page", [page for page in pages() if typed(page, "yaml")], ids=name_of)
+@pytest.mark.parametrize(
+    "page", [page for page in pages() if blocks_marked(page, "yaml")], ids=name_of
+)
 def test_every_plugin_shown_on_a_page_loads(page: Path, tmp_path: Path) -> None:
     folder = tmp_path / "plugins"
     folder.mkdir()
-    for block in typed(page, "yaml"):
+    for block in blocks_marked(page, "yaml"):
         (folder / f"line-{block.line}.yml").write_text(block.text, encoding="utf-8")
 
     given = Settings.of(base_dir=tmp_path)
     catalog = shared.make_loader(given, Sealer(key=bytes(32)), callout=None).load()
 
-    assert len(catalog.listed) >= len(typed(page, "yaml"))
+    assert len(catalog.listed) >= len(blocks_marked(page, "yaml"))
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in pages() if typed(page, "yaml settings")], ids=name_of
+    "page", [page for page in pages() if blocks_marked(page, "yaml settings")], ids=name_of
 )
 def test_every_settings_file_shown_on_a_page_can_be_used(page: Path, tmp_path: Path) -> None:
-    for block in typed(page, "yaml settings"):
+    for block in blocks_marked(page, "yaml settings"):
         file = tmp_path / "settings.yml"
         file.write_text(block.text, encoding="utf-8")
         resolve(flags={}, environ={}, file_values=read_values(file))
 
 
-def test_every_shell_block_is_typed_by_a_test_or_listed() -> None:
-    untyped = {
+def test_every_shell_block_is_run_by_a_test_or_listed() -> None:
+    not_run = {
         name_of(page)
         for page in pages()
         for block in blocks(page)
         if block.info.startswith("sh") and block.info not in {"sh run", "sh serve"}
     }
 
-    assert untyped == set(UNTYPED)
+    assert not_run == set(NOT_RUN)
 
 
 def test_a_decision_is_at_most_a_page() -> None:
     sizes = {path.name: len(path.read_text()) for path in (DOCS / "decisions").glob("*.md")}
 
-    assert {name: size for name, size in sizes.items() if size > PAGE} == {}
+    assert {name: size for name, size in sizes.items() if size > MAX_DECISION_CHARACTERS} == {}
 
 
 def test_every_sample_says_what_it_is_for() -> None:

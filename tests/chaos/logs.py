@@ -12,7 +12,7 @@ from tests.chaos.plugins import SEEN
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """One run of the witness."""
+    """One run of the recording handler."""
 
     tag: str
     path: str
@@ -23,7 +23,7 @@ class Seen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heard:
+class LoggedEvents:
     """What all lives logged."""
 
     #: In the order of the worker's log.
@@ -38,12 +38,12 @@ class Heard:
     def runs(self) -> dict[str, list[Seen]]:
         """Runs by tag."""
         found: dict[str, list[Seen]] = defaultdict(list)
-        for one in self.seen:
-            found[one.tag].append(one)
+        for run in self.seen:
+            found[run.tag].append(run)
         return found
 
 
-def hear(apigw: Iterable[Running], worker: Iterable[Running]) -> Heard:
+def read_logs(apigw: Iterable[Running], worker: Iterable[Running]) -> LoggedEvents:
     """Read the logs of all lives, oldest first."""
     attempts: dict[str, list[int]] = defaultdict(list)
     delivered, dead = {}, {}
@@ -59,7 +59,7 @@ def hear(apigw: Iterable[Running], worker: Iterable[Running]) -> Heard:
         for said in _records(worker)
         if said.get("action") == SEEN
     ]
-    return Heard(seen=seen, attempts=attempts, delivered=delivered, dead=dead)
+    return LoggedEvents(seen=seen, attempts=attempts, delivered=delivered, dead=dead)
 
 
 def _records(lives: Iterable[Running]) -> Iterator[dict[str, Any]]:

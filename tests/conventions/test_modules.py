@@ -1,4 +1,4 @@
-"""How the rooms are kept: captions, sizes, names, and what no room may hold."""
+"""Conventions of the package's modules: docstrings, sizes, names, imports, broad exceptions."""
 
 import ast
 import io
@@ -11,15 +11,33 @@ import pytest
 TOP = Path(__file__).parents[2]
 PACKAGE = TOP / "qmonus_lite"
 
-MOST_LINES_OF_A_MODULE = 350
-MOST_CODE_LINES_OF_A_FUNCTION = 50
+MAX_MODULE_LINES = 320
+MAX_FUNCTION_CODE_LINES = 50
 
-#: Words for a drawer, where a room should say its noun.
-DRAWERS = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "base", "misc"}
+#: Modules above MAX_MODULE_LINES, with the lines that they may have until they are split.
+LARGE_MODULES = {
+    "apigw/handler.py": 350,
+    "catalog/lint/awaits.py": 324,
+    "supervisor.py": 332,
+    "uploads/service.py": 343,
+}
 
-#: The doors where any exception at all ends: module -> what becomes of it there. Each of them logs
-#: it or hands it to somebody. Who cleans up and raises it again is no door.
-BROAD_DOORS = {
+#: Words that say nothing of what a module contains.
+VAGUE_WORDS = {
+    "utils",
+    "util",
+    "helpers",
+    "helper",
+    "common",
+    "manager",
+    "managers",
+    "base",
+    "misc",
+}
+
+#: Modules that may catch every exception and not raise it again: module -> what it is there, and
+#: what becomes of it. It is logged or handed on. Cleaning up and raising it again needs no entry.
+BROAD_HANDLERS = {
     "apigw/connection.py": "what nobody expected of a connection; logged, and it is closed",
     "apigw/handler.py": "a body that a door could not take; logged, and the client hears 500",
     "apigw/buffered.py": "what nobody expected of a whole upload; logged, and the client hears 500",
@@ -55,17 +73,18 @@ NO_CODE = {
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-class Room:
-    """One module of the package, read once."""
+class Module:
+    """One module of the package, parsed once."""
 
     def __init__(self, name: str, text: str) -> None:
-        #: Its path inside the package.
+        #: Path inside the package.
         self.name = name
         self.text = text
         self.tree = ast.parse(text)
 
     @property
-    def caption(self) -> str:
+    def summary(self) -> str:
+        """The first line of its docstring."""
         return (ast.get_docstring(self.tree) or "").partition("\n")[0]
 
     @property
@@ -108,7 +127,7 @@ def _raises_again(handler: ast.ExceptHandler) -> bool:
     return isinstance(last, ast.Raise) and last.exc is None and not leaves_early
 
 
-def _ends_any(node: ast.AST) -> bool:
+def _swallows(node: ast.AST) -> bool:
     if isinstance(node, ast.ExceptHandler):
         return _is_broad(node.type) and not _raises_again(node)
     if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress"):
@@ -116,47 +135,49 @@ def _ends_any(node: ast.AST) -> bool:
     return False
 
 
-def _is_door(room: Room) -> bool:
-    return any(_ends_any(node) for node in ast.walk(room.tree))
+def _has_broad_handler(module: Module) -> bool:
+    return any(_swallows(node) for node in ast.walk(module.tree))
 
 
 @pytest.fixture(scope="module")
-def rooms() -> list[Room]:
+def modules() -> list[Module]:
     paths = sorted(PACKAGE.rglob("*.py"))
-    return [Room(path.relative_to(PACKAGE).as_posix(), path.read_text()) for path in paths]
+    return [Module(path.relative_to(PACKAGE).as_posix(), path.read_text()) for path in paths]
 
 
-def test_every_room_has_a_caption_of_one_sentence(rooms: list[Room]) -> None:
+def test_every_module_has_a_summary_of_one_sentence(modules: list[Module]) -> None:
     sentence = re.compile(r"\S.*[^.]\.")
-    without = [room.name for room in rooms if not sentence.fullmatch(room.caption)]
-    several = [room.name for room in rooms if re.search(r"[.!?] [A-Z]", room.caption)]
+    without = [module.name for module in modules if not sentence.fullmatch(module.summary)]
+    several = [module.name for module in modules if re.search(r"[.!?] [A-Z]", module.summary)]
 
     assert without + several == []
 
 
-def test_no_room_is_too_large(rooms: list[Room]) -> None:
-    sizes = {room.name: len(room.text.splitlines()) for room in rooms}
+def test_no_module_is_too_large(modules: list[Module]) -> None:
+    sizes = {module.name: len(module.text.splitlines()) for module in modules}
+    large = {name: size for name, size in sizes.items() if size > MAX_MODULE_LINES}
 
-    assert {name: n for name, n in sizes.items() if n > MOST_LINES_OF_A_MODULE} == {}
-
-
-def test_no_function_is_too_long(rooms: list[Room]) -> None:
-    sizes = {name: n for room in rooms for name, n in room.code_lines_by_function().items()}
-
-    assert {name: n for name, n in sizes.items() if n > MOST_CODE_LINES_OF_A_FUNCTION} == {}
+    assert {name: n for name, n in large.items() if n > LARGE_MODULES.get(name, 0)} == {}
+    assert set(LARGE_MODULES) - set(large) == set(), "split by now: off the list"
 
 
-def test_no_room_is_a_drawer(rooms: list[Room]) -> None:
-    words = {room.name: set(re.split(r"[/_.]", room.name)) for room in rooms}
+def test_no_function_is_too_long(modules: list[Module]) -> None:
+    sizes = {name: n for module in modules for name, n in module.code_lines_by_function().items()}
 
-    assert [name for name, parts in words.items() if parts & DRAWERS] == []
+    assert {name: n for name, n in sizes.items() if n > MAX_FUNCTION_CODE_LINES} == {}
 
 
-def test_nothing_is_imported_inside_a_function(rooms: list[Room]) -> None:
+def test_no_module_has_a_vague_name(modules: list[Module]) -> None:
+    words = {module.name: set(re.split(r"[/_.]", module.name)) for module in modules}
+
+    assert [name for name, parts in words.items() if parts & VAGUE_WORDS] == []
+
+
+def test_nothing_is_imported_inside_a_function(modules: list[Module]) -> None:
     inside = {
-        f"{room.name}:{node.lineno}"
-        for room in rooms
-        for function in room.functions
+        f"{module.name}:{node.lineno}"
+        for module in modules
+        for function in module.functions
         for node in ast.walk(function)
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
@@ -164,23 +185,23 @@ def test_nothing_is_imported_inside_a_function(rooms: list[Room]) -> None:
     assert inside == set()
 
 
-def test_no_room_changes_globals(rooms: list[Room]) -> None:
+def test_no_module_changes_globals(modules: list[Module]) -> None:
     changing = [
-        f"{room.name}:{node.lineno}"
-        for room in rooms
-        for node in ast.walk(room.tree)
+        f"{module.name}:{node.lineno}"
+        for module in modules
+        for node in ast.walk(module.tree)
         if isinstance(node, ast.Global)
     ]
 
     assert changing == []
 
 
-def test_any_exception_ends_at_the_listed_doors_only(rooms: list[Room]) -> None:
-    assert {room.name for room in rooms if _is_door(room)} == set(BROAD_DOORS)
+def test_only_the_listed_modules_catch_every_exception(modules: list[Module]) -> None:
+    assert {module.name for module in modules if _has_broad_handler(module)} == set(BROAD_HANDLERS)
 
 
 @pytest.mark.parametrize(
-    ("handling", "door"),
+    ("handling", "broad"),
     [
         ("except: pass", True),
         ("except BaseException as error: print(error)", True),
@@ -190,14 +211,14 @@ def test_any_exception_ends_at_the_listed_doors_only(rooms: list[Room]) -> None:
         ("except OSError: pass", False),
     ],
 )
-def test_knows_a_door_for_any_exception(handling: str, door: bool) -> None:
-    assert _is_door(Room("x.py", f"try: ...\n{handling}\n")) is door
+def test_recognizes_a_broad_handler(handling: str, broad: bool) -> None:
+    assert _has_broad_handler(Module("x.py", f"try: ...\n{handling}\n")) is broad
 
 
-def test_nothing_is_left_to_be_done_later(rooms: list[Room]) -> None:
+def test_nothing_is_left_to_be_done_later(modules: list[Module]) -> None:
     later = re.compile(r"\b(TODO|FIXME|XXX)\b")
 
-    assert [room.name for room in rooms if later.search(room.text)] == []
+    assert [module.name for module in modules if later.search(module.text)] == []
 
 
 def test_every_folder_of_tests_is_a_package() -> None:
@@ -224,4 +245,4 @@ def outer(
 def after() -> None: ...
 '''
 
-    assert Room("x.py", text).code_lines_by_function() == {"x.py:2 outer": 6, "x.py:15 after": 1}
+    assert Module("x.py", text).code_lines_by_function() == {"x.py:2 outer": 6, "x.py:15 after": 1}

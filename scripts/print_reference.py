@@ -24,7 +24,8 @@ from qmonus_lite.cli.main import COMMANDS
 from qmonus_lite.scripting.builtins.callout import Callout
 from qmonus_lite.scripting.builtins.names import NAMES
 from qmonus_lite.settings import Settings
-from qmonus_lite.uploads import disk_errors
+from qmonus_lite.stores.file import disk_errors
+from qmonus_lite.uploads.lifecycle import TRANSITIONS, UploadState, UploadTransition
 
 TOP = Path(__file__).parents[1]
 PART = re.compile(r"(<!-- printed: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -194,6 +195,20 @@ def _places(where: Sequence[disk_errors.ErrorPlace]) -> str:
     return ", ".join(place.value for place in where)
 
 
+def lifecycle() -> str:
+    """What can become of an upload: one row a state, one column a transition."""
+    return table(
+        ("state", *UploadTransition),
+        (
+            (
+                f"**{state}**",
+                *(TRANSITIONS.get((state, transition), "") for transition in UploadTransition),
+            )
+            for state in UploadState
+        ),
+    )
+
+
 def doors() -> str:
     """Our own doors, from what their classes say of themselves."""
     said = [
@@ -222,6 +237,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
         problems,
         doors,
         disk,
+        lifecycle,
     )
 }
 

@@ -1,4 +1,4 @@
-"""Parts that several kinds of processes use: secrets, storage root, plugin loader, registry."""
+"""Parts that several kinds of processes use: secrets, plugin loader, registry."""
 
 import base64
 import hashlib
@@ -27,8 +27,6 @@ from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.options import Options
 from qmonus_lite.settings import Settings, upload_template
 from qmonus_lite.supervisor_channel import SUPERVISED
-from qmonus_lite.uploads.filesystem import Filesystem
-from qmonus_lite.uploads.root_dir import RootDir
 
 #: Maximum number of script threads; with more concurrent scripts, several share a thread.
 MAX_SCRIPT_THREADS = 32
@@ -93,18 +91,6 @@ def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
         question_limit=settings.lambda_sync_timeout,
     )
     return Loader(settings.plugin_dirs, context)
-
-
-def make_root_dir(settings: Settings) -> RootDir:
-    """The launch directory as storage root; raises BadPlace if it is unusable for uploads."""
-    durability = settings.upload_durability
-    root_dir = RootDir(
-        root=settings.root,
-        protected=(settings.state_dir, *settings.plugin_dirs),
-        disk=Filesystem(sync_files=durability != "none", sync_names=durability == "full"),
-    )
-    root_dir.check()
-    return root_dir
 
 
 def make_registry(

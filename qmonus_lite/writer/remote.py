@@ -10,12 +10,12 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 from qmonus_lite.errors import BadPlace, InternalFault
 from qmonus_lite.uploads.commit import UploadWithEvent
+from qmonus_lite.uploads.store import StoredFile
 from qmonus_lite.writer.ipc import Frames, connected
 from qmonus_lite.writer.request import CommitRequest
 from qmonus_lite.writer.service import Rows
@@ -38,7 +38,6 @@ class RemoteCommitService:
         self,
         data_dir: Path,
         owner_prefix: str,
-        threads: Executor,
         *,
         patience: float = CONNECT_SECONDS,
         end: Callable[[], None] = _end,
@@ -46,7 +45,6 @@ class RemoteCommitService:
         """`owner_prefix`: name prefix of the staging files of this process."""
         self._data_dir = data_dir
         self._owner_prefix = owner_prefix
-        self._threads = threads
         self._patience = patience
         self._end = end
         self._frames = Frames(self._take, self._lost)
@@ -63,16 +61,11 @@ class RemoteCommitService:
         await loop.create_unix_connection(lambda: self._frames, sock=one)
         await self._ask("hello", self._owner_prefix)
 
-    async def commit(self, upload: UploadWithEvent) -> bool:
-        """Store a file and commit its event; whether it replaced a file. Raises Problem."""
-        staged = upload.staged
-        if staged.begun or staged.digests.wanted:
-            # fsync in this process: write-back errors are reported on the descriptor that is open.
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._threads, upload.finish)
-        staged.hand_over()
-        replaced: bool = await self._ask("commit", *CommitRequest.of(upload))
-        return replaced
+    async def commit(self, upload: UploadWithEvent) -> StoredFile:
+        """Store a file and commit its event; raises Problem."""
+        handover = await upload.pending.hand_over()
+        stored: StoredFile = await self._ask("commit", *CommitRequest.of(upload, handover))
+        return stored
 
     async def listing(self, state: str, most: int) -> Rows:
         """Rows of the outbox, oldest first; an empty `state` means all."""

@@ -1,25 +1,22 @@
 """Commit request: the values of an upload that the writer process needs to store it."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 
 from qmonus_lite.events.outbox import PendingEvent
 from qmonus_lite.uploads.commit import UploadWithEvent
-from qmonus_lite.uploads.filesystem import Filesystem
-from qmonus_lite.uploads.staging import StagedFile
+from qmonus_lite.uploads.store import IF_ABSENT, UNCONDITIONAL, Handover, UploadStore
 
 
 class CommitRequest(NamedTuple):
     """Message from an APIGW to the writer process; plain values, which pickle fast."""
 
-    #: Path of the staging file, and whether the APIGW has finished it; else it is not begun.
-    staged: str
-    finished: bool
-    #: The whole content of a file that was not begun.
+    #: The pending upload; its token is also that of the event.
+    token: str
+    sealed: bool
     content: bytes
-    parts: tuple[str, ...]
-    create_only: bool
+    #: `Condition.absent`; the writer process checks no other condition.
+    absent: bool
     #: Fields of the event.
     id: str
     type: str
@@ -30,15 +27,14 @@ class CommitRequest(NamedTuple):
     request_id: str
 
     @classmethod
-    def of(cls, upload: UploadWithEvent) -> "CommitRequest":
-        """Build from an upload whose staging file is finished or was not begun."""
-        event, finished = upload.event, upload.staged.finished
+    def of(cls, upload: UploadWithEvent, handover: Handover) -> "CommitRequest":
+        """Build from an upload that was handed over."""
+        event = upload.event
         return cls(
-            staged=event.staged,
-            finished=finished,
-            content=b"" if finished else bytes(upload.unwritten),
-            parts=upload.parts,
-            create_only=upload.create_only,
+            token=handover.token,
+            sealed=handover.sealed,
+            content=handover.content,
+            absent=upload.condition.absent,
             id=event.id,
             type=event.type,
             path=event.path,
@@ -48,21 +44,20 @@ class CommitRequest(NamedTuple):
             request_id=event.request_id,
         )
 
-    def upload(self, disk: Filesystem) -> UploadWithEvent:
+    def upload(self, store: UploadStore) -> UploadWithEvent:
         """The upload, for the committer of the writer process."""
+        handover = Handover(token=self.token, sealed=self.sealed, content=self.content)
         return UploadWithEvent(
-            staged=StagedFile(path=Path(self.staged), disk=disk, finished=self.finished),
-            unwritten=self.content,
-            parts=self.parts,
+            pending=store.adopt(handover),
+            condition=IF_ABSENT if self.absent else UNCONDITIONAL,
             event=PendingEvent(
                 id=self.id,
                 type=self.type,
                 path=self.path,
                 time=datetime.fromisoformat(self.time),
                 data=self.data,
-                staged=self.staged,
+                token=self.token,
                 final=self.final,
                 request_id=self.request_id,
             ),
-            create_only=self.create_only,
         )

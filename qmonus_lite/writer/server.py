@@ -14,7 +14,7 @@ from qmonus_lite.errors import InternalFault, Problem
 from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.settings import Settings
-from qmonus_lite.uploads.staging_dirs import StagingDirs
+from qmonus_lite.uploads.store import StoredFile
 from qmonus_lite.writer.ipc import Frames, listening
 from qmonus_lite.writer.request import CommitRequest
 from qmonus_lite.writer.service import LocalCommitService
@@ -36,7 +36,6 @@ class WriterServer:
     commits: LocalCommitService
     registry: WorkerRegistry
     sender: SignedClient
-    staging: StagingDirs
     threads: ThreadPoolExecutor
     #: Sessions of the connected APIGWs.
     _ends: "set[_ClientSession]" = field(default_factory=set)
@@ -127,13 +126,12 @@ class _ClientSession:
         self._owner_prefix = owner_prefix
         self._server.greet(self)
 
-    async def _commit(self, *order: Any) -> bool:
-        upload = CommitRequest._make(order).upload(self._server.commits.disk)
+    async def _commit(self, *order: Any) -> StoredFile:
+        upload = CommitRequest._make(order).upload(self._server.commits.store)
         try:
             return await self._server.commits.commit(upload)
         except BaseException:
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._server.threads, upload.staged.discard)
+            await upload.pending.abort()
             raise
 
     def _lost(self) -> None:
@@ -151,11 +149,8 @@ class _ClientSession:
             self._server.part(self)
 
     async def _sweep(self) -> None:
-        keep = self._server.commits.committer.pending_withdrawal
         loop = asyncio.get_running_loop()
-        sweep = self._server.staging.sweep
-        if count := await loop.run_in_executor(
-            self._server.threads, sweep, self._owner_prefix, keep
-        ):
+        sweep = self._server.commits.store.sweep
+        if count := await loop.run_in_executor(self._server.threads, sweep, self._owner_prefix):
             extra = {"action": "staging_swept"}
             logger.info("removed %d staged files of an APIGW that is gone", count, extra=extra)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from qmonus_lite.errors import InternalFault
+from qmonus_lite.errors import InternalFault, Problem
 from qmonus_lite.uploads.batching import BatchingExecutor
 from qmonus_lite.uploads.store import (
     UNCONDITIONAL,
@@ -40,12 +40,23 @@ class ReceivedUpload:
         if error is None:
             # Acknowledge only completed uploads, also if a step ended without an error.
             error = InternalFault("the upload was not stored; the log of the server says why")
-        # The traceback of the error refers to this frame, and that to the error: the reference
-        # cycle would keep the bytes in memory until the next garbage collection.
+        if isinstance(error, Problem):
+            _drop_frames(error)
         try:
             raise error
         finally:
             del error, result
+
+
+def _drop_frames(error: BaseException) -> None:
+    """Remove tracebacks: their frames refer to the batch, and that to the error.
+
+    The reference cycle would keep the bytes in memory until the next garbage collection. Nobody
+    needs the frames of a Problem.
+    """
+    for each in (error, error.__cause__, error.__context__):
+        if each is not None:
+            each.__traceback__ = None
 
 
 class DirectPublisher:

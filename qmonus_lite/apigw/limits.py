@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qmonus_lite.apigw.body_timeout import BodyRate
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.server import ServerSettings
+from qmonus_lite.settings.uploads import UploadSettings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -19,10 +20,10 @@ class Limits:
     trusted: tuple[Network, ...]
 
     @classmethod
-    def of(cls, settings: Settings) -> "Limits":
+    def of(cls, settings: ServerSettings, uploads: UploadSettings) -> "Limits":
         """Limits from the settings."""
         return cls(
-            max_uploads=settings.max_uploads,
+            max_uploads=uploads.max_uploads,
             pace=BodyRate(stall=settings.body_stall_timeout, rate=settings.min_body_rate),
             trusted=tuple(map(ipaddress.ip_network, settings.trusted_proxies)),
         )

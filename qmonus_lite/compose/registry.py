@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from qmonus_lite.errors import BadSetting
-from qmonus_lite.settings import Settings, upload_template
+from qmonus_lite.settings.table import Settings
 from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.stores.file.free_space import FreeSpace, folders_of
 from qmonus_lite.stores.file.pending import PendingContext
@@ -56,10 +56,10 @@ def store_kind(url: str) -> StoreKind:
 
 def make_root_dir(settings: Settings) -> RootDir:
     """The launch directory as storage root; raises BadPlace if it is unusable for uploads."""
-    durability = settings.upload_durability
+    durability = settings.storage.upload_durability
     root_dir = RootDir(
-        root=settings.root,
-        protected=(settings.state_dir, *settings.plugin_dirs),
+        root=settings.storage.root,
+        protected=(settings.storage.state_dir, *settings.plugin_dirs),
         disk=Filesystem(sync_files=durability != "none", sync_names=durability == "full"),
     )
     root_dir.check()
@@ -69,15 +69,15 @@ def make_root_dir(settings: Settings) -> RootDir:
 def make_file_store(settings: Settings, context: StoreContext) -> FileStore:
     """The store of files below the launch directory; raises BadPlace."""
     root_dir = make_root_dir(settings)
-    disk = root_dir.disk
+    disk, min_free_bytes = root_dir.disk, settings.storage.min_free_bytes
     free_space = FreeSpace(
         root=root_dir.root,
-        folders=folders_of(upload_template(settings).text),
-        keep_free=settings.min_free_bytes,
+        folders=folders_of(settings.uploads.template.text),
+        keep_free=min_free_bytes,
     )
     return FileStore(
         root_dir,
-        SpaceReservations(disk, min_free_bytes=settings.min_free_bytes, reserved=context.reserved),
+        SpaceReservations(disk, min_free_bytes=min_free_bytes, reserved=context.reserved),
         PendingContext(
             threads=context.threads,
             copier=SocketCopier(context.threads),

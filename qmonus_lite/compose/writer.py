@@ -14,7 +14,7 @@ from qmonus_lite.events.outbox import Outbox
 from qmonus_lite.events.signature import Signer
 from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.events.worker_registry import WorkerRegistry
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.table import Settings
 from qmonus_lite.uploads.commit import Committer, recover
 from qmonus_lite.uploads.store import UploadStore
 from qmonus_lite.writer.server import WriterServer
@@ -40,7 +40,7 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
     Raises BadPlace.
     """
     settings = parts.settings
-    durable = settings.upload_durability == "full"
+    durable = settings.storage.upload_durability == "full"
     outbox = Outbox(parts.data_dir.path / "outbox.sqlite3", "FULL" if durable else "NORMAL")
     recover(outbox, parts.store)
     dispatcher = Dispatcher(
@@ -49,9 +49,9 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
             registry=parts.registry,
             signer=parts.signer,
             clock=parts.clock,
-            source=settings.base_url,
-            timeout=settings.lambda_event_timeout,
-            max_age=settings.event_max_age,
+            source=settings.server.base_url,
+            timeout=settings.events.lambda_event_timeout,
+            max_age=settings.events.event_max_age,
         )
     )
     return LocalCommitService(
@@ -68,8 +68,8 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
     """A writer process, ready to serve; raises Refused."""
     kind = store_kind(DEFAULT_STORE)
     kind.check(settings)
-    data_dir = DataDir(settings.state_dir)
-    signer = Signer(event_secret(data_dir, environ))
+    data_dir = DataDir(settings.storage.state_dir)
+    signer = Signer(event_secret(data_dir, settings.events))
     data_dir.lock()
     sender = SignedClient(signer)
     threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
@@ -77,7 +77,7 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
     context = StoreContext(data_dir=data_dir.path, threads=threads, checks_free_space=False)
     parts = WriterParts(
         settings=settings,
-        clock=Clock(settings.timezone),
+        clock=Clock(settings.logs.timezone),
         data_dir=data_dir,
         signer=signer,
         store=kind.make(settings, context),
@@ -85,7 +85,8 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         threads=threads,
     )
     return WriterServer(
-        settings=settings,
+        settings=settings.server,
+        max_uploads=settings.uploads.max_uploads,
         data_dir=data_dir.path,
         commits=local_commit_service(parts),
         registry=parts.registry,

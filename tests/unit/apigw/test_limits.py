@@ -3,9 +3,12 @@
 import pytest
 
 from qmonus_lite.apigw.limits import Limits
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.server import ServerSettings
+from qmonus_lite.settings.uploads import UploadSettings
 
-LIMITS = Limits.of(Settings(trusted_proxies=("10.0.0.0/8", "::1", "192.0.2.7")))
+LIMITS = Limits.of(
+    ServerSettings(trusted_proxies=("10.0.0.0/8", "::1", "192.0.2.7")), UploadSettings()
+)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.headers import Headers
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.server import ServerSettings
 from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.uploads.commit import UploadWithEvent
 from qmonus_lite.uploads.digest import NO_DIGESTS, Digests
@@ -90,7 +90,8 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
             clock=Clock("UTC"),
         )
         keeper = WriterServer(
-            settings=Settings(base_dir=tmp_path),
+            settings=ServerSettings(),
+            max_uploads=256,
             data_dir=store.data_dir,
             commits=near,
             registry=registry,

@@ -11,15 +11,23 @@ from qmonus_lite.uploads.completion import Completion
 from qmonus_lite.uploads.digest import Digests
 from qmonus_lite.uploads.failure_log import log_store_failure
 from qmonus_lite.uploads.lifecycle import (
+    TRANSITIONS,
     OnDisconnect,
     UploadState,
     UploadTransition,
-    allows,
-    next_state,
 )
 from qmonus_lite.uploads.quota import Quota
 from qmonus_lite.uploads.receipt import Receipt
 from qmonus_lite.uploads.store import InDoubt, StoredFile
+
+# Looked up once: that of an attribute of an enumeration is slow.
+_RECEIVING, _ABORTED = UploadState.RECEIVING, UploadState.ABORTED
+_RECEIVE, _SEAL, _PUBLISH = (
+    UploadTransition.RECEIVE,
+    UploadTransition.SEAL,
+    UploadTransition.PUBLISH,
+)
+_CREATED = UploadState.CREATED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +55,7 @@ class ActiveUpload:
         self._pending = accepted.pending
         self._digests = digests
         self._began = began
-        self.state = UploadState.CREATED
+        self.state = _CREATED
         uploads.under_way.add(self)
 
     @property
@@ -83,29 +91,29 @@ class ActiveUpload:
 
     async def commit(self) -> Receipt:
         """Store the file; raises Problem; nothing was stored then, unless its detail states it."""
-        if self.state is UploadState.ABORTED:
+        if self.state is _ABORTED:
             raise Unavailable("the upload was given up before it was whole")
-        self.state = next_state(self.state, UploadTransition.SEAL)
+        self.state = TRANSITIONS[self.state, _SEAL]
         try:
             stored = await self._uploads.completion.store(self._accepted)
         except InDoubt:
             self._end(UploadTransition.LOSE)
             raise
         except BaseException as error:
-            self.state = next_state(self.state, UploadTransition.REFUSE)
+            self.state = TRANSITIONS[self.state, UploadTransition.REFUSE]
             if isinstance(error, Problem):
                 self._log(error)
             raise
-        self._end(UploadTransition.PUBLISH)
+        self._end(_PUBLISH)
         if self._uploads.observers.wants(UploadStored):
             self._observe(stored)
         return self._receipt(stored)
 
     async def abort(self) -> None:
         """Abort the upload; does nothing once the commit has begun. Idempotent."""
-        if not allows(self.state, UploadTransition.ABORT):
+        if (self.state, UploadTransition.ABORT) not in TRANSITIONS:
             return
-        self.state = next_state(self.state, UploadTransition.ABORT)
+        self.state = TRANSITIONS[self.state, UploadTransition.ABORT]
         await self._pending.abort()
         self._uploads.under_way.discard(self)
 
@@ -113,20 +121,20 @@ class ActiveUpload:
         """The connection ended: abort or suspend the upload, whichever its request asked for."""
         if self._accepted.head.on_disconnect is OnDisconnect.ABORT:
             await self.abort()
-        elif allows(self.state, UploadTransition.SUSPEND):
-            self.state = next_state(self.state, UploadTransition.SUSPEND)
+        elif (self.state, UploadTransition.SUSPEND) in TRANSITIONS:
+            self.state = TRANSITIONS[self.state, UploadTransition.SUSPEND]
             await self._pending.flush()
 
     def _accepts_bytes(self) -> bool:
         """Whether bytes are appended; those of an upload that was aborted meanwhile are dropped."""
-        if self.state is not UploadState.RECEIVING:
-            if self.state is UploadState.ABORTED:
+        if self.state is not _RECEIVING:
+            if self.state is _ABORTED:
                 return False
-            self.state = next_state(self.state, UploadTransition.RECEIVE)
+            self.state = TRANSITIONS[self.state, _RECEIVE]
         return True
 
     def _end(self, transition: UploadTransition) -> None:
-        self.state = next_state(self.state, transition)
+        self.state = TRANSITIONS[self.state, transition]
         self._uploads.under_way.discard(self)
         self._pending.done()
 

@@ -1,6 +1,5 @@
 """Lifecycle of an upload: its states, and the table of the transitions between them."""
 
-from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -53,44 +52,41 @@ class OnDisconnect(StrEnum):
     SUSPEND = "suspend"
 
 
-_S, _T = UploadState, UploadTransition
-
-#: The next state by state and transition; all other pairs are impossible.
-TRANSITIONS: Mapping[tuple[UploadState, UploadTransition], UploadState] = {
-    (_S.CREATED, _T.RECEIVE): _S.RECEIVING,
-    # An upload without content.
-    (_S.CREATED, _T.SEAL): _S.SEALED,
-    (_S.CREATED, _T.SUSPEND): _S.SUSPENDED,
-    (_S.CREATED, _T.ABORT): _S.ABORTED,
-    (_S.CREATED, _T.EXPIRE): _S.EXPIRED,
-    (_S.RECEIVING, _T.RECEIVE): _S.RECEIVING,
-    (_S.RECEIVING, _T.SEAL): _S.SEALED,
-    (_S.RECEIVING, _T.SUSPEND): _S.SUSPENDED,
-    (_S.RECEIVING, _T.ABORT): _S.ABORTED,
-    (_S.RECEIVING, _T.EXPIRE): _S.EXPIRED,
-    (_S.SUSPENDED, _T.RECEIVE): _S.RECEIVING,
-    # The last byte had arrived before the connection ended.
-    (_S.SUSPENDED, _T.SEAL): _S.SEALED,
-    (_S.SUSPENDED, _T.ABORT): _S.ABORTED,
-    (_S.SUSPENDED, _T.EXPIRE): _S.EXPIRED,
-    (_S.SEALED, _T.PUBLISH): _S.PUBLISHED,
-    (_S.SEALED, _T.REFUSE): _S.RECEIVING,
-    (_S.SEALED, _T.LOSE): _S.IN_DOUBT,
-}
-
-
 class InvalidTransition(Exception):
     """A transition that the state of the upload does not allow; a bug of the caller."""
 
 
-def next_state(state: UploadState, transition: UploadTransition) -> UploadState:
-    """The state after a transition; raises InvalidTransition."""
-    try:
-        return TRANSITIONS[state, transition]
-    except KeyError:
-        raise InvalidTransition(f"{transition} of an upload that is {state}") from None
+class TransitionTable(dict[tuple[UploadState, UploadTransition], UploadState]):
+    """The next state by state and transition; raises InvalidTransition for all other pairs."""
+
+    def __missing__(self, pair: tuple[UploadState, UploadTransition]) -> UploadState:
+        state, transition = pair
+        raise InvalidTransition(f"{transition} of an upload that is {state}")
 
 
-def allows(state: UploadState, transition: UploadTransition) -> bool:
-    """Whether the transition is possible in this state."""
-    return (state, transition) in TRANSITIONS
+_S, _T = UploadState, UploadTransition
+
+#: The lifecycle: `TRANSITIONS[state, transition]` is the next state.
+TRANSITIONS = TransitionTable(
+    {
+        (_S.CREATED, _T.RECEIVE): _S.RECEIVING,
+        # An upload without content.
+        (_S.CREATED, _T.SEAL): _S.SEALED,
+        (_S.CREATED, _T.SUSPEND): _S.SUSPENDED,
+        (_S.CREATED, _T.ABORT): _S.ABORTED,
+        (_S.CREATED, _T.EXPIRE): _S.EXPIRED,
+        (_S.RECEIVING, _T.RECEIVE): _S.RECEIVING,
+        (_S.RECEIVING, _T.SEAL): _S.SEALED,
+        (_S.RECEIVING, _T.SUSPEND): _S.SUSPENDED,
+        (_S.RECEIVING, _T.ABORT): _S.ABORTED,
+        (_S.RECEIVING, _T.EXPIRE): _S.EXPIRED,
+        (_S.SUSPENDED, _T.RECEIVE): _S.RECEIVING,
+        # The last byte had arrived before the connection ended.
+        (_S.SUSPENDED, _T.SEAL): _S.SEALED,
+        (_S.SUSPENDED, _T.ABORT): _S.ABORTED,
+        (_S.SUSPENDED, _T.EXPIRE): _S.EXPIRED,
+        (_S.SEALED, _T.PUBLISH): _S.PUBLISHED,
+        (_S.SEALED, _T.REFUSE): _S.RECEIVING,
+        (_S.SEALED, _T.LOSE): _S.IN_DOUBT,
+    }
+)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,9 @@ class UploadService:
         account = asked["account"]
         where = _stored_path(target.path)
         upload_id = head.record.upload_id = new_id()
-        outcome = await self._decide(head, asked, actor)
+        observed = self.active.observers.wants(UploadDecided)
+        decide = self._authorize_observed if observed else self._authorize
+        outcome = await decide(head, asked, actor)
         event = asked if outcome is None else outcome.event
         try:
             if outcome is None or event.get("path") == target.path:
@@ -76,12 +78,10 @@ class UploadService:
         accepted = AcceptedUpload(upload_id, head, event, pending, account)
         return ActiveUpload(self.active, accepted, digests, began)
 
-    async def _decide(
+    async def _authorize_observed(
         self, head: UploadRequest, asked: dict[str, Any], actor: Actor | None
     ) -> Outcome | None:
         """Authorize, and tell the listeners how that ended."""
-        if not self.active.observers.wants(UploadDecided):
-            return await self._authorize(head, asked, actor)
         began, path = self.now(), asked["path"]
         try:
             outcome = await self._authorize(head, asked, actor)
@@ -124,11 +124,11 @@ class UploadService:
             self.gatekeeper.check_allowed(actor, "PUT", head.raw_path)
         return None
 
-    async def _create(
+    def _create(
         self, head: UploadRequest, where: StoredPath, digests: Digests
-    ) -> PendingUpload:
+    ) -> Awaitable[PendingUpload]:
         """The pending upload at a path; raises Problem if no file can be stored there."""
-        return await self.store.create(
+        return self.store.create(
             where,
             upload_id=head.record.upload_id,
             length=head.length,

@@ -4,7 +4,8 @@ import logging
 
 from tornado.iostream import StreamClosedError
 
-from qmonus_lite.apigw.body_memory import MAX_BODY, Body
+from qmonus_lite.apigw.body_memory import Body
+from qmonus_lite.apigw.endpoint import Endpoint
 from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.apigw.upload import query
 from qmonus_lite.catalog.live import Live
@@ -22,11 +23,9 @@ logger = logging.getLogger(__name__)
 class RouteHandler(BaseHandler):
     """Any method on any path that a routing plugin may serve."""
 
-    allowed_methods = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS")
-    max_body_bytes = MAX_BODY
-
-    def initialize(self, routing: Routing, live: Live) -> None:
+    def initialize(self, endpoint: Endpoint, routing: Routing, live: Live) -> None:
         """Set the routing pipeline and the live plugin catalog."""
+        self.endpoint = endpoint
         self.routing = routing
         self.live = live
         self.admission: AuthorizedRequest | None = None

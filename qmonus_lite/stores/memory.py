@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import cast
 
-from qmonus_lite.errors import Conflict, InsufficientStorage, NotFound
+from qmonus_lite.errors import Conflict, InsufficientStorage, NotFound, PublicationInDoubt
 from qmonus_lite.uploads.digest import NO_DIGESTS, Digests
 from qmonus_lite.uploads.store import (
     UNCONDITIONAL,
     Capabilities,
     Condition,
     Handover,
-    InDoubt,
     Outcome,
     PendingUpload,
     Publication,
@@ -271,7 +270,7 @@ class MemoryStore:
 
     def _publish(self, upload: MemoryPendingUpload, condition: Condition) -> PublishResult:
         if self.interruption is Interruption.BEFORE:
-            return InDoubt()
+            return PublicationInDoubt()
         replaced = upload.where in self.files
         if replaced and condition.absent:
             return replaced_meanwhile()
@@ -285,7 +284,7 @@ class MemoryStore:
         self._published.add(upload.token)
         self.pending.pop(upload.token, None)
         if self.interruption is Interruption.AFTER:
-            return InDoubt()
+            return PublicationInDoubt()
         return StoredFile(replaced=replaced, durable=False, location=upload.location, etag=etag)
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from qmonus_lite.errors import Problem, Unavailable
+from qmonus_lite.errors import Problem, PublicationInDoubt, Unavailable
 from qmonus_lite.observations import Observers, UploadStored
 from qmonus_lite.uploads.accepted import AcceptedUpload
 from qmonus_lite.uploads.completion import Completion
@@ -18,7 +18,7 @@ from qmonus_lite.uploads.lifecycle import (
 )
 from qmonus_lite.uploads.quota import Quota
 from qmonus_lite.uploads.receipt import Receipt
-from qmonus_lite.uploads.store import InDoubt, StoredFile
+from qmonus_lite.uploads.store import StoredFile
 
 # Looked up once: that of an attribute of an enumeration is slow.
 _RECEIVING, _ABORTED = UploadState.RECEIVING, UploadState.ABORTED
@@ -96,7 +96,7 @@ class ActiveUpload:
         self.state = TRANSITIONS[self.state, _SEAL]
         try:
             stored = await self._uploads.completion.store(self._accepted)
-        except InDoubt:
+        except PublicationInDoubt:
             self._end(UploadTransition.LOSE)
             raise
         except BaseException as error:

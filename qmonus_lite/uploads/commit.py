@@ -27,14 +27,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from qmonus_lite.errors import Unavailable
+from qmonus_lite.errors import EventLogUnavailable, PublicationInDoubt
 from qmonus_lite.events.database import DatabaseFailed
 from qmonus_lite.events.outbox import Outbox, PendingEvent
 from qmonus_lite.uploads.batching import BatchingExecutor
 from qmonus_lite.uploads.keyed_lock import KeyedLock
 from qmonus_lite.uploads.publish import ReceivedUpload, keep_sealed
 from qmonus_lite.uploads.store import (
-    InDoubt,
     Outcome,
     PendingUpload,
     Publication,
@@ -123,7 +122,7 @@ class Committer:
             self._withdraw(upload)
             extra = {"action": "promise_failed", "event_id": upload.event.id}
             logger.error("the outbox failed: %s", end, extra=extra)
-            upload.result = Unavailable("the event of this upload cannot be promised now")
+            upload.result = EventLogUnavailable("the event of this upload cannot be promised now")
 
     def _publish(self, uploads: Sequence[UploadWithEvent]) -> None:
         if not uploads:
@@ -141,7 +140,7 @@ class Committer:
             if isinstance(result, StoredFile):
                 # Also after a failure: the file is visible at its path.
                 self._release(upload)
-            elif isinstance(result, InDoubt):
+            elif isinstance(result, PublicationInDoubt):
                 upload.pending.keep = True
                 self._in_doubt[upload.event.id] = upload.pending
             else:
@@ -152,7 +151,7 @@ class Committer:
         try:
             self._outbox.restage(event_id, token).result()
         except DatabaseFailed as error:
-            raise Unavailable("the event of this upload cannot be promised now") from error
+            raise EventLogUnavailable("the event of this upload cannot be promised now") from error
 
     def _release(self, upload: UploadWithEvent) -> None:
         """Release the event; not awaited, since recovery would make the row READY as well."""
@@ -183,7 +182,7 @@ class Committer:
             try:
                 self._settle()
             except DatabaseFailed as error:
-                upload.result = Unavailable("the outbox takes no events now")
+                upload.result = EventLogUnavailable("the outbox takes no events now")
                 upload.result.__cause__ = error
 
     def _settle(self) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
 from qmonus_lite.errors import (
     BadGateway,
-    BadRequest,
     Conflict,
     Forbidden,
+    InvalidPath,
     Problem,
     Refusal,
     Terminated,
@@ -158,4 +158,4 @@ def _stored_path(path: str) -> StoredPath:
     try:
         return parts_of(path)
     except BadName as error:
-        raise BadRequest(str(error)) from None
+        raise InvalidPath(str(error)) from None

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from qmonus_lite.errors import PreconditionFailed, Unavailable
+from qmonus_lite.errors import PreconditionFailed
 from qmonus_lite.uploads.digest import Digests
 
 #: Parts of a stored path, validated by `uploads.names`.
@@ -73,17 +73,8 @@ class StoredFile(NamedTuple):
     failure: BaseException | None = None
 
 
-class InDoubt(Unavailable):
-    """It is unknown whether the file was published; `UploadStore.outcome` may answer it later."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "it is not known whether the file was stored; look whether it is there before it is"
-            " sent again"
-        )
-
-
-#: How publishing ended: visible, not visible (a Problem, or an unexpected error), or in doubt.
+#: How publishing ended: visible, in doubt (PublicationInDoubt: `UploadStore.outcome` may answer it
+#: later), or not visible (another Problem, or an unexpected error).
 PublishResult = StoredFile | BaseException
 
 

@@ -31,7 +31,7 @@ BROAD_DOORS = {
     "stores/memory.py": "how the seal of one upload ended; raised to its own session",
     "scripting/loading.py": "what a script does on the thread that loads it; handed to who waits",
     "uploads/batching.py": "a batch that failed unexpectedly; logged, its callers find no result",
-    "writer/server.py": "what an APIGW asked for and the keeper could not do; logged, it hears 500",
+    "writer/server.py": "a call of an APIGW that failed; logged, and the APIGW hears 500",
     "worker/listener.py": "a message that the worker could not answer; logged, and answered 500",
     "scripting/runner.py": "whatever a script raises; logged, and becomes its refusal",
     "background.py": "how a background task ended; logged, and it is started again",

@@ -2,11 +2,10 @@
 
 import pytest
 
-from qmonus_lite.errors import InsufficientStorage
+from qmonus_lite.errors import InsufficientStorage, PublicationInDoubt
 from qmonus_lite.stores.memory import Interruption, MemoryStore
 from qmonus_lite.uploads.store import (
     UNCONDITIONAL,
-    InDoubt,
     Outcome,
     Publication,
     StoredPath,
@@ -44,7 +43,7 @@ async def test_a_publication_can_be_left_in_doubt(
     store.seal([upload], recorded=True)
     [result] = store.publish([Publication(upload=upload)])
 
-    assert isinstance(result, InDoubt)
+    assert isinstance(result, PublicationInDoubt)
     assert (A in store.files) == visible
     store.reachable = False
     assert store.outcome(upload.token) is Outcome.UNKNOWN

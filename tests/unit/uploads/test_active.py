@@ -11,7 +11,7 @@ import pytest
 
 from qmonus_lite.auth.own import OwnCredentials
 from qmonus_lite.clock import Clock
-from qmonus_lite.errors import TooLarge, Unavailable, Unprocessable
+from qmonus_lite.errors import PublicationInDoubt, TooLarge, Unavailable, Unprocessable
 from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.headers import Headers
 from qmonus_lite.observations import Observation, Observers, UploadStored
@@ -28,7 +28,7 @@ from qmonus_lite.uploads.lifecycle import InvalidTransition, OnDisconnect, Uploa
 from qmonus_lite.uploads.publish import DirectPublisher
 from qmonus_lite.uploads.quota import Quota
 from qmonus_lite.uploads.request import UploadRequest
-from qmonus_lite.uploads.store import InDoubt, StoredFile, UploadStore
+from qmonus_lite.uploads.store import StoredFile, UploadStore
 from tests.integration.disk.storage import file_store
 
 PARTS = ("upload", "f")
@@ -232,7 +232,7 @@ async def test_a_publication_in_doubt_is_neither_acknowledged_nor_aborted(
     store_of(memory).interruption = interruption
     session = await memory.session("u1")
     await session.write(b"bytes")
-    with pytest.raises(InDoubt):
+    with pytest.raises(PublicationInDoubt):
         await session.commit()
     await session.abort()
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from qmonus_lite.errors import PublicationInDoubt
 from qmonus_lite.events.outbox import Outbox, PendingEvent
 from qmonus_lite.stores.memory import Interruption, MemoryStore
 from qmonus_lite.uploads.commit import Committer, UploadWithEvent, recover
-from qmonus_lite.uploads.store import InDoubt
 from tests.integration.disk.storage import NoPost
 
 WHERE = ("upload", "a")
@@ -59,7 +59,7 @@ DONE = [
 
 async def interrupted(stage: Stage, interruption: Interruption) -> None:
     stage.store.interruption = interruption
-    with pytest.raises(InDoubt):
+    with pytest.raises(PublicationInDoubt):
         await stage.commit("e1")
     stage.store.interruption = None
     assert stage.states() == {"e1": "prepared"}

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import pickle
 
 import pytest
 
@@ -27,6 +26,7 @@ from qmonus_lite.stores.file.disk_errors import (
     rule_of,
 )
 from qmonus_lite.stores.file.filesystem import UNFIT_FAILURES, Filesystem
+from qmonus_lite.writer.messages import Failure, decode_reply, encode
 
 #: What is done in the folder that a client names, to files of ours, and to be durable.
 TARGET = (LOOKING, FINDING, PLACING, MAKING_STAGING_THERE)
@@ -105,10 +105,11 @@ def test_an_answer_says_nothing_was_stored_only_where_that_is_known() -> None:
         assert "is at its path" in answered(code, KEEPING)[0].detail
 
 
-def test_what_is_logged_comes_over_the_socket_of_the_writer_process() -> None:
+def test_the_failed_call_of_the_writer_process_is_known_to_the_apigw() -> None:
     problem = Filesystem().answer(OSError(errno.ENOENT, "gone"), PLACING)
 
-    again = pickle.loads(pickle.dumps(problem))
+    reply = decode_reply(memoryview(encode(Failure.of(1, problem))))
 
-    assert isinstance(again, Conflict)
-    assert again.disk == problem.disk
+    assert isinstance(reply, Failure)
+    assert isinstance(reply.problem(), Conflict)
+    assert reply.problem().disk == problem.disk

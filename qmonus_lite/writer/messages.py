@@ -23,13 +23,11 @@ from qmonus_lite.uploads.store import (
 
 #: Largest message: a body of 256 KiB with its event has some 300 KiB, a full listing some MiB.
 MAX_MESSAGE_BYTES = 16 << 20
-#: Problem classes that a message may name; the writer process runs no script of a route.
+#: Problem classes that a message may name.
 PROBLEMS = {
     name: found
     for name, found in vars(errors).items()
-    if isinstance(found, type)
-    and issubclass(found, Problem)
-    and found is not errors.RefusedByScript
+    if isinstance(found, type) and issubclass(found, Problem)
 }
 
 T = TypeVar("T")

@@ -1,6 +1,6 @@
 """Store in memory: for tests, rehearsals and trial runs; nothing survives the process.
 
-It keeps the protocol as the other stores do, and can be told to leave a publication in doubt.
+It keeps the protocol as the other stores do, and has a switch that leaves publications in doubt.
 """
 
 import hashlib

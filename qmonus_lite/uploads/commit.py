@@ -11,7 +11,7 @@ After a crash, the next start asks the store for the outcome of the token of eac
     not published     withdrawn, then the pending upload is removed
     published         made READY
     unknown           left for the next start
-    no row            was never promised: the pending upload is removed
+    no row            no event was prepared: the pending upload is removed
 
 The same is asked, while the process runs, for a publication whose end the store cannot tell.
 

@@ -1,4 +1,4 @@
-"""Completion: a whole upload is stored, with a pending event if that has a handler."""
+"""Completion: a received upload is stored, with a pending event if that has a handler."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from qmonus_lite.uploads.store import StoredFile
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """Stores the whole uploads of one APIGW."""
+    """Stores the received uploads of one APIGW."""
 
     registry: WorkerRegistry
     #: Store uploads whose event has a handler, and all others.

@@ -14,7 +14,7 @@ The token names the staged file and the stored path. Whether an upload was publi
     there            no                                      did not happen
     there            yes (its old name was not yet gone)     happened
     gone             -                                       happened
-    gone, with its directory, and no file at the path        cannot be told: a mount may be missing
+    gone, with its directory, and no file at the path        is unknown: a mount may be missing
 
 If the file is staged on another mount than its path (the rename fails with EXDEV), it is copied to
 a staging directory on the right mount, and the record gets the token of the copy, before the copy

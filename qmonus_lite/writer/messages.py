@@ -200,7 +200,7 @@ class Failure(Message, frozen=True, kw_only=True):
         # Constructors of subclasses take other arguments, which these fields result from.
         Problem.__init__(problem, self.detail, headers=self.headers)
         problem.disk, problem.refusal = self.disk, self.refusal
-        if problem.status != self.status:
+        if self.status != found.status:
             problem.status = self.status
         return problem
 

@@ -108,7 +108,7 @@ class _Apigw:
             directory=self._directory,
             minter=Minter(key=shared.data_dir.key("token.key"), clock=shared.clock),
             passes=shared.passes,
-            place=settings.server.advertised,
+            host_port=settings.server.advertised,
             clock=shared.clock,
             token_ttl=settings.auth.token_ttl,
         )

@@ -106,11 +106,11 @@ def _below(
     yield pointer, schema, alone
     for key, part in schema.items():
         if key in _NAMED and isinstance(part, Mapping):
-            for name, one in part.items():
-                yield from _below(one, (*pointer, key, name), alone and key == "properties")
+            for name, subschema in part.items():
+                yield from _below(subschema, (*pointer, key, name), alone and key == "properties")
         elif key in _SEVERAL and isinstance(part, list):
-            for index, one in enumerate(part):
-                yield from _below(one, (*pointer, key, index), False)
+            for index, subschema in enumerate(part):
+                yield from _below(subschema, (*pointer, key, index), False)
         elif key in _ONE:
             yield from _below(part, (*pointer, key), alone and key == "items")
 

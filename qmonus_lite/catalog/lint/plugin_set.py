@@ -48,6 +48,6 @@ class PluginSet:
 
 def near(name: str, known: Collection[str], *, cutoff: float = 0.7) -> str:
     """`; did you mean 'x'?`, or an empty string if no known name is similar."""
-    by_folded = {one.casefold(): one for one in sorted(known)}
+    by_folded = {candidate.casefold(): candidate for candidate in sorted(known)}
     found = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=cutoff)
     return f"; did you mean {by_folded[found[0]]!r}?" if found else ""

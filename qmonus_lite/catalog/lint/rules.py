@@ -158,7 +158,7 @@ _OTHERS = (
     Rule(
         id="event-nobody-handles",
         finds="`success`, `failure` or `lambda_event` of an event without a handler",
-        plugins=references.event_nobody_handles,
+        plugins=references.event_without_handler,
     ),
     Rule(
         id="event-loop",

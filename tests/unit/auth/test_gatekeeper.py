@@ -39,7 +39,7 @@ class Gate:
             directory=lambda: Directory(accounts=self.accounts, roles=self.roles),
             minter=Minter(key=b"t" * 32, clock=self.clock),
             passes=Passes(minter=Minter(key=b"p" * 32, clock=self.clock)),
-            place=PLACE,
+            host_port=PLACE,
             clock=self.clock,
             token_ttl=60,
         )
@@ -198,13 +198,13 @@ def test_a_callout_of_ours_needs_no_account(gate: Gate) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "method", "path"),
+    ("host_port", "method", "path"),
     [(PLACE, "GET", "/v1/x"), (PLACE, "PUT", "/v1/y"), ("10.0.0.1:9099", "PUT", "/v1/x")],
 )
 def test_a_pass_for_another_request_is_no_credential(
-    gate: Gate, place: str, method: str, path: str
+    gate: Gate, host_port: str, method: str, path: str
 ) -> None:
-    headers = gate.keeper.passes.issue(place, method, path)
+    headers = gate.keeper.passes.issue(host_port, method, path)
 
     with pytest.raises(Unauthorized, match="not for this request"):
         gate.keeper.authorize(headers, "PUT", "/v1/x")

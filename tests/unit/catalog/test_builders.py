@@ -69,7 +69,7 @@ def test_keys_of_other_book_keeping_are_no_slips(folder: Folder, key: str) -> No
 
 
 def test_builds_a_config_with_its_secrets_still_closed(folder: Folder) -> None:
-    sealed = SEALER.seal("s3cret", place="a.yml|aws.keys.0")
+    sealed = SEALER.seal("s3cret", location="a.yml|aws.keys.0")
     folder.put("a.yml", f"name: c\nvalues:\n  aws:\n    keys: [!sealed {sealed}, !env KEY]\n")
     plugin = folder.load().configs["c"]
 
@@ -81,7 +81,7 @@ def test_builds_a_config_with_its_secrets_still_closed(folder: Folder) -> None:
     ("file", "key"), [("b.yml", "secret"), ("a.yml", "other"), ("a.yml", "secret.deeper")]
 )
 def test_refuses_a_sealed_value_that_was_moved(folder: Folder, file: str, key: str) -> None:
-    sealed = SEALER.seal("s3cret", place=f"{file}|{key}")
+    sealed = SEALER.seal("s3cret", location=f"{file}|{key}")
     folder.put("a.yml", f"name: c\nvalues:\n  a: 1\n  secret: !sealed {sealed}\n")
 
     [fault] = folder.faults()
@@ -98,7 +98,7 @@ def test_refuses_values_that_are_no_mapping(folder: Folder, values: str) -> None
 
 
 def test_a_fault_of_a_config_shows_no_secret(folder: Folder) -> None:
-    sealed = SEALER.seal("s3cret", place="a.yml|x")
+    sealed = SEALER.seal("s3cret", location="a.yml|x")
     folder.put("a.yml", f"name: c\nvalues: [!sealed {sealed}, !env HOME]\n")
 
     [fault] = folder.faults()

@@ -224,7 +224,7 @@ async def test_says_what_is_in_force_and_what_is_wrong(live: Live, folder: Folde
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_module, "POLL_MS", 20)
-    monkeypatch.setattr(live_module, "NOTICES_AGAIN", 0.2)
+    monkeypatch.setattr(live_module, "NOTIFICATION_RETRY_SECONDS", 0.2)
     monkeypatch.setattr(live_module, "MIN_DELAY_SECONDS", 0.05)
 
 
@@ -364,7 +364,7 @@ async def test_says_so_while_the_folders_cannot_be_looked_at(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(live_module, "UNSEEN_AFTER", 0.5)
+    monkeypatch.setattr(live_module, "SCAN_TIMEOUT_SECONDS", 0.5)
     hangs = threading.Event()
     monkeypatch.setattr(folder.loader, "stamp", hangs.wait)
     assert live.unhealthy_reason is None

@@ -34,9 +34,9 @@ def values(file: Path) -> dict[str, object]:
     return found
 
 
-def opened(shell: Shell, sealed: object, place: str) -> str:
+def opened(shell: Shell, sealed: object, location: str) -> str:
     assert isinstance(sealed, Sealed)
-    return Sealer(key=DataDir(shell.state).key("config.key")).open(sealed.text, place=place)
+    return Sealer(key=DataDir(shell.state).key("config.key")).open(sealed.text, location=location)
 
 
 def test_seals_the_values_named_and_keeps_all_else(shell: Shell, file: Path) -> None:

@@ -133,7 +133,7 @@ class Stage:
             directory=lambda: DIRECTORY,
             minter=minter,
             passes=Passes(minter=minter),
-            place=PLACE,
+            host_port=PLACE,
             clock=clock,
             token_ttl=60,
         )

@@ -32,7 +32,7 @@ _LOCK = "config.lock"
 
 def config(arguments: Arguments) -> int:
     """Run a subcommand: seal values of a file, show a Config plugin masked, or rotate the key."""
-    match arguments.words:
+    match arguments.positionals:
         case ("seal", file, *keys):
             return seal(arguments, Path(file), keys)
         case ("show", name):

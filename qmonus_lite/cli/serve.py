@@ -10,34 +10,35 @@ from dataclasses import replace
 import uvloop
 
 from qmonus_lite import environment, log, serving, supervisor_channel
+from qmonus_lite.child_process import Child
 from qmonus_lite.cli.arguments import Arguments
-from qmonus_lite.cli.command import Command, no_words
+from qmonus_lite.cli.command import Command, no_positionals
 from qmonus_lite.clock import Clock
 from qmonus_lite.compose.apigw import compose_apigw
 from qmonus_lite.compose.worker import compose_worker
 from qmonus_lite.compose.writer import compose_writer
 from qmonus_lite.settings.table import Settings
-from qmonus_lite.supervisor import Child, supervise
+from qmonus_lite.supervisor import supervise
 from qmonus_lite.supervisor_channel import LISTEN_FDS, NUMBER
 
 logger = logging.getLogger(__name__)
 
 
-def _begin(arguments: Arguments) -> Settings:
-    no_words(arguments)
+def _configure(arguments: Arguments) -> Settings:
+    no_positionals(arguments)
     settings = arguments.settings(os.environ)
     logs = settings.logs
     log.configure(style=logs.log_format, level=logs.log_level, clock=Clock(logs.timezone))
-    _tell_of_services()
+    _log_ignored_services()
     make_default_folder(settings)
     return settings
 
 
-def _tell_of_services() -> None:
+def _log_ignored_services() -> None:
     """Log the ignored environment variables, once for `up` and all its children."""
     names = environment.services_in(os.environ)
     if names and supervisor_channel.SUPERVISED not in os.environ:
-        extra = {"action": "environment_passed_over", "names": sorted(names)}
+        extra = {"action": "environment_ignored", "names": sorted(names)}
         logger.info(
             "the environment has variables of Kubernetes services, no settings", extra=extra
         )
@@ -54,7 +55,7 @@ def make_default_folder(settings: Settings) -> None:
 
 def up(arguments: Arguments) -> int:
     """Run APIGW and its workers as child processes that are restarted when they exit."""
-    settings = _begin(arguments)
+    settings = _configure(arguments)
     first = settings.workers.lambda_port
     workers = [
         _child(
@@ -63,15 +64,15 @@ def up(arguments: Arguments) -> int:
         for port in range(first, first + settings.workers.lambda_processes)
     ]
     if settings.server.apigw_processes > 1:
-        return _up_with_keeper(settings, arguments, workers)
+        return _up_with_writer(settings, arguments, workers)
     apigw = _child("apigw", "apigw", arguments)
     return asyncio.run(supervise(apigw, workers, drain_timeout=settings.server.drain_timeout))
 
 
-def _up_with_keeper(settings: Settings, arguments: Arguments, workers: Sequence[Child]) -> int:
+def _up_with_writer(settings: Settings, arguments: Arguments, workers: Sequence[Child]) -> int:
     """Run several APIGWs that share the listening sockets of this process and a writer process."""
     sockets = serving.bind(settings.server.address, settings.server.port, flag="port")
-    fds = tuple(one.fileno() for one in sockets)
+    fds = tuple(listener.fileno() for listener in sockets)
     apigws = [
         replace(
             _child(f"apigw-{number}", "apigw", arguments),
@@ -81,16 +82,16 @@ def _up_with_keeper(settings: Settings, arguments: Arguments, workers: Sequence[
         for number in range(settings.server.apigw_processes)
     ]
 
-    def deafen() -> None:
-        for one in sockets:
-            one.close()
+    def close_listeners() -> None:
+        for listener in sockets:
+            listener.close()
 
     return asyncio.run(
         supervise(
             _child("keeper", "keeper", arguments),
             [*apigws, *workers],
             drain_timeout=settings.server.drain_timeout,
-            on_stop=deafen,
+            on_stop=close_listeners,
         )
     )
 
@@ -104,24 +105,24 @@ def _child(name: str, command: str, arguments: Arguments, *more: str) -> Child:
 
 def apigw(arguments: Arguments) -> int:
     """Run an APIGW in this process."""
-    settings = _begin(arguments)
-    server = compose_apigw(settings, os.environ, _say, number=supervisor_channel.number())
+    settings = _configure(arguments)
+    server = compose_apigw(settings, os.environ, _print_line, number=supervisor_channel.number())
     return 0 if uvloop.run(server.serve()) else 1
 
 
-def keeper(arguments: Arguments) -> int:
+def writer(arguments: Arguments) -> int:
     """Run the writer process of several APIGWs."""
-    server = compose_writer(_begin(arguments), os.environ)
+    server = compose_writer(_configure(arguments), os.environ)
     return 0 if uvloop.run(server.serve()) else 1
 
 
 def worker(arguments: Arguments) -> int:
     """Run a Lambda worker in this process."""
-    server = compose_worker(_begin(arguments), os.environ)
+    server = compose_worker(_configure(arguments), os.environ)
     return 0 if uvloop.run(server.serve()) else 1
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     try:
         print(line, flush=True)
     except OSError:
@@ -134,6 +135,6 @@ COMMANDS = {
     "apigw": Command(run=apigw, summary="start an APIGW alone", flags=None),
     "lambda": Command(run=worker, summary="start a Lambda worker alone", flags=None),
     "keeper": Command(
-        run=keeper, summary="start what several APIGWs share (up does this)", flags=None
+        run=writer, summary="start what several APIGWs share (up does this)", flags=None
     ),
 }

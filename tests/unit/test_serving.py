@@ -86,5 +86,5 @@ def test_takes_no_more_connections_than_it_has_descriptors_for(
 ) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     # The hard limit stays for the other tests, so the room is asked of the sum alone.
-    assert serving.room_for(connections, 100, limit=soft) == room
+    assert serving.connections_within(connections, 100, limit=soft) == room
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before

@@ -24,7 +24,8 @@ from qmonus_lite.supervisor import (
 SUPERVISOR = """
 import asyncio, json, logging, sys
 from qmonus_lite import supervisor
-from qmonus_lite.supervisor import Child, supervise
+from qmonus_lite.child_process import Child
+from qmonus_lite.supervisor import supervise
 handler = logging.StreamHandler()
 handler.setFormatter(logging.Formatter(
     "%(action)s %(child)s %(status)s", defaults={"action": "?", "child": "-", "status": "-"}
@@ -111,21 +112,21 @@ class Up:
 def up(tmp_path: Path) -> Iterator[Up]:
     up = Up(tmp_path)
     yield up
-    # The children see the end of their lifeline.
+    # The children read EOF from the parent-death pipe.
     up.kill()
 
 
 def test_doubles_the_delay_up_to_a_limit() -> None:
     delays = [0.0]
     for _ in range(8):
-        delays.append(delay_after(delays[-1], lived=1))
+        delays.append(delay_after(delays[-1], uptime=1))
 
     assert delays[1:4] == [MIN_DELAY_SECONDS, 2 * MIN_DELAY_SECONDS, 4 * MIN_DELAY_SECONDS]
     assert delays[-1] == MAX_DELAY_SECONDS
 
 
 def test_forgets_earlier_ends_of_a_child_that_lived_well() -> None:
-    assert delay_after(MAX_DELAY_SECONDS, lived=STABLE_AFTER_SECONDS) == MIN_DELAY_SECONDS
+    assert delay_after(MAX_DELAY_SECONDS, uptime=STABLE_AFTER_SECONDS) == MIN_DELAY_SECONDS
 
 
 def test_starts_the_others_once_the_first_listens(up: Up) -> None:

@@ -12,7 +12,7 @@ from qmonus_lite.settings.table import FLAGS
 
 
 @pytest.mark.parametrize(
-    ("typed", "flags", "words"),
+    ("typed", "flags", "positionals"),
     [
         ([], {}, ()),
         (["--port=1"], {"port": "1"}, ()),
@@ -28,11 +28,11 @@ from qmonus_lite.settings.table import FLAGS
     ],
 )
 def test_reads_flags_and_words(
-    typed: list[str], flags: dict[str, str], words: tuple[str, ...]
+    typed: list[str], flags: dict[str, str], positionals: tuple[str, ...]
 ) -> None:
     found = parse(typed)
 
-    assert (found.flags, found.words, found.typed) == (flags, words, tuple(typed))
+    assert (found.flags, found.positionals, found.typed) == (flags, positionals, tuple(typed))
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ def test_refuses_a_launch_directory_that_is_not_there(shell: Shell) -> None:
     assert said.startswith(f"--base_dir={shell.folder}/missing: no such directory")
 
 
-def test_goes_on_when_nobody_hears_what_it_says() -> None:
-    script = "from qmonus_lite.cli.serve import _say; _say('ready'); _say('still')"
+def test_goes_on_when_the_reader_of_stdout_is_gone() -> None:
+    script = "from qmonus_lite.cli import serve; serve._print_line('a'); serve._print_line('b')"
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run([sys.executable, "-c", script], stdout=writing, stderr=subprocess.PIPE)

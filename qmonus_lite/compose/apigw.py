@@ -32,7 +32,7 @@ from qmonus_lite.routing.backend import Backends
 from qmonus_lite.routing.openapi import describe
 from qmonus_lite.routing.openapi_builtin import UploadDescription
 from qmonus_lite.routing.pipeline import Routing
-from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import ScriptThreads
 from qmonus_lite.settings.table import Settings
@@ -93,11 +93,11 @@ class _Apigw:
             folders=folders_of(settings.uploads.template.text),
             keep_free=settings.storage.min_free_bytes,
         )
-        self._script_threads = ScriptThreads("script", most=MAX_SCRIPT_THREADS)
+        self._script_threads = ScriptThreads("script", max_threads=MAX_SCRIPT_THREADS)
         self._backends = Backends(
             connect_timeout=settings.plugins.callout_connect_timeout,
             answer_timeout=settings.plugins.callout_request_timeout,
-            most=settings.plugins.curl_max_clients,
+            max_connections=settings.plugins.curl_max_clients,
         )
         #: Cached account directory of the active catalog.
         self._known: tuple[Catalog, Directory] | None = None
@@ -156,7 +156,7 @@ class _Apigw:
                     limit_hint=" (--route_script_timeout, or the route's own timeout)",
                 ),
                 backends=self._backends,
-                surroundings=self._surroundings,
+                script_context=self._script_context,
                 script_timeout=self._shared.settings.plugins.route_script_timeout,
             ),
             live=live,
@@ -230,9 +230,9 @@ class _Apigw:
         place = self._shared.data_dir.path / "promised"
         return SharedReservedSpace(place, row=self._number, rows=settings.server.apigw_processes)
 
-    def _surroundings(self, catalog: Catalog) -> Surroundings:
+    def _script_context(self, catalog: Catalog) -> ScriptContext:
         secrets = self._shared.secrets
-        return Surroundings(
+        return ScriptContext(
             config=lambda name: secrets.values(catalog, name), publish=self._query.on_this_loop()
         )
 

@@ -83,9 +83,9 @@ class RouteResponse:
 def without_body(answer: RouteResponse, *, keep_length: bool) -> RouteResponse:
     """The response with an empty body; `keep_length` for HEAD, whose Content-Length is that of
     GET."""
-    kept = tuple(
+    headers = tuple(
         (name, value)
         for name, value in answer.headers
         if keep_length or name.lower() != "content-length"
     )
-    return RouteResponse(code=answer.code, headers=kept, body=b"")
+    return RouteResponse(code=answer.code, headers=headers, body=b"")

@@ -16,7 +16,7 @@ from qmonus_lite.redaction import redact
 from qmonus_lite.scripting import context, unawaited
 from qmonus_lite.scripting.builtins.raising import Error, HTTPError
 from qmonus_lite.scripting.compiler import Script
-from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.origin import Origin, line_raised
 from qmonus_lite.scripting.script_threads import NoScriptThread, ScriptThreads
 from qmonus_lite.scripting.unawaited import Watch
@@ -87,7 +87,7 @@ class Runner:
         self,
         script: Script,
         start: Callable[[], Coroutine[Any, Any, Any]],
-        surroundings: Surroundings,
+        script_context: ScriptContext,
         *,
         timeout: float | None = None,
         watch: Watch | None = None,
@@ -99,7 +99,7 @@ class Runner:
         watched = watch or Watch(script.origin)
 
         async def guarded() -> Any:
-            context.enter(surroundings)
+            context.enter(script_context)
             watched.begin()
             try:
                 value = await call(script, start)
@@ -108,7 +108,9 @@ class Runner:
             finally:
                 watched.close()
 
-        timeout = min((one for one in (timeout, self.limit) if one is not None), default=None)
+        timeout = min(
+            (seconds for seconds in (timeout, self.limit) if seconds is not None), default=None
+        )
         try:
             return await self.script_threads.run(guarded, timeout=timeout)
         except NoScriptThread:

@@ -18,7 +18,7 @@ UNANSWERED = (
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    script_threads = ScriptThreads("test", most=4)
+    script_threads = ScriptThreads("test", max_threads=4)
     yield Stage(tmp_path, script_threads)
     assert await script_threads.close(within=5)
 

@@ -21,7 +21,7 @@ from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.schema import Schema
 from qmonus_lite.scripting.builtins.names import granted
 from qmonus_lite.scripting.compiler import Script, compile_body
-from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.origin import Origin
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import ScriptThreads
@@ -137,13 +137,15 @@ class Stage:
             clock=clock,
             token_ttl=60,
         )
-        self.script_threads = ScriptThreads("test", most=2)
-        self.backends = Backends(connect_timeout=2, answer_timeout=answer_timeout, most=8)
+        self.script_threads = ScriptThreads("test", max_threads=2)
+        self.backends = Backends(
+            connect_timeout=2, answer_timeout=answer_timeout, max_connections=8
+        )
         self.routing = Routing(
             gatekeeper=self.gatekeeper,
             runner=Runner(script_threads=self.script_threads),
             backends=self.backends,
-            surroundings=lambda _catalog: Surroundings(config=_no_config, publish=_no_event),
+            script_context=lambda _catalog: ScriptContext(config=_no_config, publish=_no_event),
             script_timeout=script_timeout,
         )
 

@@ -10,7 +10,7 @@ from qmonus_lite.auth import apikey
 from qmonus_lite.errors import BadRequest, InternalFault, Problem
 from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.routing.pipeline import Routing
-from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner
 from tests.unit.routing.stage import Echo, Reply, RouteOf, Stage, spec
 
@@ -318,7 +318,7 @@ async def test_an_event_of_a_route_carries_no_credential_of_its_client(stage: St
         gatekeeper=stage.gatekeeper,
         runner=Runner(script_threads=stage.script_threads),
         backends=stage.backends,
-        surroundings=lambda _catalog: Surroundings(config=lambda _name: {}, publish=publish),
+        script_context=lambda _catalog: ScriptContext(config=lambda _name: {}, publish=publish),
         script_timeout=5,
     )
     text = "await lambda_event('Told', {'headers': request.headers, 'a': [str(request.headers)]})"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qmonus_lite.scripting import context
-from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.origin import remember_source
 from qmonus_lite.scripting.runner import Runner, ScriptOverran, ScriptRaised
 from qmonus_lite.scripting.script_threads import ScriptThreads
@@ -20,12 +20,12 @@ async def publish(name: str, event: dict[str, Any]) -> None:
     raise AssertionError(f"{name} was published")
 
 
-SURROUNDINGS = Surroundings(config={"db": {"host": "h"}}.__getitem__, publish=publish)
+CONTEXT = ScriptContext(config={"db": {"host": "h"}}.__getitem__, publish=publish)
 
 
 @pytest.fixture
 async def runner() -> AsyncIterator[Runner]:
-    script_threads = ScriptThreads("test", most=2)
+    script_threads = ScriptThreads("test", max_threads=2)
     yield Runner(script_threads=script_threads)
     assert await script_threads.close(within=5)
 
@@ -35,7 +35,7 @@ async def run(runner: Runner, text: str, timeout: float | None = 5) -> Any:
     return await runner.run(
         script,
         lambda: script.function(request=None, resources={}),
-        SURROUNDINGS,
+        CONTEXT,
         timeout=timeout,
     )
 
@@ -44,7 +44,7 @@ async def test_gives_what_the_script_returns(runner: Runner) -> None:
     assert await run(runner, "await asyncio.sleep(0)\nreturn {'a': 1}") == {"a": 1}
 
 
-async def test_a_script_runs_in_its_surroundings(runner: Runner) -> None:
+async def test_a_script_runs_in_its_context(runner: Runner) -> None:
     assert await run(runner, "return await get_service_config('db')") == {"host": "h"}
     with pytest.raises(LookupError):
         context.current()

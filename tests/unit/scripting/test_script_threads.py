@@ -22,7 +22,7 @@ here: contextvars.ContextVar[str] = contextvars.ContextVar("here", default="nowh
 
 @pytest.fixture
 async def script_threads() -> AsyncIterator[ScriptThreads]:
-    script_threads = ScriptThreads("test", most=2)
+    script_threads = ScriptThreads("test", max_threads=2)
     yield script_threads
     await script_threads.close(within=5)
 
@@ -215,7 +215,7 @@ async def test_a_lane_survives_what_a_left_over_task_raises(
 
 
 async def test_close_waits_for_what_still_runs() -> None:
-    script_threads = ScriptThreads("test", most=1)
+    script_threads = ScriptThreads("test", max_threads=1)
     running = asyncio.create_task(script_threads.run(lambda: asyncio.sleep(0.1, "ended")))
     await asyncio.sleep(0.02)
 
@@ -224,7 +224,7 @@ async def test_close_waits_for_what_still_runs() -> None:
 
 
 async def test_close_says_when_it_left_something() -> None:
-    script_threads, free = ScriptThreads("test", most=1), threading.Event()
+    script_threads, free = ScriptThreads("test", max_threads=1), threading.Event()
     running = asyncio.create_task(script_threads.run(blocking(free)))
     await asyncio.sleep(0.02)
 
@@ -234,7 +234,7 @@ async def test_close_says_when_it_left_something() -> None:
 
 
 async def test_a_stopped_lane_ends_its_thread_and_cancels_what_is_left() -> None:
-    script_threads, ended = ScriptThreads("test", most=1), threading.Event()
+    script_threads, ended = ScriptThreads("test", max_threads=1), threading.Event()
 
     async def left() -> None:
         try:
@@ -273,7 +273,7 @@ async def compute() -> None:
 
 
 async def test_a_script_that_computes_on_is_broken_into_and_its_lane_goes() -> None:
-    script_threads = ScriptThreads("test", most=1)
+    script_threads = ScriptThreads("test", max_threads=1)
     with pytest.raises(TimeoutError):
         await script_threads.run(compute, timeout=0.05)
     assert script_threads.hung == 1
@@ -290,7 +290,7 @@ async def test_stuck_lanes_leave_all_others_free_until_there_are_too_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("qmonus_lite.scripting.script_threads.MAX_HUNG", 3)
-    script_threads, free = ScriptThreads("test", most=1), threading.Event()
+    script_threads, free = ScriptThreads("test", max_threads=1), threading.Event()
     for _ in range(3):
         with pytest.raises(TimeoutError):
             await script_threads.run(blocking(free), timeout=0.01)

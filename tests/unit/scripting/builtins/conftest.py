@@ -105,7 +105,7 @@ Making = Callable[[float, float], Callout]
 
 @pytest.fixture
 async def making(gateway: Outside, passes: Passes) -> AsyncIterator[Making]:
-    outgoing = Outgoing(most=4)
+    outgoing = Outgoing(max_connections=4)
     gateways = Gateways(
         default=lambda: gateway.place, scheme=passes.scheme, credential=passes.issue
     )

@@ -461,7 +461,7 @@ async def test_a_cancelled_call_ends_its_request(callout: Callout, outside: Outs
 
 
 async def test_calls_of_many_threads_begin_on_one_loop(outside: Outside) -> None:
-    client = Outgoing(most=8)
+    client = Outgoing(max_connections=8)
     message = OutgoingRequest(
         url=outside.url, method="GET", headers={}, body=None, connect_timeout=2, request_timeout=5
     )
@@ -475,7 +475,7 @@ async def test_calls_of_many_threads_begin_on_one_loop(outside: Outside) -> None
 
 
 async def test_an_unused_client_closes() -> None:
-    await Outgoing(most=1).close()
+    await Outgoing(max_connections=1).close()
 
 
 async def test_sends_what_json_can_hold(callout: Callout, outside: Outside) -> None:

@@ -91,10 +91,10 @@ async def test_the_same_cause_is_logged_once_in_a_while(
         await callout(url=f"http://{nobody}/")
     assert caplog.text.count("Connection refused") == 1
 
-    monkeypatch.setattr(no_answer, "QUIET", 0)
+    monkeypatch.setattr(no_answer, "LOG_INTERVAL_SECONDS", 0)
     await callout(url=f"http://{nobody}/")
 
-    assert [getattr(record, "untold", None) for record in caplog.records] == [0, 4]
+    assert [getattr(record, "suppressed", None) for record in caplog.records] == [0, 4]
 
 
 async def test_a_callout_to_our_own_gateway_has_no_limit_but_that_of_its_script(
@@ -134,15 +134,15 @@ async def test_each_try_brings_a_pass_of_its_own(callout: Callout, gateway: Outs
     assert first != second
 
 
-async def unanswered(run: Callable[[], object]) -> context.Surroundings:
-    surroundings = context.Surroundings(config=dict, publish=dict)  # type: ignore[arg-type]
+async def unanswered(run: Callable[[], object]) -> context.ScriptContext:
+    script_context = context.ScriptContext(config=dict, publish=dict)  # type: ignore[arg-type]
 
     async def script() -> None:
-        context.enter(surroundings)
+        context.enter(script_context)
         await run()  # type: ignore[misc]
 
     await asyncio.create_task(script())
-    return surroundings
+    return script_context
 
 
 @pytest.mark.parametrize("code", [504, 599])

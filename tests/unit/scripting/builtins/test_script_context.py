@@ -24,10 +24,10 @@ async def publish(name: str, event: dict[str, Any]) -> Outcome:
 
 
 async def in_a_run(call: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a call, in surroundings of its own."""
+    """The result of a call, in a script context of its own."""
 
     async def run() -> Any:
-        context.enter(context.Surroundings(config=CONFIGS.__getitem__, publish=publish))
+        context.enter(context.ScriptContext(config=CONFIGS.__getitem__, publish=publish))
         return await call
 
     return await asyncio.create_task(run())

@@ -17,7 +17,9 @@ from qmonus_lite.apigw.answers import error_response
 from qmonus_lite.apigw.connection import Connection, ConnectionService
 from qmonus_lite.apigw.lingering_close import lingering_close
 from qmonus_lite.apigw.write_timeout import WriteTimeout
-from qmonus_lite.errors import Unavailable
+from qmonus_lite.errors import (
+    ConnectionLimitReached,
+)
 from qmonus_lite.ids import new_id
 from qmonus_lite.serving import CHUNK_BYTES
 
@@ -175,7 +177,7 @@ async def _refuse_connection(stream: IOStream) -> None:
 
 def _too_many_connections() -> bytes:
     request_id = new_id()
-    answer = error_response(Unavailable("too many connections"), request_id)
+    answer = error_response(ConnectionLimitReached("too many connections"), request_id)
     return answer.closing().on_wire(request_id)
 
 

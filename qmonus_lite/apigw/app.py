@@ -1,6 +1,6 @@
 """Tornado application and route table of APIGW."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,20 @@ from qmonus_lite.apigw import framing
 from qmonus_lite.apigw.access import log_request
 from qmonus_lite.apigw.body_memory import Bodies
 from qmonus_lite.apigw.buffered import BufferedUploads
-from qmonus_lite.apigw.events import EventAdmin, EventHandler, EventsHandler, ReplayHandler
+from qmonus_lite.apigw.endpoint import Endpoint
+from qmonus_lite.apigw.endpoints import ADMIN, NOTHING, ROUTES, UPLOAD
+from qmonus_lite.apigw.events import (
+    EventAdmin,
+    EventAdminHandler,
+    EventHandler,
+    EventsHandler,
+    ReplayHandler,
+)
+from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.apigw.idle_timeout import IDLE_SECONDS, IdleTimeout
 from qmonus_lite.apigw.limits import Limits
 from qmonus_lite.apigw.operators import (
+    AdminHandler,
     LiveHandler,
     LogonHandler,
     NotFoundHandler,
@@ -28,6 +38,21 @@ from qmonus_lite.apigw.upload import ADMIN_PATH, UploadHandler, match_upload_pat
 from qmonus_lite.catalog.live import Live
 from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.uploads.service import UploadService
+
+#: The handler of each row of the table of endpoints, by its path.
+HANDLERS: Mapping[str, type[BaseHandler]] = {
+    UPLOAD.path: UploadHandler,
+    "/-/live": LiveHandler,
+    "/-/ready": ReadyHandler,
+    "/-/logon": LogonHandler,
+    "/-/plugins": PluginsHandler,
+    "/-/openapi.json": OpenApiHandler,
+    "/-/events": EventsHandler,
+    "/-/events/{id}": EventHandler,
+    "/-/events/{id}/replay": ReplayHandler,
+    NOTHING.path: NotFoundHandler,
+    ROUTES.path: RouteHandler,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,30 +81,33 @@ class Apigw(Application):
         uploads: UploadService = self.settings["uploads"]
         values = match_upload_path(request.path, uploads)
         if values is not None:
-            given = {"uploads": uploads, "values": values}
-            return self.get_handler_delegate(request, UploadHandler, given)
+            given = {"endpoint": UPLOAD, "uploads": uploads, "values": values}
+            return self.get_handler_delegate(request, HANDLERS[UPLOAD.path], given)
         return super().find_handler(request, **kwargs)
+
+
+def _dispatch(services: Services) -> list[Any]:
+    """Tornado's route table: the rows of the table of endpoints, with their services."""
+    rows = [*((row.regex, row) for row in ADMIN), (ADMIN_PATH.pattern, NOTHING), (r".*", ROUTES)]
+    return [
+        (regex, HANDLERS[row.path], {"endpoint": row, **_services_of(row, services)})
+        for regex, row in rows
+    ]
+
+
+def _services_of(endpoint: Endpoint, services: Services) -> dict[str, object]:
+    handler = HANDLERS[endpoint.path]
+    if issubclass(handler, EventAdminHandler):
+        return {"outgoings": services.outgoings}
+    if issubclass(handler, AdminHandler):
+        return {"operations": services.operations}
+    return {"routing": services.routing, "live": services.live}
 
 
 def make_app(stories: Services, limits: Limits) -> Application:
     """The Tornado application of APIGW."""
-    ours = {"operations": stories.operations}
-    outbox = {"outgoings": stories.outgoings}
-    routed = {"routing": stories.routing, "live": stories.live}
-    table: list[Any] = [
-        (r"/-/live", LiveHandler, ours),
-        (r"/-/ready", ReadyHandler, ours),
-        (r"/-/logon", LogonHandler, ours),
-        (r"/-/plugins", PluginsHandler, ours),
-        (r"/-/openapi\.json", OpenApiHandler, ours),
-        (r"/-/events", EventsHandler, outbox),
-        (r"/-/events/([0-9a-f-]{36})", EventHandler, outbox),
-        (r"/-/events/([0-9a-f-]{36})/replay", ReplayHandler, outbox),
-        (ADMIN_PATH.pattern, NotFoundHandler, ours),
-        (r".*", RouteHandler, routed),
-    ]
     application = Apigw(
-        table,
+        _dispatch(stories),
         log_function=log_request,
         uploads=stories.uploads,
         #: Idle timeout of connections; the server starts it per request.

@@ -18,16 +18,16 @@ from tornado.web import HTTPError, stream_request_body
 from qmonus_lite import strictjson
 from qmonus_lite.apigw import framing
 from qmonus_lite.apigw.answers import (
-    PROBLEM,
     Response,
     date,
     encoded,
     error_response,
-    problem_json,
     reason,
 )
 from qmonus_lite.apigw.body_timeout import BodyTimeout
+from qmonus_lite.apigw.endpoint import MAX_UNUSED_BODY_BYTES
 from qmonus_lite.apigw.framing import RequestHead
+from qmonus_lite.apigw.json_values import json_value
 from qmonus_lite.apigw.limits import Limits
 from qmonus_lite.apigw.lingering_close import (
     LINGER_SECONDS,
@@ -43,10 +43,10 @@ from qmonus_lite.errors import (
     Problem,
     Refusal,
     RequestTimeout,
+    Stopping,
     Terminated,
     TooLarge,
-    Unavailable,
-    refusal_by_status,
+    problem_by_status,
     refusal_of,
 )
 from qmonus_lite.headers import Headers
@@ -55,18 +55,11 @@ from qmonus_lite.log import bound
 
 logger = logging.getLogger(__name__)
 
-#: Maximum bytes of an unused body; clients may send a small body such as `{}`.
-MAX_UNUSED = 8 << 10
-
 
 @stream_request_body
 class BaseHandler(Methods, Ending):
     """Base of all handlers of APIGW."""
 
-    #: Methods that require a body; for others (`curl -X POST`) a missing body counts as empty.
-    body_required_for: tuple[str, ...] = ()
-    #: Maximum bytes of a body; None where the subclass enforces its own limit.
-    max_body_bytes: int | None = MAX_UNUSED
     #: Bytes of the body consumed so far.
     received = 0
     #: Reason of the refusal, for the access record.
@@ -179,8 +172,8 @@ class BaseHandler(Methods, Ending):
 
     async def take(self, chunk: bytes) -> int:
         """Discard a chunk of an unused body; returns its size. Raises TooLarge."""
-        if self.received + len(chunk) > MAX_UNUSED:
-            raise TooLarge(f"a body may have at most {MAX_UNUSED} bytes here")
+        if self.received + len(chunk) > MAX_UNUSED_BODY_BYTES:
+            raise TooLarge(f"a body may have at most {MAX_UNUSED_BODY_BYTES} bytes here")
         return len(chunk)
 
     @property
@@ -291,17 +284,19 @@ class BaseHandler(Methods, Ending):
         self.set_header("Content-Type", "application/json")
         self.finish(encoded(strictjson.write_for_people(value) + "\n"))
 
+    def send_value(self, value: object, status: int = 200) -> None:
+        """Send a dataclass as a JSON response."""
+        self.send_json(json_value(value), status)
+
     def write_error(self, status_code: int, **details: Any) -> None:
         """Send a Tornado error as a problem response; details of unknown errors are only logged."""
         error = details.get("exc_info", (None, None))[1]
-        if isinstance(error, (Problem, Terminated)):
-            self.finish(self._error_body(error))
-            return
-        detail = HTTPStatus(status_code).description or "see the log under the request id"
-        if self.request_head.body_follows:
-            self.set_header("Connection", "close")
-        self.refusal = refusal_by_status(status_code, detail)
-        self.finish(self._problem(status_code, detail))
+        if not isinstance(error, (Problem, Terminated)):
+            detail = HTTPStatus(status_code).description or "see the log under the request id"
+            error = problem_by_status(status_code, detail)
+            if self.request_head.body_follows:
+                self.set_header("Connection", "close")
+        self.answer(error)
 
     def log_exception(self, kind: Any, error: Any, tb: Any) -> None:
         """Log an unexpected exception once, with its traceback."""
@@ -323,21 +318,17 @@ class BaseHandler(Methods, Ending):
             self.set_header(name, value)
         return answer.body
 
-    def _problem(self, status: int, detail: str) -> bytes:
-        self.set_status(status, reason(status))
-        self.set_header("Content-Type", PROBLEM)
-        return problem_json(status, detail, self.request_id)
-
     def _check_head(self) -> None:
         """Checks of the head that are common to all handlers; raises Problem."""
         head, headers = self.request_head, self.request.headers
         framing.check_framing(head)
         if self.application.settings["draining"]:
             self.set_header("Connection", "close")
-            raise Unavailable("this APIGW is stopping")
-        if self.max_body_bytes is not None and (head.length or 0) > self.max_body_bytes:
-            raise TooLarge(f"a body may have at most {self.max_body_bytes} bytes here")
-        needs_body = head.method in self.body_required_for
+            raise Stopping("this APIGW is stopping")
+        limit = self.endpoint.max_body_bytes
+        if limit is not None and (head.length or 0) > limit:
+            raise TooLarge(f"a body may have at most {limit} bytes here")
+        needs_body = head.method in self.endpoint.body_required_for
         if needs_body and head.length is None and not head.chunked:
             raise LengthRequired("give Content-Length, or send the body chunked")
         if head.last_of_connection:

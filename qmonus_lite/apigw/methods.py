@@ -4,6 +4,7 @@ from typing import Any
 
 from tornado.web import RequestHandler
 
+from qmonus_lite.apigw.endpoint import Endpoint
 from qmonus_lite.errors import MethodNotAllowed
 
 
@@ -17,12 +18,12 @@ class AnyMethod(tuple[str, ...]):
 
 
 class Methods(RequestHandler):
-    """Tornado handler that serves only the methods in `allowed_methods`."""
+    """Tornado handler that serves only the methods of its endpoint."""
 
     # Else Tornado refuses unknown methods before the path is checked.
     SUPPORTED_METHODS = AnyMethod()
-    #: Methods of this endpoint, as listed in `Allow`.
-    allowed_methods: tuple[str, ...] = ("GET", "HEAD")
+    #: The row of this endpoint; set by `initialize`.
+    endpoint: Endpoint
 
     @property
     def has_known_method(self) -> bool:
@@ -35,9 +36,9 @@ class Methods(RequestHandler):
 
     def check_method(self) -> None:
         """Raises MethodNotAllowed if the endpoint does not allow the method."""
-        method = self.request.method or ""
-        if method not in self.allowed_methods:
-            raise MethodNotAllowed(method, self.allowed_methods)
+        method, allowed = self.request.method or "", self.endpoint.methods
+        if method not in allowed:
+            raise MethodNotAllowed(method, allowed)
 
     async def _head(self, *path: str) -> None:
         """Call GET: Tornado sends the same head, with Content-Length, and omits the body."""

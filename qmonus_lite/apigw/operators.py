@@ -4,11 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qmonus_lite.apigw.authority import authorize
+from qmonus_lite.apigw.endpoint import Endpoint
 from qmonus_lite.apigw.handler import BaseHandler
+from qmonus_lite.apigw.resources import Liveness, Logon, Readiness
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.catalog.live import Live, describe
 from qmonus_lite.clock import Clock
-from qmonus_lite.errors import BadRequest, NotFound, Unavailable
+from qmonus_lite.errors import (
+    CredentialInQuery,
+    NotFound,
+    NotReady,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,47 +32,48 @@ class Operations:
     openapi: Callable[[], dict[str, object]]
 
 
-class _AdminHandler(BaseHandler):
-    def initialize(self, operations: Operations) -> None:
+class AdminHandler(BaseHandler):
+    """Base of the operator handlers."""
+
+    def initialize(self, endpoint: Endpoint, operations: Operations) -> None:
         """Set the shared services of the operator handlers."""
+        self.endpoint = endpoint
         self.operations = operations
 
-    def authorize(self) -> None:
-        """Authorize by role; raises MethodNotAllowed, Unauthorized or Forbidden."""
+    async def check(self) -> None:
+        """Authorize as the table of endpoints says; raises Problem."""
         authorize(self.operations.gatekeeper, self)
 
 
-class LiveHandler(_AdminHandler):
-    """`GET /-/live`: the process serves requests."""
+class LiveHandler(AdminHandler):
+    """The process serves requests."""
 
     async def get(self) -> None:
         """Respond with `live`."""
-        self.send_json({"live": True})
+        self.send_value(Liveness())
 
 
-class ReadyHandler(_AdminHandler):
-    """`GET /-/ready`: plugins are loaded and a worker answers."""
+class ReadyHandler(AdminHandler):
+    """Plugins are loaded and a worker answers."""
 
     async def check(self) -> None:
-        """Raises Unavailable (503) with the reason while not ready."""
+        """Raises NotReady (503) with the reason while not ready."""
+        await super().check()
         if reason := self.operations.unready():
-            raise Unavailable(reason)
+            raise NotReady(reason)
 
     async def get(self) -> None:
         """Respond with `ready`, and warnings if any."""
-        warnings = self.operations.warnings()
-        self.send_json({"ready": True, **({"warnings": warnings} if warnings else {})})
+        self.send_value(Readiness(warnings=tuple(self.operations.warnings()) or None))
 
 
-class LogonHandler(_AdminHandler):
-    """`POST /-/logon`: a token for the owner of an API key."""
-
-    allowed_methods = ("POST",)
+class LogonHandler(AdminHandler):
+    """A token for the owner of an API key."""
 
     async def check(self) -> None:
         """Refuse any query: a key in the URL is in logs and histories already, even a valid one."""
         if self.request.query:
-            raise BadRequest("give the API key as X-API-Key, and nothing in the query")
+            raise CredentialInQuery("give the API key as X-API-Key, and nothing in the query")
 
     async def post(self) -> None:
         """Exchange `X-API-Key` for a token."""
@@ -74,34 +81,26 @@ class LogonHandler(_AdminHandler):
         given = self.operations.gatekeeper.log_on(key, self.client)
         expires = self.operations.clock.at(given.expires_at).isoformat(timespec="seconds")
         self.set_header("Cache-Control", "no-store")
-        self.send_json({"token": given.token, "expires_at": expires, "username": given.username})
+        self.send_value(Logon(token=given.token, expires_at=expires, username=given.username))
 
 
-class PluginsHandler(_AdminHandler):
-    """`GET /-/plugins`: the plugin set in force, and what is wrong with the folders now."""
-
-    async def check(self) -> None:
-        """Authorize by role; raises Problem."""
-        self.authorize()
+class PluginsHandler(AdminHandler):
+    """The plugin set in force, and what is wrong with the folders now."""
 
     async def get(self) -> None:
         """Respond with the plugin set and the state of the plugin folders."""
-        self.send_json(describe(self.operations.live))
+        self.send_value(describe(self.operations.live))
 
 
-class OpenApiHandler(_AdminHandler):
-    """`GET /-/openapi.json`: all routes and the upload API, as OpenAPI 3.1."""
-
-    async def check(self) -> None:
-        """Authorize by role; raises Problem."""
-        self.authorize()
+class OpenApiHandler(AdminHandler):
+    """All endpoints, as OpenAPI 3.1."""
 
     async def get(self) -> None:
         """Respond with the OpenAPI description."""
         self.send_json(self.operations.openapi())
 
 
-class NotFoundHandler(_AdminHandler):
+class NotFoundHandler(AdminHandler):
     """Every other path under `/-/`."""
 
     async def check(self) -> None:

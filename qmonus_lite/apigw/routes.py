@@ -4,7 +4,8 @@ import logging
 
 from tornado.iostream import StreamClosedError
 
-from qmonus_lite.apigw.body_memory import MAX_BODY, Body
+from qmonus_lite.apigw.body_memory import Body
+from qmonus_lite.apigw.endpoint import Endpoint
 from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.apigw.upload import query
 from qmonus_lite.catalog.live import Live
@@ -13,7 +14,7 @@ from qmonus_lite.errors import NotFound, Problem, Terminated
 from qmonus_lite.headers import Headers
 from qmonus_lite.log import bound
 from qmonus_lite.routing.admission import AuthorizedRequest
-from qmonus_lite.routing.message import Incoming, Request, RouteResponse
+from qmonus_lite.routing.message import Incoming, RouteResponse, ScriptRequest
 from qmonus_lite.routing.pipeline import Routing
 
 logger = logging.getLogger(__name__)
@@ -22,11 +23,9 @@ logger = logging.getLogger(__name__)
 class RouteHandler(BaseHandler):
     """Any method on any path that a routing plugin may serve."""
 
-    allowed_methods = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS")
-    max_body_bytes = MAX_BODY
-
-    def initialize(self, routing: Routing, live: Live) -> None:
+    def initialize(self, endpoint: Endpoint, routing: Routing, live: Live) -> None:
         """Set the routing pipeline and the live plugin catalog."""
+        self.endpoint = endpoint
         self.routing = routing
         self.live = live
         self.admission: AuthorizedRequest | None = None
@@ -110,7 +109,7 @@ class RouteHandler(BaseHandler):
             await answer.close()
 
     def _incoming(self) -> Incoming:
-        request = Request(
+        request = ScriptRequest(
             method=self.request.method or "",
             path=self.request.path,
             headers=Headers.combined(self.request.headers.get_all()),

@@ -13,10 +13,17 @@ from tornado.iostream import SSLIOStream, StreamClosedError
 
 from qmonus_lite import strictjson
 from qmonus_lite.apigw.answers import Response
+from qmonus_lite.apigw.endpoint import Endpoint
 from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.apigw.socket_handoff import can_detach, detached
 from qmonus_lite.auth import apikey
-from qmonus_lite.errors import BadRequest, MethodNotAllowed, Problem, Unavailable
+from qmonus_lite.errors import (
+    CredentialInQuery,
+    InvalidQuery,
+    PartialUpload,
+    Problem,
+    UploadLimitReached,
+)
 from qmonus_lite.serving import CHUNK_BYTES
 from qmonus_lite.uploads.receipt import Receipt
 from qmonus_lite.uploads.record import UploadRecord
@@ -36,13 +43,11 @@ ADMIN_PATH = re.compile(r"/-(?:/.*)?$")
 class UploadHandler(BaseHandler):
     """`PUT` on the upload path."""
 
-    allowed_methods = ("PUT",)
-    max_body_bytes = None
-    # Else a request without length would replace the file by an empty file.
-    body_required_for = ("PUT",)
-
-    def initialize(self, uploads: UploadService, values: Mapping[str, str]) -> None:
+    def initialize(
+        self, endpoint: Endpoint, uploads: UploadService, values: Mapping[str, str]
+    ) -> None:
         """Set the upload service and the values that the path template matched."""
+        self.endpoint = endpoint
         self.uploads = uploads
         self.values = values
         self.session: ActiveUpload | None = None
@@ -51,11 +56,12 @@ class UploadHandler(BaseHandler):
 
     async def check(self) -> None:
         """Open the upload; all checks before the body are made here. Raises Problem, Terminated."""
-        if self.request.method != "PUT":
-            raise MethodNotAllowed(self.request.method or "", self.allowed_methods)
+        self.check_method()
         if "Content-Range" in self.request.headers:
             # Else a partial body would replace the complete file (RFC 9110, section 14.4).
-            raise BadRequest("a part of a file cannot be stored; send the whole, no Content-Range")
+            raise PartialUpload(
+                "a part of a file cannot be stored; send the whole, no Content-Range"
+            )
         self._take_upload_slot()
         head = UploadRequest(
             raw_path=self.request.path,
@@ -147,7 +153,7 @@ class UploadHandler(BaseHandler):
     def _take_upload_slot(self) -> None:
         uploading = self.application.settings["uploading"]
         if len(uploading) >= self.limits.max_uploads:
-            raise Unavailable("as many uploads as this APIGW takes at once are under way")
+            raise UploadLimitReached("as many uploads as this APIGW takes at once are under way")
         uploading.add(self)
 
     async def _left(self) -> None:
@@ -165,12 +171,12 @@ def stored_response(receipt: Receipt, digest: str | None) -> Response:
     headers = {"Content-Type": "application/json", "Location": receipt.location}
     if digest:
         headers["Repr-Digest"] = digest
-    body = (strictjson.write_for_people(receipt.to_json()) + "\n").encode()
+    body = strictjson.write_plain_for_people(receipt.to_json()) + b"\n"
     return Response(status=receipt.status, headers=headers, body=body)
 
 
 def query(text: str) -> dict[str, list[str]]:
-    """Query arguments, name -> list of values; raises BadRequest."""
+    """Query arguments, name -> list of values; raises InvalidQuery, CredentialInQuery."""
     if not text:
         return {}
     try:
@@ -178,8 +184,8 @@ def query(text: str) -> dict[str, list[str]]:
             text, keep_blank_values=True, max_num_fields=MAX_QUERY_ARGUMENTS, errors="strict"
         )
     except ValueError:
-        raise BadRequest("the query has too many arguments or is not UTF-8") from None
+        raise InvalidQuery("the query has too many arguments or is not UTF-8") from None
     if apikey.shown_in(found):
         # It is already in logs and histories, and would leak into events and to backends.
-        raise BadRequest(apikey.SHOWN)
+        raise CredentialInQuery(apikey.SHOWN)
     return found

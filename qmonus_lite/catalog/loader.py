@@ -15,8 +15,8 @@ from qmonus_lite.catalog import files
 from qmonus_lite.catalog.builders import BuildContext, PluginEntry, build
 from qmonus_lite.catalog.document import BadDocument, Document, Pointer
 from qmonus_lite.catalog.kinds import KINDS, Kind, detect_kind
+from qmonus_lite.catalog.lint.linted_plugins import LintedPlugins, near
 from qmonus_lite.catalog.lint.linter import Linter
-from qmonus_lite.catalog.lint.plugin_set import PluginSet, near
 from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.catalog.plugins import (
     Catalog,
@@ -113,7 +113,9 @@ class Loader:
             for loaded in found
         ]
         ignored = list(files.ignored(self._folders))
-        return self._linter.warnings(PluginSet(plugins=plugins, catalog=catalog, ignored=ignored))
+        return self._linter.warnings(
+            LintedPlugins(plugins=plugins, catalog=catalog, ignored=ignored)
+        )
 
     def _within(self, file: str) -> str:
         """Folder index and relative path: the same on machines with different folders."""

@@ -1,4 +1,4 @@
-"""Commands `up`, `apigw`, `keeper` and `lambda`, which start server processes."""
+"""Commands `up`, `apigw`, `writer` and `lambda`, which start server processes."""
 
 import asyncio
 import logging
@@ -88,7 +88,7 @@ def _up_with_writer(settings: Settings, arguments: Arguments, workers: Sequence[
 
     return asyncio.run(
         supervise(
-            _child("keeper", "keeper", arguments),
+            _child("writer", "writer", arguments),
             [*apigws, *workers],
             drain_timeout=settings.server.drain_timeout,
             on_stop=close_listeners,
@@ -134,7 +134,7 @@ COMMANDS = {
     "up": Command(run=up, summary="start an APIGW and its Lambda workers", flags=None),
     "apigw": Command(run=apigw, summary="start an APIGW alone", flags=None),
     "lambda": Command(run=worker, summary="start a Lambda worker alone", flags=None),
-    "keeper": Command(
+    "writer": Command(
         run=writer, summary="start what several APIGWs share (up does this)", flags=None
     ),
 }

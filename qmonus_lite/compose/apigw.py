@@ -9,6 +9,7 @@ from qmonus_lite import __version__
 from qmonus_lite.apigw import local_admin
 from qmonus_lite.apigw.app import Services
 from qmonus_lite.apigw.events import EventAdmin
+from qmonus_lite.apigw.openapi import describe
 from qmonus_lite.apigw.operators import Operations
 from qmonus_lite.apigw.server import ApigwServer, Resources
 from qmonus_lite.auth.account import EVERYTHING, Directory, with_local_admin
@@ -29,8 +30,6 @@ from qmonus_lite.events.envelope import UPLOADED
 from qmonus_lite.events.query import EventQuery
 from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.routing.backend import Backends
-from qmonus_lite.routing.openapi import describe
-from qmonus_lite.routing.openapi_builtin import UploadDescription
 from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner
@@ -253,8 +252,7 @@ class _Apigw:
 
     def _openapi(self) -> dict[str, object]:
         template = self._shared.settings.uploads.template
-        upload = UploadDescription(template=template)
-        return describe(self._shared.live.catalog.routes, upload, __version__)
+        return describe(self._shared.live.catalog.routes, template, __version__)
 
 
 def _share(settings: Settings) -> Settings:

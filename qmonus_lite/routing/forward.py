@@ -10,7 +10,7 @@ from qmonus_lite.headers import Headers
 from qmonus_lite.routing import hop_by_hop, script_results
 from qmonus_lite.routing.admission import AuthorizedRequest
 from qmonus_lite.routing.backend import Call
-from qmonus_lite.routing.message import Incoming, Request, Response, RouteResponse
+from qmonus_lite.routing.message import Incoming, RouteResponse, ScriptRequest, ScriptResponse
 
 Fields = Sequence[tuple[str, str]]
 
@@ -27,7 +27,7 @@ class OriginalTarget:
     params: Mapping[str, Sequence[str]]
 
     @classmethod
-    def of(cls, request: Request) -> "OriginalTarget":
+    def of(cls, request: ScriptRequest) -> "OriginalTarget":
         """A copy of the path and query of an unchanged request."""
         params = {name: tuple(values) for name, values in request.params.items()}
         return cls(path=request.path, params=params)
@@ -58,7 +58,7 @@ def to_backend(admission: AuthorizedRequest, incoming: Incoming, original: Origi
     )
 
 
-def to_client(response: Response, fields: Fields) -> RouteResponse:
+def to_client(response: ScriptResponse, fields: Fields) -> RouteResponse:
     """The response to the client after a response script; raises InvalidResult.
 
     `fields` are the header fields that the backend sent: fields of a name that the script did not
@@ -84,7 +84,7 @@ def _method(method: object) -> str:
     return method
 
 
-def _path(admission: AuthorizedRequest, request: Request, original: OriginalTarget) -> str:
+def _path(admission: AuthorizedRequest, request: ScriptRequest, original: OriginalTarget) -> str:
     if request.path == original.path:
         return admission.match.route.target.fill(admission.match.values)
     path: object = request.path

@@ -8,7 +8,7 @@ from qmonus_lite.headers import Headers
 
 # Slots: setting a misspelt attribute in a script raises instead of being ignored.
 @dataclass(kw_only=True, slots=True)
-class Request:
+class ScriptRequest:
     """Request object of a request script; may be changed before it is sent to the backend."""
 
     #: Upper case.
@@ -24,7 +24,7 @@ class Request:
 
 
 @dataclass(kw_only=True, slots=True)
-class Response:
+class ScriptResponse:
     """Response object of a response script; may be changed before it is sent to the client."""
 
     code: int
@@ -36,7 +36,7 @@ class Response:
 class Incoming:
     """A complete request as received, and its origin."""
 
-    request: Request
+    request: ScriptRequest
     #: The path that the route was matched by, still percent-encoded.
     raw_path: str
     #: The query as received, without its question mark.

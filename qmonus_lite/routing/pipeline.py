@@ -17,7 +17,7 @@ from qmonus_lite.routing.admission import AuthorizedRequest, admit
 from qmonus_lite.routing.backend import Backends, Call, Received
 from qmonus_lite.routing.hook import Hook
 from qmonus_lite.routing.match import Match, best
-from qmonus_lite.routing.message import Incoming, Response, RouteResponse, without_body
+from qmonus_lite.routing.message import Incoming, RouteResponse, ScriptResponse, without_body
 from qmonus_lite.routing.validation import validate
 from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner
@@ -95,7 +95,7 @@ class Routing:
         script = routed.route.response_script
         if script is None:
             return RouteResponse(code=received.code, headers=fields, body=received.body)
-        response = Response(
+        response = ScriptResponse(
             code=received.code,
             headers=Headers.combined(fields),
             body=await received.body.read(),
@@ -122,7 +122,7 @@ class _RoutedRequest:
     def begin(
         cls, admission: AuthorizedRequest, incoming: Incoming, script_context: ScriptContext
     ) -> "_RoutedRequest":
-        """Validate the request against its schemas; raises BadRequest."""
+        """Validate the request against its schemas; raises SchemaMismatch."""
         request = incoming.request
         original = forward.OriginalTarget.of(request)
         resources = dict(admission.resources)

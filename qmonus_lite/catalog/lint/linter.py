@@ -10,8 +10,8 @@ from typing import Any
 from qmonus_lite.catalog.document import Document, Pointer
 from qmonus_lite.catalog.files import printable
 from qmonus_lite.catalog.kinds import KINDS
-from qmonus_lite.catalog.lint.plugin_set import Plugin, PluginSet
-from qmonus_lite.catalog.lint.rules import USUAL_LIMIT, Rule, rules
+from qmonus_lite.catalog.lint.linted_plugins import LintedPlugin, LintedPlugins
+from qmonus_lite.catalog.lint.rules import USUAL_LIMIT, LintRule, rules
 from qmonus_lite.catalog.lint.script import ScriptView
 from qmonus_lite.catalog.lint.warning import Hit, PluginWarning
 
@@ -32,14 +32,16 @@ class Linter:
         self._found: dict[tuple[Document, Pointer], list[PluginWarning]] = {}
 
     @staticmethod
-    def plugin(document: Document, pointer: Pointer, kind: str, value: Any) -> Plugin:
+    def plugin(document: Document, pointer: Pointer, kind: str, value: Any) -> LintedPlugin:
         """A plugin prepared for the rules."""
         keys = KINDS[kind].scripts if kind in KINDS else ()
         views = (_view(document, (*pointer, key), value) for key in keys if key in value)
         scripts = tuple(view for view in views if view is not None)
-        return Plugin(document=document, pointer=pointer, kind=kind, value=value, scripts=scripts)
+        return LintedPlugin(
+            document=document, pointer=pointer, kind=kind, value=value, scripts=scripts
+        )
 
-    def warnings(self, plugins: PluginSet) -> tuple[PluginWarning, ...]:
+    def warnings(self, plugins: LintedPlugins) -> tuple[PluginWarning, ...]:
         """All warnings of all rules, in the order of the files."""
         before, self._found = self._found, {}
         for _, script in plugins.scripts:
@@ -70,7 +72,9 @@ def _view(document: Document, pointer: Pointer, value: Any) -> ScriptView | None
     )
 
 
-def _guarded(rule: Rule, find: Callable[[], Iterator[PluginWarning]]) -> Sequence[PluginWarning]:
+def _guarded(
+    rule: LintRule, find: Callable[[], Iterator[PluginWarning]]
+) -> Sequence[PluginWarning]:
     """Warnings of a rule; none if the rule raises, since rules must not prevent a load."""
     try:
         return list(islice(find(), MAX_FOUND))
@@ -79,18 +83,20 @@ def _guarded(rule: Rule, find: Callable[[], Iterator[PluginWarning]]) -> Sequenc
         return []
 
 
-def _of_script(rule: Rule, script: ScriptView) -> Iterator[PluginWarning]:
+def _of_script(rule: LintRule, script: ScriptView) -> Iterator[PluginWarning]:
     for hit in rule.script(script) if rule.script else ():
         yield _warning(rule, script.document, script, hit)
 
 
-def _of_set(rule: Rule, plugins: PluginSet) -> Iterator[PluginWarning]:
+def _of_set(rule: LintRule, plugins: LintedPlugins) -> Iterator[PluginWarning]:
     for plugin, hit in rule.plugins(plugins) if rule.plugins else ():
         script = next((view for view in plugin.scripts if view.pointer == hit.pointer), None)
         yield _warning(rule, plugin.document, script, hit)
 
 
-def _warning(rule: Rule, document: Document, script: ScriptView | None, hit: Hit) -> PluginWarning:
+def _warning(
+    rule: LintRule, document: Document, script: ScriptView | None, hit: Hit
+) -> PluginWarning:
     if script is not None and hit.node is not None:
         line, column = script.position(hit.node)
     else:

@@ -16,7 +16,7 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.headers import Headers
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.routing.backend import Backends
-from qmonus_lite.routing.message import Incoming, Request
+from qmonus_lite.routing.message import Incoming, ScriptRequest
 from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.schema import Schema
 from qmonus_lite.scripting.builtins.names import granted
@@ -194,7 +194,7 @@ class Stage:
 
 
 def incoming_of(method: str, path: str, query: str, headers: Mapping[str, str]) -> Incoming:
-    request = Request(
+    request = ScriptRequest(
         method=method,
         path=path,
         headers=Headers(headers),

@@ -7,14 +7,14 @@ import pytest
 
 from qmonus_lite.errors import BadRequest
 from qmonus_lite.headers import Headers
-from qmonus_lite.routing.message import Request
+from qmonus_lite.routing.message import ScriptRequest
 from qmonus_lite.routing.validation import validate
 from tests.unit.routing.stage import spec
 
 
-def request(**given: Any) -> Request:
+def request(**given: Any) -> ScriptRequest:
     whole: dict[str, Any] = {"headers": Headers(), "params": {}, "body": b""} | given
-    return Request(method="PUT", path="/v1/x", **whole)
+    return ScriptRequest(method="PUT", path="/v1/x", **whole)
 
 
 def faults(schemas: dict[str, Any], **given: Any) -> list[str]:

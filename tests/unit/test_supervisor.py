@@ -95,8 +95,8 @@ class Up:
             assert time.monotonic() < end, self.log
             time.sleep(0.02)
 
-    def until_noted(self, child: int, *words: str) -> None:
-        self.until(lambda: self.notes(child) == list(words))
+    def until_noted(self, child: int, *lines: str) -> None:
+        self.until(lambda: self.notes(child) == list(lines))
 
     def wait(self) -> int:
         assert self._process is not None
@@ -207,7 +207,7 @@ def test_starts_again_a_first_child_that_is_killed(up: Up) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_drains_all_children_when_told_to_stop(up: Up, number: signal.Signals) -> None:
+def test_drains_all_children_on_a_signal(up: Up, number: signal.Signals) -> None:
     up.start(LISTENS, LISTENS)
     up.until_noted(1, "listens")
 
@@ -258,7 +258,7 @@ def test_kills_a_child_that_does_not_end_in_time(up: Up) -> None:
     assert up.log[-2:] == ["child_killed 1 -", "child_exited 1 137"]
 
 
-def test_kills_at_once_when_told_a_second_time(up: Up) -> None:
+def test_kills_at_once_on_a_second_signal(up: Up) -> None:
     up.start(DEAF, drain_timeout=600)
     up.until_noted(0, "listens")
 

@@ -58,11 +58,11 @@ def test_says_what_is_wrong_with_a_handler(folder: Folder, text: str, faults: li
     found = folder.faults()
 
     assert len(found) == len(faults)
-    assert all(one.startswith(wanted) for one, wanted in zip(found, faults, strict=True)), found
+    assert all(fault.startswith(wanted) for fault, wanted in zip(found, faults, strict=True)), found
 
 
 @pytest.mark.parametrize("key", ["category", "update", "created_at", "workspace", "description"])
-def test_keys_of_other_book_keeping_are_no_slips(folder: Folder, key: str) -> None:
+def test_keys_of_other_tools_are_not_misspelt(folder: Folder, key: str) -> None:
     folder.put("a.yml", handler() + f"{key}: x\n")
 
     assert folder.faults() == []

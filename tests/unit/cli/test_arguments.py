@@ -27,7 +27,7 @@ from qmonus_lite.settings.table import FLAGS
         (["-", "x"], {}, ("-", "x")),
     ],
 )
-def test_reads_flags_and_words(
+def test_reads_flags_and_positionals(
     typed: list[str], flags: dict[str, str], positionals: tuple[str, ...]
 ) -> None:
     found = parse(typed)

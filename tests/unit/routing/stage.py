@@ -88,7 +88,7 @@ class RouteOf:
             authorities=tuple(self.authorities),
             target=PathTemplate.parse(self.target or self.path),
             target_scheme=self.scheme,
-            methods={one.method: one for one in self.specs},
+            methods={spec.method: spec for spec in self.specs},
             request_script=script(self.request) if self.request else None,
             response_script=(
                 script(self.response, "response_forbidden_process") if self.response else None
@@ -176,16 +176,16 @@ class Stage:
         incoming.request.body = body
         answer = await self.routing.answer(admission, incoming, plugins)
         try:
-            whole = answer.body
-            if not isinstance(whole, bytes):
-                whole = b"".join([piece async for piece in whole])
+            content = answer.body
+            if not isinstance(content, bytes):
+                content = b"".join([piece async for piece in content])
         finally:
             await answer.close()
         return Reply(
             code=answer.code,
             headers=Headers.combined(answer.headers),
             fields=answer.headers,
-            body=whole,
+            body=content,
         )
 
     async def close(self) -> None:
@@ -221,7 +221,7 @@ async def _no_event(name: str, event: dict[str, Any]) -> None:
 
 
 @dataclass(kw_only=True)
-class Heard:
+class ReceivedRequest:
     """One request as a backend got it."""
 
     method: str
@@ -232,14 +232,14 @@ class Heard:
 
 @dataclass(kw_only=True)
 class Echo:
-    """What a backend heard, and what it is to say."""
+    """What a backend received, and what it answers."""
 
     authority: str = ""
-    heard: list[Heard] = field(default_factory=list)
+    received: list[ReceivedRequest] = field(default_factory=list)
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b"from the backend"
 
     @property
-    def last(self) -> Heard:
-        return self.heard[-1]
+    def last(self) -> ReceivedRequest:
+        return self.received[-1]

@@ -127,14 +127,14 @@ async def test_anything_else_is_a_failure_of_the_script(
         "t = asyncio.create_task(asyncio.sleep(1))\nt.cancel()\nawait t",
     ],
 )
-async def test_a_script_that_cancels_itself_cancels_nobody_else(runner: Runner, text: str) -> None:
+async def test_a_script_that_cancels_itself_cancels_nothing_else(runner: Runner, text: str) -> None:
     with pytest.raises(ScriptRaised, match="cancelled itself") as caught:
         await run(runner, text)
 
     assert caught.value.code == 500
 
 
-async def test_a_caller_that_is_cancelled_hears_so(runner: Runner) -> None:
+async def test_a_caller_that_is_cancelled_gets_cancelled_error(runner: Runner) -> None:
     running = asyncio.create_task(run(runner, "await asyncio.sleep(30)"))
     await asyncio.sleep(0.05)
     running.cancel()
@@ -156,7 +156,7 @@ async def test_logs_the_lines_of_the_plugin_and_not_ours(
     assert vars(caplog.records[0])["plugin_file"] == FILE
 
 
-async def test_a_script_is_told_off_after_its_time(
+async def test_a_script_is_cancelled_after_its_timeout(
     runner: Runner, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(ScriptOverran, match=r"was not done within 0\.1 s") as caught:

@@ -70,7 +70,7 @@ async def test_gives_what_the_handlers_of_an_event_made_of_it() -> None:
     assert (await in_a_run(lambda_event("Welcomed"))).event == {"seen": True}
 
 
-async def test_an_event_that_nobody_can_take_now_is_an_error_of_the_script() -> None:
+async def test_an_event_without_a_live_worker_is_an_error_of_the_script() -> None:
     with pytest.raises(Error, match="no Lambda worker answers") as caught:
         await in_a_run(lambda_event("Away"))
 

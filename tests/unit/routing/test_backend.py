@@ -339,7 +339,7 @@ async def test_a_body_too_large_for_a_script_is_a_bad_gateway(stage: Stage, echo
     assert len(without_script.body) == MAX_BODY_BYTES + 1
 
 
-async def test_a_self_signed_certificate_is_not_trusted(stage: Stage, echo: Echo) -> None:
+async def test_a_backend_without_tls_is_not_trusted_for_https(stage: Stage, echo: Echo) -> None:
     route = RouteOf(scheme="https", authorities=[echo.authority])
     with pytest.raises(BadGateway):
         await stage.ask(route, "GET", "/v1/x")

@@ -142,6 +142,7 @@ class Failure(Message, frozen=True, kw_only=True):
 
     number: int
     name: str
+    status: int
     detail: str
     headers: dict[str, str]
     disk: DiskError | None
@@ -153,6 +154,7 @@ class Failure(Message, frozen=True, kw_only=True):
         return cls(
             number=number,
             name=type(problem).__name__,
+            status=problem.status,
             detail=problem.detail,
             headers=problem.headers,
             disk=problem.disk,
@@ -167,7 +169,7 @@ class Failure(Message, frozen=True, kw_only=True):
         problem = found.__new__(found)
         # Constructors of subclasses take other arguments, which these fields result from.
         Problem.__init__(problem, self.detail, headers=self.headers)
-        problem.disk, problem.refusal = self.disk, self.refusal
+        problem.status, problem.disk, problem.refusal = self.status, self.disk, self.refusal
         return problem
 
 

@@ -60,6 +60,9 @@ CALLS: list[Call] = [
 #: How to make the problems that take other arguments than a detail.
 OTHER_PROBLEMS: dict[str, Callable[[], Problem]] = {
     "MethodNotAllowed": lambda: errors.MethodNotAllowed("PUT", ["GET"]),
+    "RefusedByScript": lambda: errors.RefusedByScript(
+        418, "why", Refusal(plugin="gate", file="gate.yml", line=3, rule="r", reason="no")
+    ),
     "TooManyRequests": lambda: errors.TooManyRequests("too many", retry_after=7),
 }
 
@@ -122,7 +125,9 @@ def test_a_problem_is_rebuilt_with_all_that_it_holds(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["SystemExit", "Refused", "Terminated", "Mapping", "BadPlace", ""])
 def test_a_class_that_is_no_problem_is_not_rebuilt(name: str) -> None:
-    failure = Failure(number=1, name=name, detail="x", headers={}, disk=None, refusal=None)
+    failure = Failure(
+        number=1, name=name, status=500, detail="x", headers={}, disk=None, refusal=None
+    )
 
     assert type(failure.problem()) is InternalFault
     assert failure.problem().detail == f"the writer process failed with an unknown {name!r}"

@@ -94,7 +94,7 @@ def _named(entries: Entries, name: str) -> str:
         return found[0]
     if "://" not in name:
         known = ", ".join(sorted(entries)) or "none"
-        raise BadSetting(f"nodes forget: no worker {name!r} was ever heard; known: {known}")
+        raise BadSetting(f"nodes forget: no worker {name!r} has ever reported; known: {known}")
     # A configured worker that never reported: treated as a worker that handles no events.
     try:
         [endpoint] = endpoints(name)

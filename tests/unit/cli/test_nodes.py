@@ -95,7 +95,10 @@ def test_a_worker_that_never_reported_can_be_set_to_handle_nothing(
 @pytest.mark.parametrize(
     ("arguments", "output"),
     [
-        (("forget", "10.0.0.7:9100"), f"no worker '10.0.0.7:9100' was ever heard; known: {A}, {B}"),
+        (
+            ("forget", "10.0.0.7:9100"),
+            f"no worker '10.0.0.7:9100' has ever reported; known: {A}, {B}",
+        ),
         (("forget", "ftp://x:1"), "expected http(s)://host:port, got 'ftp://x:1'"),
         (("forget",), "expected nothing, 'list' or 'forget NAME'"),
         (("drop", A), "expected nothing, 'list' or 'forget NAME'"),

@@ -15,8 +15,8 @@ logger = logging.getLogger(__name__)
 def warn_of_unanswered(script: Script, script_context: ScriptContext) -> None:
     """Log each callout to our own APIGWs that ended with 599 or 504 without a later answer."""
     origin = script.origin
-    for (method, address), unanswered in script_context.unanswered.items():
-        line = unanswered.line_in(origin.file) or origin.line
+    for (method, address), failure in script_context.unanswered.items():
+        line = failure.line_in(origin.file) or origin.line
         logger.warning(
             "%s (%s:%d) ended well, though its callout %s %s got %d: %s",
             origin.label,
@@ -24,12 +24,12 @@ def warn_of_unanswered(script: Script, script_context: ScriptContext) -> None:
             line,
             method,
             address,
-            unanswered.code,
-            unanswered.reason,
+            failure.code,
+            failure.reason,
             extra={
                 "action": "callout_unanswered",
                 "plugin_file": origin.file,
                 "line": line,
-                "code": unanswered.code,
+                "code": failure.code,
             },
         )

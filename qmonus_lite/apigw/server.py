@@ -16,8 +16,8 @@ from qmonus_lite.apigw.app import Services, make_app
 from qmonus_lite.apigw.limits import Limits
 from qmonus_lite.apigw.local_admin import LocalAdmin
 from qmonus_lite.background import Background
-from qmonus_lite.events.signed_client import SignedClient
-from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.events.transport import Transport
+from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.script_threads import ScriptThreads
@@ -43,7 +43,7 @@ class Resources:
     script_threads: ScriptThreads
     outgoing: Outgoing
     backends: Backends
-    sender: SignedClient
+    transport: Transport
     threads: ThreadPoolExecutor
 
 
@@ -117,8 +117,8 @@ class ApigwServer:
             # Not essential: other accounts do not need it.
             background.start("token of the local admin", self.local_admin.renew, essential=False)
         background.start("plugin watching", stories.live.watch)
-        background.start("pulse", serving.heartbeat)
-        background.start("roster of workers", self.registry.follow)
+        background.start("heartbeat", serving.heartbeat)
+        background.start("worker registry", self.registry.follow)
 
     def _announce(self, plugins: int) -> None:
         self.say(
@@ -154,7 +154,7 @@ class ApigwServer:
         clean = await machinery.script_threads.close(within=1.0)
         await machinery.outgoing.close()
         await machinery.backends.close()
-        await machinery.sender.close()
+        await machinery.transport.close()
         machinery.threads.shutdown()
         machinery.commits.close()
         return clean

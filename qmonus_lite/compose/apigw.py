@@ -28,13 +28,14 @@ from qmonus_lite.compose.shared import (
 from qmonus_lite.compose.writer import WriterParts, local_commit_service
 from qmonus_lite.events.envelope import UPLOADED
 from qmonus_lite.events.query import EventQuery
-from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.scripting.context import Surroundings
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import ScriptThreads
 from qmonus_lite.settings.table import Settings
+from qmonus_lite.transports.http.signed_client import SignedClient
+from qmonus_lite.transports.http.transport import HttpTransport
 from qmonus_lite.uploads.filesystem import UNFIT
 from qmonus_lite.uploads.free_space import FreeSpace, folders_of
 from qmonus_lite.uploads.publish import DirectPublisher
@@ -83,8 +84,9 @@ class _Apigw:
         settings = shared.settings
         self._threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
         self._staging = StagingDirs(root_dir.disk, shared.data_dir.path, root_dir.root)
-        self._sender = SignedClient(shared.signer)
-        self._registry = make_registry(settings, shared.data_dir, self._sender, shared.environ)
+        client = SignedClient(shared.signer)
+        self._registry = make_registry(settings, shared.data_dir, client, shared.environ)
+        self._transport = HttpTransport(client, self._registry)
         self._owner_prefix = "" if number is None else f"{number}-{secrets.token_hex(4)}-"
         self._commits = self._commit_service()
         self._room = FreeSpace(
@@ -113,7 +115,7 @@ class _Apigw:
         )
         self._query = EventQuery(
             registry=self._registry,
-            sender=self._sender,
+            transport=self._transport,
             clock=shared.clock,
             source=settings.server.base_url,
             timeout=settings.events.lambda_sync_timeout,
@@ -134,7 +136,7 @@ class _Apigw:
                 script_threads=self._script_threads,
                 outgoing=self._shared.outgoing,
                 backends=self._backends,
-                sender=self._sender,
+                transport=self._transport,
                 threads=self._threads,
             ),
             registry=self._registry,
@@ -153,6 +155,7 @@ class _Apigw:
                 runner=Runner(
                     script_threads=self._script_threads,
                     limit_hint=" (--route_script_timeout, or the route's own timeout)",
+                    observers=self._shared.observers,
                 ),
                 backends=self._backends,
                 surroundings=self._surroundings,

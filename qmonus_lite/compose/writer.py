@@ -10,10 +10,11 @@ from qmonus_lite.datadir import DataDir
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.events.outbox import Outbox
-from qmonus_lite.events.signature import Signer
-from qmonus_lite.events.signed_client import SignedClient
-from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.settings.table import Settings
+from qmonus_lite.transports.http.signature import Signer
+from qmonus_lite.transports.http.signed_client import SignedClient
+from qmonus_lite.transports.http.transport import HttpTransport
+from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
 from qmonus_lite.uploads.commit import Committer, recover
 from qmonus_lite.uploads.root_dir import RootDir
 from qmonus_lite.uploads.staging_dirs import StagingDirs
@@ -31,7 +32,7 @@ class WriterParts:
     signer: Signer
     root_dir: RootDir
     staging: StagingDirs
-    registry: WorkerRegistry
+    registry: HttpWorkerRegistry
     threads: ThreadPoolExecutor
 
 
@@ -44,11 +45,13 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
     durable = settings.storage.upload_durability == "full"
     outbox = Outbox(parts.data_dir.path / "outbox.sqlite3", "FULL" if durable else "NORMAL")
     recover(outbox, parts.staging)
+    transport = HttpTransport(SignedClient(parts.signer), parts.registry)
+    parts.registry.on_lost(transport.abandon)
     dispatcher = Dispatcher(
         Delivery(
             outbox=outbox,
             registry=parts.registry,
-            signer=parts.signer,
+            transport=transport,
             clock=parts.clock,
             source=settings.server.base_url,
             timeout=settings.events.lambda_event_timeout,
@@ -73,7 +76,6 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
     data_dir = DataDir(settings.storage.state_dir)
     signer = Signer(event_secret(data_dir, settings.events))
     data_dir.lock()
-    sender = SignedClient(signer)
     parts = WriterParts(
         settings=settings,
         clock=Clock(settings.logs.timezone),
@@ -81,7 +83,7 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         signer=signer,
         root_dir=root_dir,
         staging=StagingDirs(root_dir.disk, data_dir.path, root_dir.root),
-        registry=make_registry(settings, data_dir, sender, environ),
+        registry=make_registry(settings, data_dir, SignedClient(signer), environ),
         threads=ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk"),
     )
     return WriterServer(
@@ -90,7 +92,6 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         data_dir=data_dir.path,
         commits=local_commit_service(parts),
         registry=parts.registry,
-        sender=sender,
         staging=parts.staging,
         threads=parts.threads,
     )

@@ -18,7 +18,6 @@ MAX_FUNCTION_CODE_LINES = 50
 LARGE_MODULES = {
     "apigw/handler.py": 350,
     "catalog/lint/awaits.py": 324,
-    "events/worker_registry.py": 339,
     "supervisor.py": 332,
     "uploads/service.py": 343,
 }
@@ -50,14 +49,15 @@ BROAD_HANDLERS = {
     "scripting/loading.py": "what a script does on the thread that loads it; handed to who waits",
     "uploads/batching.py": "work that broke off unseen; logged, and its callers find nothing done",
     "writer/server.py": "a call of an APIGW that failed; logged, and the APIGW hears 500",
-    "worker/listener.py": "a message that the worker could not answer; logged, and answered 500",
+    "transports/http/listener.py": "a message that a worker could not answer; logged, answered 500",
     "scripting/runner.py": "whatever a script raises; logged, and becomes its refusal",
     "background.py": "how a background task ended; logged, and it is started again",
     "catalog/live.py": "a look at the plugin folders that broke off; a listed fault, tried again",
     "events/dispatcher.py": "a delivery or a turn of the loop; logged, and tried again",
     "events/database.py": "a change that broke off; handed to those who asked for it",
     "observations.py": "a listener that fails; logged, and the other listeners are called",
-    "events/worker_registry.py": "the following of one worker, or a listener; logged, goes on",
+    "events/reported_workers.py": "a listener that fails; logged, and the others are called",
+    "transports/http/worker_registry.py": "polling of one worker; logged, and polled again",
 }
 
 #: Tokens that alone make no line of code.

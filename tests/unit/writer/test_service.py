@@ -15,10 +15,10 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadPlace, Conflict, InternalFault, PreconditionFailed, Unprocessable
 from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.events.outbox import PendingEvent
-from qmonus_lite.events.signed_client import SignedClient
-from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.headers import Headers
 from qmonus_lite.settings.server import ServerSettings
+from qmonus_lite.transports.http.signed_client import SignedClient
+from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
 from qmonus_lite.uploads.commit import UploadWithEvent
 from qmonus_lite.uploads.digest import Digests
 from qmonus_lite.uploads.filesystem import Filesystem
@@ -84,8 +84,7 @@ class Stage:
 @pytest_asyncio.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     with storage(tmp_path, Filesystem()) as store:
-        sender = SignedClient(SIGNER)
-        registry = WorkerRegistry([], sender, "http://127.0.0.1:1")
+        registry = HttpWorkerRegistry([], SignedClient(SIGNER), "http://127.0.0.1:1")
         local = LocalCommitService(
             disk=store.disk,
             outbox=store.outbox,
@@ -100,7 +99,6 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
             data_dir=store.data_dir,
             commits=local,
             registry=registry,
-            sender=sender,
             staging=store.staging,
             threads=store.threads,
         )

@@ -1,4 +1,4 @@
-"""The roster: who answers, and what they say they handle."""
+"""The worker registry over HTTP: which workers are up, and what they report to handle."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from qmonus_lite.events import worker_registry as roster_module
-from qmonus_lite.events.http_client import WorkerBroke
+from qmonus_lite.events import reported_workers
 from qmonus_lite.events.outcome import Report
 from qmonus_lite.events.report_file import Entries, KeptReport, ReportFile, State
-from qmonus_lite.events.signed_client import ASK, HANDLES, SignedClient, SignedMessage
-from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.events.workers import Handled
+from qmonus_lite.transports.http import worker_registry as registry_module
+from qmonus_lite.transports.http.client import ExchangeFailed
+from qmonus_lite.transports.http.signed_client import ASK, HANDLES, SignedClient, SignedMessage
+from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
 from tests.unit.catalog.stage import handler
 from tests.unit.events.stage import SIGNER, SOURCE, Stranger, WorkerStage, answer
 
@@ -24,12 +26,12 @@ async def until(condition: Callable[[], object], seconds: float = 5) -> None:
             await asyncio.sleep(0.01)
 
 
-Following = Callable[[WorkerRegistry], Coroutine[Any, Any, None]]
+Following = Callable[[HttpWorkerRegistry], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
-async def follow() -> AsyncIterator[Callable[[WorkerRegistry], None]]:
-    """Begins to follow a roster; ends with the test."""
+async def follow() -> AsyncIterator[Callable[[HttpWorkerRegistry], None]]:
+    """Starts to follow a registry; ends with the test."""
     tasks: list[asyncio.Task[None]] = []
     yield lambda registry: tasks.append(asyncio.get_running_loop().create_task(registry.follow()))
     for task in tasks:
@@ -38,66 +40,67 @@ async def follow() -> AsyncIterator[Callable[[WorkerRegistry], None]]:
 
 
 async def test_knows_nothing_before_the_first_word(sender: SignedClient) -> None:
-    registry = WorkerRegistry(["http://127.0.0.1:1"], sender, SOURCE)
+    registry = HttpWorkerRegistry(["http://127.0.0.1:1"], sender, SOURCE)
 
     assert not registry.has_reported and not registry.ready
-    assert not registry.handles("E")
+    assert registry.handled("E") is Handled.UNKNOWN
     assert not registry.has_no_handler_for("E")
-    assert registry.in_turn(ASK) == []
+    assert registry.known.live == ()
 
 
 async def test_hears_what_a_worker_handles(
-    worker: WorkerStage, sender: SignedClient, follow: Callable[[WorkerRegistry], None]
+    worker: WorkerStage, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
 ) -> None:
     worker.handler("a", "E")
     await worker.start()
-    registry = WorkerRegistry([worker.endpoint], sender, SOURCE)
+    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
     follow(registry)
     await until(lambda: registry.ready)
 
-    assert registry.has_reported and registry.handles("E") and not registry.handles("Other")
+    assert registry.has_reported and registry.handled("E") is Handled.HANDLED
+    assert registry.handled("Other") is Handled.NOT_HANDLED
     assert registry.has_no_handler_for("Other") and not registry.has_no_handler_for("E")
-    assert registry.in_turn(ASK) == [worker.endpoint]
+    assert registry.known.live == (worker.endpoint,)
 
 
 async def test_hears_of_a_change_at_once(
-    worker: WorkerStage, sender: SignedClient, follow: Callable[[WorkerRegistry], None]
+    worker: WorkerStage, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
 ) -> None:
     await worker.start()
-    registry = WorkerRegistry([worker.endpoint], sender, SOURCE)
+    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
     follow(registry)
     await until(lambda: registry.ready)
     worker.folder.put("b.yml", handler("b", "Other"))
     await worker.live.reload()
 
-    await until(lambda: registry.handles("Other"), 0.5)
+    await until(lambda: registry.handled("Other") is Handled.HANDLED, 0.5)
     (worker.folder.path / "b.yml").unlink()
     await worker.live.reload()
-    await until(lambda: not registry.handles("Other"), 0.5)
+    await until(lambda: registry.handled("Other") is not Handled.HANDLED, 0.5)
 
 
 async def test_keeps_the_last_word_of_a_worker_that_went_away(
-    worker: WorkerStage, sender: SignedClient, follow: Callable[[WorkerRegistry], None]
+    worker: WorkerStage, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
 ) -> None:
     worker.handler("a", "E")
     await worker.start()
-    registry = WorkerRegistry([worker.endpoint], sender, SOURCE)
+    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
     follow(registry)
     await until(lambda: registry.ready)
     await worker.stop()
     await until(lambda: not registry.ready)
 
-    assert registry.has_reported and registry.handles("E")
+    assert registry.has_reported and registry.handled("E") is Handled.HANDLED
     # Nobody knows what a worker that is away comes back with.
     assert not registry.has_no_handler_for("Other")
-    assert registry.in_turn(ASK) == []
+    assert registry.known.live == ()
 
 
 async def test_a_worker_that_came_back_is_asked_anew(
-    worker: WorkerStage, sender: SignedClient, follow: Callable[[WorkerRegistry], None]
+    worker: WorkerStage, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
 ) -> None:
     await worker.start()
-    registry = WorkerRegistry([worker.endpoint], sender, SOURCE)
+    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
     follow(registry)
     await until(lambda: registry.ready)
     await worker.stop()
@@ -106,15 +109,15 @@ async def test_a_worker_that_came_back_is_asked_anew(
     await worker.start()
 
     await until(lambda: registry.ready)
-    assert registry.handles("Other")
+    assert registry.handled("Other") is Handled.HANDLED
 
 
 async def test_listeners_hear_that_a_worker_answers(
-    worker: WorkerStage, sender: SignedClient, follow: Callable[[WorkerRegistry], None]
+    worker: WorkerStage, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
 ) -> None:
     has_reported: list[str] = []
     await worker.start()
-    registry = WorkerRegistry([worker.endpoint], sender, SOURCE)
+    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
     registry.on_ready(lambda: has_reported.append("ready"))
     registry.on_first_ready(lambda: has_reported.append("first"))
     follow(registry)
@@ -127,36 +130,11 @@ async def test_listeners_hear_that_a_worker_answers(
     assert sorted(has_reported) == ["first", "ready", "ready"]
 
 
-async def test_workers_take_turns(
-    worker: WorkerStage,
-    tmp_path: Path,
-    sender: SignedClient,
-    follow: Callable[[WorkerRegistry], None],
-) -> None:
-    (tmp_path / "two").mkdir()
-    other = WorkerStage(tmp_path / "two")
-    await worker.start()
-    await other.start()
-    registry = WorkerRegistry(
-        [worker.endpoint, "http://127.0.0.1:1", other.endpoint], sender, SOURCE
-    )
-    follow(registry)
-    await until(lambda: len(registry.in_turn(ASK)) == 2)
-    turns = [tuple(registry.in_turn(ASK)) for _ in range(4)]
-
-    assert set(turns) == {
-        (worker.endpoint, other.endpoint),
-        (other.endpoint, worker.endpoint),
-    }
-    assert turns[0] == turns[2] != turns[1]
-    await other.close()
-
-
 async def test_the_worker_learns_whose_pass_to_make(
-    worker: WorkerStage, sender: SignedClient, follow: Callable[[WorkerRegistry], None]
+    worker: WorkerStage, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
 ) -> None:
     await worker.start()
-    follow(WorkerRegistry([worker.endpoint], sender, SOURCE))
+    follow(HttpWorkerRegistry([worker.endpoint], sender, SOURCE))
 
     await until(lambda: worker.passes.scheme("127.0.0.1:9099") == "http")
 
@@ -164,7 +142,7 @@ async def test_the_worker_learns_whose_pass_to_make(
 async def test_a_stranger_is_never_ready(
     stranger: Stranger,
     sender: SignedClient,
-    follow: Callable[[WorkerRegistry], None],
+    follow: Callable[[HttpWorkerRegistry], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -172,7 +150,7 @@ async def test_a_stranger_is_never_ready(
         writer.write(answer(b'{"handles": [], "generation": "g", "outcome": null}', {}))
 
     await stranger.start(talk)
-    registry = WorkerRegistry([stranger.endpoint], sender, SOURCE)
+    registry = HttpWorkerRegistry([stranger.endpoint], sender, SOURCE)
     follow(registry)
     await until(lambda: stranger.has_reported)
     await asyncio.sleep(0.05)
@@ -181,16 +159,57 @@ async def test_a_stranger_is_never_ready(
     assert "worker_away" in {vars(record).get("action") for record in caplog.records}
 
 
+async def test_a_worker_of_an_earlier_version_is_used_and_named(
+    stranger: Stranger, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
+) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            fields, _ = await stranger.read(reader)
+            body = b'{"handles": ["E"], "generation": "g", "outcome": null, "stopping": false}'
+            writer.write(answer(body, SIGNER.sign(fields["webhook-id"], body)))
+            await asyncio.sleep(0.05)
+
+    await stranger.start(talk)
+    registry = HttpWorkerRegistry([stranger.endpoint], sender, SOURCE)
+    follow(registry)
+    await until(lambda: registry.ready)
+
+    assert registry.handled("E") is Handled.HANDLED
+    assert registry.warnings == [
+        f"the Lambda worker {stranger.endpoint} speaks version 1 of the protocol between APIGW"
+        " and workers, this APIGW version 2: upgrade the older of them"
+    ]
+
+
+async def test_a_refusal_by_a_worker_of_another_version_is_logged_with_its_reason(
+    stranger: Stranger,
+    sender: SignedClient,
+    follow: Callable[[HttpWorkerRegistry], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await stranger.read(reader)
+        writer.write(answer(b"version 9 is spoken here\n", {}, "422 No"))
+
+    await stranger.start(talk)
+    registry = HttpWorkerRegistry([stranger.endpoint], sender, SOURCE)
+    follow(registry)
+    await until(lambda: caplog.records)
+
+    assert "status 422: version 9 is spoken here" in caplog.records[0].getMessage()
+    assert not registry.ready
+
+
 async def test_a_draining_worker_is_asked_no_more(
     worker: WorkerStage,
     sender: SignedClient,
-    follow: Callable[[WorkerRegistry], None],
+    follow: Callable[[HttpWorkerRegistry], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It neither takes questions over kept connections nor is asked in circles."""
-    monkeypatch.setattr(roster_module, "RECONNECT_SECONDS", 0.05)
+    monkeypatch.setattr(registry_module, "RECONNECT_SECONDS", 0.05)
     await worker.start()
-    registry = WorkerRegistry([worker.endpoint], sender, SOURCE)
+    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
     follow(registry)
     await until(lambda: registry.ready)
     worker.drain()
@@ -209,23 +228,23 @@ async def test_a_restart_remembers_what_a_worker_that_is_away_handles(
     worker: WorkerStage,
     tmp_path: Path,
     sender: SignedClient,
-    follow: Callable[[WorkerRegistry], None],
+    follow: Callable[[HttpWorkerRegistry], None],
 ) -> None:
     worker.handler("a", "E")
     await worker.start()
-    first = WorkerRegistry([worker.endpoint], sender, SOURCE, ReportFile(tmp_path))
+    first = HttpWorkerRegistry([worker.endpoint], sender, SOURCE, ReportFile(tmp_path))
     follow(first)
     await until(lambda: first.ready)
     await worker.stop()
-    second = WorkerRegistry([worker.endpoint], sender, SOURCE, ReportFile(tmp_path))
+    second = HttpWorkerRegistry([worker.endpoint], sender, SOURCE, ReportFile(tmp_path))
 
-    assert second.handles("E") and not second.has_reported
+    assert (second.handled("E") is Handled.HANDLED) and not second.has_reported
     assert not second.has_no_handler_for("Other")
 
 
 async def test_a_worker_that_stops_says_so_and_one_that_vanishes_does_not(
     worker: WorkerStage, stranger: Stranger, tmp_path: Path, sender: SignedClient,
-    follow: Callable[[WorkerRegistry], None],
+    follow: Callable[[HttpWorkerRegistry], None],
 ) -> None:  # fmt: skip
     body = Report(handles=frozenset({"E"}), generation="g").to_bytes()
 
@@ -237,7 +256,9 @@ async def test_a_worker_that_stops_says_so_and_one_that_vanishes_does_not(
     await worker.start()
     await stranger.start(answer_once)
     follow(
-        WorkerRegistry([worker.endpoint, stranger.endpoint], sender, SOURCE, ReportFile(tmp_path))
+        HttpWorkerRegistry(
+            [worker.endpoint, stranger.endpoint], sender, SOURCE, ReportFile(tmp_path)
+        )
     )
     await until(lambda: len(stranger.has_reported) > 1 and worker.endpoint in kept(tmp_path))
     await until(lambda: worker.worker.waiting)
@@ -252,19 +273,19 @@ async def test_a_worker_that_stopped_is_dropped_where_another_has_its_plugins(
     worker: WorkerStage,
     tmp_path: Path,
     sender: SignedClient,
-    follow: Callable[[WorkerRegistry], None],
+    follow: Callable[[HttpWorkerRegistry], None],
 ) -> None:
     (tmp_path / "two").mkdir()
     other = WorkerStage(tmp_path / "two")
     for one in (worker, other):
         one.handler("a", "E")
         await one.start()
-    registry = WorkerRegistry(
+    registry = HttpWorkerRegistry(
         [worker.endpoint, other.endpoint], sender, SOURCE, ReportFile(tmp_path)
     )
     follow(registry)
     # A worker that stops between two polls can tell nobody, and counts as one that vanished.
-    await until(lambda: len(registry.in_turn(ASK)) == 2 and other.worker.waiting)
+    await until(lambda: len(registry.known.live) == 2 and other.worker.waiting)
     await other.stop()
     await until(lambda: kept(tmp_path)[other.endpoint].dropped)
     (worker.folder.path / "a.yml").unlink()
@@ -278,10 +299,10 @@ async def test_what_an_operator_drops_is_dropped_at_once_unless_its_worker_answe
     worker: WorkerStage,
     tmp_path: Path,
     sender: SignedClient,
-    follow: Callable[[WorkerRegistry], None],
+    follow: Callable[[HttpWorkerRegistry], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(roster_module, "LOOK", 0.05)
+    monkeypatch.setattr(reported_workers, "CHECK_SECONDS", 0.05)
     worker.handler("a", "E")
     await worker.start()
     gone = KeptReport(
@@ -294,55 +315,55 @@ async def test_what_an_operator_drops_is_dropped_at_once_unless_its_worker_answe
     )
     words = ReportFile(tmp_path)
     words.edit(lambda entries: entries.update({gone.endpoint: gone}))
-    registry = WorkerRegistry(
+    registry = HttpWorkerRegistry(
         [worker.endpoint, gone.endpoint], sender, SOURCE, ReportFile(tmp_path)
     )
     follow(registry)
     await until(lambda: registry.ready)
-    assert registry.handles("F") and registry.in_turn(ASK, "F") == []
+    assert (registry.handled("F") is Handled.HANDLED) and registry.known.able("F") == ()
 
     def drop(entries: Entries) -> None:
         for name, word in entries.items():
             entries[name] = replace(word, dropped=True)
 
     words.edit(drop)
-    await until(lambda: not registry.handles("F"), 1)
+    await until(lambda: registry.handled("F") is not Handled.HANDLED, 1)
     await until(lambda: not kept(tmp_path)[worker.endpoint].dropped, 1)
-    assert registry.handles("E")
+    assert registry.handled("E") is Handled.HANDLED
 
 
 async def test_questions_of_an_event_go_only_to_who_handles_it(
     worker: WorkerStage,
     tmp_path: Path,
     sender: SignedClient,
-    follow: Callable[[WorkerRegistry], None],
+    follow: Callable[[HttpWorkerRegistry], None],
 ) -> None:
     (tmp_path / "two").mkdir()
     other = WorkerStage(tmp_path / "two")
     worker.handler("a", "E")
     await worker.start()
     await other.start()
-    registry = WorkerRegistry([worker.endpoint, other.endpoint], sender, SOURCE)
+    registry = HttpWorkerRegistry([worker.endpoint, other.endpoint], sender, SOURCE)
     follow(registry)
-    await until(lambda: len(registry.in_turn(ASK)) == 2)
+    await until(lambda: len(registry.known.live) == 2)
 
-    assert [registry.in_turn(ASK, "E") for _ in range(2)] == [[worker.endpoint]] * 2
-    assert len(registry.in_turn(ASK, "Other")) == 2
+    assert registry.known.able("E") == (worker.endpoint,)
+    assert len(registry.known.able("Other")) == 2
     await worker.stop()
-    await until(lambda: len(registry.in_turn(ASK)) == 1)
-    assert registry.in_turn(ASK, "E") == [] and not registry.takes("E") and registry.takes("Other")
+    await until(lambda: len(registry.known.live) == 1)
+    assert registry.known.able("E") == () and not registry.takes("E") and registry.takes("Other")
     await other.close()
 
 
 async def test_a_worker_that_does_not_answer_its_long_poll_is_lost_with_all_under_way_there(
     stranger: Stranger,
     sender: SignedClient,
-    follow: Callable[[WorkerRegistry], None],
+    follow: Callable[[HttpWorkerRegistry], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One that answers is not: whatever else it is at may take as long as it likes."""
-    monkeypatch.setattr(roster_module, "POLL_SECONDS", 0.1)
-    monkeypatch.setattr(roster_module, "POLL_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(registry_module, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(registry_module, "POLL_GRACE_SECONDS", 0.1)
     body = Report(handles=frozenset({"E"}), generation="g").to_bytes()
     answers = True
 
@@ -355,7 +376,7 @@ async def test_a_worker_that_does_not_answer_its_long_poll_is_lost_with_all_unde
                 writer.write(answer(body, SIGNER.sign(fields["webhook-id"], body)))
 
     await stranger.start(talk)
-    registry = WorkerRegistry([stranger.endpoint], sender, SOURCE)
+    registry = HttpWorkerRegistry([stranger.endpoint], sender, SOURCE)
     lost: list[str] = []
 
     def losing(endpoint: str) -> int:
@@ -373,7 +394,7 @@ async def test_a_worker_that_does_not_answer_its_long_poll_is_lost_with_all_unde
     assert not asked.done() and not lost
 
     answers = False
-    with pytest.raises(WorkerBroke, match="lost"):
+    with pytest.raises(ExchangeFailed, match="lost"):
         await asyncio.wait_for(asked, 2)
     assert lost[0] == stranger.endpoint and not registry.ready
 
@@ -381,14 +402,14 @@ async def test_a_worker_that_does_not_answer_its_long_poll_is_lost_with_all_unde
 async def test_a_listener_that_fails_ends_no_following(
     worker: WorkerStage,
     sender: SignedClient,
-    follow: Callable[[WorkerRegistry], None],
+    follow: Callable[[HttpWorkerRegistry], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fail() -> None:
         raise ValueError("broken")
 
     await worker.start()
-    registry = WorkerRegistry([worker.endpoint], sender, SOURCE)
+    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
     registry.on_ready(fail)
     told: list[bool] = []
     registry.on_ready(lambda: told.append(True))
@@ -397,7 +418,7 @@ async def test_a_listener_that_fails_ends_no_following(
     worker.handler("a", "E")
     await worker.live.reload()
 
-    await until(lambda: registry.handles("E"))
+    await until(lambda: registry.handled("E") is Handled.HANDLED)
     assert {vars(record)["action"] for record in caplog.records} == {"listener_failed"}
 
 
@@ -405,12 +426,12 @@ async def test_a_listener_that_fails_ends_no_following(
 async def test_a_fault_of_ours_with_one_worker_ends_the_following_of_no_other(
     worker: WorkerStage,
     sender: SignedClient,
-    follow: Callable[[WorkerRegistry], None],
+    follow: Callable[[HttpWorkerRegistry], None],
     error: BaseException,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(roster_module, "AFTER_FAULT", 0.05)
+    monkeypatch.setattr(registry_module, "FAULT_DELAY_SECONDS", 0.05)
     await worker.start()
     send, failures = sender.send, [error, error]
 
@@ -421,9 +442,9 @@ async def test_a_fault_of_ours_with_one_worker_ends_the_following_of_no_other(
 
     monkeypatch.setattr(sender, "send", fail_first)
     other = worker.endpoint.replace("127.0.0.1", "localhost")
-    registry = WorkerRegistry([other, worker.endpoint], sender, SOURCE)
+    registry = HttpWorkerRegistry([other, worker.endpoint], sender, SOURCE)
     follow(registry)
 
-    await until(lambda: set(registry.in_turn(ASK)) == {other, worker.endpoint})
-    failed = [one for one in caplog.records if vars(one)["action"] == "roster_failed"]
+    await until(lambda: set(registry.known.live) == {other, worker.endpoint})
+    failed = [one for one in caplog.records if vars(one)["action"] == "worker_poll_failed"]
     assert len(failed) == 2

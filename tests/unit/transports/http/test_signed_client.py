@@ -6,9 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-from qmonus_lite.events.http_client import MAX_BODY_BYTES, WorkerAway, WorkerBroke, WorkerGarbled
 from qmonus_lite.events.outcome import Outcome, Report
-from qmonus_lite.events.signed_client import ASK, HANDLES, SignedClient, SignedMessage, WorkerBusy
+from qmonus_lite.transports.http.client import ConnectFailed, ExchangeFailed, InvalidReply
+from qmonus_lite.transports.http.codec import MAX_BODY_BYTES
+from qmonus_lite.transports.http.signed_client import (
+    ASK,
+    HANDLES,
+    SignedClient,
+    SignedMessage,
+    WorkerBusy,
+)
 from tests.unit.events.stage import (
     SIGNER,
     STRANGER,
@@ -32,7 +39,7 @@ def message(timeout: float = 2, path: str = ASK, message_id: str = "m1") -> Sign
 
 
 def question(message_id: str = "m1") -> SignedMessage:
-    body = b'{"source": "http://127.0.0.1:9099", "known": "", "wait": 0}'
+    body = b'{"source": "http://127.0.0.1:9099", "known": "", "wait": 0, "protocol": 2}'
     return SignedMessage(
         id=message_id, path=HANDLES, body=body, content_type="application/json", timeout=2
     )
@@ -100,7 +107,7 @@ async def test_nobody_there_is_away(sender: SignedClient, worker: WorkerStage) -
     await worker.start()
     await worker.stop()
 
-    with pytest.raises(WorkerAway):
+    with pytest.raises(ConnectFailed):
         await sender.send(worker.endpoint, message())
 
 
@@ -129,7 +136,7 @@ async def test_an_answer_that_breaks_off_is_broken(
 ) -> None:
     await stranger.start(saying(stranger, lambda _: said, close=True))
 
-    with pytest.raises(WorkerBroke):
+    with pytest.raises(ExchangeFailed):
         await sender.send(stranger.endpoint, message())
 
 
@@ -139,7 +146,7 @@ async def test_an_answer_that_is_late_is_broken(
 ) -> None:
     await stranger.start(saying(stranger, lambda _: said))
     started = time.monotonic()
-    with pytest.raises(WorkerBroke, match=r"within 0\.1 s"):
+    with pytest.raises(ExchangeFailed, match=r"within 0\.1 s"):
         await sender.send(stranger.endpoint, message(timeout=0.1))
 
     assert time.monotonic() - started < 2
@@ -155,7 +162,7 @@ async def test_a_late_answer_never_answers_the_next_question(
             writer.write(genuine(fields))
 
     await stranger.start(slow)
-    with pytest.raises(WorkerBroke):
+    with pytest.raises(ExchangeFailed):
         await sender.send(stranger.endpoint, message(timeout=0.05))
 
     assert await sender.send(stranger.endpoint, message(message_id="m2")) == REPORT
@@ -201,7 +208,7 @@ async def test_what_is_no_answer_of_ours_is_garbled(
 ) -> None:
     await stranger.start(saying(stranger, say))
 
-    with pytest.raises(WorkerGarbled):
+    with pytest.raises(InvalidReply):
         await sender.send(stranger.endpoint, message())
 
 
@@ -214,7 +221,7 @@ async def test_echoing_the_question_is_no_answer(sender: SignedClient, stranger:
         await writer.drain()
 
     await stranger.start(echo)
-    with pytest.raises(WorkerGarbled):
+    with pytest.raises(InvalidReply):
         await sender.send(stranger.endpoint, question())
 
 
@@ -274,7 +281,7 @@ async def test_what_is_under_way_at_a_lost_worker_is_ended_and_its_connections_a
 
     assert sender.abandon("http://127.0.0.1:1") == 0
     assert sender.abandon(stranger.endpoint) == 1
-    with pytest.raises(WorkerBroke, match="lost"):
+    with pytest.raises(ExchangeFailed, match="lost"):
         await asked
     assert sender.under_way(stranger.endpoint) == 0
     await sender.send(stranger.endpoint, message())

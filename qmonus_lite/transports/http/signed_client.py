@@ -3,19 +3,22 @@
 import asyncio
 from dataclasses import dataclass
 
-from qmonus_lite.events.http_client import HttpClient, HttpReply, WorkerBroke, WorkerGarbled
 from qmonus_lite.events.outcome import BadOutcome, Report
-from qmonus_lite.events.signature import ID, BadSignature, Signer
+from qmonus_lite.transports.http.client import ExchangeFailed, HttpClient, InvalidReply
+from qmonus_lite.transports.http.codec import HttpRequest, HttpResponse
+from qmonus_lite.transports.http.signature import ID, BadSignature, Signer
 
+#: Maximum bytes of a refusal that are logged.
+MAX_REASON_BYTES = 300
 #: URL paths of a worker.
 ASK, DELIVER, HANDLES = "/events/ask", "/events/deliver", "/events/handles"
 
 
-class WorkerSilent(WorkerBroke):
+class ExchangeTimedOut(ExchangeFailed):
     """The exchange timed out without a response."""
 
 
-class WorkerBusy(WorkerBroke):
+class WorkerBusy(ExchangeFailed):
     """The worker responded 429 or 503: it is stopping or overloaded."""
 
     def __init__(self, seconds: float) -> None:
@@ -41,44 +44,51 @@ class SignedClient:
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
-        self._wire = HttpClient()
+        self._http = HttpClient()
 
     async def send(self, endpoint: str, message: SignedMessage) -> Report:
-        """The worker's report; raises WorkerAway, WorkerBroke or WorkerGarbled."""
+        """The worker's report; raises ConnectFailed, ExchangeFailed or InvalidReply."""
         headers = self._signer.sign(message.id, message.body)
         headers["Content-Type"] = message.content_type
+        request = HttpRequest(path=message.path, headers=headers, body=message.body)
         try:
             async with asyncio.timeout(message.timeout):
-                reply = await self._wire.post(endpoint, message.path, headers, message.body)
+                reply = await self._http.post(endpoint, request)
         except TimeoutError:
-            raise WorkerSilent(f"no answer within {message.timeout:g} s") from None
+            raise ExchangeTimedOut(f"no answer within {message.timeout:g} s") from None
         return self._checked(message, reply)
 
     def under_way(self, endpoint: str) -> int:
         """Number of exchanges with a worker that wait for a response; thread-safe."""
-        return self._wire.under_way(endpoint)
+        return self._http.under_way(endpoint)
 
     def abandon(self, endpoint: str) -> int:
         """Abort exchanges and connections with a lost worker; returns the number of exchanges."""
-        return self._wire.abandon(endpoint)
+        return self._http.abandon(endpoint)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._wire.close()
+        await self._http.close()
 
-    def _checked(self, message: SignedMessage, reply: HttpReply) -> Report:
+    def _checked(self, message: SignedMessage, reply: HttpResponse) -> Report:
         if reply.status in {429, 503}:
             # Not verified: an unsigned response may delay an event, but not decide its outcome.
             raise WorkerBusy(_seconds(reply.headers.get("retry-after", "")))
         if reply.status != 200:
-            raise WorkerGarbled(f"status {reply.status}")
+            raise InvalidReply(f"status {reply.status}{_reason(reply.body)}")
         try:
             if self._signer.verify(reply.headers, reply.body) != message.id:
-                raise WorkerGarbled(f"the answer is to another {ID}")
+                raise InvalidReply(f"the answer is to another {ID}")
             return Report.from_bytes(reply.body)
         except (BadSignature, BadOutcome) as error:
-            raise WorkerGarbled(str(error)) from None
+            raise InvalidReply(str(error)) from None
 
 
 def _seconds(value: str) -> float:
     return float(value) if value.isascii() and value.isdigit() else 1.0
+
+
+def _reason(body: bytes) -> str:
+    """The first line of a refusal, for the log; it is not signed, and decides nothing."""
+    line = body[:MAX_REASON_BYTES].decode("ascii", "replace").partition("\n")[0]
+    return f": {line}" if line and line.isprintable() else ""

@@ -3,9 +3,10 @@
 import asyncio
 import socket
 
-from qmonus_lite.events import keepalive
-from qmonus_lite.events.keepalive import keep_alive
-from qmonus_lite.worker.listener import Listener, WorkerReply, WorkerRequest
+from qmonus_lite.transports.http import keepalive
+from qmonus_lite.transports.http.codec import HttpRequest, HttpResponse
+from qmonus_lite.transports.http.keepalive import keep_alive
+from qmonus_lite.transports.http.listener import Listener
 
 
 def options(one: socket.socket) -> tuple[int, ...]:
@@ -44,8 +45,8 @@ def test_a_socket_that_is_not_tcp_is_left_alone() -> None:
 
 
 async def test_what_a_worker_accepts_has_them() -> None:
-    async def answering(_message: WorkerRequest) -> WorkerReply:
-        return WorkerReply()
+    async def answering(_message: HttpRequest) -> HttpResponse:
+        return HttpResponse()
 
     server = socket.create_server(("127.0.0.1", 0))
     listener = Listener(answering)

@@ -50,7 +50,7 @@ class Signer:
         if not (message_id and moment and given):
             raise BadSignature("a webhook header is missing")
         if not (moment.isascii() and moment.isdigit() and len(moment) <= _DIGITS):
-            raise BadSignature(f"{TIMESTAMP} is no moment")
+            raise BadSignature(f"{TIMESTAMP} is not a number of seconds")
         if abs(time.time() - int(moment)) > TOLERANCE_SECONDS:
             raise BadSignature(f"{TIMESTAMP} is more than {TOLERANCE_SECONDS} s off")
         try:
@@ -59,7 +59,7 @@ class Signer:
         except UnicodeEncodeError:
             raise BadSignature("a webhook header is no text") from None
         # The header has several signatures during a rotation of the secret.
-        if not any(hmac.compare_digest(wanted, one) for one in signatures):
+        if not any(hmac.compare_digest(wanted, signature) for signature in signatures):
             raise BadSignature("no signature fits")
         return message_id
 

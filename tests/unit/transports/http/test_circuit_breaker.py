@@ -1,6 +1,6 @@
 """The breaker, on a clock of the test."""
 
-from qmonus_lite.events.circuit_breaker import MAX_FAILURES, OPEN_SECONDS, CircuitBreaker
+from qmonus_lite.transports.http.circuit_breaker import MAX_FAILURES, OPEN_SECONDS, CircuitBreaker
 
 
 def opened(now: float = 0.0) -> CircuitBreaker:

@@ -6,33 +6,33 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from qmonus_lite.worker import listener as listener_module
-from qmonus_lite.worker.listener import (
+from qmonus_lite.transports.http import listener as listener_module
+from qmonus_lite.transports.http.codec import (
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
-    Listener,
-    WorkerReply,
-    WorkerRequest,
+    HttpRequest,
+    HttpResponse,
 )
+from qmonus_lite.transports.http.listener import Listener
 
 
 class Stage:
     """A listener that echoes, and connections to it."""
 
     def __init__(self) -> None:
-        self.heard: list[WorkerRequest] = []
+        self.heard: list[HttpRequest] = []
         self.hold = asyncio.Event()
         self.hold.set()
         self.listener = Listener(self._answer)
         self.port = 0
         self._writers: list[asyncio.StreamWriter] = []
 
-    async def _answer(self, message: WorkerRequest) -> WorkerReply:
+    async def _answer(self, message: HttpRequest) -> HttpResponse:
         self.heard.append(message)
         await self.hold.wait()
         if message.path == "/fail":
             raise ValueError("hush")
-        return WorkerReply(headers={"X-Path": message.path}, body=message.body.upper())
+        return HttpResponse(headers={"X-Path": message.path}, body=message.body.upper())
 
     async def start(self) -> None:
         server = socket.create_server(("127.0.0.1", 0))

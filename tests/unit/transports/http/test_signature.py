@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from qmonus_lite.events.signature import ID, SIGNATURE, TIMESTAMP, BadSignature, Signer
+from qmonus_lite.transports.http.signature import ID, SIGNATURE, TIMESTAMP, BadSignature, Signer
 from tests.unit.events.stage import SIGNER, STRANGER
 
 BODY = '{"名": 1}'.encode()

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from qmonus_lite import rate_limited_log
-from qmonus_lite.events.signature import Signer
-from qmonus_lite.worker.connection_limits import SMALL_BODY_BYTES, ConnectionLimits
-from qmonus_lite.worker.listener import MAX_BODY_BYTES, Listener, WorkerReply, WorkerRequest
-from tests.unit.worker.test_listener import Stage, ended, post, reply
+from qmonus_lite.transports.http.codec import MAX_BODY_BYTES, HttpRequest, HttpResponse
+from qmonus_lite.transports.http.connection_limits import SMALL_BODY_BYTES, ConnectionLimits
+from qmonus_lite.transports.http.listener import Listener
+from qmonus_lite.transports.http.signature import Signer
+from tests.unit.transports.http.test_listener import Stage, ended, post, reply
 
 #: Bytes that a connection may keep beside one message: what is read at once.
 BESIDE = 1 << 20
@@ -20,20 +21,20 @@ BESIDE = 1 << 20
 class Known(Stage):
     """One that refuses what is sent to /no."""
 
-    most_connections = 3
+    max_connections = 3
 
     def __init__(self) -> None:
         super().__init__()
-        self.listener = Listener(self._judge, most_connections=self.most_connections)
+        self.listener = Listener(self._judge, max_connections=self.max_connections)
 
-    async def _judge(self, message: WorkerRequest) -> WorkerReply:
+    async def _judge(self, message: HttpRequest) -> HttpResponse:
         answer = await self._answer(message)
-        return WorkerReply(status=404) if message.path == "/no" else answer
+        return HttpResponse(status=404) if message.path == "/no" else answer
 
     @property
     def kept(self) -> int:
         """Bytes in the buffers of all connections."""
-        return sum(len(vars(one)["_buffer"]) for one in self.listener._room.guests)
+        return sum(vars(one)["_reader"].pending for one in self.listener._limits.connections)
 
 
 @pytest.fixture
@@ -81,15 +82,15 @@ async def test_what_came_of_a_message_is_dropped_when_the_client_leaves(stage: K
     async with asyncio.timeout(5):
         while stage.kept < MAX_BODY_BYTES - 1:
             await asyncio.sleep(0.01)
-    [guest] = stage.listener._room.guests
-    left = stage.listener._room._left
+    [connection] = stage.listener._limits.connections
+    left = stage.listener._limits._left
     writer.transport.abort()
     async with asyncio.timeout(5):
-        while stage.listener._room.guests:
+        while stage.listener._limits.connections:
             await asyncio.sleep(0.01)
 
-    assert vars(guest)["_buffer"] == b""
-    assert stage.listener._room._left == left + MAX_BODY_BYTES
+    assert vars(connection)["_reader"].pending == 0
+    assert stage.listener._limits._left == left + MAX_BODY_BYTES
 
 
 async def test_a_refused_message_ends_its_connection(stage: Known) -> None:
@@ -115,11 +116,11 @@ async def test_a_connection_that_brought_nothing_makes_way(stage: Known) -> None
     assert await ended(idle[0]) == b""
     known.write(post(b"again"))
     assert (await reply(known_reader))[2] == b"AGAIN"
-    assert len(stage.listener._room.guests) == stage.most_connections
+    assert len(stage.listener._limits.connections) == stage.max_connections
 
 
-async def test_one_connection_too_many_is_told_so(stage: Known) -> None:
-    for _ in range(stage.most_connections):
+async def test_one_connection_too_many_is_calls_so(stage: Known) -> None:
+    for _ in range(stage.max_connections):
         reader, writer = await stage.connect()
         writer.write(post(b"known"))
         await reply(reader)
@@ -144,8 +145,8 @@ async def test_a_long_body_is_read_only_behind_a_head_that_is_signed(stage: Know
 
 
 async def test_long_bodies_of_unknown_clients_wait_for_one_another(stage: Known) -> None:
-    room = stage.listener._room
-    assert room.take(_Guest(), room._left - MAX_BODY_BYTES)
+    room = stage.listener._limits
+    assert room.reserve(_Connection(), room._left - MAX_BODY_BYTES)
     first_reader, first = await stage.connect()
     first.write(signed(b"a" * MAX_BODY_BYTES)[:-1])
     await asyncio.sleep(0.1)
@@ -160,29 +161,29 @@ async def test_long_bodies_of_unknown_clients_wait_for_one_another(stage: Known)
 
 
 @dataclass(eq=False)
-class _Guest:
-    known: bool = False
+class _Connection:
+    authenticated: bool = False
     busy: bool = False
-    told: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
 
-    def hang_up(self) -> None:
-        self.told.append("hang up")
+    def close(self) -> None:
+        self.calls.append("closed")
 
-    def go_on(self) -> None:
-        self.told.append("go on")
+    def resume(self) -> None:
+        self.calls.append("resumed")
 
 
 def test_who_leaves_the_line_does_not_hold_up_the_next() -> None:
     room, first, long, small = (
-        ConnectionLimits(most_connections=9, most_coming=10),
-        *(_Guest(), _Guest(), _Guest()),
+        ConnectionLimits(max_connections=9, max_bytes=10),
+        *(_Connection(), _Connection(), _Connection()),
     )
-    assert room.take(first, 6)
-    assert not room.take(long, 9)
-    assert not room.take(small, 4)
-    room.leave(long)
+    assert room.reserve(first, 6)
+    assert not room.reserve(long, 9)
+    assert not room.reserve(small, 4)
+    room.remove(long)
 
-    assert (long.told, small.told) == ([], ["go on"])
+    assert (long.calls, small.calls) == ([], ["resumed"])
 
 
 async def test_refusals_are_logged_now_and_then_with_the_number_of_those_left_out(

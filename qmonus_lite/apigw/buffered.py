@@ -24,9 +24,10 @@ from qmonus_lite.errors import InternalFault, Problem, Terminated, refusal_of
 from qmonus_lite.headers import Headers
 from qmonus_lite.ids import new_id
 from qmonus_lite.log import bound
+from qmonus_lite.uploads.active import ActiveUpload
 from qmonus_lite.uploads.record import UploadRecord
 from qmonus_lite.uploads.request import UploadRequest
-from qmonus_lite.uploads.service import ActiveUpload, UploadService
+from qmonus_lite.uploads.service import UploadService
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from qmonus_lite.errors import NotFound, Problem, Terminated
 from qmonus_lite.headers import Headers
 from qmonus_lite.log import bound
 from qmonus_lite.routing.admission import AuthorizedRequest
-from qmonus_lite.routing.message import Incoming, Request, RouteResponse
+from qmonus_lite.routing.message import Incoming, RouteResponse, ScriptRequest
 from qmonus_lite.routing.pipeline import Routing
 
 logger = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class RouteHandler(BaseHandler):
             await answer.close()
 
     def _incoming(self) -> Incoming:
-        request = Request(
+        request = ScriptRequest(
             method=self.request.method or "",
             path=self.request.path,
             headers=Headers.combined(self.request.headers.get_all()),

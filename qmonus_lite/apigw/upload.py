@@ -25,10 +25,11 @@ from qmonus_lite.errors import (
     UploadLimitReached,
 )
 from qmonus_lite.serving import CHUNK_BYTES
+from qmonus_lite.uploads.active import ActiveUpload
 from qmonus_lite.uploads.receipt import Receipt
 from qmonus_lite.uploads.record import UploadRecord
 from qmonus_lite.uploads.request import UploadRequest
-from qmonus_lite.uploads.service import ActiveUpload, UploadService
+from qmonus_lite.uploads.service import UploadService
 
 logger = logging.getLogger(__name__)
 

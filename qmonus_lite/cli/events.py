@@ -22,7 +22,7 @@ MAX_LISTED = 100_000
 
 def events(arguments: Arguments) -> int:
     """List, show or replay events; may run concurrently with an APIGW."""
-    match arguments.words:
+    match arguments.positionals:
         case ("list",):
             return _list(arguments)
         case ("show", event_id):

@@ -17,6 +17,7 @@ from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.background import Background
 from qmonus_lite.catalog.plugins import Catalog
+from qmonus_lite.compose.registry import DEFAULT_STORE, StoreContext, store_kind
 from qmonus_lite.compose.shared import (
     DISK_THREADS,
     FILE_STORE,
@@ -25,28 +26,24 @@ from qmonus_lite.compose.shared import (
     common,
     make_gateway,
     make_registry,
-    make_root_dir,
 )
 from qmonus_lite.compose.writer import WriterParts, local_commit_service
 from qmonus_lite.events.envelope import UPLOADED
 from qmonus_lite.events.query import EventQuery
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.routing.pipeline import Routing
-from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import ScriptThreads
 from qmonus_lite.settings.table import Settings
+from qmonus_lite.stores.file.reserved_space import ReservedSpace, SharedReservedSpace
 from qmonus_lite.transports.http.signed_client import SignedClient
 from qmonus_lite.transports.http.transport import HttpTransport
-from qmonus_lite.uploads.filesystem import UNFIT
-from qmonus_lite.uploads.free_space import FreeSpace, folders_of
+from qmonus_lite.uploads.active import ActiveUploads
+from qmonus_lite.uploads.completion import Completion
 from qmonus_lite.uploads.publish import DirectPublisher
 from qmonus_lite.uploads.quota import Quota
-from qmonus_lite.uploads.reserved_space import ReservedSpace, SharedReservedSpace
-from qmonus_lite.uploads.root_dir import RootDir
 from qmonus_lite.uploads.service import UploadService
-from qmonus_lite.uploads.socket_copy import SocketCopier
-from qmonus_lite.uploads.staging_dirs import StagingDirs
 from qmonus_lite.writer.remote import RemoteCommitService
 from qmonus_lite.writer.service import CommitService
 
@@ -62,57 +59,57 @@ def compose_apigw(
 
     `number`, from 0, is given if several APIGWs share an installation and a writer process.
     """
-    root_dir = make_root_dir(settings)
+    store_kind(DEFAULT_STORE).check(settings)
     if number is None:
         shared = common(settings, environ)
         shared.data_dir.lock()
         shared.data_dir.note_address(settings.server.advertised_host, settings.server.port)
     else:
         shared = common(_share(settings), environ)
-    return _Apigw(shared, root_dir, say, number).server()
+    return _Apigw(shared, say, number).server()
 
 
 class _Apigw:
     """Builds the parts of one APIGW and connects them."""
 
-    def __init__(
-        self, shared: Common, root_dir: RootDir, say: Callable[[str], None], number: int | None
-    ) -> None:
+    def __init__(self, shared: Common, say: Callable[[str], None], number: int | None) -> None:
         self._shared = shared
-        self._root_dir = root_dir
         self._number = number
         #: Whether this process prints and writes what is needed once per installation.
         self._first = not number
-        self._say = say if self._first else _say_nothing
+        self._print_line = say if self._first else _print_nothing
         settings = shared.settings
         self._threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
-        self._staging = StagingDirs(root_dir.disk, shared.data_dir.path, root_dir.root)
         client = SignedClient(shared.signer)
         self._registry = make_registry(settings, shared.data_dir, client, shared.environ)
         self._transport = HttpTransport(client, self._registry)
         self._owner_prefix = "" if number is None else f"{number}-{secrets.token_hex(4)}-"
-        self._commits = self._commit_service()
-        self._room = FreeSpace(
-            root=root_dir.root,
-            folders=folders_of(settings.uploads.template.text),
-            keep_free=settings.storage.min_free_bytes,
+        self._store = store_kind(DEFAULT_STORE).make(
+            settings,
+            StoreContext(
+                data_dir=shared.data_dir.path,
+                threads=self._threads,
+                owner=self._owner_prefix,
+                reserved=self._reserved(),
+            ),
         )
-        self._script_threads = ScriptThreads("script", most=MAX_SCRIPT_THREADS)
+        self._commits = self._commit_service()
+        self._script_threads = ScriptThreads("script", max_threads=MAX_SCRIPT_THREADS)
         self._backends = Backends(
             connect_timeout=settings.plugins.callout_connect_timeout,
             answer_timeout=settings.plugins.callout_request_timeout,
-            most=settings.plugins.curl_max_clients,
+            max_connections=settings.plugins.curl_max_clients,
         )
         #: Cached account directory of the active catalog.
-        self._known: tuple[Catalog, Directory] | None = None
+        self._cached_directory: tuple[Catalog, Directory] | None = None
         #: Cached names of the headers that handlers of the active catalog need in pending events.
-        self._keeps: tuple[Catalog, frozenset[str]] | None = None
+        self._kept_header_names: tuple[Catalog, frozenset[str]] | None = None
         self._has_admin = local_admin.wanted(shared.data_dir, bool(shared.live.catalog.accounts))
         self._gatekeeper = Gatekeeper(
             directory=self._directory,
             minter=Minter(key=shared.data_dir.key("token.key"), clock=shared.clock),
             passes=shared.passes,
-            place=settings.server.advertised,
+            host_port=settings.server.advertised,
             clock=shared.clock,
             token_ttl=settings.auth.token_ttl,
         )
@@ -131,7 +128,7 @@ class _Apigw:
         return ApigwServer(
             settings=settings.server,
             uploads=settings.uploads,
-            root=self._root_dir.root,
+            root=self._shared.settings.storage.root,
             plugin_dirs=settings.plugin_dirs,
             stories=self._stories,
             machinery=Resources(
@@ -145,8 +142,8 @@ class _Apigw:
             registry=self._registry,
             local_admin=admin if self._has_admin and self._first else None,
             token=admin.place if self._has_admin else None,
-            say=self._say,
-            room=self._room,
+            say=self._print_line,
+            room=self._store,
         )
 
     def _stories(self, background: Background) -> Services:
@@ -161,7 +158,7 @@ class _Apigw:
                     observers=self._shared.observers,
                 ),
                 backends=self._backends,
-                surroundings=self._surroundings,
+                script_context=self._script_context,
                 script_timeout=self._shared.settings.plugins.route_script_timeout,
             ),
             live=live,
@@ -184,41 +181,39 @@ class _Apigw:
         )
 
     def _uploads(self) -> UploadService:
-        settings = self._shared.settings
-        return UploadService(
-            template=settings.uploads.template,
-            query=self._query,
-            gatekeeper=self._gatekeeper,
-            root_dir=self._root_dir,
-            admission=Quota(
-                self._root_dir.disk,
-                most=settings.uploads.max_upload_bytes,
-                keep_free=settings.storage.min_free_bytes,
-                promised=self._reserved(),
-            ),
+        settings, gatekeeper = self._shared.settings, self._gatekeeper
+        completion = Completion(
+            registry=self._registry,
             committer=self._commits,
-            publisher=DirectPublisher(self._root_dir, self._staging, threads=self._threads),
-            staging=self._staging,
-            disk=self._root_dir.disk,
-            intake=SocketCopier(self._threads),
-            threads=self._threads,
+            publisher=DirectPublisher(self._store, threads=self._threads),
+            own=lambda: gatekeeper.own,
             clock=self._shared.clock,
             gateway=self._shared.gateway,
             store=FILE_STORE,
             kept_headers=self._kept_headers,
-            owner_prefix=self._owner_prefix,
+        )
+        return UploadService(
+            template=settings.uploads.template,
+            query=self._query,
+            gatekeeper=gatekeeper,
+            store=self._store,
+            active=ActiveUploads(
+                completion=completion,
+                quota=Quota(max_upload_bytes=settings.uploads.max_upload_bytes),
+                observers=self._shared.observers,
+            ),
         )
 
     def _kept_headers(self) -> frozenset[str]:
         catalog = self._shared.live.catalog
-        if self._keeps is None or self._keeps[0] is not catalog:
-            self._keeps = catalog, catalog.kept_headers(UPLOADED)
-        return self._keeps[1]
+        if self._kept_header_names is None or self._kept_header_names[0] is not catalog:
+            self._kept_header_names = catalog, catalog.kept_headers(UPLOADED)
+        return self._kept_header_names[1]
 
     def _commit_service(self) -> CommitService:
         shared = self._shared
         if self._number is not None:
-            return RemoteCommitService(shared.data_dir.path, self._owner_prefix, self._threads)
+            return RemoteCommitService(shared.data_dir.path, self._owner_prefix)
         return local_commit_service(
             WriterParts(
                 settings=shared.settings,
@@ -226,10 +221,10 @@ class _Apigw:
                 data_dir=shared.data_dir,
                 gateway=shared.gateway,
                 signer=shared.signer,
-                root_dir=self._root_dir,
-                staging=self._staging,
+                store=self._store,
                 registry=self._registry,
                 threads=self._threads,
+                observers=shared.observers,
             )
         )
 
@@ -240,26 +235,27 @@ class _Apigw:
         place = self._shared.data_dir.path / "promised"
         return SharedReservedSpace(place, row=self._number, rows=settings.server.apigw_processes)
 
-    def _surroundings(self, catalog: Catalog) -> Surroundings:
+    def _script_context(self, catalog: Catalog) -> ScriptContext:
         secrets = self._shared.secrets
-        return Surroundings(
+        return ScriptContext(
             config=lambda name: secrets.values(catalog, name), publish=self._query.on_this_loop()
         )
 
     def _directory(self) -> Directory:
         catalog = self._shared.live.catalog
-        if self._known is None or self._known[0] is not catalog:
+        if self._cached_directory is None or self._cached_directory[0] is not catalog:
             roles = {EVERYTHING.name: EVERYTHING, **catalog.roles}
             directory = Directory(accounts=catalog.accounts, roles=roles)
-            self._known = catalog, with_local_admin(directory) if self._has_admin else directory
-        return self._known[1]
+            directory = with_local_admin(directory) if self._has_admin else directory
+            self._cached_directory = catalog, directory
+        return self._cached_directory[1]
 
     def _unready(self) -> str | None:
-        if unhealthy_reason := self._commits.unhealthy_reason:
-            return unhealthy_reason
-        if self._root_dir.disk.unfit:
-            return UNFIT
-        return self._room.unhealthy_reason or self._registry.unhealthy_reason
+        return (
+            self._commits.unhealthy_reason
+            or self._store.unhealthy_reason
+            or self._registry.unhealthy_reason
+        )
 
     def _openapi(self) -> dict[str, object]:
         template = self._shared.settings.uploads.template
@@ -269,17 +265,17 @@ class _Apigw:
 def _share(settings: Settings) -> Settings:
     """The settings of one of several APIGWs, with its share of the limits that apply to all."""
 
-    def part(most: int) -> int:
-        return -(-most // settings.server.apigw_processes)
+    def share(total: int) -> int:
+        return -(-total // settings.server.apigw_processes)
 
     server, uploads, plugins = settings.server, settings.uploads, settings.plugins
     return replace(
         settings,
-        server=replace(server, max_connections=part(server.max_connections)),
-        uploads=replace(uploads, max_uploads=part(uploads.max_uploads)),
-        plugins=replace(plugins, curl_max_clients=part(plugins.curl_max_clients)),
+        server=replace(server, max_connections=share(server.max_connections)),
+        uploads=replace(uploads, max_uploads=share(uploads.max_uploads)),
+        plugins=replace(plugins, curl_max_clients=share(plugins.curl_max_clients)),
     )
 
 
-def _say_nothing(_line: str) -> None:
+def _print_nothing(_line: str) -> None:
     """Print nothing: the first APIGW of the installation prints it."""

@@ -1,4 +1,4 @@
-"""Parts that several kinds of processes use: secrets, storage root, plugin loader, registry."""
+"""Parts that several kinds of processes use: secrets, plugin loader, registry."""
 
 import base64
 import hashlib
@@ -32,8 +32,6 @@ from qmonus_lite.supervisor_channel import SUPERVISED
 from qmonus_lite.transports.http.signature import Signer
 from qmonus_lite.transports.http.signed_client import SignedClient
 from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
-from qmonus_lite.uploads.filesystem import Filesystem
-from qmonus_lite.uploads.root_dir import RootDir
 
 #: Name of the store of files below the launch directory, in events.
 FILE_STORE = "file"
@@ -73,7 +71,7 @@ def common(settings: Settings, environ: Mapping[str, str]) -> Common:
     pass_key = hmac.digest(secret, b"qmonus-lite callout pass", hashlib.sha256)
     passes = Passes(minter=Minter(key=pass_key, clock=clock))
     passes.know(settings.server.base_url)
-    outgoing = Outgoing(most=settings.plugins.curl_max_clients)
+    outgoing = Outgoing(max_connections=settings.plugins.curl_max_clients)
     secrets = SecretResolver(sealer=sealer_of(data_dir), environ=environ)
     return Common(
         settings=settings,
@@ -103,18 +101,6 @@ def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
         question_limit=settings.events.lambda_sync_timeout,
     )
     return Loader(settings.plugin_dirs, context)
-
-
-def make_root_dir(settings: Settings) -> RootDir:
-    """The launch directory as storage root; raises BadPlace if it is unusable for uploads."""
-    durability = settings.storage.upload_durability
-    root_dir = RootDir(
-        root=settings.storage.root,
-        protected=(settings.storage.state_dir, *settings.plugin_dirs),
-        disk=Filesystem(sync_files=durability != "none", sync_names=durability == "full"),
-    )
-    root_dir.check()
-    return root_dir
 
 
 def make_registry(

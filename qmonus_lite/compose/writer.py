@@ -5,13 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from qmonus_lite.clock import Clock
-from qmonus_lite.compose.shared import (
-    DISK_THREADS,
-    event_secret,
-    make_gateway,
-    make_registry,
-    make_root_dir,
-)
+from qmonus_lite.compose.registry import DEFAULT_STORE, StoreContext, store_kind
+from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_gateway, make_registry
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.event_logs.sqlite.event_log import FILE, SqliteEventLog, migration_values
 from qmonus_lite.events.delivery import Delivery
@@ -23,8 +18,7 @@ from qmonus_lite.transports.http.signed_client import SignedClient
 from qmonus_lite.transports.http.transport import HttpTransport
 from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
 from qmonus_lite.uploads.commit import Committer, recover
-from qmonus_lite.uploads.root_dir import RootDir
-from qmonus_lite.uploads.staging_dirs import StagingDirs
+from qmonus_lite.uploads.store import UploadStore
 from qmonus_lite.writer.server import WriterServer
 from qmonus_lite.writer.service import LocalCommitService
 
@@ -39,8 +33,7 @@ class WriterParts:
     #: Id of the gateway of the data directory.
     gateway: str
     signer: Signer
-    root_dir: RootDir
-    staging: StagingDirs
+    store: UploadStore
     registry: HttpWorkerRegistry
     threads: ThreadPoolExecutor
     observers: Observers = Observers()
@@ -53,7 +46,7 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
     """
     settings = parts.settings
     log = _event_log(parts)
-    recover(log, parts.staging)
+    recover(log, parts.store)
     transport = HttpTransport(SignedClient(parts.signer), parts.registry)
     parts.registry.on_lost(transport.abandon)
     dispatcher = Dispatcher(
@@ -70,10 +63,10 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
         )
     )
     return LocalCommitService(
-        disk=parts.root_dir.disk,
+        store=parts.store,
         log=log,
         dispatcher=dispatcher,
-        committer=Committer(parts.root_dir, parts.staging, log, dispatcher, threads=parts.threads),
+        committer=Committer(parts.store, log, dispatcher, threads=parts.threads),
         registry=parts.registry,
         clock=parts.clock,
     )
@@ -84,28 +77,31 @@ def _event_log(parts: WriterParts) -> SqliteEventLog:
     return SqliteEventLog(
         parts.data_dir.path / FILE,
         "FULL" if durable else "NORMAL",
-        migration_values=migration_values(root=parts.root_dir.root, gateway=parts.gateway),
+        migration_values=migration_values(root=parts.settings.storage.root, gateway=parts.gateway),
     )
 
 
 def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServer:
     """A writer process, ready to serve; raises Refused."""
-    root_dir = make_root_dir(settings)
+    kind = store_kind(DEFAULT_STORE)
+    kind.check(settings)
     data_dir = DataDir(settings.storage.state_dir)
     signer = Signer(event_secret(data_dir, settings.events))
     data_dir.lock()
     gateway = data_dir.open()
     data_dir.note_address(settings.server.advertised_host, settings.server.port)
+    threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
+    # Each APIGW checks the free space for its own readiness.
+    context = StoreContext(data_dir=data_dir.path, threads=threads, checks_free_space=False)
     parts = WriterParts(
         settings=settings,
         clock=Clock(settings.logs.timezone),
         data_dir=data_dir,
         gateway=gateway,
         signer=signer,
-        root_dir=root_dir,
-        staging=StagingDirs(root_dir.disk, data_dir.path, root_dir.root),
+        store=kind.make(settings, context),
         registry=make_registry(settings, data_dir, SignedClient(signer), environ),
-        threads=ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk"),
+        threads=threads,
     )
     return WriterServer(
         settings=settings.server,
@@ -113,6 +109,5 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         data_dir=data_dir.path,
         commits=local_commit_service(parts),
         registry=parts.registry,
-        staging=parts.staging,
         threads=parts.threads,
     )

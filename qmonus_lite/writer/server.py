@@ -12,7 +12,6 @@ from qmonus_lite.background import Background
 from qmonus_lite.errors import InternalFault, Problem
 from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.settings.server import ServerSettings
-from qmonus_lite.uploads.staging_dirs import StagingDirs
 from qmonus_lite.writer.ipc import Frames, listening
 from qmonus_lite.writer.messages import (
     Call,
@@ -22,6 +21,7 @@ from qmonus_lite.writer.messages import (
     Health,
     Hello,
     ListEvents,
+    Published,
     ReplayEvent,
     Request,
     Result,
@@ -48,7 +48,6 @@ class WriterServer:
     data_dir: Path
     commits: LocalCommitService
     registry: WorkerRegistry
-    staging: StagingDirs
     threads: ThreadPoolExecutor
     #: Sessions of the connected APIGWs.
     _sessions: "set[_ClientSession]" = field(default_factory=set)
@@ -155,13 +154,12 @@ class _ClientSession:
         self._owner_prefix = call.owner_prefix
         self._server.add(self)
 
-    async def _commit(self, call: Commit) -> bool:
-        upload = call.upload(self._server.commits.disk)
+    async def _commit(self, call: Commit) -> Published:
+        upload = call.upload(self._server.commits.store)
         try:
-            return await self._server.commits.commit(upload)
+            return Published.of(await self._server.commits.commit(upload))
         except BaseException:
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._server.threads, upload.staged.discard)
+            await upload.pending.abort()
             raise
 
     def _lost(self) -> None:
@@ -179,11 +177,8 @@ class _ClientSession:
             self._server.discard(self)
 
     async def _sweep(self) -> None:
-        keep = self._server.commits.committer.pending_withdrawal
         loop = asyncio.get_running_loop()
-        sweep = self._server.staging.sweep
-        if count := await loop.run_in_executor(
-            self._server.threads, sweep, self._owner_prefix, keep
-        ):
+        sweep = self._server.commits.store.sweep
+        if count := await loop.run_in_executor(self._server.threads, sweep, self._owner_prefix):
             extra = {"action": "staging_swept"}
             logger.info("removed %d staged files of an APIGW that is gone", count, extra=extra)

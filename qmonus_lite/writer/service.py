@@ -15,7 +15,7 @@ from qmonus_lite.events.log import EventLog
 from qmonus_lite.events.stored_event import EventEntry, ShownEvent
 from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.uploads.commit import Committer, UploadWithEvent
-from qmonus_lite.uploads.filesystem import UNFIT, Filesystem
+from qmonus_lite.uploads.store import StoredFile, UploadStore
 
 
 class CommitService(Protocol):
@@ -24,8 +24,8 @@ class CommitService(Protocol):
     async def begin(self) -> None:
         """Start the service; raises BadPlace if that fails."""
 
-    async def commit(self, upload: UploadWithEvent) -> bool:
-        """Store a file and commit its event; whether it replaced a file. Raises Problem."""
+    async def commit(self, upload: UploadWithEvent) -> StoredFile:
+        """Store a file and commit its event; raises Problem."""
 
     async def list_events(self, state: str, limit: int) -> list[EventEntry]:
         """Events of the log, oldest first; an empty `state` means all."""
@@ -54,7 +54,7 @@ class CommitService(Protocol):
 class LocalCommitService:
     """Commit service in this process."""
 
-    disk: Filesystem
+    store: UploadStore
     log: EventLog
     dispatcher: Dispatcher
     committer: Committer
@@ -67,8 +67,8 @@ class LocalCommitService:
         self.registry.on_ready(self.dispatcher.wake)
         self.dispatcher.start()
 
-    async def commit(self, upload: UploadWithEvent) -> bool:
-        """Store a file and commit its event; whether it replaced a file. Raises Problem."""
+    async def commit(self, upload: UploadWithEvent) -> StoredFile:
+        """Store a file and commit its event; raises Problem."""
         return await self.committer.commit(upload)
 
     async def list_events(self, state: str, limit: int) -> list[EventEntry]:
@@ -94,7 +94,7 @@ class LocalCommitService:
         """Reason why no request should be sent to this APIGW now, or None."""
         if not self.dispatcher.alive:
             return "events are no longer delivered; restart this APIGW"
-        return UNFIT if self.disk.unfit else self.log.unhealthy_reason
+        return self.log.unhealthy_reason or self.store.unhealthy_reason
 
     def stop_deliveries(self) -> None:
         """Start no more deliveries and cancel those in progress."""

@@ -15,8 +15,8 @@ from qmonus_lite.apigw.buffered import BufferedPut
 from qmonus_lite.apigw.connection import Connection
 from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.routing.message import Incoming
+from qmonus_lite.uploads.active import ActiveUpload
 from qmonus_lite.uploads.publish import ReceivedUpload
-from qmonus_lite.uploads.service import ActiveUpload
 from tests.integration.stage import TwoProcesses, until
 
 #: What holds a request, its body, or the buffers of its connection.

@@ -19,7 +19,7 @@ from qmonus_lite.apigw.upload import UploadHandler
 from qmonus_lite.auth import apikey
 from qmonus_lite.compose.apigw import compose_apigw
 from qmonus_lite.errors import BadPlace
-from qmonus_lite.uploads.service import ActiveUpload
+from qmonus_lite.uploads.active import ActiveUpload
 from tests.integration.stage import TwoProcesses, events, until
 
 UPLOADING, UPLOADED = "APIGW.OnFileUploading", "APIGW.OnFileUploaded"

@@ -23,8 +23,9 @@ import pytest
 from qmonus_lite.event_logs.sqlite.event_log import SqliteEventLog
 from qmonus_lite.events.log import EventLogFailed
 from qmonus_lite.events.stored_event import PendingEvent
-from qmonus_lite.uploads.filesystem import Filesystem, StrPath
-from qmonus_lite.uploads.staging_dirs import MOUNT_STAGING, StagingDirs
+from qmonus_lite.stores.file.filesystem import Filesystem, StrPath
+from qmonus_lite.stores.file.pending import parse_token
+from qmonus_lite.stores.file.staging_dirs import MOUNT_STAGING, StagingDirs
 from tests.integration.disk.storage import EVENT_ID, NEW, OLD, restart, storage
 
 NEW_PLACE, OLD_PLACE = ("a", "b", "file"), ("file",)
@@ -126,7 +127,12 @@ class RecordingLog(SqliteEventLog):
         return future
 
     def _relative(self, token: str) -> str:
-        return str(self.staging.staged(token).relative_to(self.root))
+        staged = staging_dirs(self.root).staged(parse_token(token)[0])
+        return str(staged.relative_to(self.root))
+
+
+def staging_dirs(root: Path) -> StagingDirs:
+    return StagingDirs(Filesystem(), root / ".qmonus-lite", root)
 
 
 def record(disk: RecordingDisk, parts: tuple[str, ...], *, handled: bool) -> list[Op]:
@@ -237,7 +243,7 @@ def promised(root: Path, crash: Crash, parts: tuple[str, ...]) -> None:
                 store="file",
                 store_path=path[1:],
                 gateway="0",
-                token=store.staging.token(root / staged, path),
+                token=f"{store.staging.token(root / staged)}//{path[1:]}",
             )
             store.log.prepare([event])
 

@@ -18,9 +18,9 @@ from qmonus_lite.errors import InternalFault, PreconditionFailed, Problem
 from qmonus_lite.event_logs.sqlite.event_log import SqliteEventLog
 from qmonus_lite.events.log import EventLogFailed
 from qmonus_lite.events.stored_event import PendingEvent
-from qmonus_lite.uploads.disk_errors import RULES, ErrorPlace, name_of, rule_of
-from qmonus_lite.uploads.filesystem import Filesystem, StrPath
-from qmonus_lite.uploads.staging_dirs import MOUNT_STAGING
+from qmonus_lite.stores.file.disk_errors import RULES, ErrorPlace, name_of, rule_of
+from qmonus_lite.stores.file.filesystem import Filesystem, StrPath
+from qmonus_lite.stores.file.staging_dirs import MOUNT_STAGING
 from tests.integration.disk.storage import EVENT_ID, NEW, OLD, Storage, restart, storage
 
 PARTS = ("new", "folder", "file")

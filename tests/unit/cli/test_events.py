@@ -28,7 +28,7 @@ def outbox(shell: Shell) -> None:
                     store="file",
                     store_path=f"upload/{name}",
                     gateway="g1",
-                    token="data:staging/s",
+                    token="s",
                 )
             ]
         )

@@ -120,7 +120,7 @@ class Post:
             store="file",
             store_path=path[1:],
             gateway="g1",
-            token="data:staging/s",
+            token="s",
         )
         [seq] = self.log.prepare([promise])
         assert isinstance(seq, int)

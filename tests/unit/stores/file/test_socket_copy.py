@@ -1,0 +1,120 @@
+"""The intake: bytes from a socket into a staged file."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from qmonus_lite.errors import InsufficientStorage
+from qmonus_lite.stores.file.filesystem import Filesystem, StrPath
+from qmonus_lite.stores.file.socket_copy import BUFFER_BYTES, MAX_CONCURRENT_COPIES, SocketCopier
+from qmonus_lite.stores.file.staged_file import StagedFile
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Our end, which does not block, and the client's."""
+    ours, client = socket.socketpair()
+    ours.setblocking(False)
+    with ours, client:
+        yield ours, client
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as threads:
+        yield threads
+
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+async def test_takes_what_is_there_and_waits_for_no_more(
+    pair: Pair, threads: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    ours, client = pair
+    staged = StagedFile(path=tmp_path / "s", disk=Filesystem())
+    intake = SocketCopier(threads)
+    client.sendall(b"one ")
+    assert await intake.copy_slice(ours.fileno(), staged, 100) == 4
+    assert await intake.copy_slice(ours.fileno(), staged, 100) == 0
+    client.sendall(b"two, and the next request")
+    assert await intake.copy_slice(ours.fileno(), staged, 3) == 3
+
+    staged.finish()
+    assert Path(staged.path).read_bytes() == b"one two"
+    assert ours.recv(100) == b", and the next request"
+
+
+async def test_takes_more_than_a_buffer(
+    pair: Pair, threads: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    ours, client = pair
+    content = os.urandom(3 * BUFFER_BYTES + 5)
+    staged = StagedFile(path=tmp_path / "s", disk=Filesystem())
+    sending = asyncio.get_running_loop().run_in_executor(threads, client.sendall, content)
+    intake, came = SocketCopier(threads), 0
+    while came < len(content):
+        came += await intake.copy_slice(ours.fileno(), staged, len(content) - came)
+    await sending
+
+    staged.finish()
+    assert Path(staged.path).read_bytes() == content
+
+
+@pytest.mark.parametrize("end", ["closed", "reset"])
+async def test_leaves_a_client_that_went_to_the_next_reader(
+    threads: ThreadPoolExecutor, tmp_path: Path, end: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        ours, _ = server.accept()
+    with ours:
+        ours.setblocking(False)
+        if end == "reset":
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.close()
+        await asyncio.sleep(0.05)
+        staged = StagedFile(path=tmp_path / "s", disk=Filesystem())
+
+        assert await SocketCopier(threads).copy_slice(ours.fileno(), staged, 100) == 0
+
+
+class FullDisk(Filesystem):
+    """A disk whose new files are all full."""
+
+    def create(self, path: StrPath, mode: int) -> int:
+        return os.open("/dev/full", os.O_WRONLY | os.O_CLOEXEC)
+
+
+async def test_a_full_disk_ends_it(pair: Pair, threads: ThreadPoolExecutor, tmp_path: Path) -> None:
+    ours, client = pair
+    client.sendall(b"x")
+    staged = StagedFile(path=tmp_path / "s", disk=FullDisk())
+
+    with pytest.raises(InsufficientStorage):
+        await SocketCopier(threads).copy_slice(ours.fileno(), staged, 100)
+    staged.discard()
+
+
+async def test_many_take_turns_with_few_buffers(
+    threads: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    intake = SocketCopier(threads)
+
+    async def one(number: int) -> int:
+        ours, client = socket.socketpair()
+        ours.setblocking(False)
+        with ours, client:
+            client.sendall(b"x" * number)
+            staged = StagedFile(path=tmp_path / str(number), disk=Filesystem())
+            came = await intake.copy_slice(ours.fileno(), staged, 1000)
+            staged.discard()
+            return came
+
+    assert await asyncio.gather(*map(one, range(1, 60))) == list(range(1, 60))
+    assert len(intake._buffers) <= MAX_CONCURRENT_COPIES

@@ -1,4 +1,4 @@
-"""The data directory: mode 0700, its key files, and the lock file against a second APIGW."""
+"""The data directory: mode 0700, its format, its key files, and the lock against a second APIGW."""
 
 import base64
 import fcntl
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from qmonus_lite.data_format import note_address, open_format, read_format
 from qmonus_lite.errors import BadPlace
 
 #: Random bytes in each generated key.
@@ -18,7 +19,7 @@ class DataDir:
     """A state directory that is readable by its owner only."""
 
     def __init__(self, path: Path) -> None:
-        """Create or check the directory; raises BadPlace."""
+        """Create or check the directory; raises BadPlace, also for a newer format."""
         self.path = path
         try:
             missing = [place for place in (path, *path.parents) if not place.exists()]
@@ -34,6 +35,29 @@ class DataDir:
             ) from None
         if not os.access(path, os.W_OK | os.X_OK):
             raise BadPlace(f"--data_dir={path}: not writable for this user")
+        read_format(path)
+
+    def open(self) -> str:
+        """Migrate to the format of this version, for server processes; gives the gateway's id.
+
+        Raises BadPlace.
+        """
+        with self._writing_format():
+            return open_format(self.path).gateway
+
+    def note_address(self, address: str, port: int) -> None:
+        """Keep the advertised host and port of the gateway; raises BadPlace."""
+        with self._writing_format():
+            note_address(self.path, address, port)
+
+    @contextmanager
+    def _writing_format(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BadPlace(
+                f"--data_dir={self.path}: its format file cannot be written: {error.strerror}"
+            ) from None
 
     def key(self, name: str) -> bytes:
         """The key in the file `name`, generated at first use, mode 0400; raises BadPlace.

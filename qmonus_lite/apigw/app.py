@@ -98,7 +98,7 @@ def _dispatch(services: Services) -> list[Any]:
 def _services_of(endpoint: Endpoint, services: Services) -> dict[str, object]:
     handler = HANDLERS[endpoint.path]
     if issubclass(handler, EventAdminHandler):
-        return {"outgoings": services.outgoings}
+        return {"admin": services.outgoings}
     if issubclass(handler, AdminHandler):
         return {"operations": services.operations}
     return {"routing": services.routing, "live": services.live}

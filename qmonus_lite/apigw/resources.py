@@ -4,10 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from qmonus_lite.events.outbox import EventEntry
-
-#: States that can be queried; a delivered event is no longer in the outbox.
-STATES = ("prepared", "ready", "dead")
+from qmonus_lite.events.stored_event import EventEntry
 
 
 @dataclass(frozen=True, kw_only=True)

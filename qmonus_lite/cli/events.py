@@ -8,12 +8,16 @@ from contextlib import contextmanager
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
 from qmonus_lite.clock import Clock
+from qmonus_lite.compose.shared import make_gateway
+from qmonus_lite.data_format import read_format
 from qmonus_lite.errors import BadPlace, BadSetting
-from qmonus_lite.events.outbox import Outbox, detail, entry
+from qmonus_lite.event_logs.sqlite.event_log import FILE, SqliteEventLog
+from qmonus_lite.events.event_redaction import redacted_detail
+from qmonus_lite.events.log import STATES
+from qmonus_lite.settings.table import Settings
 
 #: Maximum number of events in a listing.
 MAX_LISTED = 100_000
-_STATES = ("prepared", "ready", "dead")
 
 
 def events(arguments: Arguments) -> int:
@@ -30,32 +34,33 @@ def events(arguments: Arguments) -> int:
 
 def _list(arguments: Arguments) -> int:
     state = arguments.flags.get("state", "")
-    if state and state not in _STATES:
-        raise BadSetting(f"--state={state}: expected one of {', '.join(_STATES)}")
-    with _outbox(arguments) as outbox:
-        for row in outbox.listing(state, MAX_LISTED).result():
-            one = entry(row)
-            line = f"{one.id} {one.state} attempt={one.attempt} {one.type} {one.path}"
-            print(line + (f" ({one.reason})" if one.reason else ""))
+    if state and state not in STATES:
+        raise BadSetting(f"--state={state}: expected one of {', '.join(STATES)}")
+    with _event_log(arguments) as log:
+        for entry in log.list_events(state, MAX_LISTED).result():
+            line = f"{entry.id} {entry.state} attempt={entry.attempt} {entry.type} {entry.path}"
+            print(line + (f" ({entry.reason})" if entry.reason else ""))
     return 0
 
 
 def _show(arguments: Arguments, event_id: str) -> int:
-    with _outbox(arguments) as outbox:
-        rows = outbox.one(event_id).result()
-    if not rows:
+    with _event_log(arguments) as log:
+        detail = log.show(event_id).result()
+    if detail is None:
         raise BadSetting(f"events show: no event {event_id!r} is in the outbox")
-    print(json.dumps(detail(rows[0]), ensure_ascii=False, indent=2))
+    settings = _settings(arguments)
+    gateway = make_gateway(settings, read_format(settings.storage.state_dir))
+    print(json.dumps(redacted_detail(detail, gateway), ensure_ascii=False, indent=2))
     return 0
 
 
 def _replay(arguments: Arguments, event_id: str) -> int:
-    clock = Clock(arguments.settings(os.environ, own=("state",)).logs.timezone)
-    with _outbox(arguments) as outbox:
+    clock = Clock(_settings(arguments).logs.timezone)
+    with _event_log(arguments) as log:
         wanted = [event_id]
         if event_id == "all":
-            wanted = [entry(row).id for row in outbox.listing("dead", MAX_LISTED).result()]
-        replayed = sum(outbox.replay(one, clock.now()).result() for one in wanted)
+            wanted = [entry.id for entry in log.list_events("dead", MAX_LISTED).result()]
+        replayed = sum(log.replay(wanted_id, clock.now()).result() for wanted_id in wanted)
     if not replayed and event_id != "all":
         raise BadSetting(f"events replay: no dead letter has the id {event_id!r}")
     print(f"replayed {replayed} event(s); a running APIGW takes them within a second")
@@ -63,17 +68,21 @@ def _replay(arguments: Arguments, event_id: str) -> int:
 
 
 @contextmanager
-def _outbox(arguments: Arguments) -> Iterator[Outbox]:
-    settings = arguments.settings(os.environ, own=("state",))
-    folder = settings.storage.state_dir
-    place = folder / "outbox.sqlite3"
+def _event_log(arguments: Arguments) -> Iterator[SqliteEventLog]:
+    folder = _settings(arguments).storage.state_dir
+    place = folder / FILE
     if not place.exists():
         raise BadPlace(f"--data_dir={folder}: no outbox here; has an APIGW run on it?")
-    outbox = Outbox(place)
+    # It is migrated by the gateway alone: one of an older version may still run.
+    log = SqliteEventLog(place)
     try:
-        yield outbox
+        yield log
     finally:
-        outbox.close()
+        log.close()
+
+
+def _settings(arguments: Arguments) -> Settings:
+    return arguments.settings(os.environ, own=("state",))
 
 
 COMMANDS = {

@@ -20,9 +20,11 @@ from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.compose.registry import DEFAULT_STORE, StoreContext, store_kind
 from qmonus_lite.compose.shared import (
     DISK_THREADS,
+    FILE_STORE,
     MAX_SCRIPT_THREADS,
     Common,
     common,
+    make_gateway,
     make_registry,
 )
 from qmonus_lite.compose.writer import WriterParts, local_commit_service
@@ -61,6 +63,7 @@ def compose_apigw(
     if number is None:
         shared = common(settings, environ)
         shared.data_dir.lock()
+        shared.data_dir.note_address(settings.server.advertised_host, settings.server.port)
     else:
         shared = common(_share(settings), environ)
     return _Apigw(shared, say, number).server()
@@ -169,7 +172,11 @@ class _Apigw:
                 warnings=lambda: self._registry.warnings,
                 openapi=self._openapi,
             ),
-            outgoings=EventAdmin(commits=self._commits, gatekeeper=self._gatekeeper),
+            outgoings=EventAdmin(
+                commits=self._commits,
+                gatekeeper=self._gatekeeper,
+                gateway=make_gateway(self._shared.settings),
+            ),
             background=background.run,
         )
 
@@ -181,8 +188,8 @@ class _Apigw:
             publisher=DirectPublisher(self._store, threads=self._threads),
             own=lambda: gatekeeper.own,
             clock=self._shared.clock,
-            address=settings.server.advertised_host,
-            port=settings.server.port,
+            gateway=self._shared.gateway,
+            store=FILE_STORE,
             kept_headers=self._kept_headers,
         )
         return UploadService(
@@ -193,6 +200,7 @@ class _Apigw:
             active=ActiveUploads(
                 completion=completion,
                 quota=Quota(max_upload_bytes=settings.uploads.max_upload_bytes),
+                observers=self._shared.observers,
             ),
         )
 
@@ -211,10 +219,12 @@ class _Apigw:
                 settings=shared.settings,
                 clock=shared.clock,
                 data_dir=shared.data_dir,
+                gateway=shared.gateway,
                 signer=shared.signer,
                 store=self._store,
                 registry=self._registry,
                 threads=self._threads,
+                observers=shared.observers,
             )
         )
 

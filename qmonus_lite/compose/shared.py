@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,8 +15,10 @@ from qmonus_lite.catalog.live import Live
 from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.clock import Clock
+from qmonus_lite.data_format import DataFormat
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlace
+from qmonus_lite.events.gateway import Gateway
 from qmonus_lite.events.report_file import ReportFile
 from qmonus_lite.observations import Observers
 from qmonus_lite.pathtemplate import PathTemplate
@@ -30,6 +33,8 @@ from qmonus_lite.transports.http.signature import Signer
 from qmonus_lite.transports.http.signed_client import SignedClient
 from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
 
+#: Name of the store of files below the launch directory, in events.
+FILE_STORE = "file"
 #: Maximum number of script threads; with more concurrent scripts, several share a thread.
 MAX_SCRIPT_THREADS = 32
 #: Size of the thread pool for disk I/O, whose threads mostly wait for the disk.
@@ -43,6 +48,8 @@ class Common:
     settings: Settings
     clock: Clock
     data_dir: DataDir
+    #: Id of the gateway of the data directory.
+    gateway: str
     signer: Signer
     passes: Passes
     outgoing: Outgoing
@@ -57,6 +64,7 @@ def common(settings: Settings, environ: Mapping[str, str]) -> Common:
     """Build the parts that APIGW and workers both have; raises Refused."""
     clock = Clock(settings.logs.timezone)
     data_dir = DataDir(settings.storage.state_dir)
+    gateway = data_dir.open()
     secret = event_secret(data_dir, settings.events)
     # Passes are signed with a derived key, so that an event signature is not a valid pass, and
     # vice versa.
@@ -69,6 +77,7 @@ def common(settings: Settings, environ: Mapping[str, str]) -> Common:
         settings=settings,
         clock=clock,
         data_dir=data_dir,
+        gateway=gateway,
         signer=Signer(secret),
         passes=passes,
         outgoing=outgoing,
@@ -102,6 +111,18 @@ def make_registry(
     own = SUPERVISED in environ and not settings.workers.lambda_endpoints
     reports = ReportFile(data_dir.path, own=own)
     return HttpWorkerRegistry(settings.workers.endpoints, client, settings.server.base_url, reports)
+
+
+def make_gateway(settings: Settings, at: DataFormat | None = None) -> Gateway:
+    """The fields of events that depend on where this gateway is.
+
+    By its settings; for a command, which may have others, by those of its last start (`at`).
+    """
+    return Gateway(
+        address=at.address if at else settings.server.advertised_host,
+        port=at.port if at else settings.server.port,
+        stores={FILE_STORE: os.path.join(settings.storage.root, "")},
+    )
 
 
 def event_secret(data_dir: DataDir, settings: EventSettings) -> bytes:

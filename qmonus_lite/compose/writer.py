@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from qmonus_lite.clock import Clock
 from qmonus_lite.compose.registry import DEFAULT_STORE, StoreContext, store_kind
-from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_registry
+from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_gateway, make_registry
 from qmonus_lite.datadir import DataDir
+from qmonus_lite.event_logs.sqlite.event_log import FILE, SqliteEventLog, migration_values
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.dispatcher import Dispatcher
-from qmonus_lite.events.outbox import Outbox
+from qmonus_lite.observations import Observers
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.transports.http.signature import Signer
 from qmonus_lite.transports.http.signed_client import SignedClient
@@ -29,10 +30,13 @@ class WriterParts:
     settings: Settings
     clock: Clock
     data_dir: DataDir
+    #: Id of the gateway of the data directory.
+    gateway: str
     signer: Signer
     store: UploadStore
     registry: HttpWorkerRegistry
     threads: ThreadPoolExecutor
+    observers: Observers = Observers()
 
 
 def local_commit_service(parts: WriterParts) -> LocalCommitService:
@@ -41,29 +45,39 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
     Raises BadPlace.
     """
     settings = parts.settings
-    durable = settings.storage.upload_durability == "full"
-    outbox = Outbox(parts.data_dir.path / "outbox.sqlite3", "FULL" if durable else "NORMAL")
-    recover(outbox, parts.store)
+    log = _event_log(parts)
+    recover(log, parts.store)
     transport = HttpTransport(SignedClient(parts.signer), parts.registry)
     parts.registry.on_lost(transport.abandon)
     dispatcher = Dispatcher(
         Delivery(
-            outbox=outbox,
+            log=log,
             registry=parts.registry,
             transport=transport,
             clock=parts.clock,
+            gateway=make_gateway(settings),
             source=settings.server.base_url,
             timeout=settings.events.lambda_event_timeout,
             max_age=settings.events.event_max_age,
+            observers=parts.observers,
         )
     )
     return LocalCommitService(
         store=parts.store,
-        outbox=outbox,
+        log=log,
         dispatcher=dispatcher,
-        committer=Committer(parts.store, outbox, dispatcher, threads=parts.threads),
+        committer=Committer(parts.store, log, dispatcher, threads=parts.threads),
         registry=parts.registry,
         clock=parts.clock,
+    )
+
+
+def _event_log(parts: WriterParts) -> SqliteEventLog:
+    durable = parts.settings.storage.upload_durability == "full"
+    return SqliteEventLog(
+        parts.data_dir.path / FILE,
+        "FULL" if durable else "NORMAL",
+        migration_values=migration_values(root=parts.settings.storage.root, gateway=parts.gateway),
     )
 
 
@@ -74,6 +88,8 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
     data_dir = DataDir(settings.storage.state_dir)
     signer = Signer(event_secret(data_dir, settings.events))
     data_dir.lock()
+    gateway = data_dir.open()
+    data_dir.note_address(settings.server.advertised_host, settings.server.port)
     threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
     # Each APIGW checks the free space for its own readiness.
     context = StoreContext(data_dir=data_dir.path, threads=threads, checks_free_space=False)
@@ -81,6 +97,7 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         settings=settings,
         clock=Clock(settings.logs.timezone),
         data_dir=data_dir,
+        gateway=gateway,
         signer=signer,
         store=kind.make(settings, context),
         registry=make_registry(settings, data_dir, SignedClient(signer), environ),

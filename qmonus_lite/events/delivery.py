@@ -4,26 +4,31 @@ from dataclasses import dataclass
 
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.envelope import OutgoingEvent, Purpose
-from qmonus_lite.events.outbox import ClaimedEvent, Outbox
+from qmonus_lite.events.gateway import Gateway
+from qmonus_lite.events.log import EventLog
 from qmonus_lite.events.retry import Attempt
+from qmonus_lite.events.stored_event import ClaimedEvent
 from qmonus_lite.events.transport import Transport
 from qmonus_lite.events.workers import WorkerRegistry
+from qmonus_lite.observations import Observers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
     """Settings and collaborators of event delivery."""
 
-    outbox: Outbox
+    log: EventLog
     registry: WorkerRegistry
     transport: Transport
     clock: Clock
+    gateway: Gateway
     #: `http(s)://host:port` of this APIGW.
     source: str
     #: Timeout of one delivery in seconds.
     timeout: float
     #: Maximum age of an event in seconds; an older one becomes a dead letter.
     max_age: float
+    observers: Observers = Observers()
 
     def event(self, due: ClaimedEvent) -> OutgoingEvent:
         """The event as it is sent to a worker."""
@@ -39,7 +44,7 @@ class Delivery:
             # An upload and its event share one id.
             upload_id=due.id,
             purpose=Purpose.DELIVERY,
-            data=due.data,
+            data=self.gateway.complete(due),
         )
 
     def attempt(

@@ -1,8 +1,12 @@
 """Redaction of events for display: masks values of headers that may contain credentials."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from qmonus_lite import strictjson
+from qmonus_lite.events.gateway import Gateway
+from qmonus_lite.events.stored_event import ShownEvent
 from qmonus_lite.headers import Headers
 
 #: Headers whose values contain no secrets.
@@ -17,3 +21,9 @@ def redact_event(data: Mapping[str, Any]) -> dict[str, Any]:
     headers = Headers(data.get("headers") or {})
     masked = {name: value if name in HARMLESS else MASK for name, value in headers.items()}
     return {**data, "headers": masked}
+
+
+def redacted_detail(detail: ShownEvent, gateway: Gateway) -> dict[str, Any]:
+    """An event of the log as JSON values, its data as a handler would get it now, redacted."""
+    data = strictjson.read(gateway.complete(detail).encode())
+    return {**asdict(detail.entry), "event": redact_event(data)}

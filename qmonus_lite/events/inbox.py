@@ -8,13 +8,17 @@ import json
 from pathlib import Path
 
 from qmonus_lite.clock import Clock
-from qmonus_lite.events.database import Database, statements
+from qmonus_lite.database.database import Database
+from qmonus_lite.database.schema import read_schema
+from qmonus_lite.database.transaction import DatabaseFailed
 from qmonus_lite.events.outcome import Outcome
 
 #: Retention time of an event in seconds, and maximum number of rows.
 RETENTION_SECONDS, MAX_ROWS = 7 * 86400.0, 1_000_000
 #: Seconds between two deletions of old rows.
 PRUNE_INTERVAL_SECONDS = 3600.0
+
+SCHEMA = read_schema("qmonus_lite.events", "inbox")
 
 
 class Inbox:
@@ -23,12 +27,12 @@ class Inbox:
     def __init__(self, path: Path, clock: Clock) -> None:
         """Open or create the database; raises BadPlace."""
         # NORMAL: rows lost in a power failure let an event run again, as at-least-once permits.
-        self._database = Database(path, statements("inbox.sql"), "NORMAL")
+        self._database = Database(path, SCHEMA, "NORMAL", DatabaseFailed, migration_values={})
         self._clock = clock
 
     async def find(self, event_id: str) -> Outcome | None:
         """The stored outcome of the event, or None; its `event` is empty."""
-        rows = await asyncio.wrap_future(self._database.rows("find", {"id": event_id}))
+        rows = await asyncio.wrap_future(self._database.rows("find", {"id": event_id}, list))
         return Outcome.from_json(json.loads(rows[0][0])) if rows else None
 
     def remember(self, event_id: str, outcome: Outcome) -> None:

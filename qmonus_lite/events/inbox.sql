@@ -1,14 +1,4 @@
--- The inbox: events that a worker has handled, to deduplicate repeated deliveries.
-
--- name: schema
-CREATE TABLE IF NOT EXISTS handled (
-    id      TEXT PRIMARY KEY,
-    -- Seconds since the epoch.
-    at      REAL NOT NULL,
-    -- JSON of the outcome, without the event.
-    outcome TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS handled_at ON handled (at);
+-- The inbox: events that a worker has handled; the columns: inbox_format_N.sql.
 
 -- name: remember
 INSERT INTO handled (id, at, outcome) VALUES (:id, :at, :outcome)

@@ -7,6 +7,7 @@ the event is a dead letter.
 
 import random
 from dataclasses import dataclass
+from typing import ClassVar
 
 #: First and maximum back-off in seconds; the maximum also caps `Retry-After`.
 FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.5, 300.0
@@ -17,11 +18,14 @@ _TRANSIENT = frozenset({408, 425, 429})
 class Done:
     """Delivered: no further attempt."""
 
+    outcome: ClassVar[str] = "delivered"
+
 
 @dataclass(frozen=True)
 class Retry:
     """Retry after `delay` seconds."""
 
+    outcome: ClassVar[str] = "retry"
     delay: float
     reason: str
 
@@ -30,6 +34,7 @@ class Retry:
 class Dead:
     """Keep the event as a dead letter."""
 
+    outcome: ClassVar[str] = "dead"
     reason: str
 
 

@@ -95,7 +95,7 @@ class ActiveUpload:
             raise Unavailable("the upload was given up before it was whole")
         self.state = TRANSITIONS[self.state, _SEAL]
         try:
-            stored = await self._uploads.completion.store(self._accepted)
+            stored = await self._uploads.completion.complete(self._accepted)
         except PublicationInDoubt:
             self._end(UploadTransition.LOSE)
             raise

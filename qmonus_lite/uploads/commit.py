@@ -28,8 +28,8 @@ from functools import partial
 from typing import Protocol
 
 from qmonus_lite.errors import EventLogUnavailable, PublicationInDoubt
-from qmonus_lite.events.database import DatabaseFailed
-from qmonus_lite.events.outbox import Outbox, PendingEvent
+from qmonus_lite.events.log import EventLog, EventLogFailed
+from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.uploads.batching import BatchingExecutor
 from qmonus_lite.uploads.keyed_lock import KeyedLock
 from qmonus_lite.uploads.publish import ReceivedUpload, keep_sealed
@@ -71,13 +71,13 @@ class Commits(Protocol):
 
 
 class Committer:
-    """Commits uploads to one store and one outbox."""
+    """Commits uploads to one store and one event log."""
 
     def __init__(
-        self, store: UploadStore, outbox: Outbox, sink: EventSink, *, threads: Executor
+        self, store: UploadStore, log: EventLog, sink: EventSink, *, threads: Executor
     ) -> None:
         self._store = store
-        self._outbox = outbox
+        self._log = log
         self._sink = sink
         self._executor: BatchingExecutor[UploadWithEvent] = BatchingExecutor(self._commit, threads)
         self._path_lock = KeyedLock()
@@ -113,7 +113,7 @@ class Committer:
     def _prepare_events(self, uploads: Sequence[UploadWithEvent]) -> None:
         if not uploads:
             return
-        ends = self._outbox.prepare([upload.event for upload in uploads])
+        ends = self._log.prepare([upload.event for upload in uploads])
         for upload, end in zip(uploads, ends, strict=True):
             if isinstance(end, int):
                 upload.seq = end
@@ -149,15 +149,15 @@ class Committer:
     def _update_token(self, event_id: str, token: str) -> None:
         """Update the row to the token by which the outcome will be asked for."""
         try:
-            self._outbox.restage(event_id, token).result()
-        except DatabaseFailed as error:
+            self._log.restage(event_id, token).result()
+        except EventLogFailed as error:
             raise EventLogUnavailable("the event of this upload cannot be promised now") from error
 
     def _release(self, upload: UploadWithEvent) -> None:
         """Release the event; not awaited, since recovery would make the row READY as well."""
         event = upload.event
         if not self._sink.take(upload.seq, event):
-            released = self._outbox.ready(event.id)
+            released = self._log.commit(event.id)
             released.add_done_callback(lambda done: self._released(event.id, done))
 
     def _released(self, event_id: str, done: "Future[int]") -> None:
@@ -169,8 +169,8 @@ class Committer:
     def _withdraw(self, upload: UploadWithEvent) -> None:
         """Withdraw the pending event; if that fails, keep the upload as proof."""
         try:
-            self._outbox.withdraw(upload.event.id).result()
-        except DatabaseFailed:
+            self._log.withdraw(upload.event.id).result()
+        except EventLogFailed:
             upload.pending.keep = True
             self._pending_withdrawal[upload.event.id] = upload.pending
 
@@ -181,7 +181,7 @@ class Committer:
         for upload in uploads:
             try:
                 self._settle()
-            except DatabaseFailed as error:
+            except EventLogFailed as error:
                 upload.result = EventLogUnavailable("the outbox takes no events now")
                 upload.result.__cause__ = error
 
@@ -190,12 +190,12 @@ class Committer:
             for event_id, pending in list(self._in_doubt.items()):
                 self._decide(event_id, pending)
             for event_id, pending in list(self._pending_withdrawal.items()):
-                self._outbox.withdraw(event_id).result()
+                self._log.withdraw(event_id).result()
                 del self._pending_withdrawal[event_id]
                 pending.keep = False
                 self._store.discard(pending)
             for event_id in list(self._unreleased):
-                self._outbox.ready(event_id).result()
+                self._log.commit(event_id).result()
                 self._unreleased.discard(event_id)
                 self._sink.wake()
 
@@ -211,16 +211,16 @@ class Committer:
             self._pending_withdrawal[event_id] = pending
 
 
-def recover(outbox: Outbox, store: UploadStore) -> None:
+def recover(log: EventLog, store: UploadStore) -> None:
     """Resolve in-doubt events after a crash; called before the first upload."""
-    outbox.release()
-    for event in outbox.prepared():
+    log.release()
+    for event in log.in_doubt():
         outcome = store.outcome(event.token)
         if outcome is Outcome.PUBLISHED:
             # A delivery may have begun before the crash, so the next attempt counts as a retry.
-            outbox.ready(event.id, attempt=1).result()
+            log.commit(event.id, attempt=1).result()
         elif outcome is Outcome.NOT_PUBLISHED:
-            outbox.withdraw(event.id).result()
+            log.withdraw(event.id).result()
         else:
             extra = {"action": "event_undecided", "event_id": event.id}
             message = "cannot tell whether %s was stored: the event waits for the next start"

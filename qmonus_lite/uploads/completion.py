@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from qmonus_lite.auth.own import OwnCredentials
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.envelope import UPLOADED
-from qmonus_lite.events.outbox import PendingEvent
+from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.uploads.accepted import AcceptedUpload
 from qmonus_lite.uploads.commit import Commits, UploadWithEvent
@@ -27,15 +27,15 @@ class Completion:
     #: The credentials of this gateway, which are masked in events.
     own: Callable[[], OwnCredentials]
     clock: Clock
-    #: `address` and `port` of events.
-    address: str
-    port: int
+    #: Id of this gateway in its events, and name of the store.
+    gateway: str
+    store: str
     #: Headers that a handler of pending events needs unmasked, in lower case.
     kept_headers: Callable[[], frozenset[str]] = frozenset
     #: One upload at a time per path, for committer and publisher.
     path_lock: KeyedLock = field(default_factory=KeyedLock)
 
-    async def store(self, upload: AcceptedUpload) -> StoredFile:
+    async def complete(self, upload: AcceptedUpload) -> StoredFile:
         """Store the upload; raises Problem."""
         pending, condition = upload.pending, upload.head.condition
         where, publisher = pending.where, self.publisher
@@ -58,23 +58,17 @@ class Completion:
 
     def _pending_event(self, upload: AcceptedUpload) -> PendingEvent:
         path, pending = upload.path, upload.pending
-        fields = {
-            "path": path,
-            "account": upload.account,
-            "length": upload.head.length,
-            "address": self.address,
-            "port": self.port,
-            "filepath": pending.location,
-            "mime": upload.head.mime,
-            "bytes": pending.received,
-        }
+        fields = {"path": path, "account": upload.account, "length": upload.head.length}
+        stored = {"mime": upload.head.mime, "bytes": pending.received}
         return PendingEvent(
             id=upload.upload_id,
             type=UPLOADED,
             path=path,
             time=self.clock.moment(),
-            data=promised_data(upload.event, fields, self.kept_headers(), self.own()),
+            data=promised_data(upload.event, fields, stored, self.kept_headers(), self.own()),
+            store=self.store,
+            store_path=path[1:],
+            gateway=self.gateway,
             token=pending.token,
-            final=pending.location,
             request_id=upload.head.record.request_id,
         )

@@ -13,6 +13,7 @@ from qmonus_lite.auth import apikey, callout_pass
 from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
 from qmonus_lite.auth.own import OwnCredentials, masked
 from qmonus_lite.errors import CredentialInQuery
+from qmonus_lite.events.gateway import FIELDS, UNFILLED
 from qmonus_lite.pathtemplate import normalized
 from qmonus_lite.redaction import MASK
 from qmonus_lite.uploads.request import UploadRequest
@@ -21,6 +22,8 @@ from qmonus_lite.uploads.target import Target
 #: Headers whose values are masked unless a plugin keeps them; in lower case, since a handler may
 #: have replaced the headers by a plain dict.
 MASKED = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token"})
+#: Fields of a pending event that follow those of its question.
+_LAST_FIELDS = frozenset({*FIELDS, "mime", "bytes"})
 
 
 def question_data(
@@ -58,14 +61,26 @@ def _normalized(params: Mapping[str, list[str]]) -> dict[str, list[str]]:
 
 
 def promised_data(
-    event: Mapping[str, Any], told: Mapping[str, Any], kept: frozenset[str], own: OwnCredentials
+    event: Mapping[str, Any],
+    accepted: Mapping[str, Any],
+    stored: Mapping[str, Any],
+    kept: frozenset[str],
+    own: OwnCredentials,
 ) -> str:
-    """JSON of an event after its handlers have run, updated with the gateway's fields (`told`).
+    """JSON of an event after its handlers have run, updated with the gateway's fields.
 
-    Credential headers are masked except those in `kept` (names in lower case), and so are the
-    gateway's own credentials in any other header.
+    These are `accepted` (`path`, `account`, `length`), then the fields that are made at delivery
+    (`events.gateway`), then `stored` (`mime`, `bytes`). Credential headers are masked except those
+    in `kept` (names in lower case), and so are the gateway's own credentials in any other header.
     """
-    data = {**event, **told}
+    if _LAST_FIELDS.isdisjoint(event):
+        text = _masked_text({**event, **accepted}, kept, own)
+        return f"{text[:-1]},{UNFILLED},{strictjson.write_plain(stored)[1:].decode()}"
+    # A handler has set some of the fields: they keep their places in its event.
+    return _masked_text({**event, **accepted, **dict.fromkeys(FIELDS), **stored}, kept, own)
+
+
+def _masked_text(data: dict[str, Any], kept: frozenset[str], own: OwnCredentials) -> str:
     headers = data.get("headers")
     # A handler may have replaced the headers by any value.
     if not isinstance(headers, dict):
@@ -78,7 +93,7 @@ def promised_data(
     if "qml_" not in text and "eyJ" not in text:
         return text
     data["headers"] = {
-        name: value if name.lower() in kept else _without_ours(value, own)
+        name: value if name.lower() in kept else _without_own(value, own)
         for name, value in headers.items()
     }
     return strictjson.write(data)
@@ -89,5 +104,5 @@ def _hidden(kept: frozenset[str]) -> frozenset[str]:
     return MASKED - kept
 
 
-def _without_ours(value: Any, own: OwnCredentials) -> Any:
+def _without_own(value: Any, own: OwnCredentials) -> Any:
     return masked(value, own.found_in(value)) if isinstance(value, str) else value

@@ -11,7 +11,7 @@ import msgspec
 
 from qmonus_lite import errors
 from qmonus_lite.errors import DiskError, InternalFault, Problem, Refusal
-from qmonus_lite.events.outbox import PendingEvent
+from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.uploads.commit import UploadWithEvent
 from qmonus_lite.uploads.store import (
     IF_ABSENT,
@@ -120,7 +120,7 @@ class ListEvents(Message, frozen=True, kw_only=True):
     """Call of `CommitService.listing`. Result: Rows."""
 
     state: str
-    most: int
+    limit: int
 
 
 class ShowEvent(Message, frozen=True, kw_only=True):

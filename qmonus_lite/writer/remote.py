@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from qmonus_lite.errors import BadPlace, InternalFault
+from qmonus_lite.events.stored_event import EventEntry, ShownEvent
 from qmonus_lite.uploads.commit import UploadWithEvent
 from qmonus_lite.uploads.store import StoredFile
 from qmonus_lite.writer.ipc import Frames, connected
@@ -35,7 +36,6 @@ from qmonus_lite.writer.messages import (
     decode_reply,
     encode,
 )
-from qmonus_lite.writer.service import Rows
 
 logger = logging.getLogger(__name__)
 
@@ -103,17 +103,18 @@ class RemoteCommitService:
         handover = await upload.pending.hand_over()
         return (await self._call(Commit.of(upload, handover), Published)).stored()
 
-    async def listing(self, state: str, most: int) -> Rows:
-        """Rows of the outbox, oldest first; an empty `state` means all."""
-        return await self._call(ListEvents(state=state, most=most), Rows)
+    async def list_events(self, state: str, limit: int) -> list[EventEntry]:
+        """Events of the log, oldest first; an empty `state` means all."""
+        return await self._call(ListEvents(state=state, limit=limit), list[EventEntry])
 
-    async def one(self, event_id: str) -> Rows:
-        """The row of this event, or no row."""
-        return await self._call(ShowEvent(event_id=event_id), Rows)
+    async def show(self, event_id: str) -> ShownEvent | None:
+        """The event of this id, or None."""
+        found = await self._call(ShowEvent(event_id=event_id), list[ShownEvent])
+        return found[0] if found else None
 
-    async def counts(self) -> Rows:
-        """Rows of state and number of events."""
-        return await self._call(CountEvents(), Rows)
+    async def counts(self) -> dict[str, int]:
+        """Number of events by state."""
+        return await self._call(CountEvents(), dict[str, int])
 
     async def replay(self, event_id: str) -> int:
         """Requeue a dead letter for delivery; 0 if there is none with this id."""

@@ -137,9 +137,10 @@ class _ClientSession:
             case Commit():
                 return await self._commit(call)
             case ListEvents():
-                return await commits.listing(call.state, call.most)
+                return await commits.list_events(call.state, call.limit)
             case ShowEvent():
-                return await commits.one(call.event_id)
+                shown = await commits.show(call.event_id)
+                return [] if shown is None else [shown]
             case CountEvents():
                 return await commits.counts()
             case ReplayEvent():

@@ -7,21 +7,19 @@ each APIGW uses the remote implementation (`writer.remote`).
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.dispatcher import Dispatcher
-from qmonus_lite.events.outbox import Outbox
+from qmonus_lite.events.log import EventLog
+from qmonus_lite.events.stored_event import EventEntry, ShownEvent
 from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.uploads.commit import Committer, UploadWithEvent
 from qmonus_lite.uploads.store import StoredFile, UploadStore
 
-#: Rows of the outbox, as `events.outbox` reads them.
-Rows = list[tuple[Any, ...]]
-
 
 class CommitService(Protocol):
-    """Stores uploads with their events, and gives access to the outbox."""
+    """Stores uploads with their events, and gives access to the event log."""
 
     async def begin(self) -> None:
         """Start the service; raises BadPlace if that fails."""
@@ -29,14 +27,14 @@ class CommitService(Protocol):
     async def commit(self, upload: UploadWithEvent) -> StoredFile:
         """Store a file and commit its event; raises Problem."""
 
-    async def listing(self, state: str, most: int) -> Rows:
-        """Rows of the outbox, oldest first; an empty `state` means all."""
+    async def list_events(self, state: str, limit: int) -> list[EventEntry]:
+        """Events of the log, oldest first; an empty `state` means all."""
 
-    async def one(self, event_id: str) -> Rows:
-        """The row of this event, or no row."""
+    async def show(self, event_id: str) -> ShownEvent | None:
+        """The event of this id, or None."""
 
-    async def counts(self) -> Rows:
-        """Rows of state and number of events."""
+    async def counts(self) -> dict[str, int]:
+        """Number of events by state."""
 
     async def replay(self, event_id: str) -> int:
         """Requeue a dead letter for delivery; 0 if there is none with this id."""
@@ -57,7 +55,7 @@ class LocalCommitService:
     """Commit service in this process."""
 
     store: UploadStore
-    outbox: Outbox
+    log: EventLog
     dispatcher: Dispatcher
     committer: Committer
     #: For the dispatcher; its `follow` task is started elsewhere.
@@ -73,21 +71,21 @@ class LocalCommitService:
         """Store a file and commit its event; raises Problem."""
         return await self.committer.commit(upload)
 
-    async def listing(self, state: str, most: int) -> Rows:
-        """Rows of the outbox, oldest first; an empty `state` means all."""
-        return await asyncio.wrap_future(self.outbox.listing(state, most))
+    async def list_events(self, state: str, limit: int) -> list[EventEntry]:
+        """Events of the log, oldest first; an empty `state` means all."""
+        return await asyncio.wrap_future(self.log.list_events(state, limit))
 
-    async def one(self, event_id: str) -> Rows:
-        """The row of this event, or no row."""
-        return await asyncio.wrap_future(self.outbox.one(event_id))
+    async def show(self, event_id: str) -> ShownEvent | None:
+        """The event of this id, or None."""
+        return await asyncio.wrap_future(self.log.show(event_id))
 
-    async def counts(self) -> Rows:
-        """Rows of state and number of events."""
-        return await asyncio.wrap_future(self.outbox.counts())
+    async def counts(self) -> dict[str, int]:
+        """Number of events by state."""
+        return await asyncio.wrap_future(self.log.counts())
 
     async def replay(self, event_id: str) -> int:
         """Requeue a dead letter for delivery; 0 if there is none with this id."""
-        count = await asyncio.wrap_future(self.outbox.replay(event_id, self.clock.now()))
+        count = await asyncio.wrap_future(self.log.replay(event_id, self.clock.now()))
         self.dispatcher.wake()
         return count
 
@@ -96,12 +94,12 @@ class LocalCommitService:
         """Reason why no request should be sent to this APIGW now, or None."""
         if not self.dispatcher.alive:
             return "events are no longer delivered; restart this APIGW"
-        return self.outbox.unhealthy_reason or self.store.unhealthy_reason
+        return self.log.unhealthy_reason or self.store.unhealthy_reason
 
     def stop_deliveries(self) -> None:
         """Start no more deliveries and cancel those in progress."""
         self.dispatcher.stop()
 
     def close(self) -> None:
-        """Commit the submitted outbox changes and close the outbox."""
-        self.outbox.close()
+        """Commit the submitted changes of the log and close it."""
+        self.log.close()

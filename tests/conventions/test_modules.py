@@ -52,7 +52,7 @@ BROAD_HANDLERS = {
     "background.py": "how a background task ended; logged, and it is started again",
     "catalog/live.py": "a look at the plugin folders that broke off; a listed fault, tried again",
     "events/dispatcher.py": "a delivery or a turn of the loop; logged, and tried again",
-    "events/database.py": "a change that broke off; handed to those who asked for it",
+    "database/transaction.py": "a change that broke off; handed to those who asked for it",
     "observations.py": "a listener that fails; logged, and the other listeners are called",
     "events/reported_workers.py": "a listener that fails; logged, and the others are called",
     "transports/http/worker_registry.py": "polling of one worker; logged, and polled again",

@@ -1,4 +1,4 @@
-"""A storage to commit one upload to: file store, outbox and committer on a real directory."""
+"""A storage to commit one upload to: file store, event log and committer on a directory."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from qmonus_lite.events.outbox import Outbox, PendingEvent
+from qmonus_lite.event_logs.sqlite.event_log import SqliteEventLog, migration_values
+from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.stores.file.pending import FilePendingUpload, PendingContext
 from qmonus_lite.stores.file.reservation import SpaceReservations
@@ -30,9 +31,9 @@ OLD, NEW = b"old content", b"new content, longer"
 
 
 class NoPost:
-    """Takes no event away: they all stay in the outbox."""
+    """Takes no event away: they all stay in the log."""
 
-    def take(self, _seq: int, _promise: PendingEvent) -> bool:
+    def take(self, seq: int, event: PendingEvent) -> bool:
         return False
 
     def wake(self) -> None:
@@ -45,7 +46,7 @@ class Storage:
 
     root: Path
     disk: Filesystem
-    outbox: Outbox
+    log: SqliteEventLog
     staging: StagingDirs
     threads: ThreadPoolExecutor
     #: Whether anybody handles the events of uploads.
@@ -81,7 +82,9 @@ class Storage:
             time=datetime.now(UTC),
             data=json.dumps({"path": path}),
             token=pending.token,
-            final=pending.location,
+            store="file",
+            store_path="/".join(pending.where),
+            gateway="0",
         )
 
     def commit(
@@ -118,15 +121,15 @@ class Storage:
 
     @functools.cached_property
     def committer(self) -> Committer:
-        return Committer(self.store, self.outbox, NoPost(), threads=self.threads)
+        return Committer(self.store, self.log, NoPost(), threads=self.threads)
 
     @functools.cached_property
     def publisher(self) -> DirectPublisher:
         return DirectPublisher(self.store, threads=self.threads)
 
     def states(self) -> dict[str, str]:
-        """Events in the outbox: id -> state."""
-        return {row[1]: row[5] for row in self.outbox.listing("", 100).result()}
+        """Events in the log: id -> state."""
+        return {entry.id: entry.state for entry in self.log.list_events("", 100).result()}
 
     def staged(self) -> list[str]:
         return sorted(path.name for path in (self.data_dir / "staging").iterdir())
@@ -143,30 +146,35 @@ def file_store(root_dir: RootDir, staging: StagingDirs, threads: ThreadPoolExecu
 
 @contextlib.contextmanager
 def storage(
-    root: Path, disk: Filesystem, outbox_kind: type[Outbox] = Outbox, *, handled: bool = True
+    root: Path,
+    disk: Filesystem,
+    log_kind: type[SqliteEventLog] = SqliteEventLog,
+    *,
+    handled: bool = True,
 ) -> Iterator[Storage]:
     """A storage on `root`, as an APIGW opens it, without its recovery."""
     data_dir = root / ".qmonus-lite"
     data_dir.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(4) as threads:
-        outbox = outbox_kind(data_dir / "outbox.sqlite3")
+        values = migration_values(root=root, gateway="0")
+        log = log_kind(data_dir / "outbox.sqlite3", migration_values=values)
         try:
             staging = StagingDirs(Filesystem(), data_dir, root)
             yield Storage(
                 root=root,
                 disk=disk,
-                outbox=outbox,
+                log=log,
                 staging=staging,
                 threads=threads,
                 handled=handled,
             )
         finally:
-            outbox.close()
+            log.close()
 
 
 def restart(root: Path) -> dict[str, str]:
     """Start on `root` after a crash: recover; gives the events that are left, id -> state."""
     with storage(root, Filesystem()) as again:
-        recover(again.outbox, again.store)
+        recover(again.log, again.store)
         assert again.staged() == []
         return again.states()

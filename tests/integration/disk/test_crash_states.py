@@ -20,8 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.events.database import DatabaseFailed
-from qmonus_lite.events.outbox import Outbox, PendingEvent
+from qmonus_lite.event_logs.sqlite.event_log import SqliteEventLog
+from qmonus_lite.events.log import EventLogFailed
+from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.stores.file.filesystem import Filesystem, StrPath
 from qmonus_lite.stores.file.pending import parse_token
 from qmonus_lite.stores.file.staging_dirs import MOUNT_STAGING, StagingDirs
@@ -107,16 +108,17 @@ class SplitDisk(RecordingDisk):
         super().rename(path, name, parent)
 
 
-class RecordingOutbox(Outbox):
-    """The real outbox, writing down its commits among the operations of the disk."""
+class RecordingLog(SqliteEventLog):
+    """The real event log, writing down its commits among the operations of the disk."""
 
     ops: list[Op]
     root: Path
+    staging: StagingDirs
 
-    def prepare(self, promises: Sequence[PendingEvent]) -> list[int | DatabaseFailed]:
-        ends = super().prepare(promises)
-        self.ops += [Op("prepared", self._relative(event.token)) for event in promises]
-        return ends
+    def prepare(self, events: Sequence[PendingEvent]) -> list[int | EventLogFailed]:
+        results = super().prepare(events)
+        self.ops += [Op("prepared", self._relative(event.token)) for event in events]
+        return results
 
     def restage(self, event_id: str, token: str) -> "Future[int]":
         future = super().restage(event_id, token)
@@ -135,9 +137,9 @@ def staging_dirs(root: Path) -> StagingDirs:
 
 def record(disk: RecordingDisk, parts: tuple[str, ...], *, handled: bool) -> list[Op]:
     """The operations of one real commit, its answer last."""
-    with storage(disk.root, disk, RecordingOutbox, handled=handled) as store:
-        assert isinstance(store.outbox, RecordingOutbox)
-        store.outbox.ops, store.outbox.root = disk.ops, disk.root
+    with storage(disk.root, disk, RecordingLog, handled=handled) as store:
+        assert isinstance(store.log, RecordingLog)
+        store.log.ops, store.log.root, store.log.staging = disk.ops, disk.root, store.staging
         store.commit(parts, NEW)
     return [*disk.ops, Op("acknowledged", EVENT_ID)]
 
@@ -161,7 +163,7 @@ class Crash:
 
     @property
     def prepared(self) -> str | None:
-        """The staged file that the row of the outbox names, or None while there is no row."""
+        """The staged file that the row of the log names, or None while there is no row."""
         return next((op.path for op in reversed(self.done) if op.kind == "prepared"), None)
 
 
@@ -228,7 +230,7 @@ def make_staging(root: Path, directory: Path) -> None:
 
 
 def promised(root: Path, crash: Crash, parts: tuple[str, ...]) -> None:
-    """Put the row into the outbox that had been committed."""
+    """Put the row into the log that had been committed."""
     with storage(root, Filesystem()) as store:
         if staged := crash.prepared:
             path = "/" + "/".join(parts)
@@ -238,10 +240,12 @@ def promised(root: Path, crash: Crash, parts: tuple[str, ...]) -> None:
                 path=path,
                 time=datetime.now(UTC),
                 data=json.dumps({"path": path}),
+                store="file",
+                store_path=path[1:],
+                gateway="0",
                 token=f"{store.staging.token(root / staged)}//{path[1:]}",
-                final=str(root.joinpath(*parts)),
             )
-            store.outbox.prepare([event])
+            store.log.prepare([event])
 
 
 def violations(

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from qmonus_lite.errors import InternalFault, PreconditionFailed, Problem
-from qmonus_lite.events.database import DatabaseFailed
-from qmonus_lite.events.outbox import Outbox, PendingEvent
+from qmonus_lite.event_logs.sqlite.event_log import SqliteEventLog
+from qmonus_lite.events.log import EventLogFailed
+from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.stores.file.disk_errors import RULES, ErrorPlace, name_of, rule_of
 from qmonus_lite.stores.file.filesystem import Filesystem, StrPath
 from qmonus_lite.stores.file.staging_dirs import MOUNT_STAGING
@@ -327,12 +328,12 @@ def test_every_call_of_a_copy_to_another_mount_that_fails_stores_all_or_nothing(
 
 @pytest.mark.parametrize("made", [False, True], ids=["not made", "made all the same"])
 @pytest.mark.parametrize("failing", [{"restage"}, {"restage", "withdraw"}])
-def test_an_outbox_that_does_not_take_the_place_of_the_copy_leaves_no_event_behind(
+def test_a_log_that_does_not_take_the_place_of_the_copy_leaves_no_event_behind(
     failing: set[str], made: bool, tmp_path: Path
 ) -> None:
-    with storage(tmp_path, Split(), FailingOutbox) as store:
-        assert isinstance(store.outbox, FailingOutbox)
-        store.outbox.failing, store.outbox.made_all_the_same = frozenset(failing), made
+    with storage(tmp_path, Split(), FailingLog) as store:
+        assert isinstance(store.log, FailingLog)
+        store.log.failing, store.log.made_all_the_same = frozenset(failing), made
         error = failed(store, PARTS)
         assert error is not None and int(error.status) == 503
         assert not tmp_path.joinpath(*PARTS).exists()
@@ -366,8 +367,8 @@ def test_a_disk_that_fails_three_times_in_a_minute_is_unfit(tmp_path: Path) -> N
     assert disk.unfit
 
 
-class FailingOutbox(Outbox):
-    """The real outbox, with changes that fail on demand."""
+class FailingLog(SqliteEventLog):
+    """The real event log, with changes that fail on demand."""
 
     failing: frozenset[str] = frozenset()
     #: Whether a failing change is made nevertheless, as when only its sync failed.
@@ -379,56 +380,56 @@ class FailingOutbox(Outbox):
         if self.made_all_the_same:
             real().result()
         future: Future[int] = Future()
-        future.set_exception(DatabaseFailed(str(sqlite3.OperationalError("disk I/O error"))))
+        future.set_exception(EventLogFailed(str(sqlite3.OperationalError("disk I/O error"))))
         return future
 
-    def prepare(self, promises: Sequence[PendingEvent]) -> list[int | DatabaseFailed]:
+    def prepare(self, events: Sequence[PendingEvent]) -> list[int | EventLogFailed]:
         if "prepare" not in self.failing:
-            return super().prepare(promises)
+            return super().prepare(events)
         if self.made_all_the_same:
-            super().prepare(promises)
-        return [DatabaseFailed("disk I/O error") for _ in promises]
+            super().prepare(events)
+        return [EventLogFailed("disk I/O error") for _ in events]
 
     def restage(self, event_id: str, token: str) -> "Future[int]":
         real = super().restage
         return self._failed("restage", lambda: real(event_id, token))
 
     def withdraw(self, event_id: str) -> "Future[int]":
-        return self._failed("withdraw", lambda: super(FailingOutbox, self).withdraw(event_id))
+        return self._failed("withdraw", lambda: super(FailingLog, self).withdraw(event_id))
 
-    def ready(self, event_id: str, *, attempt: int = 0) -> "Future[int]":
-        real = super().ready
-        return self._failed("ready", lambda: real(event_id, attempt=attempt))
+    def commit(self, event_id: str, *, attempt: int = 0) -> "Future[int]":
+        real = super().commit
+        return self._failed("commit", lambda: real(event_id, attempt=attempt))
 
 
 @pytest.mark.parametrize("made", [False, True], ids=["not made", "made all the same"])
 @pytest.mark.parametrize(
     "failing", [{"prepare"}, {"prepare", "withdraw"}], ids=["prepare", "prepare and withdraw"]
 )
-def test_an_outbox_that_fails_refuses_the_upload_and_leaves_no_event_behind(
+def test_a_log_that_fails_refuses_the_upload_and_leaves_no_event_behind(
     failing: set[str], made: bool, tmp_path: Path
 ) -> None:
-    with storage(tmp_path, Filesystem(), FailingOutbox) as store:
-        assert isinstance(store.outbox, FailingOutbox)
-        store.outbox.failing, store.outbox.made_all_the_same = frozenset(failing), made
+    with storage(tmp_path, Filesystem(), FailingLog) as store:
+        assert isinstance(store.log, FailingLog)
+        store.log.failing, store.log.made_all_the_same = frozenset(failing), made
         with pytest.raises(Problem) as refused:
             store.commit(PARTS, NEW)
         assert int(refused.value.status) == 503
         assert not store.root.joinpath(*PARTS).exists()
 
         # As long as it fails, no upload is taken; once it works, nothing is left over.
-        store.outbox.failing = frozenset()
+        store.log.failing = frozenset()
         store.commit(("other",), OLD, NEXT_ID)
         assert set(store.states()) == {NEXT_ID}
 
     assert restart(tmp_path) == {NEXT_ID: "ready"}
 
 
-def test_a_crash_while_the_outbox_fails_leaves_neither_file_nor_event(tmp_path: Path) -> None:
-    with storage(tmp_path, Filesystem(), FailingOutbox) as store:
-        assert isinstance(store.outbox, FailingOutbox)
-        store.outbox.failing = frozenset({"prepare", "withdraw"})
-        store.outbox.made_all_the_same = True
+def test_a_crash_while_the_log_fails_leaves_neither_file_nor_event(tmp_path: Path) -> None:
+    with storage(tmp_path, Filesystem(), FailingLog) as store:
+        assert isinstance(store.log, FailingLog)
+        store.log.failing = frozenset({"prepare", "withdraw"})
+        store.log.made_all_the_same = True
         with pytest.raises(Problem):
             store.commit(PARTS, NEW)
         # The row may be there: what proves that nothing happened must be there too.
@@ -439,13 +440,13 @@ def test_a_crash_while_the_outbox_fails_leaves_neither_file_nor_event(tmp_path: 
 
 
 def test_an_event_whose_release_failed_goes_out_after_the_next_upload(tmp_path: Path) -> None:
-    with storage(tmp_path, Filesystem(), FailingOutbox) as store:
-        assert isinstance(store.outbox, FailingOutbox)
-        store.outbox.failing = frozenset({"ready"})
+    with storage(tmp_path, Filesystem(), FailingLog) as store:
+        assert isinstance(store.log, FailingLog)
+        store.log.failing = frozenset({"commit"})
         store.commit(PARTS, NEW)
         assert store.states() == {EVENT_ID: "prepared"}
 
-        store.outbox.failing = frozenset()
+        store.log.failing = frozenset()
         store.commit(("other",), OLD, NEXT_ID)
 
         assert store.states()[EVENT_ID] == "ready"

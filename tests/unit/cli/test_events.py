@@ -5,18 +5,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qmonus_lite.events.outbox import Outbox, PendingEvent
+from qmonus_lite.events.stored_event import PendingEvent
 from tests.unit.cli.conftest import Shell
+from tests.unit.event_logs.events import open_log
 
 
 @pytest.fixture
 def outbox(shell: Shell) -> None:
     """An outbox with a promise, an event that waits and two dead letters."""
     shell.state.mkdir()
-    outbox = Outbox(shell.state / "outbox.sqlite3")
+    log = open_log(shell.state / "outbox.sqlite3")
     for name in ("promised", "waiting", "dead-1", "dead-2"):
         data = {"path": f"/upload/{name}", "headers": {"X-Auth-Token": "s3cret"}}
-        outbox.prepare(
+        log.prepare(
             [
                 PendingEvent(
                     id=name,
@@ -24,16 +25,18 @@ def outbox(shell: Shell) -> None:
                     path=f"/upload/{name}",
                     time=datetime.now(UTC),
                     data=json.dumps(data),
+                    store="file",
+                    store_path=f"upload/{name}",
+                    gateway="g1",
                     token="s",
-                    final="f",
                 )
             ]
         )
         if name != "promised":
-            outbox.ready(name)
+            log.commit(name)
         if name.startswith("dead"):
-            outbox.dead(name, 1, "422: never")
-    outbox.close()
+            log.dead(name, 1, "422: never")
+    log.close()
 
 
 @pytest.mark.usefixtures("outbox")

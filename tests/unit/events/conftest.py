@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from qmonus_lite.events import database
+from qmonus_lite.database import database
 
 
 @pytest.fixture(scope="module")
 def hasty() -> Iterator[None]:
-    """Lazy changes of a ledger wait for no company: these tests wait for each of them."""
+    """Lazy changes are not delayed: these tests wait for each of them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "BATCH_DELAY_SECONDS", 0.0)
         yield

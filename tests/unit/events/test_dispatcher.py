@@ -10,24 +10,29 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.events import dispatcher, retry
+from qmonus_lite.database.database import BUSY_TIMEOUT_SECONDS
+from qmonus_lite.events import dispatcher, retry, settlement
 from qmonus_lite.events import transport as transport_module
-from qmonus_lite.events.database import BUSY_TIMEOUT_SECONDS
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.events.envelope import OutgoingEvent
-from qmonus_lite.events.outbox import EventEntry, Outbox, PendingEvent, entry
+from qmonus_lite.events.gateway import Gateway
 from qmonus_lite.events.outcome import Outcome
+from qmonus_lite.events.stored_event import EventEntry, PendingEvent
 from qmonus_lite.events.transport import Broken, Heartbeat, Unreachable
 from qmonus_lite.events.workers import Handled
+from qmonus_lite.observations import DeliveryTried, Observation, Observers
 from qmonus_lite.transports.http import worker_registry
 from qmonus_lite.transports.http.signed_client import SignedClient
 from qmonus_lite.transports.http.transport import HttpTransport
 from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
+from tests.unit.event_logs.events import open_log
 from tests.unit.events.stage import CLOCK, SIGNER, SOURCE, WorkerStage
 from tests.unit.transports.http.test_worker_registry import until
 
 pytestmark = pytest.mark.usefixtures("hasty")
+
+GATEWAY = Gateway(address="127.0.0.1", port=9099, stores={"file": "/srv/"})
 
 
 class Post:
@@ -38,8 +43,10 @@ class Post:
         self._worker = worker
         self._sender = sender
         self.registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
-        self.outbox = Outbox(path / "outbox.sqlite3")
+        self.log = open_log(path / "outbox.sqlite3")
         self.max_age = 3600.0
+        #: What was observed.
+        self.tried: list[Observation] = []
         self._following = asyncio.get_running_loop().create_task(self.registry.follow())
         self._dispatcher: Dispatcher | None = None
 
@@ -69,13 +76,15 @@ class Post:
         self.transport = HttpTransport(SignedClient(SIGNER), self.registry)
         self._dispatcher = Dispatcher(
             Delivery(
-                outbox=self.outbox,
+                log=self.log,
                 registry=self.registry,
                 transport=self.transport,
                 clock=CLOCK,
+                gateway=GATEWAY,
                 source=SOURCE,
                 timeout=5,
                 max_age=self.max_age,
+                observers=Observers([(DeliveryTried, self.tried.append)]),
             )
         )
         self.registry.on_ready(self._dispatcher.wake)
@@ -84,7 +93,7 @@ class Post:
     def post(self, event_id: str, path: str = "/a", event: str = "E") -> None:
         """Promise an event, let it go, and wake the dispatcher."""
         self._promise(event_id, path, event)
-        self.outbox.ready(event_id)
+        self.log.commit(event_id)
         if self._dispatcher is not None:
             self._dispatcher.wake()
 
@@ -94,7 +103,7 @@ class Post:
         seq, promise = self._promise(event_id, path, "E")
         if self._dispatcher.take(seq, promise):
             return True
-        self.outbox.ready(event_id).add_done_callback(lambda _: self.wake())
+        self.log.commit(event_id).add_done_callback(lambda _: self.wake())
         return False
 
     def wake(self) -> None:
@@ -108,15 +117,17 @@ class Post:
             path=path,
             time=datetime.now(UTC),
             data=json.dumps({"name": event_id}),
+            store="file",
+            store_path=path[1:],
+            gateway="g1",
             token="s",
-            final="f",
         )
-        [seq] = self.outbox.prepare([promise])
+        [seq] = self.log.prepare([promise])
         assert isinstance(seq, int)
         return seq, promise
 
     def entries(self) -> list[EventEntry]:
-        return [entry(row) for row in self.outbox.listing("", 1000).result(10)]
+        return self.log.list_events("", 1000).result(10)
 
     async def delivered(self) -> None:
         await until(lambda: self.entries() == [], 10)
@@ -130,7 +141,7 @@ class Post:
         await self.stop()
         self._following.cancel()
         await asyncio.gather(self._following, return_exceptions=True)
-        self.outbox.close()
+        self.log.close()
 
 
 @pytest.fixture
@@ -139,6 +150,8 @@ async def post(
 ) -> AsyncIterator[Post]:
     """A post office with a worker that is up; its waits are short."""
     monkeypatch.setattr(dispatcher, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(settlement, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(settlement, "NO_WORKER_DELAY_SECONDS", 0.025)
     monkeypatch.setattr(retry, "FIRST_DELAY_SECONDS", 0.02)
     monkeypatch.setattr(worker_registry, "RECONNECT_SECONDS", 0.05)
     await worker.start()
@@ -281,7 +294,7 @@ async def test_delivers_again_under_the_same_id_after_a_stop(
     await until(lambda: worker.handlers.running)
     await post.stop()
     assert [one.state for one in post.entries()] == ["sending"]
-    post.outbox.release()
+    post.log.release()
     post.start()
     await post.delivered()
 
@@ -300,11 +313,11 @@ async def test_goes_on_after_the_outbox_failed(
     assert BUSY_TIMEOUT_SECONDS > 1
     post.handler("h", "E")
     await post.reload()
-    post.outbox.close()
-    monkeypatch.setattr("qmonus_lite.events.database.BUSY_TIMEOUT_SECONDS", 0.05)
-    post.outbox = Outbox(tmp_path / "outbox.sqlite3")
+    post.log.close()
+    monkeypatch.setattr("qmonus_lite.database.database.BUSY_TIMEOUT_SECONDS", 0.05)
+    post.log = open_log(tmp_path / "outbox.sqlite3")
     post.post("e1")
-    post.outbox.retry("e1", 0, CLOCK.now() + 0.3, "later").result(10)
+    post.log.retry("e1", 0, CLOCK.now() + 0.3, "later").result(10)
     post.start()
     blocker = sqlite3.connect(tmp_path / "outbox.sqlite3", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
@@ -325,7 +338,7 @@ async def test_goes_on_after_a_row_that_it_cannot_read(
     with contextlib.closing(sqlite3.connect(tmp_path / "outbox.sqlite3")) as database, database:
         database.execute("UPDATE event SET time = 'never'")
     post.start()
-    await until(lambda: "dispatcher_failed" in {vars(r).get("action") for r in caplog.records})
+    await until(lambda: "outbox_failed" in {vars(r).get("action") for r in caplog.records})
     assert post.commit("e2", "/b")
 
     await until(lambda: post.arrived == ["e2"])
@@ -459,7 +472,7 @@ async def test_what_waited_at_the_start_goes_before_what_comes(post: Post) -> No
     post.handler("h", "E", "await asyncio.sleep(0.05)")
     await post.reload()
     post.post("e1")
-    post.outbox.next_due(0).result(10)
+    post.log.next_due(0).result(10)
     post.start()
 
     assert not post.commit("e2")
@@ -477,8 +490,8 @@ async def test_a_stop_leaves_a_straight_event_to_the_next_start(
     await until(lambda: worker.handlers.running)
     await post.stop()
     # As the recovery of a start does it.
-    assert [one.id for one in post.outbox.prepared()] == ["e1"]
-    post.outbox.ready("e1", attempt=1).result(10)
+    assert [one.id for one in post.log.in_doubt()] == ["e1"]
+    post.log.commit("e1", attempt=1).result(10)
     post.start()
     await post.delivered()
 
@@ -539,3 +552,41 @@ async def test_deliveries_under_way_at_a_lost_worker_are_tried_again(
     assert post.transport.abandon(worker.endpoint) == 1
     await until(lambda: [one.reason for one in post.entries()] != [""])
     assert "the worker is lost" in post.entries()[0].reason
+
+
+# What is observed.
+
+
+async def test_each_attempt_is_observed_with_its_outcome(post: Post, worker: WorkerStage) -> None:
+    flag = worker.folder.path / "second"
+    code = f"if event['name'] == 'bad': raise Error(422, 'never')\n      p = {str(flag)!r}"
+    once = "if not os.path.exists(p): open(p, 'w').close(); raise Error(503, 'not yet')"
+    post.handler("h", "E", "import os", code, once)
+    await post.reload()
+    post.start()
+    post.post("bad", "/bad")
+    post.post("good", "/good")
+    await until(lambda: len(post.tried) == 3)
+
+    tried = [one for one in post.tried if isinstance(one, DeliveryTried)]
+    assert sorted((one.event_id, one.attempt, one.outcome) for one in tried) == [
+        ("bad", 1, "dead"),
+        ("good", 1, "retry"),
+        ("good", 2, "delivered"),
+    ]
+    assert {one.event for one in tried} == {"E"}
+    assert all(0 < one.seconds < 5 for one in tried)
+
+
+async def test_an_attempt_that_reached_no_worker_is_none(post: Post, worker: WorkerStage) -> None:
+    post.handler("h", "E")
+    await post.reload()
+    await worker.stop()
+    post.start()
+    post.post("e1")
+    await asyncio.sleep(0.2)
+    assert post.tried == []
+
+    await worker.start()
+    await post.delivered()
+    assert len(post.tried) == 1

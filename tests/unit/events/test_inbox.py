@@ -1,6 +1,7 @@
 """The inbox: what was handled well is not handled again."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.events import inbox as inbox_module
 from qmonus_lite.events.inbox import Inbox
 from qmonus_lite.events.outcome import Outcome
+from tests.upgrade.old_format import write_inbox
 
 OUTCOME = Outcome(code=202, output={"名": 1}, event={"big": "x"}, handlers=("a", "b"))
 
@@ -65,3 +67,14 @@ async def test_forgets_the_oldest_when_there_are_too_many(
     await asyncio.gather(forgetting, return_exceptions=True)
 
     assert [await inbox.find(f"e{n}") is not None for n in range(5)] == [False] * 3 + [True] * 2
+
+
+async def test_an_inbox_of_version_0_1_still_tells_what_was_handled(tmp_path: Path) -> None:
+    place = tmp_path / "inbox.sqlite3"
+    outcome = {"code": 200, "output": None, "event": dict[str, str](), "handlers": ["a"]}
+    write_inbox(place, [("e1", 5.0, json.dumps(outcome))])
+    inbox = Inbox(place, Clock("UTC"))
+    found = await inbox.find("e1")
+    inbox.close()
+
+    assert found == Outcome(code=200, output=None, event={}, handlers=("a",))

@@ -50,8 +50,8 @@ class Stage:
             publisher=DirectPublisher(store, threads=threads),
             own=lambda: OwnCredentials(minters=()),
             clock=Clock("UTC"),
-            address="127.0.0.1",
-            port=9099,
+            gateway="g1",
+            store="file",
         )
         self.uploads = ActiveUploads(
             completion=self.completion,

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.errors import InternalFault, PreconditionFailed
-from qmonus_lite.events.outbox import claimed_events
 from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.uploads.commit import UploadWithEvent, recover
 from qmonus_lite.uploads.store import IF_ABSENT, UNCONDITIONAL, StoredFile
@@ -49,7 +48,7 @@ async def test_events_of_a_path_stand_in_the_order_of_its_contents(store: Storag
     uploads = [upload(store, f"e{n}", b"%d" % n, "a") for n in range(20)]
     await asyncio.gather(*(store.committer.commit(one) for one in uploads))
 
-    last = [row[1] for row in store.outbox.listing("ready", 100).result()][-1]
+    last = store.log.list_events("ready", 100).result()[-1].id
     assert (store.root / "a").read_text() == last.removeprefix("e")
 
 
@@ -89,7 +88,7 @@ def prepared(root: Path, event_id: str, *, staged: str | None, final: str | None
     """A commit that was cut off behind its row, with these files there."""
     with storage(root, Filesystem()) as store:
         one = upload(store, event_id, b"", "f-" + event_id)
-        store.outbox.prepare([one.event])
+        store.log.prepare([one.event])
         place = store.root / f"f-{event_id}"
         staged_file = store.data_dir / "staging" / event_id
         if staged is not None:
@@ -135,12 +134,12 @@ def test_a_start_takes_back_what_the_former_process_was_sending(tmp_path: Path) 
     prepared(tmp_path, "e1", staged=None, final="new")
     restart(tmp_path)
     with storage(tmp_path, Filesystem()) as store:
-        claimed = claimed_events(store.outbox.claim(1.0, lease=1e12, limit=9).result())
+        claimed = store.log.claim(1.0, lease=1e12, limit=9).result()
         # It may have been delivered straight from its commit, before the crash.
         assert [due.attempt for due in claimed] == [2]
     with storage(tmp_path, Filesystem()) as store:
-        recover(store.outbox, store.store)
-        again = claimed_events(store.outbox.claim(1.0, lease=1e12, limit=9).result())
+        recover(store.log, store.store)
+        again = store.log.claim(1.0, lease=1e12, limit=9).result()
 
     assert [(due.id, due.attempt) for due in again] == [("e1", 3)]
 
@@ -155,13 +154,13 @@ def test_an_event_whose_staging_directory_is_not_there_waits_for_the_next_start(
     staged.touch()
     event = upload(store, "e1", b"", "volume", "file").event
     token = f"{store.staging.token(staged)}//volume/file"
-    store.outbox.prepare([replace(event, token=token)])
+    store.log.prepare([replace(event, token=token)])
     mount.rename(tmp_path / "away")
 
-    recover(store.outbox, store.store)
+    recover(store.log, store.store)
     assert store.states() == {"e1": "prepared"}
     assert "event_undecided" in [vars(record).get("action") for record in caplog.records]
 
     (tmp_path / "away").rename(mount)
-    recover(store.outbox, store.store)
+    recover(store.log, store.store)
     assert store.states() == {}

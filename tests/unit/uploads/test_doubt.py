@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from qmonus_lite.errors import PublicationInDoubt
-from qmonus_lite.events.outbox import Outbox, PendingEvent
+from qmonus_lite.event_logs.memory import MemoryEventLog
+from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.stores.memory import Interruption, MemoryStore
 from qmonus_lite.uploads.commit import Committer, UploadWithEvent, recover
 from tests.integration.disk.storage import NoPost
@@ -19,10 +19,10 @@ WHERE = ("upload", "a")
 
 @dataclass
 class Stage:
-    """A committer with a store in memory."""
+    """A committer with a store and an event log in memory."""
 
     store: MemoryStore
-    outbox: Outbox
+    log: MemoryEventLog
     committer: Committer
 
     async def commit(self, event_id: str, where: tuple[str, ...] = WHERE) -> None:
@@ -34,21 +34,22 @@ class Stage:
             path="/" + "/".join(where),
             time=datetime.now(UTC),
             data="{}",
+            store="file",
+            store_path="/".join(where),
+            gateway="g1",
             token=pending.token,
-            final=pending.location,
         )
         await self.committer.commit(UploadWithEvent(pending=pending, event=event))
 
     def states(self) -> dict[str, str]:
-        return {row[1]: row[5] for row in self.outbox.listing("", 100).result()}
+        return {entry.id: entry.state for entry in self.log.list_events("", 100).result()}
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+def stage() -> Iterator[Stage]:
     with ThreadPoolExecutor(2) as threads:
-        store, outbox = MemoryStore(), Outbox(tmp_path / "outbox.sqlite3")
-        yield Stage(store, outbox, Committer(store, outbox, NoPost(), threads=threads))
-        outbox.close()
+        store, log = MemoryStore(), MemoryEventLog()
+        yield Stage(store, log, Committer(store, log, NoPost(), threads=threads))
 
 
 DONE = [
@@ -88,10 +89,10 @@ async def test_the_next_start_decides_it_as_well(
 ) -> None:
     await interrupted(stage, interruption)
     stage.store.reachable = False
-    recover(stage.outbox, stage.store)
+    recover(stage.log, stage.store)
     assert stage.states() == {"e1": "prepared"}
 
     stage.store.reachable = True
-    recover(stage.outbox, stage.store)
+    recover(stage.log, stage.store)
 
     assert stage.states() == left

@@ -1,10 +1,12 @@
 """What the events of an upload say of its client."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from qmonus_lite import strictjson
 from qmonus_lite.auth import apikey
 from qmonus_lite.auth.account import Account, Directory
 from qmonus_lite.auth.callout_pass import HEADER, Passes
@@ -12,6 +14,7 @@ from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadRequest
+from qmonus_lite.events.gateway import FIELDS, UNFILLED, Gateway
 from qmonus_lite.headers import Headers
 from qmonus_lite.uploads.event_data import promised_data, question_data
 from qmonus_lite.uploads.request import UploadRequest
@@ -88,7 +91,9 @@ def test_a_credential_in_the_query_is_refused() -> None:
 
 def promised(headers: Any, *kept: str) -> Any:
     event = {"path": "/upload/a", "headers": headers}
-    data = json.loads(promised_data(event, {"path": "/b"}, frozenset(kept), KEEPER.own))
+    data = json.loads(
+        promised_data(event, {"path": "/b"}, {"bytes": 1}, frozenset(kept), KEEPER.own)
+    )
     assert data["path"] == "/b"
     return data["headers"]
 
@@ -120,4 +125,32 @@ def test_a_handler_may_have_left_something_else_as_headers(headers: Any) -> None
 
 
 def test_an_event_whose_headers_a_handler_took_away_has_none() -> None:
-    assert json.loads(promised_data({}, {"path": "/b"}, frozenset(), KEEPER.own)) == {"path": "/b"}
+    text = promised_data({}, {"path": "/b"}, {"bytes": 1}, frozenset(), KEEPER.own)
+
+    assert json.loads(text) == {"path": "/b", **dict.fromkeys(FIELDS), "bytes": 1}
+
+
+PLACE = {"address": "10.0.0.7", "port": 9099, "filepath": '/srv/a "b"/名'}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"path": "/upload/a", "resources": {"filepath": "a"}, "headers": {"A": "ü"}, "length": 3},
+        # What a handler has set stays at its place.
+        {"filepath": 1, "path": "/a", "bytes": "x", "headers": None, "more": [1.5, "\u2028"]},
+        {"port": 1, "nested": dict.fromkeys(FIELDS), "text": UNFILLED},
+    ],
+)
+def test_a_completed_event_is_what_one_with_all_its_fields_would_be(event: dict[str, Any]) -> None:
+    """Byte by byte: as it was when the fields were stored with the event."""
+    accepted = {"path": "/b", "account": None, "length": None}
+    stored = {"mime": "text/plain", "bytes": 7}
+    pending = SimpleNamespace(
+        data=promised_data(event, accepted, stored, frozenset(), KEEPER.own),
+        store="file",
+        store_path='a "b"/名',
+    )
+    gateway = Gateway(address="10.0.0.7", port=9099, stores={"file": "/srv/"})
+
+    assert gateway.complete(pending) == strictjson.write({**event, **accepted, **PLACE, **stored})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from qmonus_lite import errors
 from qmonus_lite.errors import DiskError, InternalFault, Problem, Refusal
-from qmonus_lite.events.outbox import PendingEvent
+from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.uploads.commit import UploadWithEvent
 from qmonus_lite.uploads.store import IF_ABSENT, StoredFile
@@ -43,15 +43,17 @@ EVENT = PendingEvent(
     path="/upload/ü",
     time=datetime(2026, 11, 22, 10, tzinfo=UTC),
     data='{"a":1}',
+    store="file",
+    store_path="upload/ü",
+    gateway="g1",
     token="data:staging/s1//upload/ü",
-    final="/srv/upload/ü",
     request_id="r1",
 )
 COMMIT = Commit(sealed=False, content=b"\x00body", absent=True, event=EVENT)
 CALLS: list[Call] = [
     Hello(owner_prefix="0-abc-"),
     COMMIT,
-    ListEvents(state="dead", most=10),
+    ListEvents(state="dead", limit=10),
     ShowEvent(event_id="e1"),
     CountEvents(),
     ReplayEvent(event_id="e1"),

@@ -83,7 +83,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         registry = HttpWorkerRegistry([], SignedClient(SIGNER), "http://127.0.0.1:1")
         local = LocalCommitService(
             store=store.store,
-            outbox=store.outbox,
+            log=store.log,
             dispatcher=cast(Dispatcher, NoDispatcher()),
             committer=store.committer,
             registry=registry,
@@ -173,9 +173,9 @@ async def test_an_unknown_failure_is_500_and_logged(
     def broken(*_: object) -> None:
         raise RuntimeError("nobody expected this")
 
-    monkeypatch.setattr(stage.store.outbox, "listing", broken)
+    monkeypatch.setattr(stage.store.log, "list_events", broken)
     with pytest.raises(InternalFault):
-        await stage.remote.listing("", 10)
+        await stage.remote.list_events("", 10)
 
     assert "nobody expected this" in caplog.text
 
@@ -187,11 +187,11 @@ async def test_a_result_that_cannot_be_sent_is_500_and_logged(
         await stage.remote.commit(stage.upload(name, b""))
     monkeypatch.setattr("qmonus_lite.writer.messages.MAX_MESSAGE_BYTES", 100)
     with pytest.raises(InternalFault, match="the writer process failed; see its log"):
-        await stage.remote.listing("", 10)
+        await stage.remote.list_events("", 10)
 
     assert "at most 100 are allowed" in caplog.text
     # The connection is as before.
-    assert await stage.remote.counts() == [("ready", 2)]
+    assert await stage.remote.counts() == {"ready": 2}
     assert stage.exits == []
 
 
@@ -203,7 +203,7 @@ async def test_an_upload_that_cannot_be_sent_is_500_and_logged(
         await stage.remote.commit(upload)
 
     assert "call Commit: cannot be encoded: " in caplog.text
-    assert await stage.remote.counts() == []
+    assert await stage.remote.counts() == {}
 
 
 async def test_a_malformed_call_ends_the_connection_and_loses_no_commit(
@@ -240,14 +240,16 @@ async def test_a_malformed_reply_ends_the_apigw(stage: Stage, reply: list[object
 
 async def test_shows_and_replays_events(stage: Stage) -> None:
     await stage.remote.commit(stage.upload("a", b"one"))
-    [row] = await stage.remote.listing("", 10)
+    [entry] = await stage.remote.list_events("", 10)
 
-    assert row[1] == "a"
-    assert (await stage.remote.one("a"))[0][1] == "a"
-    assert await stage.remote.one("b") == []
-    assert await stage.remote.counts() == [("ready", 1)]
+    assert entry.id == "a"
+    shown = await stage.remote.show("a")
+    assert shown is not None
+    assert (shown.entry, shown.store_path) == (entry, "a")
+    assert await stage.remote.show("b") is None
+    assert await stage.remote.counts() == {"ready": 1}
     assert await stage.remote.replay("a") == 0
-    stage.store.outbox.dead("a", 1, "why").result()
+    stage.store.log.dead("a", 1, "why").result()
     assert await stage.remote.replay("a") == 1
 
 

@@ -1,4 +1,4 @@
-"""The ledger: many threads, one database, nothing half."""
+"""The database: many threads, one connection, and each change made or not."""
 
 import asyncio
 import resource
@@ -11,56 +11,66 @@ from pathlib import Path
 
 import pytest
 
+from qmonus_lite.database.database import Database, Synchronous
+from qmonus_lite.database.schema import Schema, read_schema
+from qmonus_lite.database.transaction import DatabaseFailed
 from qmonus_lite.errors import BadPlace
-from qmonus_lite.events.database import Database, DatabaseFailed, statements
 
-SQL = {
-    "schema": "CREATE TABLE IF NOT EXISTS word (name TEXT PRIMARY KEY, n INTEGER);",
+STATEMENTS = {
     "add": "INSERT INTO word (name, n) VALUES (:name, :n)",
     "all": "SELECT name, n FROM word ORDER BY rowid",
     "slow": "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 400000)"
     " SELECT max(n) FROM c",
 }
+SCHEMA = Schema(
+    statements=STATEMENTS,
+    migrations=("CREATE TABLE word (name TEXT PRIMARY KEY, n INTEGER);",),
+)
+Words = Database[DatabaseFailed]
+
+
+def opened(path: Path, synchronous: Synchronous = "FULL") -> Words:
+    return Database(path, SCHEMA, synchronous, DatabaseFailed, migration_values={})
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "words.sqlite3", SQL, "FULL")
+def database(tmp_path: Path) -> Iterator[Words]:
+    database = opened(tmp_path / "words.sqlite3")
     yield database
     database.close()
 
 
-def words(database: Database) -> list[str]:
-    return [row[0] for row in database.rows("all", {}).result(10)]
+def words(database: Words) -> list[str]:
+    return [row[0] for row in database.rows("all", {}, list).result(10)]
 
 
-def test_changes_and_shows_in_the_order_asked(database: Database) -> None:
+def test_changes_and_shows_in_the_order_asked(database: Words) -> None:
     assert database.change("add", {"name": "a", "n": 1}).result(10) == 1
     database.change("add", {"name": "b", "n": 2}, lazy=True)
 
     assert words(database) == ["a", "b"]
 
 
-def test_only_the_owner_can_read_it(database: Database, tmp_path: Path) -> None:
+def test_only_the_owner_can_read_it(database: Words, tmp_path: Path) -> None:
     assert (tmp_path / "words.sqlite3").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("synchronous", ["FULL", "NORMAL"])
-def test_what_is_done_survives(tmp_path: Path, synchronous: "str") -> None:
+def test_what_is_done_survives(tmp_path: Path, synchronous: Synchronous) -> None:
     for name in ("a", "b"):
-        database = Database(tmp_path / "w.sqlite3", SQL, synchronous)  # type: ignore[arg-type]
+        database = opened(tmp_path / "w.sqlite3", synchronous)
         database.change("add", {"name": name, "n": 1}, lazy=True)
         database.close()
-    database = Database(tmp_path / "w.sqlite3", SQL, "FULL")
+    database = opened(tmp_path / "w.sqlite3")
 
     assert words(database) == ["a", "b"]
     database.close()
 
 
-def test_a_job_at_fault_fails_alone(database: Database) -> None:
+def test_a_job_at_fault_fails_alone(database: Words) -> None:
     database.change("add", {"name": "a", "n": 1}).result(10)
-    # These go into one commit: the ledger is busy while they are asked.
-    busy = database.rows("slow", {})
+    # These go into one commit: the database is busy while they are submitted.
+    busy = database.rows("slow", {}, list)
     bad = [
         database.change("add", {"name": "a", "n": 2}),
         database.change("add", {"name": "\ud800", "n": 2}),
@@ -74,8 +84,8 @@ def test_a_job_at_fault_fails_alone(database: Database) -> None:
     assert words(database) == ["a", "c"]
 
 
-def test_a_job_that_was_cancelled_harms_nobody(database: Database) -> None:
-    busy = database.rows("slow", {})
+def test_a_job_that_was_cancelled_harms_nobody(database: Words) -> None:
+    busy = database.rows("slow", {}, list)
     given_up = database.change("add", {"name": "a", "n": 1})
     kept = database.change("add", {"name": "b", "n": 1})
     assert given_up.cancel()
@@ -85,9 +95,9 @@ def test_a_job_that_was_cancelled_harms_nobody(database: Database) -> None:
     assert words(database) == ["b"]
 
 
-async def test_a_cancelled_caller_harms_nobody(database: Database) -> None:
+async def test_a_cancelled_caller_harms_nobody(database: Words) -> None:
     async def ask() -> None:
-        await asyncio.wrap_future(database.rows("slow", {}))
+        await asyncio.wrap_future(database.rows("slow", {}, list))
 
     for _ in range(3):
         asking = asyncio.create_task(ask())
@@ -95,10 +105,10 @@ async def test_a_cancelled_caller_harms_nobody(database: Database) -> None:
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
 
-    assert await asyncio.wrap_future(database.rows("all", {})) == []
+    assert await asyncio.wrap_future(database.rows("all", {}, list)) == []
 
 
-def test_many_threads_ask_at_once(database: Database) -> None:
+def test_many_threads_ask_at_once(database: Words) -> None:
     def ask(thread: int) -> None:
         jobs = [database.change("add", {"name": f"{thread}-{n}", "n": n}) for n in range(50)]
         wait(jobs, 10)
@@ -112,12 +122,12 @@ def test_many_threads_ask_at_once(database: Database) -> None:
     assert len(words(database)) == 400
 
 
-def test_threads_that_add_share_commits(database: Database) -> None:
+def test_threads_that_add_share_commits(database: Words) -> None:
     ended: list[int | DatabaseFailed] = []
 
     def add(thread: int) -> None:
         for n in range(20):
-            ended.extend(database.add("add", [{"name": f"{thread}-{n}", "n": n}]))
+            ended.extend(database.insert("add", [{"name": f"{thread}-{n}", "n": n}]))
 
     threads = [threading.Thread(target=add, args=(n,)) for n in range(8)]
     for one in threads:
@@ -129,33 +139,33 @@ def test_threads_that_add_share_commits(database: Database) -> None:
     assert len(words(database)) == 160
 
 
-def test_a_row_at_fault_fails_alone(database: Database) -> None:
+def test_a_row_at_fault_fails_alone(database: Words) -> None:
     rows = [{"name": name, "n": 1} for name in ("a", "a", "\ud800", "b")]
-    first, again, bad, last = database.add("add", rows)
+    first, again, bad, last = database.insert("add", rows)
 
     assert (first, last) == (1, 2)
     assert isinstance(again, DatabaseFailed) and isinstance(bad, DatabaseFailed)
     assert words(database) == ["a", "b"]
 
 
-def test_rows_that_could_not_be_committed_say_so(database: Database, tmp_path: Path) -> None:
+def test_rows_that_could_not_be_committed_say_so(database: Words, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "words.sqlite3", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     database._database.execute("PRAGMA busy_timeout = 50")
-    ended = database.add("add", [{"name": "a", "n": 1}, {"name": "b", "n": 1}])
+    ended = database.insert("add", [{"name": "a", "n": 1}, {"name": "b", "n": 1}])
     other.execute("ROLLBACK")
     other.close()
 
     assert all(isinstance(one, DatabaseFailed) for one in ended)
     assert words(database) == []
-    assert database.add("add", [{"name": "a", "n": 1}]) == [1]
+    assert database.insert("add", [{"name": "a", "n": 1}]) == [1]
 
 
-def test_lazy_changes_are_done_without_company(database: Database) -> None:
+def test_lazy_changes_are_done_without_company(database: Words) -> None:
     assert database.change("add", {"name": "a", "n": 1}, lazy=True).result(10) == 1
 
 
-def test_another_process_may_write_meanwhile(database: Database, tmp_path: Path) -> None:
+def test_another_process_may_write_meanwhile(database: Words, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "words.sqlite3", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     waiting = database.change("add", {"name": "a", "n": 1})
@@ -168,7 +178,7 @@ def test_another_process_may_write_meanwhile(database: Database, tmp_path: Path)
 
 
 def test_a_full_disk_fails_what_was_asked_and_nothing_later(
-    database: Database, tmp_path: Path
+    database: Words, tmp_path: Path
 ) -> None:
     """The kernel takes no more bytes for a file of this process: EFBIG, as EDQUOT or ENOSPC."""
     database.change("add", {"name": "a", "n": 1}).result(10)
@@ -187,7 +197,7 @@ def test_a_full_disk_fails_what_was_asked_and_nothing_later(
     assert words(database) == ["a", "c"]
 
 
-def test_a_change_that_breaks_off_ends_nothing_but_itself(database: Database) -> None:
+def test_a_change_that_breaks_off_ends_nothing_but_itself(database: Words) -> None:
     """Its thread serves all who ask: without it every later change would wait for ever."""
     broken = database.change("no such statement", {})
 
@@ -203,29 +213,33 @@ def test_refuses_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> N
     (tmp_path / "w.sqlite3").write_bytes(content)
 
     with pytest.raises(BadPlace, match=r"w\.sqlite3: not a usable database"):
-        Database(tmp_path / "w.sqlite3", SQL, "FULL")
+        opened(tmp_path / "w.sqlite3")
 
 
 def test_refuses_a_place_where_no_file_can_be(tmp_path: Path) -> None:
     with pytest.raises(BadPlace, match="not a usable database"):
-        Database(tmp_path / "missing" / "w.sqlite3", SQL, "FULL")
+        opened(tmp_path / "missing" / "w.sqlite3")
 
 
-@pytest.mark.parametrize("file", ["outbox.sql", "inbox.sql"])
-def test_reads_statements_by_their_names(file: str) -> None:
-    found = statements(file)
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [("qmonus_lite.event_logs.sqlite", "event_log"), ("qmonus_lite.events", "inbox")],
+)
+def test_reads_statements_and_migrations_from_their_files(package: str, name: str) -> None:
+    schema = read_schema(package, name)
 
-    assert next(iter(found)) == "schema"
-    assert all(text.strip() for text in found.values())
+    assert schema.migrations
+    assert schema.statements
+    assert all(text.strip() for text in (*schema.migrations, *schema.statements.values()))
 
 
-def full(database: Database) -> None:
+def full(database: Words) -> None:
     """Let the database grow no more, as on a full disk."""
     [(pages,)] = database._database.execute("PRAGMA page_count").fetchall()
     database._database.execute(f"PRAGMA max_page_count = {pages}")
 
 
-def room_again(database: Database) -> None:
+def room_again(database: Words) -> None:
     database._database.execute("PRAGMA max_page_count = 100000")
 
 
@@ -234,11 +248,11 @@ def row(name: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("way", ["add", "change"])
-def test_knows_that_it_cannot_write_until_a_write_works(database: Database, way: str) -> None:
+def test_knows_that_it_cannot_write_until_a_write_works(database: Words, way: str) -> None:
     assert not database.failing
     full(database)
     if way == "add":
-        assert isinstance(database.add("add", [row("a")])[0], DatabaseFailed)
+        assert isinstance(database.insert("add", [row("a")])[0], DatabaseFailed)
     else:
         with pytest.raises(DatabaseFailed):
             database.change("add", row("a")).result(10)
@@ -248,11 +262,11 @@ def test_knows_that_it_cannot_write_until_a_write_works(database: Database, way:
     assert database.failing
 
     room_again(database)
-    assert database.add("add", [row("b")]) == [1]
+    assert database.insert("add", [row("b")]) == [1]
     assert not database.failing
 
 
-def probed(database: Database) -> None:
+def probed(database: Words) -> None:
     """Return when a probe has ended: it comes after the jobs that were gathered with it."""
     database.probe()
     for _ in range(2):
@@ -260,11 +274,11 @@ def probed(database: Database) -> None:
 
 
 def test_a_probe_finds_out_that_it_can_write_again(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Words, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qmonus_lite.events.database.PROBING", 0.0)
+    monkeypatch.setattr("qmonus_lite.database.database.PROBE_INTERVAL_SECONDS", 0.0)
     full(database)
-    database.add("add", [row("a")])
+    database.insert("add", [row("a")])
     probed(database)
     assert database.failing
 
@@ -276,9 +290,9 @@ def test_a_probe_finds_out_that_it_can_write_again(
     assert tables.fetchall() == [("word",)]
 
 
-def test_a_failing_database_is_probed_once_a_second_at_the_most(database: Database) -> None:
+def test_a_failing_database_is_probed_once_a_second_at_the_most(database: Words) -> None:
     full(database)
-    database.add("add", [row("a")])
+    database.insert("add", [row("a")])
     probed(database)
     room_again(database)
     probed(database)

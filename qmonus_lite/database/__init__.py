@@ -1,0 +1,1 @@
+"""SQLite databases with group commit, a format number and migrations; the only user of sqlite3."""

@@ -1,0 +1,1 @@
+"""Event logs: where events are stored until they are delivered."""

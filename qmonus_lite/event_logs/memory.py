@@ -1,0 +1,266 @@
+"""Event log in memory, for tests and trials of plugins: its events end with the process."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import TypeVar
+
+from qmonus_lite.events.log import EventLogFailed
+from qmonus_lite.events.stored_event import (
+    EVERY_TYPE,
+    ClaimedEvent,
+    EventEntry,
+    InDoubt,
+    PendingEvent,
+    ShownEvent,
+    Types,
+    direct,
+)
+
+Value = TypeVar("Value")
+
+#: States of an event that is not a dead letter.
+_ALIVE = ("prepared", "ready", "sending")
+
+
+@dataclass(kw_only=True)
+class _Row:
+    seq: int
+    event: PendingEvent
+    since: float
+    state: str = "prepared"
+    attempt: int = 0
+    reason: str = ""
+    next_at: float = 0.0
+    leased: bool = False
+
+    @property
+    def shown_state(self) -> str:
+        """The state, `sending` instead of `ready` while the event is leased."""
+        return "sending" if self.leased and self.state == "ready" else self.state
+
+    @property
+    def entry(self) -> EventEntry:
+        return EventEntry(
+            seq=self.seq,
+            id=self.event.id,
+            type=self.event.type,
+            path=self.event.path,
+            time=self.event.time.isoformat(),
+            state=self.shown_state,
+            attempt=self.attempt,
+            next_at=self.next_at,
+            reason=self.reason,
+        )
+
+    def claim(self, lease: float) -> ClaimedEvent:
+        """Lease the event for its next attempt."""
+        self.leased, self.next_at, self.attempt = True, lease, self.attempt + 1
+        claimed = direct(self.seq, self.event)
+        return replace(claimed, attempt=self.attempt, since=self.since, direct=False)
+
+
+class MemoryEventLog:
+    """The pending events and dead letters of one gateway (`events.log.EventLog`)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers = count(1)
+        #: By id, in the order of their seq.
+        self._rows: dict[str, _Row] = {}
+
+    def prepare(self, events: Sequence[PendingEvent]) -> list[int | EventLogFailed]:
+        """Store pending events; the seq or the error of each."""
+        with self._lock:
+            return [self._prepare(event) for event in events]
+
+    def _prepare(self, event: PendingEvent) -> int | EventLogFailed:
+        if event.id in self._rows:
+            return EventLogFailed(f"the id {event.id} is there already")
+        row = _Row(seq=next(self._numbers), event=event, since=event.time.timestamp())
+        self._rows[event.id] = row
+        return row.seq
+
+    def commit(self, event_id: str, *, attempt: int = 0) -> "Future[int]":
+        """Make a prepared event deliverable."""
+
+        def change(row: _Row) -> None:
+            row.state, row.attempt = "ready", attempt
+
+        return self._change(event_id, ("prepared",), change)
+
+    def withdraw(self, event_id: str) -> "Future[int]":
+        """Delete a prepared event whose file was not published."""
+        return self._delete([event_id], ("prepared",))
+
+    def restage(self, event_id: str, token: str) -> "Future[int]":
+        """Replace the token of a prepared event."""
+
+        def change(row: _Row) -> None:
+            row.event = replace(row.event, token=token)
+
+        return self._change(event_id, ("prepared",), change)
+
+    def in_doubt(self) -> list[InDoubt]:
+        """The prepared events, oldest first."""
+        with self._lock:
+            events = [row.event for row in self._rows.values() if row.state == "prepared"]
+        return [InDoubt(id=event.id, store=event.store, token=event.token) for event in events]
+
+    def release(self) -> None:
+        """Release all leases."""
+        with self._lock:
+            for row in self._rows.values():
+                if row.leased:
+                    row.leased, row.next_at = False, 0.0
+
+    def waiting(self, limit: int) -> tuple[list[tuple[str, str]], int]:
+        """Path and id of the first `limit` events to be delivered, and the number of others."""
+        with self._lock:
+            events = [row.event for row in self._rows.values() if row.state == "ready"]
+        return [(event.path, event.id) for event in events[:limit]], max(0, len(events) - limit)
+
+    def claim(
+        self, now: float, *, lease: float, limit: int, types: Types = EVERY_TYPE
+    ) -> "Future[list[ClaimedEvent]]":
+        """Lease due events until `lease`, at most one per path."""
+        with self._lock:
+            oldest: dict[str, _Row] = {}
+            for row in self._rows.values():
+                if row.state != "dead":
+                    oldest.setdefault(row.event.path, row)
+            due = [
+                row
+                for row in oldest.values()
+                if row.state == "ready" and row.next_at <= now and types.includes(row.event.type)
+            ]
+            due.sort(key=lambda row: (row.next_at, row.seq))
+            claimed = [row.claim(lease) for row in due[:limit]]
+        return _completed(sorted(claimed, key=lambda event: event.seq))
+
+    def extend(self, event_id: str, lease: float) -> "Future[int]":
+        """Lease an event in direct delivery, or extend a lease."""
+
+        def change(row: _Row) -> None:
+            row.attempt = max(row.attempt, 1)
+            row.state, row.leased, row.next_at = "ready", True, lease
+
+        return self._change(event_id, ("prepared", "sending"), change)
+
+    def next_due(self, now: float) -> "Future[float | None]":
+        """Due time of the next event, or None."""
+        with self._lock:
+            times = [
+                row.next_at
+                for row in self._rows.values()
+                if row.state == "ready" and row.next_at > now
+            ]
+        return _completed(min(times, default=None))
+
+    def done(self, event_ids: Sequence[str]) -> "Future[int]":
+        """Delete delivered events."""
+        return self._delete(event_ids, _ALIVE)
+
+    def retry(self, event_id: str, attempt: int, next_at: float, reason: str) -> "Future[int]":
+        """Schedule the next attempt."""
+
+        def change(row: _Row) -> None:
+            row.state, row.attempt, row.next_at = "ready", attempt, next_at
+            row.reason, row.leased = reason, False
+
+        return self._change(event_id, _ALIVE, change)
+
+    def dead(self, event_id: str, attempt: int, reason: str) -> "Future[int]":
+        """Make an event a dead letter."""
+
+        def change(row: _Row) -> None:
+            row.state, row.attempt, row.reason, row.leased = "dead", attempt, reason, False
+
+        return self._change(event_id, _ALIVE, change)
+
+    def list_events(self, state: str, limit: int) -> "Future[list[EventEntry]]":
+        """Events, oldest first; an empty `state` means all."""
+        with self._lock:
+            rows = [row for row in self._rows.values() if state in ("", row.state)]
+            return _completed([row.entry for row in rows[:limit]])
+
+    def show(self, event_id: str) -> "Future[ShownEvent | None]":
+        """The event of this id, or None."""
+        with self._lock:
+            if (row := self._rows.get(event_id)) is None:
+                return _completed(None)
+            event = row.event
+            detail = ShownEvent(
+                entry=row.entry,
+                data=event.data,
+                store=event.store,
+                store_path=event.store_path,
+                gateway=event.gateway,
+            )
+        return _completed(detail)
+
+    def counts(self) -> "Future[dict[str, int]]":
+        """Number of events by state."""
+        counts: dict[str, int] = {}
+        with self._lock:
+            for row in self._rows.values():
+                counts[row.state] = counts.get(row.state, 0) + 1
+        return _completed(counts)
+
+    def retry_now(self, event_id: str, now: float) -> "Future[int]":
+        """Make a waiting event due at `now`."""
+
+        def change(row: _Row) -> None:
+            row.next_at = now
+
+        return self._change(event_id, ("ready",), change)
+
+    def replay(self, event_id: str, now: float) -> "Future[int]":
+        """Requeue a dead letter for delivery."""
+
+        def change(row: _Row) -> None:
+            row.state, row.next_at, row.since = "ready", 0.0, now
+
+        return self._change(event_id, ("dead",), change)
+
+    def drop(self, event_id: str) -> "Future[int]":
+        """Delete a dead letter."""
+        return self._delete([event_id], ("dead",))
+
+    @property
+    def unhealthy_reason(self) -> str | None:
+        """None: memory can always be written."""
+        return None
+
+    def close(self) -> None:
+        """Do nothing: every change is made at once."""
+
+    def _change(
+        self, event_id: str, states: Sequence[str], change: Callable[[_Row], None]
+    ) -> "Future[int]":
+        """Change an event in one of these states; gives 0 if there is none."""
+        with self._lock:
+            row = self._rows.get(event_id)
+            if row is None or row.shown_state not in states:
+                return _completed(0)
+            change(row)
+            return _completed(1)
+
+    def _delete(self, event_ids: Sequence[str], states: Sequence[str]) -> "Future[int]":
+        with self._lock:
+            found = [
+                event_id
+                for event_id in event_ids
+                if event_id in self._rows and self._rows[event_id].shown_state in states
+            ]
+            for event_id in found:
+                del self._rows[event_id]
+        return _completed(len(found))
+
+
+def _completed(value: Value) -> "Future[Value]":
+    future: Future[Value] = Future()
+    future.set_result(value)
+    return future

@@ -1,0 +1,1 @@
+"""Event log in an SQLite database of the data directory."""

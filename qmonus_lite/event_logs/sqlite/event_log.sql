@@ -1,0 +1,98 @@
+-- Events that are not yet delivered, and dead letters; the columns: event_log_format_N.sql.
+
+-- Format of a database without a number; 0 if it is empty.
+-- name: unnumbered_format
+SELECT CASE count(*) WHEN 0 THEN 0 ELSE 1 + max(name = 'request_id') END
+FROM pragma_table_info('event');
+
+-- name: prepare
+INSERT INTO event
+    (id, type, path, time, data, store, store_path, gateway, token, since, request_id)
+VALUES
+    (:id, :type, :path, :time, :data, :store, :store_path, :gateway, :token, :since, :request_id);
+
+-- name: commit
+UPDATE event SET state = 'ready', attempt = :attempt WHERE id = :id AND state = 'prepared';
+
+-- name: withdraw
+DELETE FROM event WHERE id = :id AND state = 'prepared';
+
+-- name: restage
+UPDATE event SET token = :token WHERE id = :id AND state = 'prepared';
+
+-- name: in_doubt
+SELECT id, store, token FROM event WHERE state = 'prepared' ORDER BY seq;
+
+-- name: waiting
+SELECT path, id FROM event WHERE state = 'ready' ORDER BY seq LIMIT :limit;
+
+-- name: count_waiting
+SELECT count(*) FROM event WHERE state = 'ready';
+
+-- Lease an event in direct delivery, as if it had been claimed, or extend its lease.
+-- name: extend
+UPDATE event SET state = 'ready', leased = 1, attempt = max(attempt, 1), next_at = :lease
+WHERE id = :id AND (state = 'prepared' OR leased = 1);
+
+-- Release the leases of an earlier APIGW process.
+-- name: release
+UPDATE event SET leased = 0, next_at = 0 WHERE leased = 1;
+
+-- Claim due events, at most one per path: the oldest that is not a dead letter. Only of these
+-- types, or (listed = 0) of all types except these. The attempt is counted when it is claimed, so
+-- that a redelivery after a crash has a higher number.
+-- name: claim
+UPDATE event SET leased = 1, next_at = :lease, attempt = attempt + 1
+WHERE seq IN (
+    SELECT seq FROM event AS e
+    WHERE state = 'ready' AND next_at <= :now
+      AND (type IN (SELECT value FROM json_each(:types))) = :listed
+      AND NOT EXISTS (
+        SELECT 1 FROM event AS older
+        WHERE older.path = e.path AND older.seq < e.seq AND older.state <> 'dead'
+      )
+    ORDER BY next_at, seq LIMIT :limit
+)
+RETURNING
+    seq, id, type, path, time, data, store, store_path, gateway, attempt, since, request_id;
+
+-- Due time of the next event.
+-- name: next_due
+SELECT min(next_at) FROM event WHERE state = 'ready' AND next_at > :now;
+
+-- name: done
+DELETE FROM event WHERE id IN (SELECT value FROM json_each(:ids)) AND state <> 'dead';
+
+-- name: retry
+UPDATE event
+SET state = 'ready', attempt = :attempt, next_at = :next_at, reason = :reason, leased = 0
+WHERE id = :id AND state <> 'dead';
+
+-- name: dead
+UPDATE event SET state = 'dead', attempt = :attempt, reason = :reason, leased = 0
+WHERE id = :id AND state <> 'dead';
+
+-- Requeue a dead letter; its age restarts, its attempt count continues.
+-- name: replay
+UPDATE event SET state = 'ready', next_at = 0, since = :now
+WHERE id = :id AND state = 'dead';
+
+-- Try a waiting event now.
+-- name: retry_now
+UPDATE event SET next_at = :now WHERE id = :id AND state = 'ready' AND leased = 0;
+
+-- name: drop
+DELETE FROM event WHERE id = :id AND state = 'dead';
+
+-- name: list_events
+SELECT seq, id, type, path, time, state, attempt, next_at, leased, reason FROM event
+WHERE (:state = '' OR state = :state) ORDER BY seq LIMIT :limit;
+
+-- name: show
+SELECT
+    seq, id, type, path, time, state, attempt, next_at, leased, reason,
+    data, store, store_path, gateway
+FROM event WHERE id = :id;
+
+-- name: counts
+SELECT state, count(*) FROM event GROUP BY state;

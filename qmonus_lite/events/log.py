@@ -1,0 +1,126 @@
+"""Event log (transactional outbox): where events are stored until they are delivered.
+
+    prepare -> the file is published -> commit -> claim -> done | retry | dead
+            -> it is not published   -> withdraw
+
+States of an event: `prepared` (the file may or may not be published, or the event is in direct
+delivery), `ready` (to be delivered), `dead` (dead letter, kept); a delivered event is deleted.
+Implementations: `event_logs.sqlite`, `event_logs.memory`.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+from qmonus_lite.errors import QmonusLiteError
+from qmonus_lite.events.stored_event import (
+    EVERY_TYPE,
+    ClaimedEvent,
+    EventEntry,
+    InDoubt,
+    PendingEvent,
+    ShownEvent,
+    Types,
+)
+
+#: States of an event that can be listed.
+STATES = ("prepared", "ready", "dead")
+
+
+class EventLogFailed(QmonusLiteError):
+    """A change was not made, or it is unknown whether it was."""
+
+
+class EventLog(Protocol):
+    """The pending events and dead letters of one gateway; its methods may be called by any thread.
+
+    Changes are durable when their future is done, as far as the log is configured to be durable. A
+    future that fails raises EventLogFailed. Futures of changes give the number of events changed.
+    """
+
+    # Around publishing.
+
+    def prepare(self, events: Sequence[PendingEvent]) -> list[int | EventLogFailed]:
+        """Store pending events; blocks until they are durable. The seq or the error of each."""
+
+    def commit(self, event_id: str, *, attempt: int = 0) -> "Future[int]":
+        """Make a prepared event deliverable; `attempt` counts deliveries that may have begun.
+
+        May be lazy: after a crash, recovery finds the file published and does the same.
+        """
+
+    def withdraw(self, event_id: str) -> "Future[int]":
+        """Delete a prepared event whose file was not published."""
+
+    def restage(self, event_id: str, token: str) -> "Future[int]":
+        """Replace the token of a prepared event, whose file is going to be published from there."""
+
+    # At the start.
+
+    def in_doubt(self) -> list[InDoubt]:
+        """The prepared events that a crash left, oldest first; raises EventLogFailed."""
+
+    def release(self) -> None:
+        """Release the leases of an earlier process; raises EventLogFailed."""
+
+    def waiting(self, limit: int) -> tuple[list[tuple[str, str]], int]:
+        """Path and id of the first `limit` events to be delivered, and the number of others.
+
+        Raises EventLogFailed.
+        """
+
+    # Delivery.
+
+    def claim(
+        self, now: float, *, lease: float, limit: int, types: Types = EVERY_TYPE
+    ) -> "Future[list[ClaimedEvent]]":
+        """Lease due events until `lease`, by ascending seq.
+
+        At most one per path, its oldest that is not dead, and none while that one is leased. The
+        attempt is counted by the claim, so that a redelivery after a crash has a higher number.
+        """
+
+    def extend(self, event_id: str, lease: float) -> "Future[int]":
+        """Lease an event that is in direct delivery, or extend the lease of a claimed one."""
+
+    def next_due(self, now: float) -> "Future[float | None]":
+        """Due time of the next event after `now` in seconds since the epoch, or None."""
+
+    def done(self, event_ids: Sequence[str]) -> "Future[int]":
+        """Delete delivered events.
+
+        May be lazy: after a crash they are redelivered, with the same ids.
+        """
+
+    def retry(self, event_id: str, attempt: int, next_at: float, reason: str) -> "Future[int]":
+        """Schedule the next attempt at `next_at`, after `attempt` attempts so far."""
+
+    def dead(self, event_id: str, attempt: int, reason: str) -> "Future[int]":
+        """Make an event a dead letter after `attempt` attempts; it is not retried."""
+
+    # Operators.
+
+    def list_events(self, state: str, limit: int) -> "Future[list[EventEntry]]":
+        """Events, oldest first; an empty `state` means all, else one of STATES."""
+
+    def show(self, event_id: str) -> "Future[ShownEvent | None]":
+        """The event of this id, or None."""
+
+    def counts(self) -> "Future[dict[str, int]]":
+        """Number of events by state."""
+
+    def retry_now(self, event_id: str, now: float) -> "Future[int]":
+        """Make a waiting event due at `now`; 0 unless it is `ready` and not leased."""
+
+    def replay(self, event_id: str, now: float) -> "Future[int]":
+        """Requeue a dead letter; its age begins at `now`. 0 if none has this id."""
+
+    def drop(self, event_id: str) -> "Future[int]":
+        """Delete a dead letter; 0 if none has this id."""
+
+    @property
+    def unhealthy_reason(self) -> str | None:
+        """Reason why no event can be stored now, or None."""
+
+    def close(self) -> None:
+        """Make the submitted changes and close; no other method may be called afterwards."""

@@ -1,0 +1,128 @@
+"""What follows from a delivery attempt: the decision, its write to the event log, its records."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from qmonus_lite.events.delivery import Delivery
+from qmonus_lite.events.log import EventLogFailed
+from qmonus_lite.events.ordering import PathOrder
+from qmonus_lite.events.retry import Attempt, Decision, Done, Retry, decide
+from qmonus_lite.events.stored_event import ClaimedEvent
+from qmonus_lite.observations import DeliveryTried
+
+logger = logging.getLogger(__name__)
+
+#: Seconds to wait after an error of the log, and between two polls of it.
+POLL_SECONDS = 1.0
+#: Seconds until an event that reached no worker is due again.
+NO_WORKER_DELAY_SECONDS = 0.25
+#: Seconds that rows of delivered events wait to be deleted in one batch.
+BATCH_DELAY_SECONDS = 0.02
+
+
+async def wait_after_failure(error: EventLogFailed) -> None:
+    """Log an error of the event log (disk full, for example) and wait; events are kept."""
+    logger.error("the outbox failed: %s", error, extra={"action": "outbox_failed"})
+    await asyncio.sleep(POLL_SECONDS)
+
+
+class Settlement:
+    """Writes the results of attempts to the event log, on the loop of the dispatcher."""
+
+    def __init__(
+        self, delivery: Delivery, order: PathOrder, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._with = delivery
+        self._order = order
+        self._loop = loop
+        #: Ids of delivered events whose rows are not deleted yet.
+        self._delivered: list[str] = []
+
+    async def settle(self, event: ClaimedEvent, attempt: Attempt | None, seconds: float) -> None:
+        """Write the result of an attempt of this duration; None if no worker was reached."""
+        if attempt is None:
+            # Release the lease without counting an attempt.
+            soon = self._with.clock.now() + NO_WORKER_DELAY_SECONDS
+            await self._put_back(event, event.attempt - 1, soon, "no worker answers")
+            return
+        decision = decide(attempt)
+        await self._write_decision(event, decision)
+        if self._with.observers.wants(DeliveryTried):
+            self._with.observers.notify(
+                DeliveryTried(
+                    event_id=event.id,
+                    event=event.type,
+                    attempt=event.attempt,
+                    outcome=decision.outcome,
+                    seconds=seconds,
+                )
+            )
+
+    def forget(self, event: ClaimedEvent) -> None:
+        """Mark as delivered: release its path, delete its row; does not wait for the commit."""
+        self._order.end(event.path, event.id, direct=event.direct)
+        if not event.direct:
+            self._delete([event.id])
+            return
+        # The row is only read at a start after a crash, so its deletion can be batched.
+        if not self._delivered:
+            self._loop.call_later(BATCH_DELAY_SECONDS, self.flush)
+        self._delivered.append(event.id)
+
+    def flush(self) -> None:
+        """Delete the rows of the delivered events now."""
+        delivered, self._delivered = self._delivered, []
+        if delivered:
+            self._delete(delivered)
+
+    async def _write_decision(self, event: ClaimedEvent, decision: Decision) -> None:
+        log = self._with.log
+        extra = {"event_id": event.id, "path": event.path, "attempt": event.attempt}
+        if event.request_id:
+            extra["request_id"] = event.request_id
+        if isinstance(decision, Done):
+            self.forget(event)
+            logger.info("delivered %s", event.type, extra={"action": "event_delivered", **extra})
+        elif isinstance(decision, Retry):
+            next_at = self._with.clock.now() + decision.delay
+            await self._put_back(event, event.attempt, next_at, decision.reason)
+            extra |= {"action": "event_retry", "reason": decision.reason}
+            logger.warning("%s again in %.1f s", event.type, decision.delay, extra=extra)
+        else:
+            reason = decision.reason
+            await self._write(lambda: log.dead(event.id, event.attempt, reason))
+            self._order.end(event.path, event.id, direct=event.direct)
+            extra |= {"action": "event_dead", "reason": decision.reason}
+            logger.error("%s is a dead letter", event.type, extra=extra)
+
+    async def _put_back(
+        self, event: ClaimedEvent, attempt: int, next_at: float, reason: str
+    ) -> None:
+        """Return the event to the log; later events of its path wait behind it."""
+        if event.direct:
+            self._order.queue(event.path, event.id)
+        await self._write(lambda: self._with.log.retry(event.id, attempt, next_at, reason))
+
+    def _delete(self, delivered: list[str]) -> None:
+        deleted = self._with.log.done(delivered)
+        deleted.add_done_callback(lambda done: self._deleted(delivered, done))
+
+    def _deleted(self, delivered: list[str], done: "Future[int]") -> None:
+        if done.exception() is not None:
+            # After the stop (RuntimeError) the next start delivers them again, with the same ids.
+            write = self._write(lambda: self._with.log.done(delivered))
+            try:
+                asyncio.run_coroutine_threadsafe(write, self._loop)
+            except RuntimeError:
+                write.close()
+
+    async def _write(self, change: "Callable[[], Future[int]]") -> None:
+        """Write to the log, retrying until it succeeds."""
+        while True:
+            try:
+                await asyncio.wrap_future(change())
+                return
+            except EventLogFailed as error:
+                await wait_after_failure(error)

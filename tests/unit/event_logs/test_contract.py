@@ -1,0 +1,397 @@
+"""The contract of event logs, for every implementation: states, order by path, operators."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qmonus_lite.database import database
+from qmonus_lite.event_logs.memory import MemoryEventLog
+from qmonus_lite.events.log import STATES, EventLog, EventLogFailed
+from qmonus_lite.events.stored_event import (
+    ClaimedEvent,
+    EventEntry,
+    InDoubt,
+    ShownEvent,
+    Types,
+    direct,
+)
+from tests.unit.event_logs.events import (
+    DATA,
+    LEASE,
+    MOMENT,
+    NOW,
+    claim,
+    claimed,
+    open_log,
+    pending,
+    put,
+    states,
+)
+
+IMPLEMENTATIONS = ("sqlite", "memory")
+
+
+def make(implementation: str, folder: Path) -> EventLog:
+    if implementation == "memory":
+        return MemoryEventLog()
+    return open_log(folder / "log.sqlite3", "NORMAL")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hasty() -> Iterator[None]:
+    """Lazy changes are not delayed: these tests wait for each of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "BATCH_DELAY_SECONDS", 0.0)
+        yield
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
+    log = make(request.param, tmp_path)
+    yield log
+    log.close()
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["put", "claim", "done", "retry", "dead"]), st.integers(0, 2)),
+    max_size=25,
+)
+
+
+class TestEventLogContract:
+    def test_a_committed_event_is_due_as_it_was_prepared(self, log: EventLog) -> None:
+        put(log, "e1")
+        [due] = claim(log)
+
+        assert due == ClaimedEvent(
+            seq=1,
+            id="e1",
+            type="APIGW.OnFileUploaded",
+            path="/upload/a",
+            time=MOMENT,
+            data=DATA,
+            store="file",
+            store_path="upload/a",
+            gateway="g1",
+            attempt=1,
+            since=MOMENT.timestamp(),
+            request_id="request of e1",
+        )
+
+    def test_a_direct_event_is_what_a_claim_would_give(self, log: EventLog) -> None:
+        put(log, "e1")
+        [due] = claim(log)
+
+        assert direct(1, pending("e1")) == replace(due, direct=True)
+
+    def test_a_prepared_event_is_not_due(self, log: EventLog) -> None:
+        log.prepare([pending("e1")])
+
+        assert claimed(log) == []
+        assert states(log) == {"e1": "prepared"}
+
+    def test_prepared_events_are_in_doubt_with_their_newest_token(self, log: EventLog) -> None:
+        log.prepare([pending("e1"), pending("e2", "/upload/b")])
+        put(log, "e3", "/upload/c")
+        assert log.restage("e2", "root:volume/e2").result(10) == 1
+        assert log.restage("e3", "root:volume/e3").result(10) == 0
+
+        first = InDoubt(id="e1", store="file", token="data:staging/e1//upload/a")
+        second = InDoubt(id="e2", store="file", token="root:volume/e2")
+        assert log.in_doubt() == [first, second]
+
+    def test_an_event_of_recovery_counts_a_delivery_that_may_have_begun(
+        self, log: EventLog
+    ) -> None:
+        log.prepare([pending("e1")])
+        assert log.commit("e1", attempt=1).result(10) == 1
+        assert log.commit("e1").result(10) == 0
+
+        assert [due.attempt for due in claim(log)] == [2]
+
+    def test_a_leased_event_is_not_due_again_before_its_lease_ends(self, log: EventLog) -> None:
+        put(log, "e1")
+
+        assert claimed(log) == ["e1"]
+        assert states(log) == {"e1": "sending"}
+        assert claimed(log, NOW + LEASE - 1) == []
+        assert claimed(log, NOW + LEASE) == ["e1"]
+
+    def test_released_leases_are_due_at_once_and_count_on(self, log: EventLog) -> None:
+        put(log, "e1")
+        claim(log)
+        log.release()
+
+        assert [(due.id, due.attempt) for due in claim(log)] == [("e1", 2)]
+
+    def test_a_direct_event_is_leased_and_a_lease_extended(self, log: EventLog) -> None:
+        log.prepare([pending("e1")])
+        put(log, "e2", "/upload/b")
+        claim(log)
+        assert log.extend("e1", NOW + 10).result(10) == 1
+        assert log.extend("e2", NOW + 20).result(10) == 1
+        assert log.extend("missing", NOW + 20).result(10) == 0
+
+        shown = log.list_events("", 100).result(10)
+        assert [(entry.state, entry.attempt, entry.next_at) for entry in shown] == [
+            ("sending", 1, NOW + 10),
+            ("sending", 1, NOW + 20),
+        ]
+        assert claimed(log, NOW + 10) == ["e1"]
+
+    @pytest.mark.parametrize("state", ["ready", "dead"])
+    def test_what_is_not_being_delivered_gets_no_lease(self, log: EventLog, state: str) -> None:
+        put(log, "e1")
+        if state == "dead":
+            log.dead("e1", 1, "404").result(10)
+
+        assert log.extend("e1", NOW + 10).result(10) == 0
+        assert states(log) == {"e1": state}
+
+    def test_a_delivered_event_is_gone(self, log: EventLog) -> None:
+        put(log, "e1")
+        put(log, "e2", "/upload/b")
+        claim(log)
+
+        assert log.done(["e1", "e2", "missing"]).result(10) == 2
+        assert states(log) == {}
+
+    def test_a_direct_event_that_is_delivered_is_gone(self, log: EventLog) -> None:
+        log.prepare([pending("e1")])
+
+        assert log.done(["e1"]).result(10) == 1
+        assert states(log) == {}
+
+    def test_only_prepared_events_are_withdrawn(self, log: EventLog) -> None:
+        log.prepare([pending("e1")])
+        put(log, "e2")
+
+        assert (log.withdraw("e1").result(10), log.withdraw("e2").result(10)) == (1, 0)
+        assert states(log) == {"e2": "ready"}
+
+    def test_a_retry_is_due_at_its_time(self, log: EventLog) -> None:
+        put(log, "e1")
+        claim(log)
+        log.retry("e1", 1, NOW + 5, "503").result(10)
+
+        assert claimed(log, NOW + 4.9) == []
+        assert log.next_due(NOW).result(10) == NOW + 5
+        assert log.next_due(NOW + 5).result(10) is None
+        [due] = claim(log, NOW + 5)
+        assert due.attempt == 2
+        shown = log.show("e1").result(10)
+        assert shown is not None
+        assert shown.entry.reason == "503"
+
+    def test_a_delivery_that_reached_no_worker_does_not_count(self, log: EventLog) -> None:
+        put(log, "e1")
+        [due] = claim(log)
+        log.retry("e1", due.attempt - 1, NOW, "away").result(10)
+
+        assert [due.attempt for due in claim(log)] == [1]
+
+    def test_a_waiting_event_can_be_tried_now(self, log: EventLog) -> None:
+        put(log, "e1")
+        claim(log)
+        assert log.retry_now("e1", NOW).result(10) == 0
+        log.retry("e1", 1, NOW + 500, "503").result(10)
+
+        assert claimed(log, NOW + 1) == []
+        assert log.retry_now("e1", NOW + 1).result(10) == 1
+        assert log.retry_now("missing", NOW + 1).result(10) == 0
+        assert [(due.id, due.attempt) for due in claim(log, NOW + 1)] == [("e1", 2)]
+
+    def test_a_dead_letter_is_kept_and_can_be_replayed(self, log: EventLog) -> None:
+        put(log, "e1")
+        claim(log)
+        log.dead("e1", 1, "404").result(10)
+        assert states(log) == {"e1": "dead"}
+        assert claimed(log, NOW + 10 * LEASE) == []
+
+        assert log.replay("e1", 5000.0).result(10) == 1
+        [due] = claim(log)
+        assert (due.attempt, due.since) == (2, 5000.0)
+
+    def test_what_is_settled_once_stays_dead(self, log: EventLog) -> None:
+        put(log, "e1")
+        log.dead("e1", 1, "404").result(10)
+        late = [log.retry("e1", 1, NOW, "503"), log.dead("e1", 2, "x"), log.done(["e1"])]
+
+        assert [future.result(10) for future in late] == [0, 0, 0]
+        assert states(log) == {"e1": "dead"}
+
+    @pytest.mark.parametrize("state", ["prepared", "ready", "gone"])
+    def test_only_dead_letters_are_replayed_or_dropped(self, log: EventLog, state: str) -> None:
+        if state != "gone":
+            log.prepare([pending("e1")])
+        if state == "ready":
+            log.commit("e1").result(10)
+
+        assert log.replay("e1", NOW).result(10) == 0
+        assert log.drop("e1").result(10) == 0
+        assert states(log) == ({} if state == "gone" else {"e1": state})
+
+    def test_a_dropped_dead_letter_is_gone(self, log: EventLog) -> None:
+        put(log, "e1")
+        log.dead("e1", 1, "404").result(10)
+
+        assert log.drop("e1").result(10) == 1
+        assert states(log) == {}
+
+    def test_one_event_of_a_path_at_a_time_in_order(self, log: EventLog) -> None:
+        for n in (1, 2, 3):
+            put(log, f"e{n}")
+
+        for n in (1, 2, 3):
+            assert claimed(log) == [f"e{n}"]
+            assert claimed(log) == []
+            log.done([f"e{n}"]).result(10)
+        assert claimed(log) == []
+
+    def test_no_path_waits_for_another(self, log: EventLog) -> None:
+        for path in "abc":
+            put(log, f"{path}1", f"/upload/{path}")
+            put(log, f"{path}2", f"/upload/{path}")
+        assert claimed(log) == ["a1", "b1", "c1"]
+        log.retry("a1", 1, NOW + 100, "503").result(10)
+        log.done(["b1"]).result(10)
+
+        assert claimed(log) == ["b2"]
+
+    def test_a_later_event_waits_for_a_prepared_one_before_it(self, log: EventLog) -> None:
+        log.prepare([pending("e1")])
+        put(log, "e2")
+        assert claimed(log) == []
+        log.withdraw("e1").result(10)
+
+        assert claimed(log) == ["e2"]
+
+    def test_a_dead_letter_blocks_no_later_event(self, log: EventLog) -> None:
+        put(log, "e1")
+        put(log, "e2")
+        claim(log)
+        log.dead("e1", 1, "404").result(10)
+
+        assert claimed(log) == ["e2"]
+
+    def test_claims_at_most_the_limit_and_the_longest_waiting_first(self, log: EventLog) -> None:
+        for n in range(5):
+            put(log, f"e{n}", f"/upload/{n}")
+
+        assert [due.id for due in claim(log, limit=2)] == ["e0", "e1"]
+        assert [due.id for due in claim(log, limit=9)] == ["e2", "e3", "e4"]
+
+    def test_claims_only_the_types_of_the_filter(self, log: EventLog) -> None:
+        for name in "ABC":
+            put(log, name, f"/upload/{name}", name)
+
+        def of(types: Types) -> list[str]:
+            due = log.claim(NOW, lease=NOW, limit=9, types=types).result(10)
+            return [event.type for event in due]
+
+        assert of(Types(names=frozenset("AC"), only=True)) == ["A", "C"]
+        assert of(Types(names=frozenset("AC"))) == ["B"]
+        assert of(Types(only=True)) == []
+        assert of(Types()) == ["A", "B", "C"]
+
+    def test_tells_what_waits_by_path(self, log: EventLog) -> None:
+        for n in range(3):
+            put(log, f"e{n}", f"/upload/{n}")
+        log.prepare([pending("p", "/upload/p")])
+
+        assert log.waiting(2) == ([("/upload/0", "e0"), ("/upload/1", "e1")], 1)
+        assert log.waiting(9)[1] == 0
+
+    def test_an_id_is_stored_once(self, log: EventLog) -> None:
+        put(log, "e1")
+
+        failed, seq = log.prepare([pending("e1", "/upload/other"), pending("e2")])
+        assert isinstance(failed, EventLogFailed)
+        assert seq == 2
+        assert [due.path for due in claim(log)] == ["/upload/a"]
+
+    def test_lists_and_counts_by_state(self, log: EventLog) -> None:
+        for n in range(3):
+            put(log, f"e{n}", f"/upload/{n}")
+        log.prepare([pending("p", "/upload/p")])
+        claim(log)
+        log.dead("e1", 1, "404: gone").result(10)
+
+        [entry] = log.list_events("dead", 100).result(10)
+        assert entry == EventEntry(
+            seq=2,
+            id="e1",
+            type="APIGW.OnFileUploaded",
+            path="/upload/1",
+            time=MOMENT.isoformat(),
+            state="dead",
+            attempt=1,
+            next_at=NOW + LEASE,
+            reason="404: gone",
+        )
+        assert len(log.list_events("", 2).result(10)) == 2
+        # A leased event is one that waits.
+        assert [len(log.list_events(state, 9).result(10)) for state in STATES] == [1, 2, 1]
+        assert log.counts().result(10) == {"dead": 1, "ready": 2, "prepared": 1}
+
+    def test_shows_one_event_with_its_data(self, log: EventLog) -> None:
+        put(log, "e1")
+        [entry] = log.list_events("", 1).result(10)
+
+        assert log.show("e1").result(10) == ShownEvent(
+            entry=entry, data=DATA, store="file", store_path="upload/a", gateway="g1"
+        )
+        assert log.show("missing").result(10) is None
+
+    def test_is_healthy(self, log: EventLog) -> None:
+        assert log.unhealthy_reason is None
+
+    def test_threads_may_use_it_at_once(self, log: EventLog) -> None:
+        def use(thread: int) -> None:
+            for n in range(20):
+                put(log, f"{thread}-{n}", f"/{thread}")
+
+        threads = [threading.Thread(target=use, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert log.counts().result(10) == {"ready": 80}
+        assert sorted(claimed(log)) == [f"{n}-0" for n in range(4)]
+
+    @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(steps=STEPS)
+    def test_a_path_never_has_two_events_under_way_and_none_out_of_order(
+        self,
+        tmp_path_factory: pytest.TempPathFactory,
+        implementation: str,
+        steps: list[tuple[str, int]],
+    ) -> None:
+        log = make(implementation, tmp_path_factory.mktemp("any"))
+        number, sending, last = 0, {}, dict.fromkeys(range(3), 0)
+        for step, path in steps:
+            if step == "put":
+                number += 1
+                put(log, str(number), f"/{path}")
+            elif step == "claim":
+                for due in claim(log):
+                    where = int(due.path[1:])
+                    assert where not in sending
+                    assert int(due.id) >= last[where]
+                    sending[where] = due
+                    last[where] = int(due.id)
+            elif path in sending:
+                due = sending.pop(path)
+                if step == "retry":
+                    log.retry(due.id, due.attempt, NOW, "x").result(10)
+                else:
+                    settled = log.done([due.id]) if step == "done" else log.dead(due.id, 1, "x")
+                    settled.result(10)
+        log.close()

@@ -1,0 +1,1 @@
+"""Upgrade of data directories of older versions."""

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from qmonus_lite import errors
 from qmonus_lite.apigw import app
-from qmonus_lite.apigw.handler import BaseHandler
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED, Kind
 from qmonus_lite.catalog.lint.rules import rules as all_rules
 from qmonus_lite.cli import help
@@ -195,14 +194,13 @@ def _places(where: Sequence[disk_errors.ErrorPlace]) -> str:
 
 
 def doors() -> str:
-    """Our own doors, from what their classes say of themselves."""
-    said = [
-        _first(value)
-        for value in vars(app).values()
-        if inspect.isclass(value) and issubclass(value, BaseHandler)
-    ]
-    ours = sorted(line for line in said if line.startswith("`") and " /-/" in line)
-    return table(("door", "what it is for"), (line.split(": ", 1) for line in ours))
+    """The endpoints under `/-/`."""
+    rows = sorted(
+        (f"`{method} {resource.path}{resource.query}`", resource.summary)
+        for resource in app.ADMIN
+        for method in resource.handlers
+    )
+    return table(("door", "what it is for"), rows)
 
 
 def _first(documented: object) -> str:

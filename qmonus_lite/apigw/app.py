@@ -1,99 +1,134 @@
-"""Tornado application and route table of APIGW."""
+"""The endpoints of APIGW, in one table, and the pipeline around them."""
 
-from collections.abc import Callable, Coroutine
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from tornado.httputil import HTTPServerRequest
-from tornado.web import Application
-
-from qmonus_lite.apigw import framing
-from qmonus_lite.apigw.access import log_request
-from qmonus_lite.apigw.body_memory import Bodies
-from qmonus_lite.apigw.buffered import BufferedUploads
-from qmonus_lite.apigw.events import EventAdmin, EventHandler, EventsHandler, ReplayHandler
-from qmonus_lite.apigw.idle_timeout import IDLE_SECONDS, IdleTimeout
-from qmonus_lite.apigw.limits import Limits
-from qmonus_lite.apigw.operators import (
-    LiveHandler,
-    LogonHandler,
-    NotFoundHandler,
-    OpenApiHandler,
-    Operations,
-    PluginsHandler,
-    ReadyHandler,
-)
-from qmonus_lite.apigw.routes import RouteHandler
-from qmonus_lite.apigw.upload import ADMIN_PATH, UploadHandler, match_upload_path
+from qmonus_lite.apigw.admin import roles
+from qmonus_lite.apigw.admin.events import Events
+from qmonus_lite.apigw.admin.health import Health
+from qmonus_lite.apigw.admin.logon import Logon
+from qmonus_lite.apigw.admin.plugins import PluginSet
+from qmonus_lite.apigw.dispatch import Endpoint, EndpointHandler, Endpoints
+from qmonus_lite.apigw.protocols.put import Put
+from qmonus_lite.apigw.routes import Routes
+from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.catalog.live import Live
+from qmonus_lite.http.body_memory import BodyMemory
+from qmonus_lite.http.pipeline import Pipeline
+from qmonus_lite.http.request import Request
+from qmonus_lite.http.state import ServerState
+from qmonus_lite.observations import Observers
 from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.uploads.service import UploadService
 
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """Services used by the request handlers."""
+    """Services behind the endpoints."""
 
     uploads: UploadService
+    #: Maximum uploads at once.
+    max_uploads: int
     routing: Routing
     live: Live
-    operations: Operations
-    outgoings: EventAdmin
-    #: Runs a coroutine in the background, detached from the request.
-    background: Callable[[Coroutine[Any, Any, None]], None]
+    gatekeeper: Gatekeeper
+    health: Health
+    logon: Logon
+    plugins: PluginSet
+    events: Events
+    observers: Observers
 
 
-class Apigw(Application):
-    """Tornado application; upload paths are matched before the route table."""
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """One path under `/-/`, as documented and as served."""
 
-    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        """Select the handler of a request; called when its head was received."""
-        heads: IdleTimeout = self.settings["heads"]
-        heads.came(request.server_connection)  # type: ignore[arg-type]
-        # A proxy may send the absolute form of the target.
-        request.uri = framing.origin_form(request.uri or "", request.host)
-        request.path = request.uri.partition("?")[0]
-        uploads: UploadService = self.settings["uploads"]
-        values = match_upload_path(request.path, uploads)
-        if values is not None:
-            given = {"uploads": uploads, "values": values}
-            return self.get_handler_delegate(request, UploadHandler, given)
-        return super().find_handler(request, **kwargs)
+    #: Template of the path; `{id}` is the id of an event.
+    path: str
+    #: By method; GET serves HEAD as well.
+    handlers: Mapping[str, Callable[[Services], EndpointHandler]]
+    summary: str
+    #: Whether the caller needs a role that allows it.
+    by_role: bool = True
+    #: Query, for the documentation.
+    query: str = ""
 
 
-def make_app(stories: Services, limits: Limits) -> Application:
-    """The Tornado application of APIGW."""
-    ours = {"operations": stories.operations}
-    outbox = {"outgoings": stories.outgoings}
-    routed = {"routing": stories.routing, "live": stories.live}
-    table: list[Any] = [
-        (r"/-/live", LiveHandler, ours),
-        (r"/-/ready", ReadyHandler, ours),
-        (r"/-/logon", LogonHandler, ours),
-        (r"/-/plugins", PluginsHandler, ours),
-        (r"/-/openapi\.json", OpenApiHandler, ours),
-        (r"/-/events", EventsHandler, outbox),
-        (r"/-/events/([0-9a-f-]{36})", EventHandler, outbox),
-        (r"/-/events/([0-9a-f-]{36})/replay", ReplayHandler, outbox),
-        (ADMIN_PATH.pattern, NotFoundHandler, ours),
-        (r".*", RouteHandler, routed),
-    ]
-    application = Apigw(
-        table,
-        log_function=log_request,
-        uploads=stories.uploads,
-        #: Idle timeout of connections; the server starts it per request.
-        heads=IdleTimeout(IDLE_SECONDS),
-        background=stories.background,
-        # Active requests; shutdown waits for them.
-        active=set(),
-        draining=False,
-        #: Active uploads, a subset of `active`.
-        uploading=set(),
-        limits=limits,
-        #: Bodies buffered in memory.
-        bodies=Bodies(),
+ADMIN: tuple[Resource, ...] = (
+    Resource(
+        path="/-/live",
+        handlers={"GET": lambda services: services.health.live},
+        summary="the process serves requests",
+        by_role=False,
+    ),
+    Resource(
+        path="/-/ready",
+        handlers={"GET": lambda services: services.health.ready},
+        summary="plugins are loaded and a worker answers",
+        by_role=False,
+    ),
+    Resource(
+        path="/-/logon",
+        handlers={"POST": lambda services: services.logon.post},
+        summary="a token for the owner of an API key",
+        by_role=False,
+    ),
+    Resource(
+        path="/-/plugins",
+        handlers={"GET": lambda services: services.plugins.get},
+        summary="the plugin set in force, and what is wrong with the folders now",
+    ),
+    Resource(
+        path="/-/openapi.json",
+        handlers={"GET": lambda services: services.plugins.openapi},
+        summary="all routes and the upload API, as OpenAPI 3.1",
+    ),
+    Resource(
+        path="/-/events",
+        handlers={"GET": lambda services: services.events.list},
+        summary="events in the outbox, oldest first",
+        query="?state=",
+    ),
+    Resource(
+        path="/-/events/{id}",
+        handlers={"GET": lambda services: services.events.show},
+        summary="one event, credentials masked",
+    ),
+    Resource(
+        path="/-/events/{id}/replay",
+        handlers={"POST": lambda services: services.events.replay},
+        summary="deliver a dead letter after all",
+    ),
+)
+
+
+def make_pipeline(services: Services, state: ServerState) -> Pipeline:
+    """The pipeline of APIGW."""
+    put = Put(services.uploads, max_uploads=services.max_uploads)
+    routes = Routes(routing=services.routing, live=services.live, memory=BodyMemory())
+    endpoints = Endpoints(
+        upload=Endpoint(
+            match=services.uploads.template.match, handlers={"PUT": put.handle}, reads_body=True
+        ),
+        admin=tuple(_bound(resource, services) for resource in ADMIN),
+        routes=routes.handle,
     )
-    #: Fast path for buffered uploads, without this application.
-    application.settings["whole"] = BufferedUploads(application.settings)
-    return application
+    return Pipeline(endpoints.handle, state, services.observers)
+
+
+def _bound(resource: Resource, services: Services) -> Endpoint:
+    pattern = re.compile(re.escape(resource.path).replace(r"\{id\}", r"(?P<id>[0-9a-f-]{36})"))
+
+    def match(path: str) -> Mapping[str, str] | None:
+        found = pattern.fullmatch(path)
+        return None if found is None else found.groupdict()
+
+    def by_role(request: Request) -> None:
+        roles.authorize(services.gatekeeper, request)
+
+    return Endpoint(
+        match=match,
+        handlers={method: handler(services) for method, handler in resource.handlers.items()},
+        authorize=by_role if resource.by_role else None,
+    )

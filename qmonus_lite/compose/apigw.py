@@ -7,9 +7,12 @@ from dataclasses import replace
 
 from qmonus_lite import __version__
 from qmonus_lite.apigw import local_admin
+from qmonus_lite.apigw.access_log import log_request
+from qmonus_lite.apigw.admin.events import Events
+from qmonus_lite.apigw.admin.health import Health
+from qmonus_lite.apigw.admin.logon import Logon
+from qmonus_lite.apigw.admin.plugins import PluginSet
 from qmonus_lite.apigw.app import Services
-from qmonus_lite.apigw.events import EventAdmin
-from qmonus_lite.apigw.operators import Operations
 from qmonus_lite.apigw.server import ApigwServer, Resources
 from qmonus_lite.auth.account import EVERYTHING, Directory, with_local_admin
 from qmonus_lite.auth.gatekeeper import Gatekeeper
@@ -28,6 +31,7 @@ from qmonus_lite.compose.writer import WriterParts, local_commit_service
 from qmonus_lite.events.envelope import UPLOADED
 from qmonus_lite.events.query import EventQuery
 from qmonus_lite.events.signed_client import SignedClient
+from qmonus_lite.observations import Observers, RequestAnswered
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.routing.openapi import describe
 from qmonus_lite.routing.openapi_builtin import UploadDescription
@@ -125,7 +129,7 @@ class _Apigw:
         admin = local_admin.LocalAdmin(data_dir=self._shared.data_dir, gatekeeper=self._gatekeeper)
         return ApigwServer(
             settings=self._shared.settings,
-            stories=self._stories,
+            services=self._services,
             machinery=Resources(
                 commits=self._commits,
                 script_threads=self._script_threads,
@@ -141,10 +145,11 @@ class _Apigw:
             room=self._room,
         )
 
-    def _stories(self, background: Background) -> Services:
+    def _services(self, background: Background) -> Services:
         live = self._shared.live
         return Services(
             uploads=self._uploads(),
+            max_uploads=self._shared.settings.max_uploads,
             routing=Routing(
                 gatekeeper=self._gatekeeper,
                 runner=Runner(
@@ -156,18 +161,17 @@ class _Apigw:
                 script_timeout=self._shared.settings.route_script_timeout,
             ),
             live=live,
-            operations=Operations(
-                live=live,
-                gatekeeper=self._gatekeeper,
-                clock=self._shared.clock,
+            gatekeeper=self._gatekeeper,
+            health=Health(
                 unready=lambda: (
                     background.unhealthy_reason or live.unhealthy_reason or self._unready()
                 ),
                 warnings=lambda: self._registry.warnings,
-                openapi=self._openapi,
             ),
-            outgoings=EventAdmin(commits=self._commits, gatekeeper=self._gatekeeper),
-            background=background.run,
+            logon=Logon(gatekeeper=self._gatekeeper, clock=self._shared.clock),
+            plugins=PluginSet(live=live, describe_api=self._openapi),
+            events=Events(commits=self._commits),
+            observers=Observers([(RequestAnswered, log_request)]),
         )
 
     def _uploads(self) -> UploadService:

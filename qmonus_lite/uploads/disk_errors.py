@@ -21,7 +21,7 @@ from qmonus_lite.errors import (
     TooLarge,
     Unavailable,
 )
-from qmonus_lite.uploads.record import UploadRecord
+from qmonus_lite.observations import RequestRecord
 
 logger = logging.getLogger(__name__)
 
@@ -295,7 +295,7 @@ class Seldom:
 _rate_limited_log = Seldom()
 
 
-def log_disk_error(problem: Problem, record: UploadRecord, path: str, upload_id: str = "") -> None:
+def log_disk_error(problem: Problem, record: RequestRecord, path: str, upload_id: str = "") -> None:
     """Log the failed system call of a Problem; does nothing for a Problem without one.
 
     Called where the request is known: disk threads and the writer process do not have its id.

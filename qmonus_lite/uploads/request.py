@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from qmonus_lite.errors import PreconditionFailed
 from qmonus_lite.headers import Headers
-from qmonus_lite.uploads.record import UploadRecord
+from qmonus_lite.observations import RequestRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class UploadRequest:
     #: Content-Length, or None for a chunked body.
     length: int | None
     #: Its fields in the access log.
-    record: UploadRecord = field(default_factory=UploadRecord)
+    record: RequestRecord = field(default_factory=RequestRecord)
 
     @property
     def mime(self) -> str:

@@ -20,9 +20,9 @@ DRAWERS = {"utils", "util", "helpers", "helper", "common", "manager", "managers"
 #: The doors where any exception at all ends: module -> what becomes of it there. Each of them logs
 #: it or hands it to somebody. Who cleans up and raises it again is no door.
 BROAD_DOORS = {
-    "apigw/connection.py": "what nobody expected of a connection; logged, and it is closed",
-    "apigw/handler.py": "a body that a door could not take; logged, and the client hears 500",
-    "apigw/buffered.py": "what nobody expected of a whole upload; logged, and the client hears 500",
+    "http/connection.py": "an unexpected error of a connection; logged, and it is closed",
+    "http/pipeline.py": "an unexpected error of an endpoint; logged, and answered 500",
+    "http/stream_body.py": "an error of who takes a chunk; handed to the task that reads the body",
     "catalog/builders.py": "a plugin that nobody thought of; logged, becomes a fault of its file",
     "catalog/lint/linter.py": "a rule of check that fails; logged, and the other rules go on",
     "catalog/document.py": "whatever the YAML library stumbles over; becomes a fault of its file",

@@ -8,6 +8,7 @@ import pickle
 import pytest
 
 from qmonus_lite.errors import Conflict, Problem
+from qmonus_lite.observations import RequestRecord
 from qmonus_lite.uploads import disk_errors
 from qmonus_lite.uploads.disk_errors import (
     COPYING,
@@ -29,7 +30,6 @@ from qmonus_lite.uploads.disk_errors import (
     rule_of,
 )
 from qmonus_lite.uploads.filesystem import UNFIT_FAILURES, Filesystem
-from qmonus_lite.uploads.record import UploadRecord
 
 #: What is done in the folder that a client names, to files of ours, and to be durable.
 TARGET = (LOOKING, FINDING, PLACING, MAKING_STAGING_THERE)
@@ -113,7 +113,7 @@ def logged(
 ) -> list[dict[str, object]]:
     """What is logged of an upload that ends with an error."""
     caplog.clear()
-    record = UploadRecord(request_id="r1")
+    record = RequestRecord(request_id="r1")
     problem = Filesystem().answer(OSError(code, os.strerror(code)), action)
     log_disk_error(problem, record, "/upload/a", "u1")
     return [vars(record) for record in caplog.records]

@@ -1,0 +1,26 @@
+"""`/-/plugins` and `/-/openapi.json`: the plugin set in force, and what it serves."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from qmonus_lite.catalog.live import Live, describe
+from qmonus_lite.http.body import Body
+from qmonus_lite.http.request import Request
+from qmonus_lite.http.response import Response, json_response
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginSet:
+    """Describes the plugin set of one APIGW."""
+
+    live: Live
+    #: The OpenAPI description of all routes currently served.
+    describe_api: Callable[[], dict[str, object]]
+
+    async def get(self, _request: Request, _body: Body, _values: Mapping[str, str]) -> Response:
+        """Respond with the plugin set and the state of the plugin folders."""
+        return json_response(describe(self.live))
+
+    async def openapi(self, _request: Request, _body: Body, _values: Mapping[str, str]) -> Response:
+        """Respond with the OpenAPI description."""
+        return json_response(self.describe_api())

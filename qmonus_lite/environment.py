@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 PREFIX = "QMONUS_LITE_"
 #: Names with the prefix of a setting that are not settings.
-OTHERS = frozenset({"EVENT_SECRET", "SUPERVISED", "NOTIFY_FD", "NUMBER", "LISTEN_FDS"})
+OTHERS = frozenset({"SUPERVISED", "NOTIFY_FD", "NUMBER", "LISTEN_FDS"})
 
 _URL = re.compile(r"(?:tcp|udp|sctp)://(?P<host>.+):(?P<port>[0-9]+)")
 

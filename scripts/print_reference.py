@@ -5,7 +5,6 @@ written: the status is 1 when a page lags, and the difference is shown.
 """
 
 import argparse
-import dataclasses
 import difflib
 import inspect
 import re
@@ -22,7 +21,8 @@ from qmonus_lite.cli import help
 from qmonus_lite.cli.main import COMMANDS
 from qmonus_lite.scripting.builtins.callout import Callout
 from qmonus_lite.scripting.builtins.names import NAMES
-from qmonus_lite.settings import Settings
+from qmonus_lite.scripting.options import OPTIONS
+from qmonus_lite.settings.table import FLAGS, SECRETS
 from qmonus_lite.uploads import disk_errors
 
 TOP = Path(__file__).parents[1]
@@ -52,13 +52,32 @@ def settings() -> str:
         ("flag", "default", "meaning", "example"),
         (
             (
-                _code(f"--{entry.name}"),
-                _code(help.default_text(entry.default)),
-                entry.metadata["help"],
-                _code(entry.metadata["example"]),
+                _code(f"--{name}"),
+                _code(help.default_text(setting.default)),
+                setting.help,
+                _code(setting.example),
             )
-            for entry in dataclasses.fields(Settings)
+            for name, setting in FLAGS.items()
         ),
+    )
+
+
+def secrets() -> str:
+    """Every setting that is no flag, since it is secret."""
+    return table(
+        ("variable", "meaning", "read without it"),
+        (
+            (_code(setting.variable), setting.help, setting.other_source)
+            for setting in SECRETS.values()
+        ),
+    )
+
+
+def options() -> str:
+    """Every setting that scripts see."""
+    return table(
+        ("attribute", "meaning"),
+        ((_code(f"options.{name}"), option.gloss) for name, option in OPTIONS.items()),
     )
 
 
@@ -211,6 +230,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     part.__name__: part
     for part in (
         settings,
+        secrets,
+        options,
         commands,
         kinds,
         unsupported,

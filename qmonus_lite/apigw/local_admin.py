@@ -10,7 +10,7 @@ from qmonus_lite.auth.account import LOCAL_ADMIN
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlace
-from qmonus_lite.settings import Settings, upload_template
+from qmonus_lite.pathtemplate import PathTemplate
 
 logger = logging.getLogger(__name__)
 
@@ -53,12 +53,11 @@ def wanted(data_dir: DataDir, has_accounts: bool) -> bool:
     return not has_accounts or (data_dir.path / TOKEN_FILE).exists()
 
 
-def curl_line(settings: Settings, data_dir: DataDir | None) -> str:
+def curl_line(base_url: str, template: PathTemplate, data_dir: DataDir | None) -> str:
     """A curl command that uploads a file; it reads the token from its file, never prints it."""
-    template = upload_template(settings)
     names = {name: name.upper() for name in template.names}
     path = template.fill(names | {"filepath": "big.bin", "filename": "big.bin"})
-    url = shlex.quote(settings.base_url + path)
+    url = shlex.quote(base_url + path)
     if data_dir is None:
         return f"curl -T big.bin {url}"
     file = shlex.quote(str(data_dir.path / TOKEN_FILE))

@@ -20,7 +20,8 @@ from qmonus_lite.http.state import ServerState
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.script_threads import ScriptThreads
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.server import ServerSettings
+from qmonus_lite.settings.uploads import UploadSettings
 from qmonus_lite.uploads.free_space import FreeSpace
 from qmonus_lite.uploads.service import UploadService
 from qmonus_lite.writer.service import CommitService
@@ -49,7 +50,11 @@ class Resources:
 class ApigwServer:
     """One APIGW process."""
 
-    settings: Settings
+    settings: ServerSettings
+    uploads: UploadSettings
+    #: Directory that files are stored below, and the plugin folders, for the announcement.
+    root: Path
+    plugin_dirs: tuple[Path, ...]
     services: Callable[[Background], Services]
     machinery: Resources
     registry: WorkerRegistry
@@ -75,7 +80,7 @@ class ApigwServer:
             body_rate=BodyRate(stall=settings.body_stall_timeout, rate=settings.min_body_rate),
             proxies=TrustedProxies.of(settings.trusted_proxies),
         )
-        most = serving.descriptors_for(settings.max_connections, settings.max_uploads)
+        most = serving.descriptors_for(settings.max_connections, self.uploads.max_uploads)
         server = make_server(
             make_pipeline(services, state),
             tls=tls,
@@ -121,11 +126,10 @@ class ApigwServer:
         background.start("roster of workers", self.registry.follow)
 
     def _announce(self, plugins: int) -> None:
-        settings = self.settings
         self.say(
-            f"qmonus-lite {__version__} APIGW listens on {settings.base_url}"
-            f" (uploads: PUT {settings.file_upload_api_path}, files below {settings.root},"
-            f" {plugins} plugins from {', '.join(map(str, settings.plugin_dirs))})"
+            f"qmonus-lite {__version__} APIGW listens on {self.settings.base_url}"
+            f" (uploads: PUT {self.uploads.file_upload_api_path}, files below {self.root},"
+            f" {plugins} plugins from {', '.join(map(str, self.plugin_dirs))})"
         )
 
     def _announce_ready(self) -> None:
@@ -134,7 +138,7 @@ class ApigwServer:
             self.say(f"not ready: {unhealthy_reason}")
             return
         data_dir = self.local_admin.data_dir if self.local_admin else None
-        line = local_admin.curl_line(self.settings, data_dir)
+        line = local_admin.curl_line(self.settings.base_url, self.uploads.template, data_dir)
         self.say(f"ready; try:\n  {line}")
 
     async def _drain(

@@ -23,7 +23,7 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.compose.shared import make_loader
 from qmonus_lite.datadir import DataDir, sync
 from qmonus_lite.errors import BadPlace, BadSetting
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.table import Settings
 
 _HASH, _PREVIOUS = "api_key_hash", "previous_api_key_hash"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
@@ -60,7 +60,7 @@ def add(arguments: Arguments, name: str) -> int:
         "username": name,
         "roles": roles,
         "api_key_hash": apikey.digest(key),
-        "created_at": Clock(settings.timezone).moment().isoformat(timespec="seconds"),
+        "created_at": Clock(settings.logs.timezone).moment().isoformat(timespec="seconds"),
     }
     file = _write(settings.plugin_dirs[0] / "accounts", name, dump([entry]))
     print(f"wrote {file}")
@@ -132,14 +132,16 @@ def token(arguments: Arguments) -> int:
     settings = arguments.settings(os.environ)
     if name != LOCAL_ADMIN.username and name not in _catalog(settings).accounts:
         raise BadSetting(f"token: no account is named {name!r}")
-    key = DataDir(settings.state_dir).key("token.key")
-    minter = Minter(key=key, clock=Clock(settings.timezone))
-    print(minter.mint(name, audience=AUDIENCE, ttl=settings.token_ttl))
+    key = DataDir(settings.storage.state_dir).key("token.key")
+    minter = Minter(key=key, clock=Clock(settings.logs.timezone))
+    print(minter.mint(name, audience=AUDIENCE, ttl=settings.auth.token_ttl))
     return 0
 
 
 def _catalog(settings: Settings) -> Catalog:
-    return make_loader(settings, sealer_of(DataDir(settings.state_dir)), callout=None).load()
+    return make_loader(
+        settings, sealer_of(DataDir(settings.storage.state_dir)), callout=None
+    ).load()
 
 
 def _check_roles(roles: list[str], catalog: Catalog) -> None:

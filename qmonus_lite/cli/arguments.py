@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qmonus_lite import settings
 from qmonus_lite.catalog.document import read_values
 from qmonus_lite.errors import BadSetting
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.sources import flag_fault, resolve
+from qmonus_lite.settings.table import SWITCHES, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,7 @@ class Arguments:
         file = given.pop("config", None) or environ.get("QMONUS_LITE_CONFIG")
         values = read_values(Path(file)) if file else {}
         environ = {name: v for name, v in environ.items() if name != "QMONUS_LITE_CONFIG"}
-        return settings.resolve(
-            flags=given, environ=environ, file_values=values, file_name=file or ""
-        )
+        return resolve(flags=given, environ=environ, file_values=values, file_name=file or "")
 
 
 def parse(typed: Sequence[str]) -> Arguments:
@@ -62,9 +60,9 @@ def parse(typed: Sequence[str]) -> Arguments:
 def _next_value(name: str, rest: list[str]) -> str:
     if name in COMMAND_SWITCHES:
         return "true"
-    if name not in settings.NAMES and name not in COMMAND_FLAGS:
-        raise settings.unknown(name, f"--{name}")
-    if name in settings.SWITCHES:
+    if name not in COMMAND_FLAGS and (fault := flag_fault(name)):
+        raise BadSetting(fault)
+    if name in SWITCHES:
         return "true"
     if not rest or rest[0].startswith("--"):
         raise BadSetting(f"--{name}: needs a value, as in --{name}=VALUE")

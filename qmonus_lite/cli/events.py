@@ -50,7 +50,7 @@ def _show(arguments: Arguments, event_id: str) -> int:
 
 
 def _replay(arguments: Arguments, event_id: str) -> int:
-    clock = Clock(arguments.settings(os.environ, own=("state",)).timezone)
+    clock = Clock(arguments.settings(os.environ, own=("state",)).logs.timezone)
     with _outbox(arguments) as outbox:
         wanted = [event_id]
         if event_id == "all":
@@ -65,9 +65,10 @@ def _replay(arguments: Arguments, event_id: str) -> int:
 @contextmanager
 def _outbox(arguments: Arguments) -> Iterator[Outbox]:
     settings = arguments.settings(os.environ, own=("state",))
-    place = settings.state_dir / "outbox.sqlite3"
+    folder = settings.storage.state_dir
+    place = folder / "outbox.sqlite3"
     if not place.exists():
-        raise BadPlace(f"--data_dir={settings.state_dir}: no outbox here; has an APIGW run on it?")
+        raise BadPlace(f"--data_dir={folder}: no outbox here; has an APIGW run on it?")
     outbox = Outbox(place)
     try:
         yield outbox

@@ -1,11 +1,10 @@
 """Output of --help: every flag with its default and an example."""
 
-import dataclasses
 from collections.abc import Mapping
 
 from qmonus_lite import __version__
 from qmonus_lite.cli.command import Command
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.table import FLAGS, SECRETS
 
 
 def overview(commands: Mapping[str, Command]) -> str:
@@ -25,15 +24,21 @@ def overview(commands: Mapping[str, Command]) -> str:
 def page(name: str, command: Command) -> str:
     """The help text of one command."""
     lines = [f"usage: qmonus-lite {name} {command.usage}".rstrip(), "", command.summary, ""]
-    lines += [f"  {flag}\n      {gloss}" for flag, gloss in command.own_flags.items()]
+    lines += [f"  {flag}\n      {meaning}" for flag, meaning in command.own_flags.items()]
     lines += ["  --config=FILE.yml\n      settings by name; a flag or the environment beats them"]
     lines += [
-        f"  --{entry.name}={default_text(entry.default)}\n"
-        f"      {entry.metadata['help']}\n      example: {entry.metadata['example']}"
-        for entry in dataclasses.fields(Settings)
-        if command.flags is None or entry.name in command.flags
+        f"  --{name}={default_text(setting.default)}\n"
+        f"      {setting.help}\n      example: {setting.example}"
+        for name, setting in FLAGS.items()
+        if command.flags is None or name in command.flags
     ]
     lines += ["", "Each flag is also QMONUS_LITE_<NAME> in the environment."]
+    if command.flags is None:
+        lines += ["Secrets are no flags; they are read from the environment only:"]
+        lines += [
+            f"  {setting.variable}\n      {setting.help}; otherwise {setting.other_source}"
+            for setting in SECRETS.values()
+        ]
     return "\n".join(lines)
 
 

@@ -4,10 +4,11 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 
-from qmonus_lite import __version__, settings
+from qmonus_lite import __version__
 from qmonus_lite.cli import accounts, arguments, events, help, nodes, plugins, secrets, serve
 from qmonus_lite.cli.command import Command
 from qmonus_lite.errors import BadPlugins, BadSetting, Refused
+from qmonus_lite.settings.sources import flag_fault, refusal
 
 COMMANDS: Mapping[str, Command] = {
     **serve.COMMANDS,
@@ -65,10 +66,18 @@ def _run(typed: list[str]) -> int:
 def _check_flags(name: str, command: Command, given: arguments.Arguments) -> None:
     """Raise BadSetting for flags that this command does not use, instead of ignoring them."""
     own = {flag.removeprefix("--").partition("=")[0] for flag in command.own_flags}
-    for flag in given.flags:
-        if flag in own or flag == "config":
-            continue
-        if flag not in settings.NAMES:
-            raise settings.unknown(flag, f"--{flag}")
-        if command.flags is not None and flag not in command.flags:
-            raise BadSetting(f"--{flag}: {name} has no use for it; see qmonus-lite {name} --help")
+    faults = [
+        fault
+        for flag in given.flags
+        if flag not in own and flag != "config" and (fault := _fault_of(flag, name, command))
+    ]
+    if faults:
+        raise refusal(faults)
+
+
+def _fault_of(flag: str, name: str, command: Command) -> str | None:
+    if fault := flag_fault(flag):
+        return fault
+    if command.flags is not None and flag not in command.flags:
+        return f"--{flag}: {name} has no use for it; see qmonus-lite {name} --help"
+    return None

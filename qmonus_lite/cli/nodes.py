@@ -12,7 +12,7 @@ from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
 from qmonus_lite.errors import BadPlace, BadSetting
 from qmonus_lite.events.report_file import Entries, KeptReport, ReportFile, State
-from qmonus_lite.setting_values import endpoints
+from qmonus_lite.settings.values import endpoints
 
 #: Characters shown of a plugin set's fingerprint.
 SHORT = 12
@@ -20,7 +20,7 @@ SHORT = 12
 
 def nodes(arguments: Arguments) -> int:
     """List the workers, or drop a worker's report; may run concurrently with an APIGW."""
-    data_dir = arguments.settings(os.environ, own=("json",)).state_dir
+    data_dir = arguments.settings(os.environ, own=("json",)).storage.state_dir
     if not data_dir.is_dir():
         raise BadPlace(f"--data_dir={data_dir}: no such directory; has an APIGW run on it?")
     match arguments.words:

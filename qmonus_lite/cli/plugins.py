@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from qmonus_lite import setting_values
 from qmonus_lite.auth.sealing import sealer_of
 from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.cli.arguments import Arguments
@@ -13,6 +12,7 @@ from qmonus_lite.cli.excerpt import excerpt
 from qmonus_lite.compose.shared import make_loader
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlugins, BadSetting, Fault
+from qmonus_lite.settings import values
 
 
 def check(arguments: Arguments) -> int:
@@ -20,7 +20,7 @@ def check(arguments: Arguments) -> int:
     no_words(arguments)
     strict = _switch(arguments, "strict")
     settings = arguments.settings(os.environ, own=("strict",))
-    sealer = sealer_of(DataDir(settings.state_dir))
+    sealer = sealer_of(DataDir(settings.storage.state_dir))
     try:
         catalog = make_loader(settings, sealer, callout=None).load()
     except BadPlugins as error:
@@ -45,7 +45,7 @@ def _show(found: Sequence[Fault | PluginWarning]) -> None:
 
 def _switch(arguments: Arguments, name: str) -> bool:
     try:
-        return setting_values.switch(arguments.flags.get(name, "false"))
+        return values.switch(arguments.flags.get(name, "false"))
     except ValueError as error:
         raise BadSetting(f"--{name}={arguments.flags[name]}: {error}") from None
 

@@ -114,7 +114,7 @@ def _reseal(file: Path, before: Sealer, after: Sealer) -> int:
 
 
 def _data_dir(arguments: Arguments) -> DataDir:
-    return DataDir(arguments.settings(os.environ).state_dir)
+    return DataDir(arguments.settings(os.environ).storage.state_dir)
 
 
 def _read(file: Path) -> Document:

@@ -16,7 +16,7 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.compose.apigw import compose_apigw
 from qmonus_lite.compose.worker import compose_worker
 from qmonus_lite.compose.writer import compose_writer
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.table import Settings
 from qmonus_lite.supervisor import Child, supervise
 from qmonus_lite.supervisor_channel import LISTEN_FDS, NUMBER
 
@@ -26,9 +26,8 @@ logger = logging.getLogger(__name__)
 def _begin(arguments: Arguments) -> Settings:
     no_words(arguments)
     settings = arguments.settings(os.environ)
-    log.configure(
-        style=settings.log_format, level=settings.log_level, clock=Clock(settings.timezone)
-    )
+    logs = settings.logs
+    log.configure(style=logs.log_format, level=logs.log_level, clock=Clock(logs.timezone))
     _tell_of_services()
     make_default_folder(settings)
     return settings
@@ -46,8 +45,9 @@ def _tell_of_services() -> None:
 
 def make_default_folder(settings: Settings) -> None:
     """Create the default plugin folder; folders named in settings must exist."""
-    usable = settings.root.is_dir() and os.access(settings.root, os.W_OK)
-    if settings.plugins_base_dirs == ("plugins",) and usable:
+    root = settings.storage.root
+    usable = root.is_dir() and os.access(root, os.W_OK)
+    if settings.plugins.plugins_base_dirs == ("plugins",) and usable:
         # Plugin folders must not be writable by other users, regardless of the umask.
         settings.plugin_dirs[0].mkdir(mode=0o755, exist_ok=True)
 
@@ -55,22 +55,22 @@ def make_default_folder(settings: Settings) -> None:
 def up(arguments: Arguments) -> int:
     """Run APIGW and its workers as child processes that are restarted when they exit."""
     settings = _begin(arguments)
-    first = settings.lambda_port
+    first = settings.workers.lambda_port
     workers = [
         _child(
             f"lambda-{port}", "lambda", arguments, f"--lambda_port={port}", "--lambda_processes=1"
         )
-        for port in range(first, first + settings.lambda_processes)
+        for port in range(first, first + settings.workers.lambda_processes)
     ]
-    if settings.apigw_processes > 1:
+    if settings.server.apigw_processes > 1:
         return _up_with_keeper(settings, arguments, workers)
     apigw = _child("apigw", "apigw", arguments)
-    return asyncio.run(supervise(apigw, workers, drain_timeout=settings.drain_timeout))
+    return asyncio.run(supervise(apigw, workers, drain_timeout=settings.server.drain_timeout))
 
 
 def _up_with_keeper(settings: Settings, arguments: Arguments, workers: Sequence[Child]) -> int:
     """Run several APIGWs that share the listening sockets of this process and a writer process."""
-    sockets = serving.bind(settings.address, settings.port, flag="port")
+    sockets = serving.bind(settings.server.address, settings.server.port, flag="port")
     fds = tuple(one.fileno() for one in sockets)
     apigws = [
         replace(
@@ -78,7 +78,7 @@ def _up_with_keeper(settings: Settings, arguments: Arguments, workers: Sequence[
             environ={NUMBER: str(number), LISTEN_FDS: ",".join(map(str, fds))},
             pass_fds=fds,
         )
-        for number in range(settings.apigw_processes)
+        for number in range(settings.server.apigw_processes)
     ]
 
     def deafen() -> None:
@@ -89,7 +89,7 @@ def _up_with_keeper(settings: Settings, arguments: Arguments, workers: Sequence[
         supervise(
             _child("keeper", "keeper", arguments),
             [*apigws, *workers],
-            drain_timeout=settings.drain_timeout,
+            drain_timeout=settings.server.drain_timeout,
             on_stop=deafen,
         )
     )

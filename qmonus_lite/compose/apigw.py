@@ -39,7 +39,7 @@ from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.scripting.context import Surroundings
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import ScriptThreads
-from qmonus_lite.settings import Settings, upload_template
+from qmonus_lite.settings.table import Settings
 from qmonus_lite.uploads.filesystem import UNFIT
 from qmonus_lite.uploads.free_space import FreeSpace, folders_of
 from qmonus_lite.uploads.publish import DirectPublisher
@@ -94,14 +94,14 @@ class _Apigw:
         self._commits = self._commit_service()
         self._room = FreeSpace(
             root=root_dir.root,
-            folders=folders_of(upload_template(settings).text),
-            keep_free=settings.min_free_bytes,
+            folders=folders_of(settings.uploads.template.text),
+            keep_free=settings.storage.min_free_bytes,
         )
         self._script_threads = ScriptThreads("script", most=MAX_SCRIPT_THREADS)
         self._backends = Backends(
-            connect_timeout=settings.callout_connect_timeout,
-            answer_timeout=settings.callout_request_timeout,
-            most=settings.curl_max_clients,
+            connect_timeout=settings.plugins.callout_connect_timeout,
+            answer_timeout=settings.plugins.callout_request_timeout,
+            most=settings.plugins.curl_max_clients,
         )
         #: Cached account directory of the active catalog.
         self._known: tuple[Catalog, Directory] | None = None
@@ -112,23 +112,27 @@ class _Apigw:
             directory=self._directory,
             minter=Minter(key=shared.data_dir.key("token.key"), clock=shared.clock),
             passes=shared.passes,
-            place=settings.advertised,
+            place=settings.server.advertised,
             clock=shared.clock,
-            token_ttl=settings.token_ttl,
+            token_ttl=settings.auth.token_ttl,
         )
         self._query = EventQuery(
             registry=self._registry,
             sender=self._sender,
             clock=shared.clock,
-            source=settings.base_url,
-            timeout=settings.lambda_sync_timeout,
+            source=settings.server.base_url,
+            timeout=settings.events.lambda_sync_timeout,
         )
 
     def server(self) -> ApigwServer:
         """The composed server."""
         admin = local_admin.LocalAdmin(data_dir=self._shared.data_dir, gatekeeper=self._gatekeeper)
+        settings = self._shared.settings
         return ApigwServer(
-            settings=self._shared.settings,
+            settings=settings.server,
+            uploads=settings.uploads,
+            root=self._root_dir.root,
+            plugin_dirs=settings.plugin_dirs,
             services=self._services,
             machinery=Resources(
                 commits=self._commits,
@@ -149,7 +153,7 @@ class _Apigw:
         live = self._shared.live
         return Services(
             uploads=self._uploads(),
-            max_uploads=self._shared.settings.max_uploads,
+            max_uploads=self._shared.settings.uploads.max_uploads,
             routing=Routing(
                 gatekeeper=self._gatekeeper,
                 runner=Runner(
@@ -158,7 +162,7 @@ class _Apigw:
                 ),
                 backends=self._backends,
                 surroundings=self._surroundings,
-                script_timeout=self._shared.settings.route_script_timeout,
+                script_timeout=self._shared.settings.plugins.route_script_timeout,
             ),
             live=live,
             gatekeeper=self._gatekeeper,
@@ -177,14 +181,14 @@ class _Apigw:
     def _uploads(self) -> UploadService:
         settings = self._shared.settings
         return UploadService(
-            template=upload_template(settings),
+            template=settings.uploads.template,
             query=self._query,
             gatekeeper=self._gatekeeper,
             root_dir=self._root_dir,
             admission=Quota(
                 self._root_dir.disk,
-                most=settings.max_upload_bytes,
-                keep_free=settings.min_free_bytes,
+                most=settings.uploads.max_upload_bytes,
+                keep_free=settings.storage.min_free_bytes,
                 promised=self._reserved(),
             ),
             committer=self._commits,
@@ -194,8 +198,8 @@ class _Apigw:
             intake=SocketCopier(self._threads),
             threads=self._threads,
             clock=self._shared.clock,
-            address=settings.advertised_host,
-            port=settings.port,
+            address=settings.server.advertised_host,
+            port=settings.server.port,
             kept_headers=self._kept_headers,
             owner_prefix=self._owner_prefix,
         )
@@ -228,7 +232,7 @@ class _Apigw:
             return ReservedSpace()
         settings = self._shared.settings
         place = self._shared.data_dir.path / "promised"
-        return SharedReservedSpace(place, row=self._number, rows=settings.apigw_processes)
+        return SharedReservedSpace(place, row=self._number, rows=settings.server.apigw_processes)
 
     def _surroundings(self, catalog: Catalog) -> Surroundings:
         secrets = self._shared.secrets
@@ -252,7 +256,7 @@ class _Apigw:
         return self._room.unhealthy_reason or self._registry.unhealthy_reason
 
     def _openapi(self) -> dict[str, object]:
-        template = upload_template(self._shared.settings)
+        template = self._shared.settings.uploads.template
         upload = UploadDescription(template=template)
         return describe(self._shared.live.catalog.routes, upload, __version__)
 
@@ -261,13 +265,14 @@ def _share(settings: Settings) -> Settings:
     """The settings of one of several APIGWs, with its share of the limits that apply to all."""
 
     def part(most: int) -> int:
-        return -(-most // settings.apigw_processes)
+        return -(-most // settings.server.apigw_processes)
 
+    server, uploads, plugins = settings.server, settings.uploads, settings.plugins
     return replace(
         settings,
-        max_connections=part(settings.max_connections),
-        max_uploads=part(settings.max_uploads),
-        curl_max_clients=part(settings.curl_max_clients),
+        server=replace(server, max_connections=part(server.max_connections)),
+        uploads=replace(uploads, max_uploads=part(uploads.max_uploads)),
+        plugins=replace(plugins, curl_max_clients=part(plugins.curl_max_clients)),
     )
 
 

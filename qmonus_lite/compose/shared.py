@@ -15,7 +15,7 @@ from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.clock import Clock
 from qmonus_lite.datadir import DataDir
-from qmonus_lite.errors import BadPlace, BadSetting
+from qmonus_lite.errors import BadPlace
 from qmonus_lite.events.report_file import ReportFile
 from qmonus_lite.events.signature import Signer
 from qmonus_lite.events.signed_client import SignedClient
@@ -25,7 +25,8 @@ from qmonus_lite.scripting.builtins.callout import Callout, Gateways, Timeouts
 from qmonus_lite.scripting.builtins.names import granted
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.options import Options
-from qmonus_lite.settings import Settings, upload_template
+from qmonus_lite.settings.events import EventSettings
+from qmonus_lite.settings.table import Settings
 from qmonus_lite.supervisor_channel import SUPERVISED
 from qmonus_lite.uploads.filesystem import Filesystem
 from qmonus_lite.uploads.root_dir import RootDir
@@ -34,10 +35,6 @@ from qmonus_lite.uploads.root_dir import RootDir
 MAX_SCRIPT_THREADS = 32
 #: Size of the thread pool for disk I/O, whose threads mostly wait for the disk.
 DISK_THREADS = 32
-#: Environment variable for the secret that APIGW and workers share.
-SECRET_VARIABLE = "QMONUS_LITE_EVENT_SECRET"
-#: Minimum length of the secret in characters.
-MIN_SECRET_LENGTH = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +54,15 @@ class Common:
 
 def common(settings: Settings, environ: Mapping[str, str]) -> Common:
     """Build the parts that APIGW and workers both have; raises Refused."""
-    clock = Clock(settings.timezone)
-    data_dir = DataDir(settings.state_dir)
-    secret = event_secret(data_dir, environ)
+    clock = Clock(settings.logs.timezone)
+    data_dir = DataDir(settings.storage.state_dir)
+    secret = event_secret(data_dir, settings.events)
     # Passes are signed with a derived key, so that an event signature is not a valid pass, and
     # vice versa.
     pass_key = hmac.digest(secret, b"qmonus-lite callout pass", hashlib.sha256)
     passes = Passes(minter=Minter(key=pass_key, clock=clock))
-    passes.know(settings.base_url)
-    outgoing = Outgoing(most=settings.curl_max_clients)
+    passes.know(settings.server.base_url)
+    outgoing = Outgoing(most=settings.plugins.curl_max_clients)
     secrets = SecretResolver(sealer=sealer_of(data_dir), environ=environ)
     return Common(
         settings=settings,
@@ -82,25 +79,25 @@ def common(settings: Settings, environ: Mapping[str, str]) -> Common:
 
 def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
     """The loader of the plugin folders; raises BadPlace for a missing folder."""
-    for name, folder in zip(settings.plugins_base_dirs, settings.plugin_dirs, strict=True):
+    for name, folder in zip(settings.plugins.plugins_base_dirs, settings.plugin_dirs, strict=True):
         if not folder.is_dir():
             raise BadPlace(f"--plugins_base_dirs: {name}: no folder at {folder}; make it first")
-    template = upload_template(settings)
+    template = settings.uploads.template
     context = BuildContext(
         names=granted(callout=callout, options=Options(settings)),
         sealer=sealer,
         reserved=lambda public: _reserved(public, template),
-        question_limit=settings.lambda_sync_timeout,
+        question_limit=settings.events.lambda_sync_timeout,
     )
     return Loader(settings.plugin_dirs, context)
 
 
 def make_root_dir(settings: Settings) -> RootDir:
     """The launch directory as storage root; raises BadPlace if it is unusable for uploads."""
-    durability = settings.upload_durability
+    durability = settings.storage.upload_durability
     root_dir = RootDir(
-        root=settings.root,
-        protected=(settings.state_dir, *settings.plugin_dirs),
+        root=settings.storage.root,
+        protected=(settings.storage.state_dir, *settings.plugin_dirs),
         disk=Filesystem(sync_files=durability != "none", sync_names=durability == "full"),
     )
     root_dir.check()
@@ -112,30 +109,28 @@ def make_registry(
 ) -> WorkerRegistry:
     """The worker registry, with the reports stored by earlier processes; raises BadPlace."""
     # Reports of workers that `up` started are marked: the workers of the next `up` replace them.
-    own = SUPERVISED in environ and not settings.lambda_endpoints
+    own = SUPERVISED in environ and not settings.workers.lambda_endpoints
     words = ReportFile(data_dir.path, own=own)
-    return WorkerRegistry(settings.worker_endpoints, sender, settings.base_url, words)
+    return WorkerRegistry(settings.workers.endpoints, sender, settings.server.base_url, words)
 
 
-def event_secret(data_dir: DataDir, environ: Mapping[str, str]) -> bytes:
-    """The key for signing events; raises BadSetting if the secret is too short."""
-    given = environ.get(SECRET_VARIABLE)
-    if given is None:
+def event_secret(data_dir: DataDir, settings: EventSettings) -> bytes:
+    """The key for signing events, from the settings or from its file; raises BadPlace."""
+    if settings.event_secret is None:
         return data_dir.key("event.key")
-    if len(given) < MIN_SECRET_LENGTH:
-        raise BadSetting(f"{SECRET_VARIABLE}: shorter than {MIN_SECRET_LENGTH} characters")
-    return base64.b64encode(given.encode())
+    return base64.b64encode(settings.event_secret.value.encode())
 
 
 def _callout(settings: Settings, outgoing: Outgoing, passes: Passes) -> Callout:
     gateways = Gateways(
-        default=lambda: settings.advertised,
+        default=lambda: settings.server.advertised,
         scheme=passes.scheme,
         credential=passes.issue,
-        certfile=str(settings.certfile) if settings.certfile else None,
+        certfile=str(settings.server.certfile) if settings.server.certfile else None,
     )
     timeouts = Timeouts(
-        connect=settings.callout_connect_timeout, request=settings.callout_request_timeout
+        connect=settings.plugins.callout_connect_timeout,
+        request=settings.plugins.callout_request_timeout,
     )
     return Callout(outgoing, gateways, timeouts)
 

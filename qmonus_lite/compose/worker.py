@@ -6,7 +6,7 @@ from qmonus_lite.compose.shared import MAX_SCRIPT_THREADS, common
 from qmonus_lite.events.inbox import Inbox
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import CANCEL_GRACE_SECONDS, ScriptThreads
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.table import Settings
 from qmonus_lite.worker.app import Worker
 from qmonus_lite.worker.server import WorkerServer
 
@@ -21,12 +21,13 @@ def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServ
         signer=shared.signer,
         passes=shared.passes,
         secrets=shared.secrets,
-        asked=_runner(asked, settings.lambda_sync_timeout, "lambda_sync_timeout"),
-        delivered=_runner(delivered, settings.lambda_event_timeout, "lambda_event_timeout"),
+        asked=_runner(asked, settings.events.lambda_sync_timeout, "lambda_sync_timeout"),
+        delivered=_runner(delivered, settings.events.lambda_event_timeout, "lambda_event_timeout"),
         inbox=Inbox(shared.data_dir.path / "inbox.sqlite3", shared.clock),
     )
     return WorkerServer(
-        settings=settings,
+        settings=settings.workers,
+        drain_timeout=settings.server.drain_timeout,
         worker=worker,
         script_threads=(asked, delivered),
         outgoing=shared.outgoing,

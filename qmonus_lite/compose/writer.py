@@ -13,7 +13,7 @@ from qmonus_lite.events.outbox import Outbox
 from qmonus_lite.events.signature import Signer
 from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.events.worker_registry import WorkerRegistry
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.table import Settings
 from qmonus_lite.uploads.commit import Committer, recover
 from qmonus_lite.uploads.root_dir import RootDir
 from qmonus_lite.uploads.staging_dirs import StagingDirs
@@ -41,7 +41,7 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
     Raises BadPlace.
     """
     settings = parts.settings
-    durable = settings.upload_durability == "full"
+    durable = settings.storage.upload_durability == "full"
     outbox = Outbox(parts.data_dir.path / "outbox.sqlite3", "FULL" if durable else "NORMAL")
     recover(outbox, parts.staging)
     dispatcher = Dispatcher(
@@ -50,9 +50,9 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
             registry=parts.registry,
             signer=parts.signer,
             clock=parts.clock,
-            source=settings.base_url,
-            timeout=settings.lambda_event_timeout,
-            max_age=settings.event_max_age,
+            source=settings.server.base_url,
+            timeout=settings.events.lambda_event_timeout,
+            max_age=settings.events.event_max_age,
         )
     )
     return LocalCommitService(
@@ -70,13 +70,13 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
 def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServer:
     """A writer process, ready to serve; raises Refused."""
     root_dir = make_root_dir(settings)
-    data_dir = DataDir(settings.state_dir)
-    signer = Signer(event_secret(data_dir, environ))
+    data_dir = DataDir(settings.storage.state_dir)
+    signer = Signer(event_secret(data_dir, settings.events))
     data_dir.lock()
     sender = SignedClient(signer)
     parts = WriterParts(
         settings=settings,
-        clock=Clock(settings.timezone),
+        clock=Clock(settings.logs.timezone),
         data_dir=data_dir,
         signer=signer,
         root_dir=root_dir,
@@ -85,7 +85,8 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         threads=ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk"),
     )
     return WriterServer(
-        settings=settings,
+        settings=settings.server,
+        max_uploads=settings.uploads.max_uploads,
         data_dir=data_dir.path,
         commits=local_commit_service(parts),
         registry=parts.registry,

@@ -8,7 +8,7 @@ from qmonus_lite import serving, supervisor_channel
 from qmonus_lite.background import Background
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.script_threads import MAX_HUNG, ScriptThreads
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.workers import WorkerSettings
 from qmonus_lite.worker.app import Worker, WorkerEndpoints
 from qmonus_lite.worker.limits import bound_memory
 from qmonus_lite.worker.listener import MAX_CONNECTIONS, Listener
@@ -23,7 +23,9 @@ FINAL_DRAIN_SECONDS = 5.0
 class WorkerServer:
     """One worker process."""
 
-    settings: Settings
+    settings: WorkerSettings
+    #: Seconds that a stop waits for running scripts.
+    drain_timeout: float
     worker: Worker
     script_threads: tuple[ScriptThreads, ...]
     outgoing: Outgoing
@@ -51,7 +53,7 @@ class WorkerServer:
         exhausted = await self._stopped_or_exhausted(stop)
         listener.stop()
         self.worker.release()
-        within = FINAL_DRAIN_SECONDS if exhausted else self.settings.drain_timeout
+        within = FINAL_DRAIN_SECONDS if exhausted else self.drain_timeout
         # Long polls are answered first, so that every APIGW gets the stop report.
         clean = await serving.until_idle(lambda: self.worker.running or self.worker.waiting, within)
         await background.close()

@@ -13,7 +13,7 @@ from qmonus_lite.background import Background
 from qmonus_lite.errors import InternalFault, Problem
 from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.events.worker_registry import WorkerRegistry
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.server import ServerSettings
 from qmonus_lite.uploads.staging_dirs import StagingDirs
 from qmonus_lite.writer.ipc import Frames, listening
 from qmonus_lite.writer.request import CommitRequest
@@ -31,7 +31,8 @@ SHUTDOWN_GRACE_SECONDS = 4.0
 class WriterServer:
     """Server of the writer process."""
 
-    settings: Settings
+    settings: ServerSettings
+    max_uploads: int
     data_dir: Path
     commits: LocalCommitService
     registry: WorkerRegistry
@@ -45,7 +46,7 @@ class WriterServer:
         """Serve until the stop signal; whether all APIGWs had disconnected by then."""
         stop, background = serving.Stop(), Background()
         socket = listening(self.data_dir)
-        serving.descriptors_for(self.settings.apigw_processes, self.settings.max_uploads)
+        serving.descriptors_for(self.settings.apigw_processes, self.max_uploads)
         await self.commits.begin()
         background.start("roster of workers", self.registry.follow)
         background.start("word of the keeper", lambda: self._tell(background))

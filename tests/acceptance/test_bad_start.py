@@ -92,6 +92,44 @@ def test_a_value_that_cannot_be_read_is_answered_with_what_was_expected(
     assert message.startswith("--drain_timeout=soon: expected seconds")
 
 
+def test_every_fault_of_the_settings_is_reported_with_where_it_was_given(
+    installation: Installation,
+) -> None:
+    installation.environ["QMONUS_LITE_CERTFILE"] = "host.pem"
+    file = installation.folder / "settings.yml"
+    file.write_text("max_uploads: none\n")
+
+    message = refused(installation, f"--config={file}", "--address=0.0.0.0")
+
+    assert message.splitlines() == [
+        "3 faults in the settings:",
+        f"{file}: max_uploads=none: expected a whole number from 1",
+        "QMONUS_LITE_CERTFILE: --certfile and --keyfile go together: give both or none",
+        "--address=0.0.0.0 listens on every interface, and events need one address to carry: give"
+        " it as --advertise_address=HOST",
+    ]
+
+
+def test_a_secret_as_a_flag_is_refused_without_being_repeated(installation: Installation) -> None:
+    secret = "swordfish-" * 4
+
+    message = refused(installation, f"--event_secret={secret}")
+
+    assert message == (
+        "--event_secret: a secret cannot be a flag, since other users of the machine see command"
+        " lines: give it as QMONUS_LITE_EVENT_SECRET in the environment, or in the file event.key"
+        " of the data directory\n"
+    )
+
+
+def test_a_secret_that_is_too_short_is_refused_without_being_repeated(
+    installation: Installation,
+) -> None:
+    installation.environ["QMONUS_LITE_EVENT_SECRET"] = "swordfish"
+
+    assert refused(installation) == "QMONUS_LITE_EVENT_SECRET: shorter than 32 characters\n"
+
+
 def test_a_port_in_use_is_named_with_its_flag(installation: Installation, taken: int) -> None:
     installation.port = taken
 

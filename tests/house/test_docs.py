@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite import errors, settings
+from qmonus_lite import errors
 from qmonus_lite.auth import callout_pass
 from qmonus_lite.auth.sealing import Sealer
 from qmonus_lite.catalog.document import read_values
@@ -24,6 +24,9 @@ from qmonus_lite.lambdas import chain
 from qmonus_lite.scripting import loading
 from qmonus_lite.scripting.builtins.callout import Callout
 from qmonus_lite.scripting.builtins.names import NAMES
+from qmonus_lite.settings.secret import MIN_SECRET_LENGTH
+from qmonus_lite.settings.sources import resolve
+from qmonus_lite.settings.table import FLAGS, Settings
 from qmonus_lite.uploads.receipt import Receipt
 from tests.docs.page import Block, blocks, pages
 
@@ -90,7 +93,7 @@ def test_printed_tables_are_those_of_the_code() -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    assert missing("reference/flags.md", (f"| `--{name}` |" for name in settings.NAMES)) == []
+    assert missing("reference/flags.md", (f"| `--{name}` |" for name in FLAGS)) == []
 
 
 def test_every_kind_of_plugin_is_documented_with_its_keys_and_scripts() -> None:
@@ -147,7 +150,7 @@ def test_both_events_of_an_upload_are_documented() -> None:
         ("explanation/trust.md", f"Up to {shared.MAX_SCRIPT_THREADS} scripts"),
         ("explanation/trust.md", f"longer than {loading.MAX_LOAD_SECONDS:g} seconds"),
         ("reference/callout.md", f"good for {callout_pass.TTL_SECONDS} seconds"),
-        ("reference/flags.md", f"at least {shared.MIN_SECRET_LENGTH} characters"),
+        ("reference/flags.md", f"at least {MIN_SECRET_LENGTH} characters"),
     ],
 )
 def test_a_number_in_the_prose_is_that_of_the_code(page: str, said: str) -> None:
@@ -192,7 +195,7 @@ def test_every_plugin_shown_on_a_page_loads(page: Path, tmp_path: Path) -> None:
     for block in typed(page, "yaml"):
         (folder / f"line-{block.line}.yml").write_text(block.text, encoding="utf-8")
 
-    given = settings.Settings(base_dir=tmp_path)
+    given = Settings.of(base_dir=tmp_path)
     catalog = shared.make_loader(given, Sealer(key=bytes(32)), callout=None).load()
 
     assert len(catalog.listed) >= len(typed(page, "yaml"))
@@ -205,7 +208,7 @@ def test_every_settings_file_shown_on_a_page_can_be_used(page: Path, tmp_path: P
     for block in typed(page, "yaml settings"):
         file = tmp_path / "settings.yml"
         file.write_text(block.text, encoding="utf-8")
-        settings.resolve(flags={}, environ={}, file_values=read_values(file))
+        resolve(flags={}, environ={}, file_values=read_values(file))
 
 
 def test_every_shell_block_is_typed_by_a_test_or_listed() -> None:

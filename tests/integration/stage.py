@@ -15,7 +15,7 @@ import pytest
 from qmonus_lite import serving
 from qmonus_lite.compose.apigw import compose_apigw
 from qmonus_lite.compose.worker import compose_worker
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.table import Settings
 
 
 def free_ports(count: int) -> list[int]:
@@ -68,11 +68,11 @@ class TwoProcesses:
 
     @property
     def settings(self) -> Settings:
-        return Settings(**self.flags)
+        return Settings.of(**self.flags)
 
     @property
     def url(self) -> str:
-        return self.settings.base_url
+        return self.settings.server.base_url
 
     @property
     def admin(self) -> dict[str, str]:

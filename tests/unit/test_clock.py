@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from qmonus_lite import settings
 from qmonus_lite.clock import Clock, zone
 from qmonus_lite.errors import BadSetting
+from qmonus_lite.settings.sources import resolve
 
 
 @pytest.fixture
@@ -53,14 +53,14 @@ def test_needs_no_time_zone_database_of_the_system() -> None:
 @pytest.mark.usefixtures("no_zones")
 def test_knows_utc_without_any_time_zone_database() -> None:
     assert Clock("UTC").at(0).isoformat() == "1970-01-01T00:00:00+00:00"
-    found = settings.resolve(flags={"timezone": "UTC"}, environ={}, file_values={})
-    assert found.timezone == "UTC"
+    found = resolve(flags={"timezone": "UTC"}, environ={}, file_values={})
+    assert found.logs.timezone == "UTC"
 
 
 @pytest.mark.usefixtures("no_zones")
 def test_says_in_one_line_that_there_is_no_time_zone_database() -> None:
     with pytest.raises(BadSetting) as refused:
-        settings.resolve(flags={}, environ={}, file_values={})
+        resolve(flags={}, environ={}, file_values={})
 
     assert str(refused.value) == (
         "--timezone=Asia/Tokyo: this machine has no time zone database: `pip install tzdata`, or"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from qmonus_lite.catalog.lint import awaits, gates, keys, references, shared
+from qmonus_lite.catalog.lint import awaits, gates, keys, options, references, shared
 from qmonus_lite.catalog.lint.plugin_set import Plugin, PluginSet
 from qmonus_lite.catalog.lint.script import ScriptRule, ScriptView
 from qmonus_lite.catalog.lint.warning import Hit
@@ -106,6 +106,13 @@ _OTHERS = (
         id="handle-attribute",
         finds="something that `handle` does not have, or a `terminate` that is not called",
         script=gates.handle_attribute,
+    ),
+    Rule(
+        id="option-unknown",
+        finds="a setting that `options` does not show to scripts: AttributeError; before, every"
+        " flag was there",
+        changed="0.2",
+        script=options.unknown_option,
     ),
     Rule(
         id="unawaited",

@@ -10,7 +10,7 @@ import pytest
 from qmonus_lite.apigw.local_admin import TOKEN_FILE, LocalAdmin, curl_line, wanted
 from qmonus_lite.background import Background
 from qmonus_lite.datadir import DataDir
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.table import Settings
 from tests.unit.auth.test_gatekeeper import Gate
 
 
@@ -77,8 +77,9 @@ def test_is_wanted_from_a_first_start_without_accounts_on(tmp_path: Path) -> Non
 def test_the_line_to_try_can_be_pasted_into_a_shell(
     tmp_path: Path, template: str, path: str
 ) -> None:
-    settings = Settings(file_upload_api_path=template)
-    line = curl_line(settings, DataDir(tmp_path / "with space"))
+    settings = Settings.of(file_upload_api_path=template)
+    url, parsed = settings.server.base_url, settings.uploads.template
+    line = curl_line(url, parsed, DataDir(tmp_path / "with space"))
 
     assert shlex.split(line) == [
         "curl",
@@ -88,4 +89,4 @@ def test_the_line_to_try_can_be_pasted_into_a_shell(
         f"X-Auth-Token: $(cat '{tmp_path}/with space/admin.token')",
         f"http://127.0.0.1:9099{path}",
     ]
-    assert "X-Auth-Token" not in curl_line(settings, None)
+    assert "X-Auth-Token" not in curl_line(url, parsed, None)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qmonus_lite.cli.arguments import parse
 from qmonus_lite.errors import BadPlace, BadSetting
-from qmonus_lite.settings import NAMES
+from qmonus_lite.settings.table import FLAGS
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_refuses_flags_that_say_nothing(typed: list[str], reason: str) -> None:
     assert str(caught.value).startswith(reason)
 
 
-@given(st.dictionaries(st.sampled_from(NAMES), st.text(max_size=8)), st.booleans())
+@given(st.dictionaries(st.sampled_from(list(FLAGS)), st.text(max_size=8)), st.booleans())
 def test_finds_again_what_was_typed(values: dict[str, str], dashes: bool) -> None:
     typed = [
         f"--{name.replace('_', '-') if dashes else name}={value}" for name, value in values.items()
@@ -75,8 +75,8 @@ def test_reads_the_settings_file_that_the_flag_names(tmp_path: Path) -> None:
     (tmp_path / "environ.yml").write_text("port: 2\naddress: localhost\n")
     environ = {"QMONUS_LITE_CONFIG": str(tmp_path / "environ.yml")}
 
-    assert parse([]).settings(environ).port == 2
-    assert parse([f"--config={tmp_path}/flag.yml"]).settings(environ).port == 1
+    assert parse([]).settings(environ).server.port == 2
+    assert parse([f"--config={tmp_path}/flag.yml"]).settings(environ).server.port == 1
 
 
 def test_names_the_settings_file_in_what_it_refuses(tmp_path: Path) -> None:
@@ -91,6 +91,6 @@ def test_names_the_settings_file_in_what_it_refuses(tmp_path: Path) -> None:
 def test_leaves_out_the_flags_of_the_command_itself() -> None:
     found = parse(["--roles=a", "--port=1"])
 
-    assert found.settings({}, own=("roles",)).port == 1
+    assert found.settings({}, own=("roles",)).server.port == 1
     with pytest.raises(BadSetting, match="--roles: no such setting"):
         found.settings({})

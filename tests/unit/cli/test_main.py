@@ -4,7 +4,7 @@ import pytest
 
 from qmonus_lite import __version__
 from qmonus_lite.cli.main import COMMANDS
-from qmonus_lite.settings import NAMES
+from qmonus_lite.settings.table import FLAGS
 from tests.unit.cli.conftest import Shell
 
 
@@ -24,7 +24,7 @@ def test_shows_all_commands(shell: Shell, word: str) -> None:
 def test_every_command_explains_its_flags(shell: Shell, name: str) -> None:
     ended = shell.run(name, "--help")
     taken = COMMANDS[name].flags
-    names = NAMES if taken is None else taken
+    names = tuple(FLAGS) if taken is None else taken
 
     assert ended.status == 0
     assert COMMANDS[name].summary in ended.out
@@ -55,6 +55,8 @@ def test_help_shows_defaults_as_one_would_type_them(shell: Shell) -> None:
         (("up", "more"), "unexpected 'more'; flags look like --name=value"),
         (("--port=0",), "--port=0: expected a port, 1 to 65535"),
         (("lambda", "--lambda_port=x"), "--lambda_port=x: expected a port"),
+        (("up", "--event_secret=swordfish"), "--event_secret: a secret cannot be a flag"),
+        (("check", "--event-secret", "swordfish"), "--event_secret: a secret cannot be a flag"),
     ],
 )
 def test_refuses_in_one_line(shell: Shell, words: tuple[str, ...], message: str) -> None:
@@ -62,6 +64,22 @@ def test_refuses_in_one_line(shell: Shell, words: tuple[str, ...], message: str)
 
     assert said.startswith(message)
     assert "\n" not in said
+    assert "swordfish" not in said
+
+
+def test_reports_every_flag_that_a_command_does_not_take(shell: Shell) -> None:
+    assert shell.refused("check", "--prot=1", "--port=1").splitlines() == [
+        "2 faults in the settings:",
+        "--prot: no such setting; did you mean --port?",
+        "--port: check has no use for it; see qmonus-lite check --help",
+    ]
+
+
+def test_help_says_where_secrets_are_given(shell: Shell) -> None:
+    page = shell.run("up", "--help").out
+
+    assert "\n  QMONUS_LITE_EVENT_SECRET\n" in page
+    assert "--event_secret" not in page
 
 
 def test_takes_dashes_for_the_flags_of_a_command(shell: Shell) -> None:

@@ -7,20 +7,20 @@ from pathlib import Path
 
 from qmonus_lite.cli import serve
 from qmonus_lite.cli.arguments import parse
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.table import Settings
 from tests.unit.cli.conftest import Shell
 
 
 def test_makes_the_plugin_folder_that_nobody_named(tmp_path: Path) -> None:
-    serve.make_default_folder(Settings(base_dir=tmp_path))
-    serve.make_default_folder(Settings(base_dir=tmp_path))
+    serve.make_default_folder(Settings.of(base_dir=tmp_path))
+    serve.make_default_folder(Settings.of(base_dir=tmp_path))
 
     assert os.listdir(tmp_path) == ["plugins"]
 
 
 def test_makes_no_folder_that_was_named_and_none_in_no_directory(tmp_path: Path) -> None:
-    serve.make_default_folder(Settings(base_dir=tmp_path, plugins_base_dirs=("more",)))
-    serve.make_default_folder(Settings(base_dir=tmp_path / "missing"))
+    serve.make_default_folder(Settings.of(base_dir=tmp_path, plugins_base_dirs=("more",)))
+    serve.make_default_folder(Settings.of(base_dir=tmp_path / "missing"))
 
     assert os.listdir(tmp_path) == []
 
@@ -36,7 +36,7 @@ def test_a_child_gets_our_flags_and_its_own_in_their_place() -> None:
         "--lambda_port=65535",
         "--lambda_processes=1",
     )
-    assert parse(child.argv[4:]).settings({}).lambda_port == 65535
+    assert parse(child.argv[4:]).settings({}).workers.lambda_port == 65535
 
 
 def test_refuses_a_launch_directory_that_is_not_there(shell: Shell) -> None:

@@ -18,7 +18,7 @@ from qmonus_lite.events.outbox import PendingEvent
 from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.headers import Headers
-from qmonus_lite.settings import Settings
+from qmonus_lite.settings.server import ServerSettings
 from qmonus_lite.uploads.commit import UploadWithEvent
 from qmonus_lite.uploads.digest import Digests
 from qmonus_lite.uploads.filesystem import Filesystem
@@ -94,7 +94,8 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
             clock=Clock("UTC"),
         )
         keeper = WriterServer(
-            settings=Settings(base_dir=tmp_path),
+            settings=ServerSettings(),
+            max_uploads=256,
             data_dir=store.data_dir,
             commits=near,
             registry=registry,

@@ -270,6 +270,22 @@ def test_finds_what_handle_has_not(folder: Folder, line: str, finds: bool) -> No
 @pytest.mark.parametrize(
     ("line", "finds"),
     [
+        ("logger.info(options.base_dr)", True),
+        ("most = options.max_uploads", True),
+        ("logger.info(options.base_dir / options.timezone)", False),
+        ("options = event['options']\nlogger.info(options.max_uploads)", False),
+        ("logger.info(event.options.max_uploads)", False),
+    ],
+)
+def test_finds_settings_that_scripts_do_not_see(folder: Folder, line: str, finds: bool) -> None:
+    hits = found(folder, in_gate(line), KEPT)
+
+    assert [hit.split(":")[0] for hit in hits] == ["option-unknown"] * finds
+
+
+@pytest.mark.parametrize(
+    ("line", "finds"),
+    [
         ("with aiohttp.ClientSession() as s: pass", 1),
         ("with aiofiles.open('f') as f: pass", 1),
         ("async with aiohttp.ClientSession() as s:\n    with s.get('/') as a: pass", 1),

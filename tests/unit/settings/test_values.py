@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmonus_lite import setting_values as read
+from qmonus_lite.settings import values as read
+from qmonus_lite.settings.secret import CredentialInValue
 
 UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 SPANS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -131,8 +132,6 @@ def test_reads_endpoints(value: str, endpoints: tuple[str, ...]) -> None:
         "http://host:1?q",
         "http://host:1?",
         "http://host:1#part",
-        "http://user@host:1",
-        "http://user:word@host:1",
         "http://a:1,nonsense",
         "http://[::1:9100",
     ],
@@ -140,6 +139,19 @@ def test_reads_endpoints(value: str, endpoints: tuple[str, ...]) -> None:
 def test_refuses_what_is_no_endpoint(value: str) -> None:
     with pytest.raises(ValueError):
         read.endpoints(value)
+
+
+@pytest.mark.parametrize("value", ["http://user@host:1", "http://a:1,http://user:word@[::1"])
+def test_refuses_credentials_in_an_endpoint_without_repeating_them(value: str) -> None:
+    with pytest.raises(CredentialInValue, match="without a user or a password") as refused:
+        read.endpoints(value)
+
+    assert "word" not in str(refused.value).removesuffix("password")
+
+
+def test_refuses_a_key_in_place_of_its_path() -> None:
+    with pytest.raises(CredentialInValue, match="the path of a file"):
+        read.path("-----BEGIN PRIVATE KEY-----\nMII")
 
 
 @pytest.mark.parametrize(

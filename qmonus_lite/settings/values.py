@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from qmonus_lite.clock import zone
 from qmonus_lite.pathtemplate import PathTemplate
+from qmonus_lite.settings.secret import CredentialInValue
 
 _SIZES = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _SPANS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -20,8 +21,17 @@ def text(value: str) -> str:
     return value.strip()
 
 
+def host(value: str) -> str:
+    """A host name or an IP address."""
+    if "@" in value:
+        raise CredentialInValue("expected a host, without a user or a password")
+    return text(value)
+
+
 def path(value: str) -> Path:
     """A path, `~` expanded; need not exist."""
+    if "-----BEGIN" in value:
+        raise CredentialInValue("expected the path of a file, got the contents of one")
     if "\0" in value:
         raise ValueError("expected a path, and none has a NUL")
     return Path(text(value)).expanduser()
@@ -103,12 +113,14 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 def endpoints(value: str) -> tuple[str, ...]:
     """A comma-separated list of http(s)://host:port."""
+    if "@" in value:
+        raise CredentialInValue("expected http(s)://host:port, without a user or a password")
     found = names(value)
     for endpoint in found:
         parts = urlsplit(endpoint)
         whole = parts.scheme in {"http", "https"} and parts.hostname and parts.port
         bare = endpoint.removesuffix("/") == f"{parts.scheme}://{parts.netloc}"
-        if not whole or not bare or "@" in parts.netloc:
+        if not whole or not bare:
             raise ValueError(f"expected http(s)://host:port, got {endpoint!r}")
     return tuple(endpoint.rstrip("/") for endpoint in found)
 
@@ -119,8 +131,8 @@ def upload_template(value: str) -> str:
     segments = value[1:].split("/")
     if not segments[-1]:
         raise ValueError("ends with a slash, and no file name ends so; drop the last slash")
-    reaches_ours = segments[0] == "-" or (segments[0].startswith("{") and value != "/{filename}")
-    if reaches_ours:
+    is_reserved = segments[0] == "-" or (segments[0].startswith("{") and value != "/{filename}")
+    if is_reserved:
         raise ValueError("would take paths under /-/, which are APIGW's own; begin it with a word")
     return value
 

@@ -1,0 +1,1 @@
+"""Settings of a process, in groups: one module per group, joined to one table in `table`."""

@@ -102,6 +102,13 @@ class ConnectionServer(HTTPServer):
         """Register an open connection, which `close_all_connections` closes."""
         self._connections.add(connection)
 
+    async def close_all_connections(self) -> None:
+        """Close all connections at once; then wait for the requests that are in progress."""
+        connections: Iterable[Any] = tuple(self._connections)
+        for connection in connections:
+            connection.close()
+        await super().close_all_connections()
+
     @property
     def open_connections(self) -> Iterable[Any]:
         """The registered connections that are open."""

@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import zip_longest
 from urllib.parse import unquote_to_bytes
 
-from qmonus_lite.errors import BadRequest
+from qmonus_lite.errors import InvalidPath
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -43,36 +43,36 @@ def normalized(text: str) -> str:
 def decode(raw: str) -> str:
     """Percent-decode a path value exactly once, and normalize to NFC.
 
-    Raises BadRequest for an invalid escape, for bytes that are not UTF-8 and for an encoded slash.
+    Raises InvalidPath for an invalid escape, for bytes that are not UTF-8 and for an encoded slash.
     """
     return normalized(decode_as_written(raw))
 
 
 def decode_as_written(raw: str) -> str:
-    """Percent-decode without Unicode normalization, as a backend would; raises BadRequest."""
+    """Percent-decode without Unicode normalization, as a backend would; raises InvalidPath."""
     if "%" not in raw:
         return raw
     if _BAD_ESCAPE.search(raw):
-        raise BadRequest("the path has a % that is not followed by two hexadecimal digits")
+        raise InvalidPath("the path has a % that is not followed by two hexadecimal digits")
     if "%2f" in raw.lower():
-        raise BadRequest("the path has an encoded slash (%2F); a name cannot hold a slash")
+        raise InvalidPath("the path has an encoded slash (%2F); a name cannot hold a slash")
     try:
         return unquote_to_bytes(raw).decode()
     except UnicodeDecodeError:
-        raise BadRequest("the path is not UTF-8 after percent-decoding") from None
+        raise InvalidPath("the path is not UTF-8 after percent-decoding") from None
 
 
 def decode_variable(name: str, raw: str) -> str:
-    """Decode the value of a variable once, in NFC; raises BadRequest.
+    """Decode the value of a variable once, in NFC; raises InvalidPath.
 
     The value must be safe inside another path (path traversal): dot segments such as `..` and
     control characters are rejected.
     """
     value = decode(raw)
     if CONTROL.search(value):
-        raise BadRequest(f"the path variable {name!r} has a control character or a direction mark")
+        raise InvalidPath(f"the path variable {name!r} has a control character or a direction mark")
     if _STEP.search(value):
-        raise BadRequest(f"the path variable {name!r} has a step ('.' or '..') in it")
+        raise InvalidPath(f"the path variable {name!r} has a step ('.' or '..') in it")
     return value
 
 

@@ -10,20 +10,26 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from http import HTTPStatus
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from qmonus_lite import errors
-from qmonus_lite.apigw import app
+from qmonus_lite.apigw.endpoint import Endpoint
+from qmonus_lite.apigw.endpoints import ADMIN, UPLOAD
+from qmonus_lite.apigw.json_values import descriptions
+from qmonus_lite.apigw.openapi import problems_of
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED, Kind
 from qmonus_lite.catalog.lint.rules import rules as all_rules
 from qmonus_lite.cli import help
 from qmonus_lite.cli.main import COMMANDS
+from qmonus_lite.http import framing
 from qmonus_lite.scripting.builtins.callout import Callout
 from qmonus_lite.scripting.builtins.names import NAMES
 from qmonus_lite.scripting.options import OPTIONS
 from qmonus_lite.settings.table import FLAGS, SECRETS
 from qmonus_lite.uploads import disk_errors
+from qmonus_lite.uploads.receipt import Receipt
 
 TOP = Path(__file__).parents[1]
 PART = re.compile(r"(<!-- printed: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -118,7 +124,7 @@ def _kind(kind: Kind) -> str:
             for name, script in kind.scripts.items()
         ),
     )
-    parts = [f"## {kind.name}", f"Told by its shape: {kind.shape}.", keys]
+    parts = [f"## {kind.name}", f"Recognised by its shape: {kind.shape}.", keys]
     return "\n\n".join([*parts, scripts] if kind.scripts else parts)
 
 
@@ -134,7 +140,7 @@ def rules() -> str:
     """Every rule of `check`."""
     return table(
         ("rule", "finds", "level", "changed in"),
-        ((_code(one.id), one.finds, one.level, one.changed) for one in all_rules()),
+        ((_code(rule.id), rule.finds, rule.level, rule.changed) for rule in all_rules()),
     )
 
 
@@ -148,15 +154,16 @@ def names() -> str:
 
 def _called(name: str) -> str:
     value = NAMES[name].value
-    ours = getattr(value, "__module__", "").startswith("qmonus_lite.") and callable(value)
-    return f"{name}({_parameters(inspect.signature(value))})" if ours else name
+    module = getattr(value, "__module__", "")
+    has_signature = module.startswith("qmonus_lite.") and callable(value)
+    return f"{name}({_parameters(inspect.signature(value))})" if has_signature else name
 
 
 def _parameters(signature: inspect.Signature) -> str:
     bare = (
-        one.replace(annotation=inspect.Parameter.empty)
-        for one in signature.parameters.values()
-        if one.name != "self"
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for parameter in signature.parameters.values()
+        if parameter.name != "self"
     )
     return ", ".join(map(str, bare))
 
@@ -165,26 +172,55 @@ def callout() -> str:
     """The call of callout."""
     given = _parameters(inspect.signature(Callout.__call__)).split(", ")
     # In the quotes of the formatter, which reads the page too.
-    lines = "".join(f"    {one},\n" for one in given).replace("'", '"')
+    lines = "".join(f"    {parameter},\n" for parameter in given).replace("'", '"')
     return f"```python\nawait callout(\n{lines})\n```"
 
 
 def problems() -> str:
-    """Every error that is an answer, by its status."""
-    found = [
-        value
-        for value in vars(errors).values()
-        if inspect.isclass(value) and issubclass(value, errors.Problem) and value != errors.Problem
-    ]
+    """Every code of a problem, with its status."""
     return table(
-        ("status", "error", "when"),
+        ("code", "status", "when"),
+        (
+            (f"[`{error.code}`](#{error.code})", _status(error), _first(error))
+            for error in errors.PROBLEMS
+        ),
+    )
+
+
+def remedies() -> str:
+    """A section for every code of a problem: what `type` leads to."""
+    return "\n\n".join(
+        f"### {error.code}\n\nStatus: {_status(error)} (`{error.__name__}`). {_first(error)}.\n\n"
+        f"What to do: {error.remedy}."
+        for error in errors.PROBLEMS
+    )
+
+
+def _status(error: type[errors.Problem]) -> str:
+    if error in {errors.Problem, errors.RefusedByScript}:
+        return "any"
+    return str(int(error.status))
+
+
+#: The ordered lists of rules, in the order in which a request passes them.
+RULE_LISTS: Sequence[Sequence[errors.Rule[Any]]] = (framing.RULES,)
+
+
+def refusals() -> str:
+    """Every rule that requests have to pass, in order."""
+    return table(
+        ("stage", "rule", "refuses", "status and code"),
         (
             (
-                f"{int(error.status)} {HTTPStatus(error.status).phrase}",
-                _code(error.__name__),
-                _first(error),
+                rule.stage.value,
+                rule.name,
+                rule.refuses,
+                ", ".join(
+                    f"{int(problem.status)} {_codes([problem])}" for problem in rule.problems
+                ),
             )
-            for error in sorted(found, key=lambda error: error.status)
+            for rules_of_list in RULE_LISTS
+            for rule in rules_of_list
         ),
     )
 
@@ -212,14 +248,41 @@ def _places(where: Sequence[disk_errors.ErrorPlace]) -> str:
     return ", ".join(place.value for place in where)
 
 
-def doors() -> str:
-    """The endpoints under `/-/`."""
-    rows = sorted(
-        (f"`{method} {resource.path}{resource.query}`", resource.summary)
-        for resource in app.ADMIN
-        for method in resource.handlers
+def endpoints() -> str:
+    """Every endpoint of the gateway itself, from the table that requests are dispatched by."""
+    return table(
+        ("endpoint", "what it is for", "credential", "answers", "refusals besides those of all"),
+        (
+            (
+                _code(f"{operation.method} {endpoint.path}{_query(endpoint)}"),
+                operation.summary,
+                endpoint.access.value,
+                ", ".join(f"{answer.status} {answer.description}" for answer in operation.answers),
+                _codes(problems_of(endpoint, operation)),
+            )
+            for endpoint in (UPLOAD, *ADMIN)
+            for operation in endpoint.operations
+        ),
     )
-    return table(("door", "what it is for"), rows)
+
+
+def _query(endpoint: Endpoint) -> str:
+    names = [entry.name for entry in endpoint.parameters if entry.place == "query"]
+    return "?" + "&".join(f"{name}=" for name in names) if names else ""
+
+
+def _codes(problems: Sequence[type[errors.Problem]]) -> str:
+    ordered = sorted(problems, key=lambda problem: problem.status)
+    return ", ".join(f"[{problem.code}](problems.md#{problem.code})" for problem in ordered)
+
+
+def receipt() -> str:
+    """The fields of the receipt of an upload."""
+    described = descriptions(Receipt)
+    return table(
+        ("field", "meaning"),
+        ((_code(entry.name), described[entry.name].removesuffix(".")) for entry in fields(Receipt)),
+    )
 
 
 def _first(documented: object) -> str:
@@ -239,7 +302,10 @@ PARTS: Mapping[str, Callable[[], str]] = {
         names,
         callout,
         problems,
-        doors,
+        remedies,
+        refusals,
+        endpoints,
+        receipt,
         disk,
     )
 }
@@ -258,7 +324,7 @@ def pages() -> list[Path]:
 def main(arguments: Sequence[str]) -> int:
     """Print the pages anew, or check them."""
     parser = argparse.ArgumentParser(prog="scripts/docs", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing, say what lags")
+    parser.add_argument("--check", action="store_true", help="change nothing, show what lags")
     checks = parser.parse_args(arguments).check
     lagging = 0
     for page in pages():
@@ -270,7 +336,7 @@ def main(arguments: Sequence[str]) -> int:
         name = str(page.relative_to(TOP))
         if checks:
             lines = before.splitlines(keepends=True), after.splitlines(keepends=True)
-            sys.stdout.writelines(difflib.unified_diff(*lines, name, "what the code says"))
+            sys.stdout.writelines(difflib.unified_diff(*lines, name, "printed from the code"))
         else:
             page.write_text(after, encoding="utf-8")
             print(f"scripts/docs: printed {name}")

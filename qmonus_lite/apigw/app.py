@@ -1,15 +1,16 @@
-"""The endpoints of APIGW, in one table, and the pipeline around them."""
+"""The handlers of the endpoints of APIGW, and the pipeline around them."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from qmonus_lite.apigw.admin import roles
-from qmonus_lite.apigw.admin.events import Events
-from qmonus_lite.apigw.admin.health import Health
-from qmonus_lite.apigw.admin.logon import Logon
-from qmonus_lite.apigw.admin.plugins import PluginSet
-from qmonus_lite.apigw.dispatch import Endpoint, EndpointHandler, Endpoints
+from qmonus_lite.apigw.admin.events import EventsResource
+from qmonus_lite.apigw.admin.health import HealthResource
+from qmonus_lite.apigw.admin.logon import LogonResource
+from qmonus_lite.apigw.admin.plugins import PluginsResource
+from qmonus_lite.apigw.dispatch import BoundEndpoint, Dispatch, EndpointHandler, matching
+from qmonus_lite.apigw.endpoint import Access, Endpoint
+from qmonus_lite.apigw.endpoints import ADMIN, NOTHING, UPLOAD
 from qmonus_lite.apigw.protocols.put import Put
 from qmonus_lite.apigw.routes import Routes
 from qmonus_lite.auth.gatekeeper import Gatekeeper
@@ -33,102 +34,50 @@ class Services:
     routing: Routing
     live: Live
     gatekeeper: Gatekeeper
-    health: Health
-    logon: Logon
-    plugins: PluginSet
-    events: Events
+    health: HealthResource
+    logon: LogonResource
+    plugins: PluginsResource
+    events: EventsResource
     observers: Observers
 
 
-@dataclass(frozen=True, kw_only=True)
-class Resource:
-    """One path under `/-/`, as documented and as served."""
+Selector = Callable[[Services], EndpointHandler]
 
-    #: Template of the path; `{id}` is the id of an event.
-    path: str
-    #: By method; GET serves HEAD as well.
-    handlers: Mapping[str, Callable[[Services], EndpointHandler]]
-    summary: str
-    #: Whether the caller needs a role that allows it.
-    by_role: bool = True
-    #: Query, for the documentation.
-    query: str = ""
-
-
-ADMIN: tuple[Resource, ...] = (
-    Resource(
-        path="/-/live",
-        handlers={"GET": lambda services: services.health.live},
-        summary="the process serves requests",
-        by_role=False,
-    ),
-    Resource(
-        path="/-/ready",
-        handlers={"GET": lambda services: services.health.ready},
-        summary="plugins are loaded and a worker answers",
-        by_role=False,
-    ),
-    Resource(
-        path="/-/logon",
-        handlers={"POST": lambda services: services.logon.post},
-        summary="a token for the owner of an API key",
-        by_role=False,
-    ),
-    Resource(
-        path="/-/plugins",
-        handlers={"GET": lambda services: services.plugins.get},
-        summary="the plugin set in force, and what is wrong with the folders now",
-    ),
-    Resource(
-        path="/-/openapi.json",
-        handlers={"GET": lambda services: services.plugins.openapi},
-        summary="all routes and the upload API, as OpenAPI 3.1",
-    ),
-    Resource(
-        path="/-/events",
-        handlers={"GET": lambda services: services.events.list},
-        summary="events in the outbox, oldest first",
-        query="?state=",
-    ),
-    Resource(
-        path="/-/events/{id}",
-        handlers={"GET": lambda services: services.events.show},
-        summary="one event, credentials masked",
-    ),
-    Resource(
-        path="/-/events/{id}/replay",
-        handlers={"POST": lambda services: services.events.replay},
-        summary="deliver a dead letter after all",
-    ),
-)
+#: The handlers of each row of the table of endpoints under `/-/`, by path and method.
+HANDLERS: Mapping[str, Mapping[str, Selector]] = {
+    "/-/live": {"GET": lambda services: services.health.live},
+    "/-/ready": {"GET": lambda services: services.health.ready},
+    "/-/logon": {"POST": lambda services: services.logon.post},
+    "/-/plugins": {"GET": lambda services: services.plugins.get},
+    "/-/openapi.json": {"GET": lambda services: services.plugins.openapi},
+    "/-/events": {"GET": lambda services: services.events.list},
+    "/-/events/{id}": {"GET": lambda services: services.events.show},
+    "/-/events/{id}/replay": {"POST": lambda services: services.events.replay},
+}
 
 
 def make_pipeline(services: Services, state: ServerState) -> Pipeline:
     """The pipeline of APIGW."""
     put = Put(services.uploads, max_uploads=services.max_uploads)
     routes = Routes(routing=services.routing, live=services.live, memory=BodyMemory())
-    endpoints = Endpoints(
-        upload=Endpoint(
-            match=services.uploads.template.match, handlers={"PUT": put.handle}, reads_body=True
+    dispatch = Dispatch(
+        upload=BoundEndpoint(
+            UPLOAD, {"PUT": put.handle}, services.uploads.template.match, reads_body=True
         ),
-        admin=tuple(_bound(resource, services) for resource in ADMIN),
+        admin=tuple(_bound(row, services) for row in ADMIN),
+        nothing=NOTHING,
         routes=routes.handle,
     )
-    return Pipeline(endpoints.handle, state, services.observers)
+    return Pipeline(dispatch.handle, state, services.observers)
 
 
-def _bound(resource: Resource, services: Services) -> Endpoint:
-    pattern = re.compile(re.escape(resource.path).replace(r"\{id\}", r"(?P<id>[0-9a-f-]{36})"))
-
-    def match(path: str) -> Mapping[str, str] | None:
-        found = pattern.fullmatch(path)
-        return None if found is None else found.groupdict()
-
+def _bound(row: Endpoint, services: Services) -> BoundEndpoint:
     def by_role(request: Request) -> None:
         roles.authorize(services.gatekeeper, request)
 
-    return Endpoint(
-        match=match,
-        handlers={method: handler(services) for method, handler in resource.handlers.items()},
-        authorize=by_role if resource.by_role else None,
+    return BoundEndpoint(
+        row,
+        {method: select(services) for method, select in HANDLERS[row.path].items()},
+        matching(row),
+        authorize=by_role if row.access is Access.ROLE else None,
     )

@@ -3,14 +3,14 @@
 from urllib.parse import parse_qs
 
 from qmonus_lite.auth import apikey
-from qmonus_lite.errors import BadRequest
+from qmonus_lite.errors import CredentialInQuery, InvalidQuery
 
 #: Maximum number of query arguments.
 MAX_QUERY_ARGUMENTS = 1000
 
 
 def read_query(text: str) -> dict[str, list[str]]:
-    """Query arguments, name -> list of values; raises BadRequest."""
+    """Query arguments, name -> list of values; raises InvalidQuery, CredentialInQuery."""
     if not text:
         return {}
     try:
@@ -18,8 +18,8 @@ def read_query(text: str) -> dict[str, list[str]]:
             text, keep_blank_values=True, max_num_fields=MAX_QUERY_ARGUMENTS, errors="strict"
         )
     except ValueError:
-        raise BadRequest("the query has too many arguments or is not UTF-8") from None
+        raise InvalidQuery("the query has too many arguments or is not UTF-8") from None
     if apikey.shown_in(found):
         # It is already in logs and histories, and would leak into events and to backends.
-        raise BadRequest(apikey.SHOWN)
+        raise CredentialInQuery(apikey.SHOWN)
     return found

@@ -2,20 +2,18 @@
 
 from dataclasses import dataclass
 
-from qmonus_lite.apigw.dispatch import check_length
+from qmonus_lite.apigw.dispatch import check_body_length
+from qmonus_lite.apigw.endpoints import ROUTES
 from qmonus_lite.apigw.query import read_query
 from qmonus_lite.catalog.live import Live
 from qmonus_lite.errors import MethodNotAllowed, NotFound
 from qmonus_lite.http.body import Body
-from qmonus_lite.http.body_memory import MAX_BODY, BodyMemory, BufferedBytes
+from qmonus_lite.http.body_memory import BodyMemory, BufferedBytes
 from qmonus_lite.http.request import Request
 from qmonus_lite.http.response import Response
 from qmonus_lite.routing import message
 from qmonus_lite.routing.message import Incoming, RouteResponse
 from qmonus_lite.routing.pipeline import Routing
-
-#: Methods that a route may serve.
-METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +29,7 @@ class Routes:
 
         Raises NotFound and other Problems.
         """
-        check_length(request, MAX_BODY)
+        check_body_length(request, ROUTES)
         # The whole request uses the plugin set in force at its start.
         catalog = self.live.catalog
         match = self.routing.find(catalog, request.path)
@@ -43,8 +41,8 @@ class Routes:
         finally:
             account = incoming.request.account
             request.record.account = account["name"] if account else None
-        if request.method not in METHODS:
-            raise MethodNotAllowed(request.method, METHODS)
+        if request.method not in ROUTES.methods:
+            raise MethodNotAllowed(request.method, ROUTES.methods)
         buffer = BufferedBytes(self.memory)
         try:
             await body.copy_to(buffer)

@@ -16,7 +16,13 @@ from qmonus_lite.auth.login_throttle import LoginThrottle
 from qmonus_lite.auth.own import OwnCredentials
 from qmonus_lite.auth.tokens import MAX_VERIFIED, BadToken, Minter
 from qmonus_lite.clock import Clock
-from qmonus_lite.errors import BadRequest, Forbidden, TooManyRequests, Unauthorized
+from qmonus_lite.errors import (
+    AmbiguousCredentials,
+    BadRequest,
+    Forbidden,
+    TooManyRequests,
+    Unauthorized,
+)
 from qmonus_lite.pathtemplate import decode_as_written, normalized
 
 #: Audience of the tokens that logon issues.
@@ -155,7 +161,7 @@ class Gatekeeper:
             raise Forbidden(f"no role of account {actor.name!r} allows {method} on this path")
 
     def check_single(self, headers: Mapping[str, str]) -> None:
-        """Raise BadRequest for a request with two credentials in one field."""
+        """Raise AmbiguousCredentials for a request with two credentials in one field."""
         for name in _PLACES:
             _only(headers.get(name, ""))
 
@@ -196,7 +202,7 @@ class Gatekeeper:
 
 
 def _token(headers: Mapping[str, str]) -> str | None:
-    """The token of a request, or None; raises BadRequest if a field has two credentials."""
+    """The token of a request, or None; raises AmbiguousCredentials if a field has two."""
     if token := headers.get("X-Auth-Token"):
         return _only(token)
     scheme, _, value = _only(headers.get("Authorization", "")).partition(" ")
@@ -206,5 +212,5 @@ def _token(headers: Mapping[str, str]) -> str | None:
 def _only(value: str) -> str:
     # Fields of one name are joined by commas, which a token cannot contain (RFC 6750, section 3.1).
     if "," in value and _SECOND.search(value):
-        raise BadRequest("the request has two credentials in one place")
+        raise AmbiguousCredentials("the request has two credentials in one place")
     return value

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 from watchfiles import awatch
@@ -14,7 +15,7 @@ from qmonus_lite.background import ends_the_task
 from qmonus_lite.catalog.files import unreadable
 from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.catalog.loader import Loader
-from qmonus_lite.catalog.plugins import Catalog
+from qmonus_lite.catalog.plugins import Catalog, Listed
 from qmonus_lite.errors import BadPlugins, Fault
 
 logger = logging.getLogger(__name__)
@@ -238,13 +239,29 @@ def _text_of(error: BaseException) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def describe(live: Live) -> dict[str, object]:
-    """Content of `/-/plugins`."""
+@dataclass(frozen=True, kw_only=True)
+class PluginSet:
+    """The plugins in force, and what is wrong with the plugin folders."""
+
+    #: The plugins in force.
+    plugins: tuple[Listed, ...]
+    #: Names of the events that have a handler.
+    events: tuple[str, ...]
+    #: Hash of the content of the files.
+    fingerprint: str
+    #: Faults of the folders as they are now; because of them the set in force stays.
+    faults: tuple[Fault, ...]
+    #: Likely mistakes in the plugins.
+    warnings: tuple[PluginWarning, ...]
+
+
+def describe(live: Live) -> PluginSet:
+    """The state of the plugins."""
     catalog = live.catalog
-    return {
-        "plugins": [vars(one) for one in catalog.listed],
-        "events": list(catalog.events),
-        "fingerprint": catalog.fingerprint,
-        "faults": [vars(fault) for fault in live.faults],
-        "warnings": [vars(one) for one in live.warnings],
-    }
+    return PluginSet(
+        plugins=catalog.listed,
+        events=catalog.events,
+        fingerprint=catalog.fingerprint,
+        faults=live.faults,
+        warnings=live.warnings,
+    )

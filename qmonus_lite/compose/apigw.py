@@ -8,11 +8,12 @@ from dataclasses import replace
 from qmonus_lite import __version__
 from qmonus_lite.apigw import local_admin
 from qmonus_lite.apigw.access_log import log_request
-from qmonus_lite.apigw.admin.events import Events
-from qmonus_lite.apigw.admin.health import Health
-from qmonus_lite.apigw.admin.logon import Logon
-from qmonus_lite.apigw.admin.plugins import PluginSet
+from qmonus_lite.apigw.admin.events import EventsResource
+from qmonus_lite.apigw.admin.health import HealthResource
+from qmonus_lite.apigw.admin.logon import LogonResource
+from qmonus_lite.apigw.admin.plugins import PluginsResource
 from qmonus_lite.apigw.app import Services
+from qmonus_lite.apigw.openapi import describe
 from qmonus_lite.apigw.server import ApigwServer, Resources
 from qmonus_lite.auth.account import EVERYTHING, Directory, with_local_admin
 from qmonus_lite.auth.gatekeeper import Gatekeeper
@@ -33,8 +34,6 @@ from qmonus_lite.events.query import EventQuery
 from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.observations import Observers, RequestAnswered
 from qmonus_lite.routing.backend import Backends
-from qmonus_lite.routing.openapi import describe
-from qmonus_lite.routing.openapi_builtin import UploadDescription
 from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.scripting.context import Surroundings
 from qmonus_lite.scripting.runner import Runner
@@ -166,15 +165,15 @@ class _Apigw:
             ),
             live=live,
             gatekeeper=self._gatekeeper,
-            health=Health(
+            health=HealthResource(
                 unready=lambda: (
                     background.unhealthy_reason or live.unhealthy_reason or self._unready()
                 ),
                 warnings=lambda: self._registry.warnings,
             ),
-            logon=Logon(gatekeeper=self._gatekeeper, clock=self._shared.clock),
-            plugins=PluginSet(live=live, describe_api=self._openapi),
-            events=Events(commits=self._commits),
+            logon=LogonResource(gatekeeper=self._gatekeeper, clock=self._shared.clock),
+            plugins=PluginsResource(live=live, describe_api=self._openapi),
+            events=EventsResource(commits=self._commits),
             observers=Observers([(RequestAnswered, log_request)]),
         )
 
@@ -257,8 +256,7 @@ class _Apigw:
 
     def _openapi(self) -> dict[str, object]:
         template = self._shared.settings.uploads.template
-        upload = UploadDescription(template=template)
-        return describe(self._shared.live.catalog.routes, upload, __version__)
+        return describe(self._shared.live.catalog.routes, template, __version__)
 
 
 def _share(settings: Settings) -> Settings:

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qmonus_lite.clock import Clock
-from qmonus_lite.errors import BadGateway, Problem, Unavailable
+from qmonus_lite.errors import (
+    BadGateway,
+    NoWorker,
+    Problem,
+)
 from qmonus_lite.events.circuit_breaker import CircuitBreaker
 from qmonus_lite.events.envelope import CONTENT_TYPE, Envelope, Ids
 from qmonus_lite.events.http_client import WorkerAway, WorkerBroke, WorkerGarbled
@@ -37,18 +41,18 @@ class EventQuery:
     )
 
     def is_handled(self, event: str) -> bool:
-        """Whether a worker has a handler; raises Unavailable while that is unknown."""
+        """Whether a worker has a handler; raises NoWorker while that is unknown."""
         known = self.registry.known
         if event in known.handled:
             return True
         if known.unknown is not None:
-            raise Unavailable(known.unknown)
+            raise NoWorker(known.unknown)
         return False
 
     async def ask(
         self, event: str, data: dict[str, Any], subject: str | None = None, ids: Ids | None = None
     ) -> Outcome:
-        """The outcome of the handlers; raises Unavailable or BadGateway.
+        """The outcome of the handlers; raises NoWorker or BadGateway.
 
         `ids` are those of the related request and upload.
         Another worker is tried only if nothing was sent to the previous worker, or if that worker
@@ -68,7 +72,7 @@ class EventQuery:
                 raise BadGateway("the Lambda worker gave no outcome")
             if outcome.handlers or outcome.refused or not self._is_open(event, endpoint, report):
                 return outcome
-        raise Unavailable("no Lambda worker answers")
+        raise NoWorker("no Lambda worker answers")
 
     def _is_open(self, event: str, endpoint: str, report: Report) -> bool:
         """Whether another worker may handle an event for which this worker ran no handler."""
@@ -105,7 +109,7 @@ class EventQuery:
         except WorkerBroke as error:
             breaker.failed(_now())
             detail = "the Lambda worker did not answer"
-            raise _no(endpoint, error, Unavailable(detail)) from None
+            raise _no(endpoint, error, NoWorker(detail)) from None
         except WorkerGarbled as error:
             breaker.failed(_now())
             detail = "the Lambda worker gave an answer that cannot be trusted"

@@ -12,7 +12,7 @@ from typing import Any
 from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, StreamClosedError
 
-from qmonus_lite.errors import Unavailable
+from qmonus_lite.errors import ConnectionLimitReached
 from qmonus_lite.http.connection import Connection, ConnectionService
 from qmonus_lite.http.idle_timeout import IDLE_SECONDS, IdleTimeout
 from qmonus_lite.http.lingering_close import lingering_close
@@ -178,7 +178,7 @@ async def _refuse_connection(stream: IOStream) -> None:
 
 def _too_many_connections() -> bytes:
     request_id = new_id()
-    response = error_response(Unavailable("too many connections"), request_id)
+    response = error_response(ConnectionLimitReached("too many connections"), request_id)
     assert isinstance(response.body, bytes)
     return head_on_wire(replace(response, closes=True), request_id) + response.body
 

@@ -6,7 +6,10 @@ for each of 2,000 connections, bodies alone could need 2 GiB.
 
 import mmap
 
-from qmonus_lite.errors import TooLarge, Unavailable
+from qmonus_lite.errors import (
+    MemoryLimitReached,
+    TooLarge,
+)
 
 #: Maximum bytes of one body.
 MAX_BODY = 1 << 20
@@ -24,7 +27,7 @@ class BodyMemory:
     def take(self, count: int) -> None:
         """Reserve `count` bytes; raises Unavailable above the limit."""
         if count > self._left:
-            raise Unavailable("too many large bodies are under way")
+            raise MemoryLimitReached("too many large bodies are under way")
         self._left -= count
 
     def give_back(self, count: int) -> None:
@@ -86,6 +89,6 @@ def _mapped(beginning: bytearray) -> mmap.mmap:
     try:
         mapped = mmap.mmap(-1, MAX_BODY, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError:
-        raise Unavailable("no memory is left for a large body") from None
+        raise MemoryLimitReached("no memory is left for a large body") from None
     mapped[: len(beginning)] = bytes(beginning)
     return mapped

@@ -5,15 +5,18 @@ every request passes this table of rules first; a request that fails has had no 
 """
 
 import re
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from qmonus_lite.errors import (
-    BadRequest,
     ExpectationFailed,
     HeadTooLarge,
+    InvalidFraming,
+    InvalidTarget,
     NotImplementedHere,
+    Rule,
+    Stage,
     TargetTooLong,
     TooLarge,
     VersionUnknown,
@@ -103,17 +106,17 @@ def block(head: RequestHead) -> None:
 def target(head: RequestHead) -> None:
     """Check the target: a path of printable ASCII, no other authority, no fragment."""
     if not _TARGET.fullmatch(head.target):
-        raise BadRequest("the request target has a '#', or bytes that are not percent-encoded")
+        raise InvalidTarget("the request target has a '#', or bytes that are not percent-encoded")
     if not head.target.startswith("/"):
-        raise BadRequest("the request target is no path of this server")
+        raise InvalidTarget("the request target is no path of this server")
     if head.target.startswith("//"):
-        raise BadRequest("the request target begins with an empty part")
+        raise InvalidTarget("the request target begins with an empty part")
 
 
 def host(head: RequestHead) -> None:
     """Check that Host is not empty; Tornado checks that there is exactly one."""
     if "" in head.values("host"):
-        raise BadRequest("Host is empty")
+        raise InvalidTarget("Host is empty")
 
 
 def coding(head: RequestHead) -> None:
@@ -122,24 +125,24 @@ def coding(head: RequestHead) -> None:
     if not codings:
         return
     if head.values("content-length"):
-        raise BadRequest("both Content-Length and Transfer-Encoding were given")
+        raise InvalidFraming("both Content-Length and Transfer-Encoding were given")
     if len(codings) > 1 or codings[0].lower().replace(" ", "") == "chunked,chunked":
-        raise BadRequest("Transfer-Encoding was given twice")
+        raise InvalidFraming("Transfer-Encoding was given twice")
     if head.version == "HTTP/1.0":
-        raise BadRequest("HTTP/1.0 has no Transfer-Encoding")
+        raise InvalidFraming("HTTP/1.0 has no Transfer-Encoding")
     if codings[0].lower() != "chunked":
         raise NotImplementedHere("the only Transfer-Encoding that is known here is chunked")
 
 
 def length(head: RequestHead) -> None:
-    """Check Content-Length: a single decimal number; raises BadRequest or TooLarge."""
+    """Check Content-Length: a single decimal number; raises InvalidFraming or TooLarge."""
     lengths = head.values("content-length")
     if not lengths:
         return
     if len(lengths) > 1:
-        raise BadRequest("Content-Length was given twice")
+        raise InvalidFraming("Content-Length was given twice")
     if not _NUMBER.fullmatch(lengths[0]) or len(lengths[0]) > MAX_LENGTH_DIGITS:
-        raise BadRequest("Content-Length is not a plain decimal number")
+        raise InvalidFraming("Content-Length is not a plain decimal number")
     if len(lengths[0]) > DIGITS:
         raise TooLarge("no file has so many bytes")
 
@@ -152,22 +155,72 @@ def expectation(head: RequestHead) -> None:
 
 
 #: In the order of evaluation; the order decides which Problem is reported.
-RULES: tuple[Callable[[RequestHead], None], ...] = (
-    version,
-    line,
-    block,
-    target,
-    host,
-    coding,
-    length,
-    expectation,
+RULES: tuple[Rule[RequestHead], ...] = (
+    Rule(
+        name="version",
+        stage=Stage.HEAD,
+        check=version,
+        problems=(VersionUnknown,),
+        refuses="another HTTP than 1.0 and 1.1",
+    ),
+    Rule(
+        name="request-line",
+        stage=Stage.HEAD,
+        check=line,
+        problems=(TargetTooLong,),
+        refuses=f"a request line above {MAX_LINE_BYTES >> 10} KiB",
+    ),
+    Rule(
+        name="header-block",
+        stage=Stage.HEAD,
+        check=block,
+        problems=(HeadTooLarge,),
+        refuses=f"more than {MAX_FIELDS} header fields, or above {MAX_BLOCK_BYTES >> 10} KiB",
+    ),
+    Rule(
+        name="target",
+        stage=Stage.HEAD,
+        check=target,
+        problems=(InvalidTarget,),
+        refuses="a target that is no path, has a `#` or bytes that are not percent-encoded",
+    ),
+    Rule(
+        name="host",
+        stage=Stage.HEAD,
+        check=host,
+        problems=(InvalidTarget,),
+        refuses="an empty `Host`",
+    ),
+    Rule(
+        name="transfer-encoding",
+        stage=Stage.HEAD,
+        check=coding,
+        problems=(InvalidFraming, NotImplementedHere),
+        refuses="a transfer coding that is not known, is given twice, or with a `Content-Length`",
+    ),
+    Rule(
+        name="content-length",
+        stage=Stage.HEAD,
+        check=length,
+        problems=(InvalidFraming, TooLarge),
+        refuses="a `Content-Length` that is no plain number, is given twice, or is beyond"
+        f" {DIGITS} digits",
+    ),
+    Rule(
+        name="expect",
+        stage=Stage.HEAD,
+        check=expectation,
+        problems=(ExpectationFailed,),
+        refuses="another `Expect` than `100-continue`",
+    ),
 )
+_CHECKS = tuple(rule.check for rule in RULES)
 
 
 def check_framing(head: RequestHead) -> None:
     """Apply all rules; raises the Problem of the first rule that fails."""
-    for rule in RULES:
-        rule(head)
+    for check in _CHECKS:
+        check(head)
 
 
 def origin_form(target: str, host: str) -> str:

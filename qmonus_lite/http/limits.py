@@ -10,19 +10,20 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class ConcurrencyLimit:
-    """At most `maximum` holders at once; `with limit:` raises Unavailable if there are as many."""
+    """At most `maximum` holders at once; `with limit:` raises a problem if there are as many."""
 
-    __slots__ = ("_detail", "_maximum", "held")
+    __slots__ = ("_detail", "_maximum", "_refused", "held")
 
-    def __init__(self, maximum: int, detail: str) -> None:
-        """`detail` is the text of the refusal."""
+    def __init__(self, maximum: int, refused: type[Unavailable], detail: str) -> None:
+        """`refused` is the problem of a refusal, and `detail` its text."""
         self._maximum = maximum
+        self._refused = refused
         self._detail = detail
         self.held = 0
 
     def __enter__(self) -> None:
         if self.held >= self._maximum:
-            raise Unavailable(self._detail)
+            raise self._refused(self._detail)
         self.held += 1
 
     def __exit__(self, *_error: object) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from http import HTTPStatus
 
-from qmonus_lite.errors import InternalFault, Problem, Terminated, Unavailable, refusal_of
+from qmonus_lite.errors import InternalFault, Problem, Stopping, Terminated, refusal_of
 from qmonus_lite.http.body import Body, ClientLeft
 from qmonus_lite.http.framing import check_framing
 from qmonus_lite.http.request import Request
@@ -74,7 +74,7 @@ def refuse_while_draining(handler: Handler, state: ServerState) -> Handler:
 
     def check(request: Request, body: Body) -> Awaitable[Response]:
         if state.draining:
-            raise Unavailable("this APIGW is stopping")
+            raise Stopping("this APIGW is stopping")
         return handler(request, body)
 
     return check

@@ -61,6 +61,24 @@ class Response:
             await self.body.aclose()
 
 
+@dataclass(frozen=True, kw_only=True)
+class ProblemDetails:
+    """The body of an error response, as in RFC 9457, with the members `code` and `request_id`."""
+
+    #: URI reference to the documentation of `code`.
+    type: str
+    #: HTTP status of the response.
+    status: int
+    #: Reason phrase of the status.
+    title: str
+    #: What is wrong, for people.
+    detail: str
+    #: Identifies the cause to programs; stable.
+    code: str
+    #: Id of the request, as in `X-Request-Id` and in the log.
+    request_id: str
+
+
 def common_fields(request_id: str) -> Fields:
     """The header fields of every response."""
     return (("Date", date()), ("Server", "qmonus-lite"), ("X-Request-Id", request_id))
@@ -107,23 +125,25 @@ def error_response(error: Problem | Terminated, request_id: str) -> Response:
         if "Content-Type" not in error.headers:
             headers = (("Content-Type", kind), *headers)
         return Response(status=error.code, headers=headers, body=body)
-    status = int(error.status)
     return Response(
-        status=status,
+        status=int(error.status),
         headers=(*error.headers.items(), ("Content-Type", PROBLEM)),
-        body=problem_json(status, error.detail, request_id),
+        body=problem_json(error, request_id),
     )
 
 
-def problem_json(status: int, detail: str, request_id: str) -> bytes:
-    """Body of an error response: problem details (RFC 9457)."""
-    value = {
-        "status": status,
-        "title": reason(status),
-        "detail": detail,
-        "request_id": request_id,
-    }
-    return encoded(json.dumps(value, ensure_ascii=False) + "\n")
+def problem_json(error: Problem, request_id: str) -> bytes:
+    """Body of every error response of this package: problem details (RFC 9457)."""
+    status = int(error.status)
+    details = ProblemDetails(
+        type=error.type,
+        status=status,
+        title=reason(status),
+        detail=error.detail,
+        code=error.code,
+        request_id=request_id,
+    )
+    return encoded(json.dumps(vars(details), ensure_ascii=False) + "\n")
 
 
 def encode_output(output: object) -> tuple[str, bytes]:

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from qmonus_lite.auth import apikey
 from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
 from qmonus_lite.catalog.plugins import MethodSpec, Route
-from qmonus_lite.errors import BadRequest, Forbidden, MethodNotAllowed
+from qmonus_lite.errors import (
+    BadRequest,
+    CredentialInQuery,
+    Forbidden,
+    MethodNotAllowed,
+)
 from qmonus_lite.routing.authority import STATIC_ROUTING, is_authority
 from qmonus_lite.routing.match import Match
 from qmonus_lite.routing.message import Request
@@ -83,9 +88,9 @@ def _authorities(route: Route, actor: Actor | None, wanted: str | None) -> tuple
 def _own(gatekeeper: Gatekeeper, request: Request) -> frozenset[str]:
     """Credentials of this installation in the headers; others may be meant for the backend.
 
-    Raises BadRequest if the query contains one.
+    Raises CredentialInQuery if the query contains one.
     """
     gatekeeper.check_single(request.headers)
     if gatekeeper.own.shown_in(request.params):
-        raise BadRequest(apikey.SHOWN)
+        raise CredentialInQuery(apikey.SHOWN)
     return gatekeeper.own.of(request.headers)

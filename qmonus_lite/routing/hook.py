@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TypeVar
 
-from qmonus_lite.errors import InternalFault, Problem, Refusal
+from qmonus_lite.errors import InternalFault, RefusedByScript
 from qmonus_lite.routing import script_results
 from qmonus_lite.routing.message import RouteResponse
 from qmonus_lite.scripting.compiler import Script
@@ -16,15 +16,6 @@ from qmonus_lite.scripting.runner import Runner, ScriptRaised
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class Raised(Problem):
-    """A script refused the request with a status code that it chose."""
-
-    def __init__(self, code: int, reason: str, refusal: Refusal) -> None:
-        super().__init__(reason or "a script of this route refused the request")
-        self.status = code
-        self.refusal = refusal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +59,7 @@ def _raised(script: Script, error: ScriptRaised) -> RouteResponse:
     try:
         code = script_results.status(error.code)
         if error.body is None and code >= HTTPStatus.BAD_REQUEST:
-            raise Raised(code, error.reason, error.refusal(script.origin))
+            raise RefusedByScript(code, error.reason, error.refusal(script.origin))
         return script_results.answer(
             code, error.reason or None if error.body is None else error.body
         )

@@ -18,7 +18,7 @@ class Match:
     values: Mapping[str, str]
 
     def resources(self) -> dict[str, str]:
-        """Path variables, decoded once, in NFC; raises BadRequest."""
+        """Path variables, decoded once, in NFC; raises InvalidPath."""
         return {name: decode_variable(name, raw) for name, raw in self.values.items()}
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of an APIGW: routes, upload API and built-in endpoints."""
+"""The routes of plugins as OpenAPI 3.1; `apigw.openapi` makes the document."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -9,8 +9,6 @@ from typing import Any
 from qmonus_lite import strictjson
 from qmonus_lite.catalog.plugins import MethodSpec, Route
 from qmonus_lite.headers import canonical
-from qmonus_lite.routing import openapi_builtin as doors
-from qmonus_lite.routing.openapi_builtin import UploadDescription
 from qmonus_lite.routing.openapi_components import SchemaComponents
 from qmonus_lite.schema import Schema
 
@@ -25,24 +23,15 @@ _ELSEWHERE = frozenset({"Accept", "Authorization", "Content-Type"})
 
 Node = dict[str, Any]
 
+#: Reference to the response of a refused request.
+REFUSED: Node = {"$ref": "#/components/responses/Problem"}
 
-def describe(routes: Iterable[Route], upload: UploadDescription | None, version: str) -> Node:
-    """The OpenAPI document as a JSON value."""
-    paths: Node = doors.paths(upload)
+
+def describe_routes(routes: Iterable[Route]) -> tuple[Node, Node]:
+    """Path items of the routes, and the schemas that they refer to under `components/schemas`."""
     schemas_of_plugins = SchemaComponents()
-    for route in routes:
-        paths[route.template.text] = _path_item(route, schemas_of_plugins)
-    components = doors.components()
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "qmonus_lite", "version": version},
-        "security": [{"token": []}, {"bearer": []}],
-        "paths": paths,
-        "components": {
-            **components,
-            "schemas": {**components["schemas"], **schemas_of_plugins.schemas},
-        },
-    }
+    paths = {route.template.text: _path_item(route, schemas_of_plugins) for route in routes}
+    return paths, schemas_of_plugins.schemas
 
 
 def _path_item(route: Route, schemas_of_plugins: SchemaComponents) -> Node:
@@ -132,8 +121,8 @@ def _responses(route: Route, spec: MethodSpec) -> Node:
         refusals += [401, 403]
     # A script may return any code, so the list is never complete.
     return {
-        "default": doors.REFUSED,
-        **{str(code): doors.REFUSED for code in [*refusals, 502, 504]},
+        "default": REFUSED,
+        **{str(code): REFUSED for code in [*refusals, 502, 504]},
         **{str(code): {"description": _phrase(code)} for code in spec.normal_codes},
     }
 

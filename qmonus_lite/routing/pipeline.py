@@ -121,7 +121,7 @@ class _RoutedRequest:
     def begin(
         cls, admission: AuthorizedRequest, incoming: Incoming, surroundings: Surroundings
     ) -> "_RoutedRequest":
-        """Validate the request against its schemas; raises BadRequest."""
+        """Validate the request against its schemas; raises SchemaMismatch."""
         request = incoming.request
         arrival = forward.Arrival.of(request)
         resources = dict(admission.resources)

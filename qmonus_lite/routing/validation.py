@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qmonus_lite.catalog.plugins import MethodSpec
-from qmonus_lite.errors import BadRequest
+from qmonus_lite.errors import SchemaMismatch
 from qmonus_lite.headers import Headers, canonical
 from qmonus_lite.routing import coercion, jsonbody
 from qmonus_lite.routing.message import Request
@@ -20,7 +20,7 @@ Faults = list[str]
 
 
 def validate(spec: MethodSpec | None, request: Request, resources: dict[str, str]) -> None:
-    """Validate a request and fill in defaults in place; raises BadRequest listing the faults.
+    """Validate a request and fill in defaults in place; raises SchemaMismatch listing the faults.
 
     Raises UnsupportedMedia for a body whose Content-Type is not JSON.
     """
@@ -37,7 +37,7 @@ def validate(spec: MethodSpec | None, request: Request, resources: dict[str, str
     if faults:
         named = faults[:_MAX_FAULTS]
         rest = [f"and {len(faults) - len(named)} more"] if len(faults) > len(named) else []
-        raise BadRequest("; ".join(named + rest))
+        raise SchemaMismatch("; ".join(named + rest))
 
 
 def _headers(schema: Schema, headers: Headers) -> Faults:

@@ -32,7 +32,9 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Protocol
 
-from qmonus_lite.errors import Unavailable
+from qmonus_lite.errors import (
+    EventLogUnavailable,
+)
 from qmonus_lite.events.database import DatabaseFailed
 from qmonus_lite.events.outbox import InDoubt, Outbox, PendingEvent
 from qmonus_lite.uploads.batching import BatchingExecutor
@@ -149,7 +151,7 @@ class Committer:
             self._withdraw(one)
             extra = {"action": "promise_failed", "event_id": one.event.id}
             logger.error("the outbox failed: %s", end, extra=extra)
-            one.error = Unavailable("the event of this upload cannot be promised now")
+            one.error = EventLogUnavailable("the event of this upload cannot be promised now")
 
     def _place(self, upload: UploadWithEvent, parents: DirCache) -> None:
         try:
@@ -163,7 +165,7 @@ class Committer:
         try:
             self._outbox.restage(upload.event.id, str(upload.staged.path)).result()
         except DatabaseFailed as error:
-            raise Unavailable("the event of this upload cannot be promised now") from error
+            raise EventLogUnavailable("the event of this upload cannot be promised now") from error
 
     def _release(self, upload: UploadWithEvent) -> None:
         """Release the event; not awaited, since recovery would make the row READY as well."""
@@ -202,7 +204,7 @@ class Committer:
                     self._unreleased.discard(event_id)
                     self._sink.wake()
             except DatabaseFailed as error:
-                raise Unavailable("the outbox takes no events now") from error
+                raise EventLogUnavailable("the outbox takes no events now") from error
 
 
 def recover(outbox: Outbox, staging: StagingDirs) -> None:

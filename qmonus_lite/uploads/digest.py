@@ -7,7 +7,10 @@ import hmac
 import re
 from collections.abc import Mapping
 
-from qmonus_lite.errors import BadRequest, Unprocessable
+from qmonus_lite.errors import (
+    InvalidDigest,
+    Unprocessable,
+)
 from qmonus_lite.headers import Headers, canonical
 
 #: Supported algorithms, by their name in the fields; others in a field are ignored.
@@ -38,7 +41,7 @@ class Digests:
 
     @classmethod
     def read(cls, headers: Headers) -> "Digests":
-        """The digests in these headers; raises BadRequest for a malformed digest."""
+        """The digests in these headers; raises InvalidDigest for a malformed digest."""
         if _FIELD_NAMES.isdisjoint(headers):
             return NO_DIGESTS
         expected = {
@@ -97,7 +100,7 @@ def _digests(field: str, text: str) -> dict[str, bytes]:
     for member in _COMMA.split(text.strip(" ")):
         parts = _DIGEST.fullmatch(member)
         if parts is None:
-            raise BadRequest(f"{field} is not of the form sha-256=:BASE64:")
+            raise InvalidDigest(f"{field} is not of the form sha-256=:BASE64:")
         if parts[1] in ALGORITHMS:
             found[parts[1]] = _decoded(field, parts[1], parts[2])
     return found
@@ -109,7 +112,7 @@ def _decoded(field: str, name: str, text: str) -> bytes:
     except (binascii.Error, ValueError):
         digest = b""
     if len(digest) != _BYTES[name]:
-        raise BadRequest(f"{field} has no {_BYTES[name]} bytes of {name} in base64")
+        raise InvalidDigest(f"{field} has no {_BYTES[name]} bytes of {name} in base64")
     return digest
 
 

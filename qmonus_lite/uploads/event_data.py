@@ -12,7 +12,7 @@ from qmonus_lite import strictjson
 from qmonus_lite.auth import apikey, callout_pass
 from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
 from qmonus_lite.auth.own import OwnCredentials, masked
-from qmonus_lite.errors import BadRequest
+from qmonus_lite.errors import CredentialInQuery
 from qmonus_lite.pathtemplate import normalized
 from qmonus_lite.redaction import MASK
 from qmonus_lite.uploads.request import UploadRequest
@@ -28,10 +28,10 @@ def question_data(
 ) -> tuple[dict[str, Any], Actor | None]:
     """Data of the request/reply event, and the actor; sets the account in the upload's record.
 
-    Raises BadRequest for a credential in the query.
+    Raises CredentialInQuery for a credential in the query.
     """
     if head.params and gatekeeper.own.shown_in(head.params):
-        raise BadRequest(apikey.SHOWN)
+        raise CredentialInQuery(apikey.SHOWN)
     # A plain dict of canonical names, for fast lookups.
     headers = dict(head.headers)
     actor = gatekeeper.known(headers)

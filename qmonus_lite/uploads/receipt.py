@@ -12,19 +12,24 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9_.~/-]*")
 class Receipt:
     """The response to a successful upload."""
 
+    #: Id of this upload.
     upload_id: str
-    #: Stored path, relative to the launch directory, with a leading slash.
+    #: Stored path, from the launch directory, with a leading slash.
     path: str
+    #: Last part of `path`.
     filename: str
+    #: Size.
     bytes: int
+    #: `Content-Type` of the request.
     mime: str
-    #: Id of the APIGW.OnFileUploaded event.
+    #: Id of the `APIGW.OnFileUploaded` event, the same over all its deliveries; without a handler
+    #: of that event, none is delivered.
     event_id: str
-    #: Whether file, directory and event are on stable storage.
+    #: Whether file, names and event are on stable storage (`--upload_durability=full`).
     durable: bool
-    #: Whether the file replaced an existing one.
+    #: Whether a file at this path was replaced.
     replaced: bool
-    #: SHA-256 of the file in hexadecimal digits; only if the client wanted it.
+    #: SHA-256 in hexadecimal digits, if `Want-Repr-Digest` asked for it.
     sha256: str | None = None
 
     @property

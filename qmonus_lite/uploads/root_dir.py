@@ -15,7 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from qmonus_lite.errors import BadPlace, Conflict, Forbidden
+from qmonus_lite.errors import (
+    BadPlace,
+    Conflict,
+    Forbidden,
+    ForbiddenPath,
+)
 from qmonus_lite.uploads.disk_errors import FINDING, KEEPING_FOLDER, LOOKING
 from qmonus_lite.uploads.filesystem import Filesystem
 from qmonus_lite.uploads.mounts import Mount
@@ -66,7 +71,7 @@ class RootDir:
         for folder in self._folders:
             # Both ways: a path inside a protected folder, or a parent of one.
             if path.startswith(folder) or folder.startswith(path):
-                raise Forbidden("nothing may be stored at this path")
+                raise ForbiddenPath("nothing may be stored at this path")
         return path[:-1]
 
     @functools.cached_property
@@ -228,7 +233,7 @@ def _is_file(status: Callable[[str], os.stat_result], name: str) -> bool:
     if stat.S_ISREG(mode):
         return True
     if stat.S_ISLNK(mode):
-        raise Forbidden("a symbolic link stands at this path")
+        raise ForbiddenPath("a symbolic link stands at this path")
     if stat.S_ISDIR(mode):
         raise Conflict("a directory stands at this path")
     raise Conflict("something that is no file stands at this path")

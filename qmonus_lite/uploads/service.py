@@ -13,9 +13,9 @@ from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import (
     BadGateway,
-    BadRequest,
     Conflict,
     Forbidden,
+    InvalidPath,
     Problem,
     Refusal,
     Unavailable,
@@ -340,4 +340,4 @@ def _parts(path: str) -> tuple[str, ...]:
     try:
         return parts_of(path)
     except BadName as error:
-        raise BadRequest(str(error)) from None
+        raise InvalidPath(str(error)) from None

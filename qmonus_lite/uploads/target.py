@@ -21,7 +21,7 @@ class Target:
 
 
 def read_target(values: Mapping[str, str]) -> Target:
-    """The target for the template variables of a request path; raises BadRequest.
+    """The target for the template variables of a request path; raises InvalidPath.
 
     `{filename}` names the file, else `{filepath}`; without both, the name is a new UUID. The
     variable that names the file is validated as a path (`uploads.names`); the other variables by

@@ -213,7 +213,7 @@ def test_a_rule_of_ours_is_told_too(up: Installation) -> None:
     for way in (b"", TO_TORNADO):
         record = refused(up, put(up, "/upload/a//b", way), 400)
 
-        assert (record["rule"], record["code"]) == ("bad-request", 400)
+        assert (record["rule"], record["code"]) == ("invalid-path", 400)
         assert "plugin" not in record and "//" in record["reason"] + record["event"]
     record = refused(up, put(up, "/nowhere"), 404)
 

@@ -121,14 +121,12 @@ def test_every_command_is_documented() -> None:
     assert missing("reference/cli.md", (f"| `qmonus-lite {name}" for name in COMMANDS)) == []
 
 
-def test_every_error_that_is_an_answer_is_documented() -> None:
-    names = [name for name, kind in vars(errors).items() if _is_answer(kind)]
+def test_every_problem_is_documented_where_its_type_leads() -> None:
+    page, names = errors.PROBLEMS_PAGE, [kind.__name__ for kind in errors.PROBLEMS]
+    found = anchors(TOP / page.removeprefix("/"))
 
-    assert missing("reference/http.md", (f"| `{name}` |" for name in names)) == []
-
-
-def _is_answer(kind: object) -> bool:
-    return inspect.isclass(kind) and issubclass(kind, errors.Problem) and kind is not errors.Problem
+    assert [kind.code for kind in errors.PROBLEMS if kind.code not in found] == []
+    assert missing(page.removeprefix("/docs/"), (f"`{name}`" for name in names)) == []
 
 
 def test_every_field_of_the_receipt_is_documented() -> None:

@@ -1,21 +1,99 @@
 """The error tree: what a client hears of each."""
 
+import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+import qmonus_lite
 from qmonus_lite import errors
-from qmonus_lite.errors import BadPlugins, Fault, MethodNotAllowed, Problem, Refusal, Refused
+from qmonus_lite.errors import (
+    PROBLEMS,
+    BadPlugins,
+    Fault,
+    MethodNotAllowed,
+    Problem,
+    Refusal,
+    Refused,
+)
+
+#: Every code that a client may have been given: none is ever changed or taken away.
+CODES = {
+    "bad-request": 400,
+    "ambiguous-credentials": 400,
+    "content-range-not-supported": 400,
+    "credential-in-query": 400,
+    "invalid-digest": 400,
+    "invalid-framing": 400,
+    "invalid-path": 400,
+    "invalid-query": 400,
+    "invalid-target": 400,
+    "schema-mismatch": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "forbidden-path": 403,
+    "not-found": 404,
+    "method-not-allowed": 405,
+    "request-timeout": 408,
+    "conflict": 409,
+    "length-required": 411,
+    "precondition-failed": 412,
+    "too-large": 413,
+    "target-too-long": 414,
+    "unsupported-media-type": 415,
+    "expectation-failed": 417,
+    "digest-mismatch": 422,
+    "too-many-requests": 429,
+    "head-too-large": 431,
+    "internal-fault": 500,
+    "refused": 500,
+    "refused-by-script": 500,
+    "not-implemented": 501,
+    "bad-gateway": 502,
+    "connection-limit-reached": 503,
+    "event-log-unavailable": 503,
+    "memory-limit-reached": 503,
+    "no-worker": 503,
+    "not-ready": 503,
+    "stopping": 503,
+    "unavailable": 503,
+    "upload-limit-reached": 503,
+    "gateway-timeout": 504,
+    "http-version-not-supported": 505,
+    "insufficient-storage": 507,
+}
 
 
-def problems(kind: type[Problem] = Problem) -> Iterator[type[Problem]]:
-    for below in kind.__subclasses__():
-        if below.__module__ == errors.__name__:
-            yield below
-            yield from problems(below)
+def problems() -> Iterator[type[Problem]]:
+    return (kind for kind in PROBLEMS if kind is not Problem)
+
+
+def test_every_problem_has_a_code_of_its_own_that_never_changes() -> None:
+    listed = sorted(CODES.items(), key=lambda entry: (entry[1], entry[0]))
+
+    assert [(kind.code, int(kind.status)) for kind in PROBLEMS] == listed
+    assert all(re.fullmatch("[a-z]+(-[a-z]+)*", code) for code in CODES)
+
+
+def test_every_problem_says_when_it_occurs_and_what_to_do() -> None:
+    for kind in PROBLEMS:
+        assert kind.remedy and not kind.remedy.endswith("."), kind
+        assert kind.__doc__, kind
+
+
+def test_every_subclass_of_problem_is_listed() -> None:
+    for module in pkgutil.walk_packages(qmonus_lite.__path__, "qmonus_lite."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+    def with_subclasses(kind: type[Problem]) -> set[type[Problem]]:
+        return {kind}.union(*map(with_subclasses, kind.__subclasses__()))
+
+    assert with_subclasses(Problem) == set(PROBLEMS)
 
 
 def test_the_drawing_shows_every_problem_with_its_status() -> None:
@@ -28,7 +106,7 @@ def test_the_drawing_shows_every_problem_with_its_status() -> None:
 def test_every_class_stands_in_the_drawing() -> None:
     drawn = re.findall(r"\b[A-Z]\w+", errors.__doc__ or "")
     classes = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
-    ours = {kind.__name__ for kind in classes if kind.__module__ == errors.__name__}
+    ours = {kind.__name__ for kind in classes if kind.__module__.startswith(errors.__name__)}
 
     assert ours - set(drawn) == {"Fault"}
 
@@ -76,7 +154,7 @@ def test_carries_the_headers_of_its_answer(error: Problem, headers: dict[str, st
     [
         (errors.NotFound("x"), Refusal(rule="not-found", reason="x")),
         (errors.TooManyRequests("x", retry_after=1), Refusal(rule="too-many-requests", reason="x")),
-        (errors.NotImplementedHere("x"), Refusal(rule="not-implemented-here", reason="x")),
+        (errors.NotImplementedHere("x"), Refusal(rule="not-implemented", reason="x")),
         (errors.Terminated(401, "x"), Refusal(rule="terminate")),
         (errors.Terminated(401, "x", refusal=Refusal(plugin="p")), Refusal(plugin="p")),
     ],
@@ -89,5 +167,8 @@ def test_whoever_refused_is_known_by_a_stable_word(error: Any, refusal: Refusal)
     ("status", "rule"),
     [(405, "method-not-allowed"), (500, "internal-fault"), (599, "refused"), (404, "not-found")],
 )
-def test_an_error_that_is_known_by_its_status_has_the_same_words(status: int, rule: str) -> None:
-    assert errors.refusal_by_status(status, "x") == Refusal(rule=rule, reason="x")
+def test_a_problem_that_is_known_by_its_status_has_the_same_code(status: int, rule: str) -> None:
+    problem = errors.problem_by_status(status, "x")
+
+    assert (problem.status, problem.code, problem.detail) == (status, rule, "x")
+    assert errors.refusal_of(problem) == Refusal(rule=rule, reason="x")

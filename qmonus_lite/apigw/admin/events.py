@@ -1,24 +1,24 @@
 """`/-/events`: list the events of the outbox, show an event, replay a dead letter."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
+from qmonus_lite.apigw.json_values import json_value
 from qmonus_lite.apigw.query import read_query
-from qmonus_lite.errors import BadRequest, Conflict, NotFound
+from qmonus_lite.apigw.resources import STATES, EventDetail, EventListing, Replay
+from qmonus_lite.errors import Conflict, InvalidQuery, NotFound
 from qmonus_lite.events.outbox import detail, entry
 from qmonus_lite.http.body import Body
 from qmonus_lite.http.request import Request
 from qmonus_lite.http.response import Response, json_response
 from qmonus_lite.writer.service import CommitService
 
-#: States that can be queried; a delivered event is no longer in the outbox.
-STATES = ("prepared", "ready", "dead")
 #: Maximum events per listing.
 MAX_LISTED = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Events:
+class EventsResource:
     """The events of the outbox, for operators."""
 
     commits: CommitService
@@ -27,21 +27,23 @@ class Events:
         """List the events, oldest first, and the count of all events by state."""
         state = read_query(request.query).get("state", [""])[-1].strip()
         if state and state not in STATES:
-            raise BadRequest(f"state has to be one of {', '.join(STATES)}")
+            raise InvalidQuery(f"state has to be one of {', '.join(STATES)}")
         rows = await self.commits.listing(state, MAX_LISTED)
         counts: dict[str, int] = dict(await self.commits.counts())
-        return json_response({"events": [asdict(entry(row)) for row in rows], "counts": counts})
+        return json_response(
+            json_value(EventListing(events=tuple(map(entry, rows)), counts=counts))
+        )
 
     async def show(self, _request: Request, _body: Body, values: Mapping[str, str]) -> Response:
         """Return the event, credentials masked; raises NotFound if it is not in the outbox."""
         rows = await self.commits.one(values["id"])
         if not rows:
             raise NotFound("no event of this id is in the outbox; it may be delivered")
-        return json_response(detail(rows[0]))
+        return json_response(json_value(EventDetail(**detail(rows[0]))))
 
     async def replay(self, _request: Request, _body: Body, values: Mapping[str, str]) -> Response:
         """Reset a dead letter to `ready`; raises Conflict if no dead letter has this id."""
         event_id = values["id"]
         if not await self.commits.replay(event_id):
             raise Conflict("no dead letter has this id")
-        return json_response({"id": event_id, "state": "ready"}, 202)
+        return json_response(json_value(Replay(id=event_id, state="ready")), 202)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from qmonus_lite.apigw.json_values import json_value
 from qmonus_lite.catalog.live import Live, describe
 from qmonus_lite.http.body import Body
 from qmonus_lite.http.request import Request
@@ -10,7 +11,7 @@ from qmonus_lite.http.response import Response, json_response
 
 
 @dataclass(frozen=True, kw_only=True)
-class PluginSet:
+class PluginsResource:
     """Describes the plugin set of one APIGW."""
 
     live: Live
@@ -19,7 +20,7 @@ class PluginSet:
 
     async def get(self, _request: Request, _body: Body, _values: Mapping[str, str]) -> Response:
         """Respond with the plugin set and the state of the plugin folders."""
-        return json_response(describe(self.live))
+        return json_response(json_value(describe(self.live)))
 
     async def openapi(self, _request: Request, _body: Body, _values: Mapping[str, str]) -> Response:
         """Respond with the OpenAPI description."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from qmonus_lite import strictjson
 from qmonus_lite.apigw.query import read_query
-from qmonus_lite.errors import BadRequest, LengthRequired
+from qmonus_lite.errors import PartialUpload, UploadLimitReached
 from qmonus_lite.http.body import Body
 from qmonus_lite.http.limits import ConcurrencyLimit
 from qmonus_lite.http.request import Request
@@ -20,7 +20,9 @@ class Put:
     def __init__(self, uploads: UploadService, *, max_uploads: int) -> None:
         self._uploads = uploads
         self._slots = ConcurrencyLimit(
-            max_uploads, "as many uploads as this APIGW takes at once are under way"
+            max_uploads,
+            UploadLimitReached,
+            "as many uploads as this APIGW takes at once are under way",
         )
 
     async def handle(self, request: Request, body: Body, values: Mapping[str, str]) -> Response:
@@ -41,14 +43,10 @@ class Put:
 
 
 def check_whole_file(request: Request) -> None:
-    """Check that the body is a whole file and its end is known; raises Problem."""
-    head = request.head
-    if head.length is None and not head.chunked:
-        # Else a request without length would replace the file by an empty file.
-        raise LengthRequired("give Content-Length, or send the body chunked")
-    if head.values("content-range"):
+    """Check that the body is a whole file; raises PartialUpload."""
+    if request.head.values("content-range"):
         # Else a partial body would replace the complete file (RFC 9110, section 14.4).
-        raise BadRequest("a part of a file cannot be stored; send the whole, no Content-Range")
+        raise PartialUpload("a part of a file cannot be stored; send the whole, no Content-Range")
 
 
 async def _store(upload: ActiveUpload, body: Body) -> Response:

@@ -2,13 +2,14 @@
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from qmonus_lite import __version__, strictjson
+from qmonus_lite.apigw import openapi
 from qmonus_lite.catalog.live import Live, describe
-from qmonus_lite.routing import openapi
 from tests.unit.catalog.stage import Folder, handler
 
 #: As json.dumps writes an emoji, and one half of it.
@@ -54,7 +55,7 @@ def written(folder: Folder) -> bytes:
     """All that others are told of a plugin set."""
     live = Live(folder.loader)
     routes = openapi.describe(live.catalog.routes, None, __version__)
-    return strictjson.write([describe(live), list(live.catalog.events), routes]).encode()
+    return strictjson.write([asdict(describe(live)), list(live.catalog.events), routes]).encode()
 
 
 @pytest.mark.parametrize("place", PLACES)

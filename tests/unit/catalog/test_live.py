@@ -9,6 +9,7 @@ import resource
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -211,7 +212,7 @@ async def test_reads_many_changes_at_once_as_one(
 async def test_says_what_is_in_force_and_what_is_wrong(live: Live, folder: Folder) -> None:
     bad = folder.put("b.yml", "x: 1\n")
     await live.reload()
-    said = json.loads(json.dumps(describe(live)))
+    said = json.loads(json.dumps(asdict(describe(live))))
 
     assert said["plugins"] == [{"file": f"{folder.path}/a.yml", "kind": "Lambda", "name": "a"}]
     assert said["events"] == ["Sample"]
@@ -333,7 +334,7 @@ async def test_what_nobody_expected_is_a_fault_that_is_told_and_tried_again(
         assert not await live.reload()
     assert [type(error).__name__ in fault.message for fault in live.faults] == [True]
     assert actions(caplog) == ["plugins_failed"]
-    json.dumps(describe(live), ensure_ascii=False).encode()
+    json.dumps(asdict(describe(live)), ensure_ascii=False).encode()
     await asyncio.sleep(0.1)
 
     assert await live.reload()
@@ -392,7 +393,7 @@ async def test_warnings_are_logged_once_and_shown_and_stop_nothing(
         ("file-ignored", str(upper)),
     ]
     assert live.catalog.events == (gate,)
-    said = json.loads(json.dumps(describe(live)))["warnings"]
+    said = json.loads(json.dumps(asdict(describe(live))))["warnings"]
     assert [(one["file"], one["line"], one["column"], one["rule"]) for one in said] == [
         (str(upper), 1, 1, "file-ignored"),
         (str(bad), 5, 7, "gate-return-value"),
@@ -401,4 +402,4 @@ async def test_warnings_are_logged_once_and_shown_and_stop_nothing(
     folder.put("a.yml", handler("a", gate))
     upper.unlink()
     assert await live.reload()
-    assert describe(live)["warnings"] == []
+    assert describe(live).warnings == ()

@@ -44,7 +44,7 @@ def test_believes_a_scheme_likewise(peer: str, said: str, scheme: str) -> None:
 
 
 def test_as_many_hold_a_limit_as_it_allows_and_no_more() -> None:
-    limit = ConcurrencyLimit(2, "two are under way")
+    limit = ConcurrencyLimit(2, Unavailable, "two are under way")
     with limit:
         with limit, pytest.raises(Unavailable, match="two are under way"), limit:
             pass

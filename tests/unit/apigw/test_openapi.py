@@ -3,18 +3,20 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
 from qmonus_lite import strictjson
+from qmonus_lite.apigw.endpoints import ADMIN
+from qmonus_lite.apigw.openapi import describe
 from qmonus_lite.pathtemplate import PathTemplate
-from qmonus_lite.routing.openapi import describe
-from qmonus_lite.routing.openapi_builtin import UploadDescription
 from qmonus_lite.schema import Schema
+from qmonus_lite.uploads.receipt import Receipt
 from tests.unit.routing.stage import RouteOf, catalog, spec
 
-UPLOAD = UploadDescription(template=PathTemplate.parse("/upload/{filepath}", rest="filepath"))
+UPLOAD = PathTemplate.parse("/upload/{filepath}", rest="filepath")
 TREE = {
     "type": "object",
     "properties": {"more": {"anyOf": [{"$ref": "#/$defs/node"}, {"$ref": "#"}]}},
@@ -74,12 +76,17 @@ def test_says_what_it_is(document: Any) -> None:
     assert document["info"] == {"title": "qmonus_lite", "version": "1.2"}
 
 
-def test_describes_routes_upload_and_our_own_doors(document: Any) -> None:
+def test_describes_routes_uploads_and_all_endpoints_of_the_gateway(document: Any) -> None:
     assert {path: sorted(item) for path, item in document["paths"].items()} == {
         "/upload/{filepath}": ["put"],
         "/-/live": ["get"],
         "/-/ready": ["get"],
         "/-/logon": ["post"],
+        "/-/plugins": ["get"],
+        "/-/openapi.json": ["get"],
+        "/-/events": ["get"],
+        "/-/events/{id}": ["get"],
+        "/-/events/{id}/replay": ["post"],
         "/v1/{kind}/{id}": ["get", "put"],
         "/v1/tree": ["get", "put"],
         "/v1/open": ["delete", "get", "patch", "post", "put"],
@@ -159,11 +166,29 @@ def test_the_upload_names_its_answers(document: Any) -> None:
 
     assert {"200", "201", "401", "403", "409", "411", "413", "503", "507"} <= set(put["responses"])
     receipt = document["components"]["schemas"]["Receipt"]
-    assert sorted(receipt["required"]) == sorted(receipt["properties"])
+    assert {*receipt["required"], "sha256"} == {field.name for field in fields(Receipt)}
+    assert "sha256" in receipt["properties"]
+    assert receipt["properties"]["sha256"]["type"] == "string"
+    assert "Location" in put["responses"]["201"]["headers"]
+
+
+def test_the_answers_of_a_status_name_their_codes(document: Any) -> None:
+    put = document["paths"]["/upload/{filepath}"]["put"]["responses"]
+
+    assert put["401"]["description"] == "unauthorized"
+    assert "upload-limit-reached" in put["503"]["description"].split(", ")
+
+
+def test_an_endpoint_asks_for_the_credential_of_its_row(document: Any) -> None:
+    paths = document["paths"]
+
+    assert paths["/-/ready"]["get"]["security"] == []
+    assert paths["/-/logon"]["post"]["security"] == [{"key": []}]
+    assert "security" not in paths["/-/events"]["get"]
 
 
 def test_there_may_be_no_upload() -> None:
-    assert list(describe((), None, "1")["paths"]) == ["/-/live", "/-/ready", "/-/logon"]
+    assert list(describe((), None, "1")["paths"]) == [endpoint.path for endpoint in ADMIN]
 
 
 @pytest.mark.parametrize("odd", ["\ud83d", float("nan"), float("inf"), {1, 2}])
@@ -175,11 +200,12 @@ def test_a_route_that_cannot_be_written_costs_its_own_schemas_only(
 
     routes = [route("/good"), route("/odd"), route("/also")]
     built = catalog(*routes).routes
+    count = len(describe((), UPLOAD, "1")["components"]["schemas"])
     built[1].methods["POST"].schemas["body"].document = {**TREE, "default": odd}
     written = strictjson.write(describe(built, UPLOAD, "1")).encode()
     paths = json.loads(written)["paths"]
 
     assert "requestBody" in paths["/good"]["post"] and "requestBody" in paths["/also"]["post"]
     assert paths["/odd"]["post"]["responses"] and "requestBody" not in paths["/odd"]["post"]
-    assert len(json.loads(written)["components"]["schemas"]) == 3 + 2
+    assert len(json.loads(written)["components"]["schemas"]) - count == 2
     assert "/odd is described without its schemas" in caplog.text

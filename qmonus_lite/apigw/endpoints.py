@@ -1,0 +1,224 @@
+"""The table of endpoints: dispatch, `Allow`, OpenAPI and the HTTP reference are made from it.
+
+An endpoint needs a row here, and a handler in `app.HANDLERS`. Paths are matched in this order.
+"""
+
+from collections.abc import Mapping
+
+from qmonus_lite.apigw.endpoint import Access, Answer, Endpoint, Operation, Parameter
+from qmonus_lite.apigw.resources import (
+    STATES,
+    EventDetail,
+    EventListing,
+    Liveness,
+    Logon,
+    Readiness,
+    Replay,
+)
+from qmonus_lite.catalog.live import PluginSet
+from qmonus_lite.errors import (
+    BadGateway,
+    Conflict,
+    CredentialInQuery,
+    EventLogUnavailable,
+    ForbiddenPath,
+    InsufficientStorage,
+    InvalidDigest,
+    InvalidPath,
+    InvalidQuery,
+    LengthRequired,
+    NotFound,
+    NotReady,
+    NoWorker,
+    PartialUpload,
+    PreconditionFailed,
+    RequestTimeout,
+    TooLarge,
+    TooManyRequests,
+    Unprocessable,
+    UploadLimitReached,
+)
+from qmonus_lite.http.body_memory import MAX_BODY
+from qmonus_lite.uploads.receipt import Receipt
+
+_EVENT_ID = Parameter(
+    name="id",
+    description="id of the event",
+    schema={"type": "string", "pattern": "^[0-9a-f-]{36}$"},
+    pattern="[0-9a-f-]{36}",
+)
+
+#: `PUT` on the path of `--file_upload_api_path`.
+UPLOAD = Endpoint(
+    path="/upload/{filepath}",
+    access=Access.UPLOAD,
+    max_body_bytes=None,
+    operations=(
+        Operation(
+            method="PUT",
+            summary="store the body as a file, whole or not at all",
+            # Else a request without length would replace the file by an empty file.
+            body_required=True,
+            answers=(
+                Answer(
+                    status=201,
+                    description="stored",
+                    body=Receipt,
+                    headers={"Location": "the stored path", "Repr-Digest": "if wanted"},
+                ),
+                Answer(
+                    status=200,
+                    description="stored in the place of another file",
+                    body=Receipt,
+                    headers={"Location": "the stored path", "Repr-Digest": "if wanted"},
+                ),
+            ),
+            problems=(
+                LengthRequired,
+                PartialUpload,
+                UploadLimitReached,
+                InvalidQuery,
+                CredentialInQuery,
+                TooLarge,
+                InvalidDigest,
+                InvalidPath,
+                NoWorker,
+                BadGateway,
+                ForbiddenPath,
+                Conflict,
+                PreconditionFailed,
+                InsufficientStorage,
+                RequestTimeout,
+                Unprocessable,
+                EventLogUnavailable,
+            ),
+        ),
+    ),
+)
+
+#: Endpoints under `/-/`.
+ADMIN = (
+    Endpoint(
+        path="/-/live",
+        access=Access.OPEN,
+        operations=(
+            Operation(
+                method="GET",
+                summary="the process serves requests",
+                answers=(Answer(description="it does", body=Liveness),),
+            ),
+        ),
+    ),
+    Endpoint(
+        path="/-/ready",
+        access=Access.OPEN,
+        operations=(
+            Operation(
+                method="GET",
+                summary="plugins are loaded and a worker answers",
+                answers=(Answer(description="ready", body=Readiness),),
+                problems=(NotReady,),
+            ),
+        ),
+    ),
+    Endpoint(
+        path="/-/logon",
+        access=Access.API_KEY,
+        operations=(
+            Operation(
+                method="POST",
+                summary="a token for the owner of an API key",
+                answers=(
+                    Answer(
+                        description="a token, for `X-Auth-Token` or `Authorization: Bearer`",
+                        body=Logon,
+                        headers={"Cache-Control": "no-store"},
+                    ),
+                ),
+                problems=(CredentialInQuery, TooManyRequests),
+            ),
+        ),
+    ),
+    Endpoint(
+        path="/-/plugins",
+        access=Access.ROLE,
+        operations=(
+            Operation(
+                method="GET",
+                summary="the plugin set in force, and what is wrong with the folders now",
+                answers=(Answer(description="the plugin set", body=PluginSet),),
+            ),
+        ),
+    ),
+    Endpoint(
+        path="/-/openapi.json",
+        access=Access.ROLE,
+        operations=(
+            Operation(
+                method="GET",
+                summary="this gateway, as OpenAPI 3.1",
+                answers=(Answer(description="the document", body=Mapping[str, object]),),
+            ),
+        ),
+    ),
+    Endpoint(
+        path="/-/events",
+        access=Access.ROLE,
+        parameters=(
+            Parameter(
+                name="state",
+                place="query",
+                description="only events in this state; without it, or empty, in any",
+                schema={"type": "string", "enum": ["", *STATES]},
+            ),
+        ),
+        operations=(
+            Operation(
+                method="GET",
+                summary="events in the outbox, oldest first",
+                answers=(Answer(description="the events", body=EventListing),),
+                problems=(InvalidQuery,),
+            ),
+        ),
+    ),
+    Endpoint(
+        path="/-/events/{id}",
+        access=Access.ROLE,
+        parameters=(_EVENT_ID,),
+        operations=(
+            Operation(
+                method="GET",
+                summary="one event, credentials masked",
+                answers=(Answer(description="the event", body=EventDetail),),
+                problems=(NotFound,),
+            ),
+        ),
+    ),
+    Endpoint(
+        path="/-/events/{id}/replay",
+        access=Access.ROLE,
+        parameters=(_EVENT_ID,),
+        operations=(
+            Operation(
+                method="POST",
+                summary="deliver a dead letter after all",
+                answers=(Answer(status=202, description="waits for delivery", body=Replay),),
+                problems=(Conflict,),
+            ),
+        ),
+    ),
+)
+
+#: Every other path under `/-/`.
+NOTHING = Endpoint(path="/-/*", access=Access.OPEN, operations=())
+
+#: Every other path: the routes of plugins, which may refuse further methods.
+ROUTES = Endpoint(
+    path="*",
+    access=Access.ROUTE,
+    max_body_bytes=MAX_BODY,
+    operations=tuple(
+        Operation(method=method, summary="a route of a plugin", answers=())
+        for method in ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS")
+    ),
+)

@@ -1,0 +1,45 @@
+"""The base class of all exceptions, and those of a process or command that cannot start."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class QmonusLiteError(Exception):
+    """Base class of every exception that this package raises deliberately."""
+
+
+class Refused(QmonusLiteError):
+    """The process cannot start; the message contains the cause, the place and the remedy."""
+
+
+class BadSetting(Refused):
+    """A flag, environment variable or configuration key is unknown or unusable."""
+
+
+class BadPlace(Refused):
+    """A directory, file, key or port cannot be used."""
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """An error in a plugin file."""
+
+    #: Path of the plugin file, usable from the current directory.
+    file: str
+    #: Line, from 1.
+    line: int
+    #: Column, from 1.
+    column: int
+    #: What is wrong, and what was expected.
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+class BadPlugins(Refused):
+    """Plugin files have errors; `faults` lists all of them, ordered by file."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(map(str, self.faults)))

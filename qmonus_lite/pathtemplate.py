@@ -10,7 +10,6 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import zip_longest
 from urllib.parse import unquote_to_bytes
 
 from qmonus_lite.errors import InvalidPath
@@ -89,30 +88,30 @@ class _Segment:
         pieces = _VARIABLE.split(text)
         return cls(literals=tuple(pieces[::2]), names=tuple(pieces[1::2]))
 
-    def match(self, text: str) -> dict[str, str] | None:
-        """The values in a segment of a path, or None.
-
-        Matches from the right, each variable as short as possible, so that the first is the
-        longest. Same result as a greedy regular expression, but in linear time: backtracking takes
-        minutes for `{year}-{month}-{day}.log` on `-----…`.
-        """
-        first, last = self.literals[0], self.literals[-1]
+    def pattern(self, rest: str | None) -> str:
+        """Regular expression; the group of the first variable has the text of all variables."""
+        first, last = re.escape(self.literals[0]), re.escape(self.literals[-1])
         if not self.names:
-            return {} if text == first else None
-        if not text.startswith(first) or not text.endswith(last):
-            return None
-        start, end = len(first), len(text) - len(last)
-        values: list[str] = []
+            return first
+        name = self.names[0]
+        return f"{first}(?P<{name}>{'.+' if name == rest else '[^/]+'}){last}"
+
+    def split(self, text: str) -> dict[str, str] | None:
+        """The values of several variables from the text between first and last literal, or None.
+
+        From the right, each variable as short as possible, so that the first is the longest. Same
+        result as a greedy regular expression, but in linear time: backtracking takes minutes for
+        `{year}-{month}-{day}.log` on `-----…`.
+        """
+        end, values = len(text), []
         for literal in reversed(self.literals[1:-1]):
             # Leave at least one character for this variable and one for those before it.
-            at = text.rfind(literal, start + 1, end - 1) if end - start > 1 else -1
+            at = text.rfind(literal, 1, end - 1) if end > 1 else -1
             if at < 0:
                 return None
             values.append(text[at + len(literal) : end])
             end = at
-        if end <= start:
-            return None
-        values.append(text[start:end])
+        values.append(text[:end])
         return dict(zip(self.names, reversed(values), strict=True))
 
 
@@ -148,31 +147,27 @@ class PathTemplate:
 
     def match(self, raw_path: str) -> dict[str, str] | None:
         """The raw (percent-encoded) values by variable name, or None if there is no match."""
-        if self._pattern is not None:
-            whole = self._pattern.fullmatch(raw_path)
-            return None if whole is None else whole.groupdict()
-        # With `rest`, the remainder of the path is not split.
-        most = len(self._segments) - 1 if self.rest else -1
-        parts = raw_path.split("/", most)
-        if len(parts) != len(self._segments):
+        whole = self._pattern.fullmatch(raw_path)
+        if whole is None:
             return None
-        values: dict[str, str] = {}
-        for segment, part in zip(self._segments, parts, strict=True):
-            found = segment.match(part)
-            if found is None:
+        values = whole.groupdict()
+        for segment in self._compound:
+            parts = segment.split(values[segment.names[0]])
+            if parts is None:
                 return None
-            values |= found
-        return values
+            values |= parts
+        return {name: values[name] for name in self.names} if self._compound else values
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str] | None:
-        """Equivalent regular expression, if no segment has two variables; else None."""
-        if any(len(segment.names) > 1 for segment in self._segments):
-            return None
-        parts = [re.escape(part) for part in _VARIABLE.split(self.text)[::2]]
-        groups = [f"(?P<{name}>{'.+' if name == self.rest else '[^/]+'})" for name in self.names]
-        text = "".join(map("".join, zip_longest(parts, groups, fillvalue="")))
-        return re.compile(text, re.DOTALL)
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(
+            "/".join(segment.pattern(self.rest) for segment in self._segments), re.DOTALL
+        )
+
+    @cached_property
+    def _compound(self) -> tuple[_Segment, ...]:
+        """The segments with several variables."""
+        return tuple(segment for segment in self._segments if len(segment.names) > 1)
 
     def fill(self, values: Mapping[str, str]) -> str:
         """Substitute raw values for the variables; raises KeyError."""

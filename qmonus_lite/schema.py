@@ -19,16 +19,16 @@ from qmonus_lite.schema_cost import PARTS, SILENT, References, TooMuch, Work
 from qmonus_lite.schema_defaults import Filling
 
 #: Maximum number of errors listed for a value that is validated in parts.
-MAX_FAULTS = 99
+MAX_ERRORS = 99
 #: Cost limit for listing the errors of a value, in units of `schema_cost`.
 MAX_WORK = 30_000
 #: Maximum number of values that are split because of their cost, and maximum depth of splits.
-MAX_OPENED, MAX_LEVELS = 8, 8
+MAX_SPLITS, MAX_SPLIT_DEPTH = 8, 8
 
 _NOT_COMPARED = "too many integers of more than 64 bits to find out which are equal"
 _MORE = "too large, or nested too deeply, to list further faults"
 #: URI under which a document is registered, for references from its subschemas.
-_HOME = "https://schema.invalid/document"
+_DOCUMENT_URI = "https://schema.invalid/document"
 
 Path = tuple[str | int, ...]
 
@@ -143,19 +143,19 @@ class Schema:
             self._references = References(self.document)
         return self._references
 
-    def part(self, place: str) -> _Part | None:
+    def part(self, pointer: str) -> _Part | None:
         """The subschema at a JSON pointer; None if it cannot be compiled by itself."""
-        if place not in self._parts:
-            self._parts[place] = self._part(place)
-        return self._parts[place]
+        if pointer not in self._parts:
+            self._parts[pointer] = self._part(pointer)
+        return self._parts[pointer]
 
-    def _part(self, place: str) -> _Part | None:
+    def _part(self, pointer: str) -> _Part | None:
         try:
-            at = f"#{quote(place)}"
+            at = f"#{quote(pointer)}"
             document = self.references.follow(at)
             if self._registry is None:
-                self._registry = jsonschema_rs.Registry([(_HOME, dict(self.document))])
-            alone = self.alone({"$ref": _HOME + at})
+                self._registry = jsonschema_rs.Registry([(_DOCUMENT_URI, dict(self.document))])
+            alone = self.alone({"$ref": _DOCUMENT_URI + at})
             validator = _compiled(alone, registry=self._registry)
         except (
             TooMuch,
@@ -191,78 +191,80 @@ class _Listing:
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._work = Work(left=MAX_WORK)
-        self._opened = 0
+        self._splits = 0
         self._found: list[Mismatch] = []
 
     def of(self, value: object) -> list[Mismatch]:
         """The errors of an invalid value."""
-        self._look("", value, ())
-        if not self._opened:
+        self._list("", value, ())
+        if not self._splits:
             return self._found
-        return [*self._found[:MAX_FAULTS], Mismatch(path=(), message=_MORE)]
+        return [*self._found[:MAX_ERRORS], Mismatch(path=(), message=_MORE)]
 
-    def _look(self, place: str, value: object, path: Path, level: int = 0) -> None:
-        part = self._schema.part(place)
+    def _list(self, pointer: str, value: object, path: Path, level: int = 0) -> None:
+        part = self._schema.part(pointer)
         if part is None:
-            self._found.append(_unnamed(path))
+            self._found.append(_unlisted(path))
             return
         try:
             self._work.count(self._schema.references, part.document, value)
         except TooMuch:
-            self._open(place, value, path, level)
+            self._split(pointer, value, path, level)
             return
         for error in part.validator.iter_errors(value):
             whole = (*path, *error.instance_path)
             self._found.append(Mismatch(path=whole, message=error.message))
 
-    def _open(self, place: str, value: object, path: Path, level: int) -> None:
+    def _split(self, pointer: str, value: object, path: Path, level: int) -> None:
         """Validate the parts of a value whose total cost is above the limit."""
         before = len(self._found)
-        self._opened += 1
-        part = self._schema.part(place)
-        bounded = level < MAX_LEVELS and self._opened <= MAX_OPENED
+        self._splits += 1
+        part = self._schema.part(pointer)
+        bounded = level < MAX_SPLIT_DEPTH and self._splits <= MAX_SPLITS
         if bounded and part and isinstance(part.document, Mapping):
-            self._found += self._plain_faults(part.document, value, path)
-            self._look_below(place, part.document, value, path, level + 1)
+            self._found += self._keyword_errors(part.document, value, path)
+            self._list_below(pointer, part.document, value, path, level + 1)
         if len(self._found) == before:
-            self._found.append(_unnamed(path))
+            self._found.append(_unlisted(path))
 
-    def _look_below(
+    def _list_below(
         self,
-        place: str,
+        pointer: str,
         document: Mapping[str, object],
         value: object,
         path: Path,
         level: int,
     ) -> None:
         for step, below, key in _below(document, value):
-            if len(self._found) >= MAX_FAULTS or self._opened > MAX_OPENED:
+            if len(self._found) >= MAX_ERRORS or self._splits > MAX_SPLITS:
                 return
-            at = step[1:] if step.startswith("#") else place + step
+            at = step[1:] if step.startswith("#") else pointer + step
             part = self._schema.part(at)
             if part is None or not part.validator.is_valid(below):
-                self._look(at, below, (*path, *key), level)
+                self._list(at, below, (*path, *key), level)
 
-    def _plain_faults(
+    def _keyword_errors(
         self, document: Mapping[str, object], value: object, path: Path
     ) -> Iterator[Mismatch]:
         """Errors of keywords that contain no subschemas."""
-        for word, said in document.items():
-            if word in PARTS or word in SILENT or word in _ELSEWHERE:
+        for keyword, given in document.items():
+            if keyword in PARTS or keyword in SILENT or keyword in _NOT_LISTED_ALONE:
                 continue
-            if word == "required" and isinstance(said, list) and isinstance(value, dict):
-                missing = [name for name in said if name not in value][:MAX_FAULTS]
+            if keyword == "required" and isinstance(given, list) and isinstance(value, dict):
+                missing = [name for name in given if name not in value][:MAX_ERRORS]
                 for name in missing:
                     yield Mismatch(path=path, message=f"{json.dumps(name)} is a required property")
-            elif not _compiled(self._schema.alone({word: said})).is_valid(value):
-                yield Mismatch(path=path, message=f"does not fit {word!r}: {_short(said)}")
+            elif not _compiled(self._schema.alone({keyword: given})).is_valid(value):
+                yield Mismatch(path=path, message=f"does not fit {keyword!r}: {_short(given)}")
 
 
 #: Keywords that depend on sibling keywords, or whose subschemas yield only valid or invalid.
-_ELSEWHERE = frozenset({"if", "not", "contains", "minContains", "maxContains", "propertyNames"})
+_NOT_LISTED_ALONE = frozenset(
+    {"if", "not", "contains", "minContains", "maxContains", "propertyNames"}
+)
 
 
-def _unnamed(path: Path) -> Mismatch:
+def _unlisted(path: Path) -> Mismatch:
     return Mismatch(path=path, message="does not fit the schema")
 
 
@@ -283,8 +285,8 @@ def _below(document: Mapping[str, object], value: object) -> Iterator[tuple[str,
     elif isinstance(value, list) and isinstance(document.get("items"), Mapping):
         given = document.get("prefixItems")
         first = len(given) if isinstance(given, list) else 0
-        for n, one in enumerate(value[first:], first):
-            yield "/items", one, (n,)
+        for n, item in enumerate(value[first:], first):
+            yield "/items", item, (n,)
 
 
 def _below_object(
@@ -294,14 +296,14 @@ def _below_object(
     known = named if isinstance(named, Mapping) else {}
     others = isinstance(document.get("additionalProperties"), Mapping)
     others &= "patternProperties" not in document
-    for name, one in value.items():
+    for name, child in value.items():
         if name in known:
             yield (
                 f"/properties/{name.replace('~', '~0').replace('/', '~1')}",
-                one,
+                child,
                 (name,),
             )
         elif others:
-            yield "/additionalProperties", one, (name,)
+            yield "/additionalProperties", child, (name,)
         if "propertyNames" in document:
             yield "/propertyNames", name, ()

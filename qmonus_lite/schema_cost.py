@@ -41,14 +41,14 @@ class References:
         #: False if a subschema has its own `$id`: its references are relative to that.
         self._is_plain = True
         while stack:
-            one = stack.pop()
-            if isinstance(one, Mapping):
-                self._is_plain &= not isinstance(one.get("$id"), str)
-                anchors = [one.get("$anchor"), one.get("$dynamicAnchor")]
-                self._found |= {f"#{name}": one for name in anchors if isinstance(name, str)}
-                stack += one.values()
-            elif isinstance(one, list):
-                stack += one
+            child = stack.pop()
+            if isinstance(child, Mapping):
+                self._is_plain &= not isinstance(child.get("$id"), str)
+                anchors = [child.get("$anchor"), child.get("$dynamicAnchor")]
+                self._found |= {f"#{name}": child for name in anchors if isinstance(name, str)}
+                stack += child.values()
+            elif isinstance(child, list):
+                stack += child
 
     def follow(self, ref: object) -> object:
         """The target of a reference; raises TooMuch if it cannot be resolved."""
@@ -161,28 +161,28 @@ def _same(part: object, value: object) -> Iterator[_Part]:
 
 
 def _same_each(part: object, value: object) -> Iterator[_Part]:
-    for one in part.values() if isinstance(part, Mapping) else part:  # type: ignore[attr-defined]
+    for child in part.values() if isinstance(part, Mapping) else part:  # type: ignore[attr-defined]
         # `dependencies` of draft 7 may contain lists of names instead of schemas.
-        if not isinstance(one, list):
-            yield one, value
+        if not isinstance(child, list):
+            yield child, value
 
 
 def _by_name(part: object, value: object) -> Iterator[_Part]:
     if isinstance(value, dict) and isinstance(part, Mapping):
-        for name, one in value.items():
+        for name, child in value.items():
             if name in part:
-                yield part[name], one
+                yield part[name], child
 
 
 def _each_property(part: object, value: object) -> Iterator[_Part]:
     if isinstance(value, dict):
-        for one in value.values():
-            yield part, one
+        for child in value.values():
+            yield part, child
 
 
 def _each_property_by_pattern(part: object, value: object) -> Iterator[_Part]:
-    for one in part.values() if isinstance(part, Mapping) else ():
-        yield from _each_property(one, value)
+    for child in part.values() if isinstance(part, Mapping) else ():
+        yield from _each_property(child, value)
 
 
 def _each_item(part: object, value: object) -> Iterator[_Part]:

@@ -16,14 +16,14 @@ def compares_items(document: object) -> bool:
     """Whether a schema has `uniqueItems`, or an external reference that may have it."""
     stack = [document]
     while stack:
-        one = stack.pop()
-        if isinstance(one, Mapping):
-            ref = one.get("$ref", "#")
-            if "uniqueItems" in one or (isinstance(ref, str) and not ref.startswith("#")):
+        part = stack.pop()
+        if isinstance(part, Mapping):
+            ref = part.get("$ref", "#")
+            if "uniqueItems" in part or (isinstance(ref, str) and not ref.startswith("#")):
                 return True
-            stack += one.values()
-        elif isinstance(one, list):
-            stack += one
+            stack += part.values()
+        elif isinstance(part, list):
+            stack += part
     return False
 
 
@@ -31,14 +31,14 @@ def is_too_large(value: object) -> bool:
     """Whether the integers beyond 64 bits in a value exceed MAX_BITS in total."""
     left, stack = MAX_BITS, [value]
     while stack:
-        one = stack.pop()
-        if isinstance(one, int):
-            if not _SMALLEST <= one <= _LARGEST:
-                left -= one.bit_length()
+        part = stack.pop()
+        if isinstance(part, int):
+            if not _SMALLEST <= part <= _LARGEST:
+                left -= part.bit_length()
                 if left < 0:
                     return True
-        elif isinstance(one, dict):
-            stack += one.values()
-        elif isinstance(one, list):
-            stack += one
+        elif isinstance(part, dict):
+            stack += part.values()
+        elif isinstance(part, list):
+            stack += part
     return False

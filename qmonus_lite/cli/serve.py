@@ -1,4 +1,4 @@
-"""Commands `up`, `apigw`, `keeper` and `lambda`, which start server processes."""
+"""Commands `up`, `apigw`, `writer` and `lambda`, which start server processes."""
 
 import asyncio
 import logging
@@ -63,12 +63,12 @@ def up(arguments: Arguments) -> int:
         for port in range(first, first + settings.workers.lambda_processes)
     ]
     if settings.server.apigw_processes > 1:
-        return _up_with_keeper(settings, arguments, workers)
+        return _up_with_writer(settings, arguments, workers)
     apigw = _child("apigw", "apigw", arguments)
     return asyncio.run(supervise(apigw, workers, drain_timeout=settings.server.drain_timeout))
 
 
-def _up_with_keeper(settings: Settings, arguments: Arguments, workers: Sequence[Child]) -> int:
+def _up_with_writer(settings: Settings, arguments: Arguments, workers: Sequence[Child]) -> int:
     """Run several APIGWs that share the listening sockets of this process and a writer process."""
     sockets = serving.bind(settings.server.address, settings.server.port, flag="port")
     fds = tuple(one.fileno() for one in sockets)
@@ -87,7 +87,7 @@ def _up_with_keeper(settings: Settings, arguments: Arguments, workers: Sequence[
 
     return asyncio.run(
         supervise(
-            _child("keeper", "keeper", arguments),
+            _child("writer", "writer", arguments),
             [*apigws, *workers],
             drain_timeout=settings.server.drain_timeout,
             on_stop=deafen,
@@ -109,7 +109,7 @@ def apigw(arguments: Arguments) -> int:
     return 0 if uvloop.run(server.serve()) else 1
 
 
-def keeper(arguments: Arguments) -> int:
+def writer(arguments: Arguments) -> int:
     """Run the writer process of several APIGWs."""
     server = compose_writer(_begin(arguments), os.environ)
     return 0 if uvloop.run(server.serve()) else 1
@@ -133,7 +133,7 @@ COMMANDS = {
     "up": Command(run=up, summary="start an APIGW and its Lambda workers", flags=None),
     "apigw": Command(run=apigw, summary="start an APIGW alone", flags=None),
     "lambda": Command(run=worker, summary="start a Lambda worker alone", flags=None),
-    "keeper": Command(
-        run=keeper, summary="start what several APIGWs share (up does this)", flags=None
+    "writer": Command(
+        run=writer, summary="start what several APIGWs share (up does this)", flags=None
     ),
 }

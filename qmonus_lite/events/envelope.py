@@ -99,7 +99,7 @@ class Attributes:
             attributes[REQUEST_ID] = self.request_id
         if self.upload_id:
             attributes[UPLOAD_ID] = self.upload_id
-        return f'{strictjson.write(attributes)[:-1]},"data":{data}}}'.encode()
+        return b'%b,"data":%b}' % (strictjson.write_plain(attributes)[:-1], data.encode())
 
 
 @dataclass(frozen=True, kw_only=True)

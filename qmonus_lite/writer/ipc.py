@@ -1,50 +1,55 @@
-"""IPC between an APIGW and the writer process: pickled frames over a Unix domain socket.
+"""IPC between an APIGW and the writer process: framing over a Unix domain socket.
 
-A frame is its length (4 bytes, big endian) and a pickle of the values that were sent in one
-iteration of the event loop. Unpickling is safe here: both ends are processes of one user, one
-installation and one version, and the socket is in the data directory, which is theirs alone.
+A frame is the length of a message (4 bytes, big endian) and the message. The socket is in the data
+directory, which only the user of both processes can enter.
 """
 
 import asyncio
 import contextlib
+import logging
 import os
-import pickle
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from qmonus_lite.errors import BadPlace
+from qmonus_lite.writer.messages import MAX_MESSAGE_BYTES, BadMessage
+
+logger = logging.getLogger(__name__)
 
 #: File name of the socket in the data directory.
-SOCKET = "keeper.sock"
+SOCKET = "writer.sock"
 #: Bytes of the length prefix of a frame.
 _LENGTH = 4
 
 
 class Frames(asyncio.Protocol):
-    """One end of the connection: length-prefixed framing of pickled values."""
+    """One end of the connection: length-prefixed messages."""
 
-    def __init__(self, take: Callable[[Any], None], lost: Callable[[], None]) -> None:
-        self._take = take
+    def __init__(self, receive: Callable[[memoryview], None], lost: Callable[[], None]) -> None:
+        """`receive` gets each message; if it raises BadMessage, the connection is closed.
+
+        `lost` is called once the connection is closed, by either side.
+        """
+        self._receive = receive
         self._lost = lost
         self._buffer = bytearray()
-        #: Values to send at the end of this iteration of the event loop.
-        self._leaving: list[object] = []
+        #: Frames to send at the end of this iteration of the event loop.
+        self._outgoing: list[bytes] = []
         self._transport: asyncio.Transport | None = None
 
-    def send(self, value: object) -> None:
-        """Send a value; dropped if the connection is lost, which `lost` reports."""
+    def send(self, message: bytes) -> None:
+        """Send a message; dropped if the connection is lost, which `lost` reports."""
         if self._transport is not None:
-            if not self._leaving:
+            if not self._outgoing:
                 asyncio.get_running_loop().call_soon(self._flush)
-            self._leaving.append(value)
+            self._outgoing += (len(message).to_bytes(_LENGTH, "big"), message)
 
     def _flush(self) -> None:
-        leaving, self._leaving = self._leaving, []
-        if leaving and self._transport is not None:
-            frame = pickle.dumps(leaving, protocol=5)
-            self._transport.write(len(frame).to_bytes(_LENGTH, "big") + frame)
+        outgoing, self._outgoing = self._outgoing, []
+        if outgoing and self._transport is not None:
+            self._transport.write(b"".join(outgoing))
 
     def close(self) -> None:
         """Flush and close the connection."""
@@ -62,18 +67,28 @@ class Frames(asyncio.Protocol):
         self._lost()
 
     def data_received(self, data: bytes) -> None:
-        """Decode complete frames and pass their values to `take`."""
+        """Pass the complete messages to `receive`."""
         self._buffer += data
-        start = 0
-        while (begin := start + _LENGTH) <= len(self._buffer):
-            end = begin + int.from_bytes(self._buffer[start:begin], "big")
-            if end > len(self._buffer):
+        try:
+            self._read_frames()
+        except BadMessage as error:
+            extra = {"action": "writer_message_malformed"}
+            logger.error("malformed message, connection closed: %s", error, extra=extra)
+            self.close()
+
+    def _read_frames(self) -> None:
+        view, start = memoryview(self._buffer), 0
+        while (begin := start + _LENGTH) <= len(view):
+            size = int.from_bytes(view[start:begin], "big")
+            if size > MAX_MESSAGE_BYTES:
+                raise BadMessage(f"{size} bytes; at most {MAX_MESSAGE_BYTES} are allowed")
+            if begin + size > len(view):
                 break
-            values = pickle.loads(memoryview(self._buffer)[begin:end])
-            start = end
-            for value in values:
-                self._take(value)
-        del self._buffer[:start]
+            start = begin + size
+            self._receive(view[begin:start])
+        if start:
+            # A new buffer, since messages may refer to the old one.
+            self._buffer = bytearray(view[start:])
 
 
 @contextlib.contextmanager
@@ -94,29 +109,29 @@ def listening(data_dir: Path) -> socket.socket:
 
     The caller holds the lock of the data directory. Raises BadPlace.
     """
-    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         (data_dir / SOCKET).unlink(missing_ok=True)
         with reachable(data_dir) as address:
-            one.bind(address)
+            listener.bind(address)
     except OSError as error:
-        one.close()
+        listener.close()
         raise BadPlace(
             f"--data_dir={data_dir}: no socket can be made here: {error.strerror};"
             " choose a directory on a local file system, or --apigw_processes=1"
         ) from None
-    one.listen()
-    return one
+    listener.listen()
+    return listener
 
 
 def connected(data_dir: Path) -> socket.socket:
     """A connection to the writer process; raises OSError if it does not listen."""
-    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with reachable(data_dir) as address:
-            one.connect(address)
+            connection.connect(address)
     except OSError:
-        one.close()
+        connection.close()
         raise
-    one.setblocking(False)
-    return one
+    connection.setblocking(False)
+    return connection

@@ -11,24 +11,60 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 from qmonus_lite.errors import BadPlace, InternalFault
 from qmonus_lite.uploads.commit import UploadWithEvent
 from qmonus_lite.writer.ipc import Frames, connected
-from qmonus_lite.writer.request import CommitRequest
+from qmonus_lite.writer.messages import (
+    BadMessage,
+    Call,
+    Commit,
+    CountEvents,
+    Failure,
+    Health,
+    Hello,
+    ListEvents,
+    ReplayEvent,
+    Request,
+    Result,
+    ShowEvent,
+    decode_reply,
+    encode,
+)
 from qmonus_lite.writer.service import Rows
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 #: Connect timeout in seconds; the writer process may still be starting.
 CONNECT_SECONDS = 30.0
+_CALL_FAILED = {"action": "writer_call_failed"}
 
 
-def _end() -> None:
+def _exit_now() -> None:
     """Exit immediately; events of completed uploads are in the outbox."""
     os._exit(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PendingCall(Generic[T]):
+    """A call without reply yet."""
+
+    result: "asyncio.Future[T]"
+    result_type: type[T]
+
+    def resolve(self, reply: Result | Failure) -> None:
+        """Set the result or the Problem; raises BadMessage if the result has another type."""
+        if self.result.done():
+            return
+        if isinstance(reply, Failure):
+            self.result.set_exception(reply.problem())
+        else:
+            self.result.set_result(reply.read(self.result_type))
 
 
 class RemoteCommitService:
@@ -40,18 +76,18 @@ class RemoteCommitService:
         owner_prefix: str,
         threads: Executor,
         *,
-        patience: float = CONNECT_SECONDS,
-        end: Callable[[], None] = _end,
+        connect_seconds: float = CONNECT_SECONDS,
+        exit_now: Callable[[], None] = _exit_now,
     ) -> None:
         """`owner_prefix`: name prefix of the staging files of this process."""
         self._data_dir = data_dir
         self._owner_prefix = owner_prefix
         self._threads = threads
-        self._patience = patience
-        self._end = end
-        self._frames = Frames(self._take, self._lost)
+        self._connect_seconds = connect_seconds
+        self._exit_now = exit_now
+        self._frames = Frames(self._receive, self._lost)
         self._numbers = itertools.count(1)
-        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._calls: dict[int, _PendingCall[Any]] = {}
         self._closing = False
         #: Health state that the writer process sent last.
         self.unhealthy_reason: str | None = None
@@ -59,9 +95,9 @@ class RemoteCommitService:
     async def begin(self) -> None:
         """Connect; raises BadPlace if the writer process does not accept in time."""
         loop = asyncio.get_running_loop()
-        one = await self._connected(loop.time() + self._patience)
-        await loop.create_unix_connection(lambda: self._frames, sock=one)
-        await self._ask("hello", self._owner_prefix)
+        connection = await self._connected(loop.time() + self._connect_seconds)
+        await loop.create_unix_connection(lambda: self._frames, sock=connection)
+        await self._call(Hello(owner_prefix=self._owner_prefix), type(None))
 
     async def commit(self, upload: UploadWithEvent) -> bool:
         """Store a file and commit its event; whether it replaced a file. Raises Problem."""
@@ -71,28 +107,23 @@ class RemoteCommitService:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._threads, upload.finish)
         staged.hand_over()
-        replaced: bool = await self._ask("commit", *CommitRequest.of(upload))
-        return replaced
+        return await self._call(Commit.of(upload), bool)
 
     async def listing(self, state: str, most: int) -> Rows:
         """Rows of the outbox, oldest first; an empty `state` means all."""
-        rows: Rows = await self._ask("listing", state, most)
-        return rows
+        return await self._call(ListEvents(state=state, most=most), Rows)
 
     async def one(self, event_id: str) -> Rows:
         """The row of this event, or no row."""
-        rows: Rows = await self._ask("one", event_id)
-        return rows
+        return await self._call(ShowEvent(event_id=event_id), Rows)
 
     async def counts(self) -> Rows:
         """Rows of state and number of events."""
-        rows: Rows = await self._ask("counts")
-        return rows
+        return await self._call(CountEvents(), Rows)
 
     async def replay(self, event_id: str) -> int:
         """Requeue a dead letter for delivery; 0 if there is none with this id."""
-        count: int = await self._ask("replay", event_id)
-        return count
+        return await self._call(ReplayEvent(event_id=event_id), int)
 
     def stop_deliveries(self) -> None:
         """No-op: the writer process runs the deliveries."""
@@ -109,35 +140,41 @@ class RemoteCommitService:
             except OSError as error:
                 if asyncio.get_running_loop().time() > deadline:
                     raise BadPlace(
-                        f"--data_dir={self._data_dir}: no keeper answers here:"
+                        f"--data_dir={self._data_dir}: no writer process answers here:"
                         f" {error.strerror}; start it by `up`"
                     ) from None
             await asyncio.sleep(0.05)
 
-    def _ask(self, verb: str, *arguments: Any) -> "asyncio.Future[Any]":
+    async def _call(self, call: Call, result_type: type[T]) -> T:
+        """The result of a call; raises the Problem of the writer process, or InternalFault."""
         number = next(self._numbers)
-        answer = self._asked[number] = asyncio.get_running_loop().create_future()
-        self._frames.send((number, verb, arguments))
-        return answer
+        try:
+            message = encode(Request(number=number, call=call))
+        except BadMessage as error:
+            logger.error("call %s: %s", type(call).__name__, error, extra=_CALL_FAILED)
+            raise InternalFault("the writer process cannot be asked; see the log") from error
+        result = asyncio.get_running_loop().create_future()
+        self._calls[number] = _PendingCall(result=result, result_type=result_type)
+        self._frames.send(message)
+        return cast(T, await result)
 
-    def _take(self, message: tuple[int, Exception | None, Any]) -> None:
-        number, error, value = message
-        if not number:
-            self.unhealthy_reason = value
+    def _receive(self, message: memoryview) -> None:
+        reply = decode_reply(message)
+        if isinstance(reply, Health):
+            self.unhealthy_reason = reply.unhealthy_reason
             return
-        answer = self._asked.pop(number)
-        if answer.done():
-            return
-        if error is None:
-            answer.set_result(value)
-        else:
-            answer.set_exception(error)
+        call = self._calls.get(reply.number)
+        if call is None:
+            raise BadMessage(f"a reply to call {reply.number}, which is not pending")
+        call.resolve(reply)
+        del self._calls[reply.number]
 
     def _lost(self) -> None:
-        for answer in self._asked.values():
-            if not answer.done():
-                answer.set_exception(InternalFault("the keeper is gone; see the log"))
-        self._asked.clear()
+        for call in self._calls.values():
+            if not call.result.done():
+                call.result.set_exception(InternalFault("the writer process is gone; see the log"))
+        self._calls.clear()
         if not self._closing:
-            logger.error("the keeper is gone; so goes this APIGW", extra={"action": "keeper_gone"})
-            self._end()
+            extra = {"action": "writer_gone"}
+            logger.error("the writer process is gone, so this APIGW exits", extra=extra)
+            self._exit_now()

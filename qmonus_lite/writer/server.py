@@ -2,11 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import assert_never
 
 from qmonus_lite import serving, supervisor_channel
 from qmonus_lite.background import Background
@@ -16,7 +15,21 @@ from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.settings.server import ServerSettings
 from qmonus_lite.uploads.staging_dirs import StagingDirs
 from qmonus_lite.writer.ipc import Frames, listening
-from qmonus_lite.writer.request import CommitRequest
+from qmonus_lite.writer.messages import (
+    Call,
+    Commit,
+    CountEvents,
+    Failure,
+    Health,
+    Hello,
+    ListEvents,
+    ReplayEvent,
+    Request,
+    Result,
+    ShowEvent,
+    decode_request,
+    encode,
+)
 from qmonus_lite.writer.service import LocalCommitService
 
 logger = logging.getLogger(__name__)
@@ -40,7 +53,7 @@ class WriterServer:
     staging: StagingDirs
     threads: ThreadPoolExecutor
     #: Sessions of the connected APIGWs.
-    _ends: "set[_ClientSession]" = field(default_factory=set)
+    _sessions: "set[_ClientSession]" = field(default_factory=set)
 
     async def serve(self) -> bool:
         """Serve until the stop signal; whether all APIGWs had disconnected by then."""
@@ -48,20 +61,20 @@ class WriterServer:
         socket = listening(self.data_dir)
         serving.descriptors_for(self.settings.apigw_processes, self.max_uploads)
         await self.commits.begin()
-        background.start("roster of workers", self.registry.follow)
-        background.start("word of the keeper", lambda: self._tell(background))
-        background.start("pulse", serving.heartbeat)
+        background.start("worker registry", self.registry.follow)
+        background.start("health messages", lambda: self._send_health(background))
+        background.start("heartbeat", serving.heartbeat)
         loop = asyncio.get_running_loop()
         server = await loop.create_unix_server(
             lambda: _ClientSession(self, background).frames, sock=socket
         )
-        logger.info("keeper listens", extra={"action": "listening"})
+        logger.info("writer process listens", extra={"action": "listening"})
         serving.tune_interpreter()
         supervisor_channel.announce_listening()
         await stop.wait()
         # The APIGWs have uploads in progress.
         clean = await serving.until_idle(
-            lambda: self._ends, self.settings.drain_timeout + SHUTDOWN_GRACE_SECONDS
+            lambda: self._sessions, self.settings.drain_timeout + SHUTDOWN_GRACE_SECONDS
         )
         server.close()
         await background.close()
@@ -72,21 +85,22 @@ class WriterServer:
         logger.info("stopped", extra={"action": "stopped", "clean": clean})
         return clean
 
-    async def _tell(self, background: Background) -> None:
+    async def _send_health(self, background: Background) -> None:
         """Send the health state to every APIGW periodically, until cancelled."""
         while True:
             unhealthy_reason = self.commits.unhealthy_reason or background.unhealthy_reason
-            for end in self._ends:
-                end.frames.send((0, None, unhealthy_reason))
+            message = encode(Health(unhealthy_reason=unhealthy_reason))
+            for session in self._sessions:
+                session.frames.send(message)
             await asyncio.sleep(HEALTH_INTERVAL_SECONDS)
 
-    def greet(self, end: "_ClientSession") -> None:
+    def add(self, session: "_ClientSession") -> None:
         """Register the session of an APIGW."""
-        self._ends.add(end)
+        self._sessions.add(session)
 
-    def part(self, end: "_ClientSession") -> None:
+    def discard(self, session: "_ClientSession") -> None:
         """Remove a session whose APIGW has disconnected and whose calls are done."""
-        self._ends.discard(end)
+        self._sessions.discard(session)
 
 
 class _ClientSession:
@@ -95,41 +109,55 @@ class _ClientSession:
     def __init__(self, server: WriterServer, background: Background) -> None:
         self._server = server
         self._background = background
-        self.frames = Frames(self._take, self._lost)
+        self.frames = Frames(self._receive, self._lost)
         self._owner_prefix = ""
         self._tasks: set[asyncio.Task[None]] = set()
-        commits = server.commits
-        self._verbs: dict[str, Callable[..., Awaitable[Any]]] = {
-            "hello": self._hello,
-            "commit": self._commit,
-            "listing": commits.listing,
-            "one": commits.one,
-            "counts": commits.counts,
-            "replay": commits.replay,
-        }
 
-    def _take(self, message: tuple[int, str, tuple[Any, ...]]) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(*message))
+    def _receive(self, message: memoryview) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(decode_request(message)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, number: int, verb: str, arguments: tuple[Any, ...]) -> None:
+    async def _serve(self, request: Request) -> None:
         try:
-            value = await self._verbs[verb](*arguments)
-        except Problem as problem:
-            self.frames.send((number, problem, None))
+            reply = encode(await self._reply(request))
         except Exception:
-            logger.exception("%s failed", verb, extra={"action": "keeper_failed"})
-            self.frames.send((number, InternalFault("the keeper failed; see its log"), None))
-        else:
-            self.frames.send((number, None, value))
+            extra = {"action": "writer_call_failed"}
+            logger.exception("call %s failed", type(request.call).__name__, extra=extra)
+            fault = InternalFault("the writer process failed; see its log")
+            reply = encode(Failure.of(request.number, fault))
+        self.frames.send(reply)
 
-    async def _hello(self, owner_prefix: str) -> None:
-        self._owner_prefix = owner_prefix
-        self._server.greet(self)
+    async def _reply(self, request: Request) -> Result | Failure:
+        try:
+            return Result.of(request.number, await self._result(request.call))
+        except Problem as problem:
+            return Failure.of(request.number, problem)
 
-    async def _commit(self, *order: Any) -> bool:
-        upload = CommitRequest._make(order).upload(self._server.commits.disk)
+    async def _result(self, call: Call) -> object:
+        commits = self._server.commits
+        match call:
+            case Commit():
+                return await self._commit(call)
+            case ListEvents():
+                return await commits.listing(call.state, call.most)
+            case ShowEvent():
+                return await commits.one(call.event_id)
+            case CountEvents():
+                return await commits.counts()
+            case ReplayEvent():
+                return await commits.replay(call.event_id)
+            case Hello():
+                self._greet(call)
+                return None
+        assert_never(call)
+
+    def _greet(self, call: Hello) -> None:
+        self._owner_prefix = call.owner_prefix
+        self._server.add(self)
+
+    async def _commit(self, call: Commit) -> bool:
+        upload = call.upload(self._server.commits.disk)
         try:
             return await self._server.commits.commit(upload)
         except BaseException:
@@ -149,7 +177,7 @@ class _ClientSession:
                 await self._sweep()
         finally:
             # Otherwise the shutdown of the writer process would wait for this session.
-            self._server.part(self)
+            self._server.discard(self)
 
     async def _sweep(self) -> None:
         keep = self._server.commits.committer.pending_withdrawal

@@ -134,7 +134,9 @@ def test_a_folder_that_cannot_be_stored_in_is_403_and_no_failing_disk(
     assert "disk_failed" not in shared.log
 
 
-def test_the_keeper_of_several_apigws_stores_on_every_mount(installation: Installation) -> None:
+def test_the_writer_process_stores_on_every_mount(
+    installation: Installation,
+) -> None:
     installation.record(UPLOADED)
     with volumes(installation):
         up = installation.up(NO_RESERVE, f"--data_dir={installation.data}", "--apigw_processes=2")

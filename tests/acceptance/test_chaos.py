@@ -10,7 +10,7 @@ from tests.chaos.trial import Trial, seed_by_chance
 SECONDS, LEAST = 60, {"kills": 30, "acknowledged": 2000}
 
 
-#: The same for several APIGWs and their keeper, which come back more slowly.
+#: The same for several APIGWs and their writer process, which come back more slowly.
 SECONDS_SEVERAL, LEAST_SEVERAL = 40, {"kills": 5, "acknowledged": 1000}
 
 
@@ -33,7 +33,7 @@ def test_nothing_acknowledged_is_lost_while_processes_are_killed(
 
 
 @pytest.mark.timeout(420)
-def test_nothing_is_lost_either_while_several_apigws_and_their_keeper_are_killed(
+def test_nothing_is_lost_either_while_several_apigws_and_their_writer_process_are_killed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seed = seed_by_chance()

@@ -79,7 +79,7 @@ def uploads(shared: Installation, request: pytest.FixtureRequest) -> Iterator[Tr
 
     Then five whose event nobody handles, of which the last is looked at.
 
-    Taken by an APIGW that is alone, and by one of two with a keeper.
+    Taken by an APIGW that is alone, and by one of two with a writer process.
     """
     command: str = request.param
     shared.record(UPLOADED)

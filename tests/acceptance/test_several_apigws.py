@@ -36,8 +36,8 @@ def apigws(up: Running) -> list[int]:
     return [pid for name, pid in up.all_children if name == "apigw"]
 
 
-def keeper(up: Running) -> int:
-    return up.children["keeper"]
+def writer(up: Running) -> int:
+    return up.children["writer"]
 
 
 def put(installation: Installation, name: str, content: bytes) -> int:
@@ -68,7 +68,7 @@ def test_one_order_stands_over_the_uploads_of_both(installation: Installation, u
 
     assert (installation.base / "upload" / "same").read_bytes() == b"second"
     assert [one["bytes"] for one in events] == [3, 6]
-    # What a keeper is given to promise says who sent it, and has no credential.
+    # What the writer process is given to promise says who sent it, and has no credential.
     admin = {"name": "admin", "roles": ["admin"]}
     assert [(one["account"], one["length"]) for one in events] == [(admin, 3), (admin, 6)]
     assert {one["headers"]["X-Auth-Token"] for one in events} == {"********"}
@@ -169,12 +169,12 @@ def test_what_a_killed_apigw_had_begun_is_removed(installation: Installation, up
     assert not (installation.base / "upload" / "slow").exists()
 
 
-def test_a_killed_keeper_takes_all_along_and_comes_back_with_what_it_promised(
+def test_a_killed_writer_process_takes_all_along_and_comes_back_with_what_it_promised(
     installation: Installation, up: Running
 ) -> None:
     assert put(installation, "before", b"x") == 201
-    old = [keeper(up), *apigws(up)]
-    os.kill(keeper(up), signal.SIGKILL)
+    old = [writer(up), *apigws(up)]
+    os.kill(writer(up), signal.SIGKILL)
     until(lambda: not any(map(runs, old)), report=lambda: installation.log)
     until(lambda: installation.ready, report=lambda: installation.log)
 
@@ -192,6 +192,6 @@ def test_a_second_installation_on_the_port_or_the_data_is_refused(
 
     assert second.wait() == 2
     assert "in use" in second.stderr
-    keeper = installation.start("keeper")
-    assert keeper.wait() == 2
-    assert "another APIGW runs on it" in keeper.stderr
+    alone = installation.start("writer")
+    assert alone.wait() == 2
+    assert "another APIGW runs on it" in alone.stderr

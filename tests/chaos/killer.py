@@ -125,13 +125,13 @@ class FamilyKiller(Killer):
         until(lambda: len(running.all_children) == self._all, within=3 * MAX_DELAY_SECONDS)
 
     def kill(self, running: Running) -> None:
-        """End one of the children; an APIGW that had come to its keeper goes with it, at once."""
+        """End one of the children; an APIGW goes with its writer process, at once."""
         children = running.all_children
         if not children:
             return
         command, pid = self._dice.choice(children)
         began, young = time.monotonic(), not self._victim.serves()
-        # One that was going with its keeper may be gone by itself.
+        # One that was going with its writer process may be gone by itself.
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         until(lambda: not runs(pid))

@@ -30,7 +30,7 @@ BROAD_DOORS = {
     "uploads/publish.py": "how one upload of several ended; raised to its own session",
     "scripting/loading.py": "what a script does on the thread that loads it; handed to who waits",
     "uploads/batching.py": "work that broke off unseen; logged, and its callers find nothing done",
-    "writer/server.py": "what an APIGW asked for and the keeper could not do; logged, it hears 500",
+    "writer/server.py": "a call of an APIGW that failed; logged, and the APIGW hears 500",
     "worker/listener.py": "a message that the worker could not answer; logged, and answered 500",
     "scripting/runner.py": "whatever a script raises; logged, and becomes its refusal",
     "background.py": "how a background task ended; logged, and it is started again",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qmonus_lite.schema import MAX_FAULTS, Schema
+from qmonus_lite.schema import MAX_ERRORS, Schema
 from qmonus_lite.schema_defaults import MAX_ADDED, DefaultsTooLarge
 from tests.unit import schema_costs
 
@@ -47,7 +47,7 @@ def test_no_keyword_costs_more_than_the_bound() -> None:
     assert len(rows) == len(list(schema_costs.cases()))
     assert [row for row in rows if row["seconds"] > SECONDS or row["mib"] > MIB] == []
     # Nor does an answer list more than that, and what is said of all of it.
-    assert max(row["faults"] for row in rows) <= MAX_FAULTS + 1
+    assert max(row["faults"] for row in rows) <= MAX_ERRORS + 1
 
 
 def test_every_keyword_has_a_case() -> None:
@@ -67,7 +67,7 @@ def test_names_the_first_faults_of_a_large_value_and_says_that_there_may_be_more
     found = _said({"properties": {"a/b": {"items": {"type": "string"}}}}, {"a/b": [1] * 100_000})
 
     assert found[:2] == [(f"/a~1b/{n}", '1 is not of type "string"') for n in range(2)]
-    assert len(found) == MAX_FAULTS + 1
+    assert len(found) == MAX_ERRORS + 1
     assert found[-1] == MORE
 
 

@@ -47,6 +47,28 @@ def test_reads_no_json_that_is_none(text: str) -> None:
         strictjson.read(text.encode())
 
 
+@given(VALUES)
+def test_writes_plain_values_in_both_forms_and_reads_them_again(value: Any) -> None:
+    assert strictjson.read(strictjson.write_plain(value)) == value
+    assert strictjson.read(strictjson.write_plain_for_people(value)) == value
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | TEXTS,
+        lambda part: st.lists(part) | st.dictionaries(TEXTS, part),
+    )
+)
+def test_writes_plain_values_without_floats_as_other_values(value: Any) -> None:
+    assert strictjson.write_plain(value).decode() == strictjson.write(value)
+    assert strictjson.write_plain_for_people(value).decode() == strictjson.write_for_people(value)
+
+
+def test_refuses_text_that_has_no_utf8() -> None:
+    with pytest.raises(ValueError):
+        strictjson.write_plain({"a": "\ud800"})
+
+
 def test_writes_with_spaces_for_people() -> None:
     value = {"a": [1, "ü"], "b": None}
 

@@ -64,5 +64,5 @@ def stored_response(receipt: Receipt, digest: str | None) -> Response:
     headers = [("Content-Type", "application/json"), ("Location", receipt.location)]
     if digest:
         headers.append(("Repr-Digest", digest))
-    body = (strictjson.write_for_people(receipt.to_json()) + "\n").encode()
+    body = strictjson.write_plain_for_people(receipt.to_json()) + b"\n"
     return Response(status=receipt.status, headers=headers, body=body)

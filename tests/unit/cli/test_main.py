@@ -47,7 +47,7 @@ def test_help_shows_defaults_as_one_would_type_them(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("upp",), "no command 'upp'; there are: up, apigw, lambda, keeper, check"),
+        (("upp",), "no command 'upp'; there are: up, apigw, lambda, writer, check"),
         (("check", "--prot=1"), "--prot: no such setting; did you mean --port?"),
         (("check", "--port=1"), "--port: check has no use for it; see qmonus-lite check --help"),
         (("up", "--roles=x"), "--roles: no such setting"),

@@ -3,7 +3,6 @@
 import errno
 import logging
 import os
-import pickle
 
 import pytest
 
@@ -30,6 +29,7 @@ from qmonus_lite.uploads.disk_errors import (
     rule_of,
 )
 from qmonus_lite.uploads.filesystem import UNFIT_FAILURES, Filesystem
+from qmonus_lite.writer.messages import Failure, decode_reply, encode
 
 #: What is done in the folder that a client names, to files of ours, and to be durable.
 TARGET = (LOOKING, FINDING, PLACING, MAKING_STAGING_THERE)
@@ -149,10 +149,11 @@ def test_refusals_of_one_kind_are_logged_once_in_a_while(
     assert later["held_back"] == 1
 
 
-def test_what_is_logged_comes_over_the_link_of_the_keeper() -> None:
+def test_the_failed_call_of_the_writer_process_is_known_to_the_apigw() -> None:
     problem = Filesystem().answer(OSError(errno.ENOENT, "gone"), PLACING)
 
-    again = pickle.loads(pickle.dumps(problem))
+    reply = decode_reply(memoryview(encode(Failure.of(1, problem))))
 
-    assert isinstance(again, Conflict)
-    assert again.disk == problem.disk
+    assert isinstance(reply, Failure)
+    assert isinstance(reply.problem(), Conflict)
+    assert reply.problem().disk == problem.disk

@@ -1,1 +1,1 @@
-"""Tests of the room `keeper`."""
+"""Tests of the writer process and of its connection to the APIGWs."""

@@ -1,4 +1,4 @@
-"""Keeping over the link: what an APIGW asks for happens in the keeper, and nothing is left over."""
+"""The commit service over IPC: the writer process does what an APIGW asks, and leaves nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,6 +25,7 @@ from qmonus_lite.uploads.filesystem import Filesystem
 from qmonus_lite.uploads.staging import StagedFile
 from qmonus_lite.writer import server
 from qmonus_lite.writer.ipc import listening
+from qmonus_lite.writer.messages import encode
 from qmonus_lite.writer.remote import RemoteCommitService
 from qmonus_lite.writer.server import WriterServer
 from qmonus_lite.writer.service import LocalCommitService
@@ -45,13 +46,13 @@ class NoDispatcher:
 
 @dataclass
 class Stage:
-    """A keeper and an APIGW that is connected to it, in one process."""
+    """A writer process and an APIGW that is connected to it, in one process."""
 
     store: Storage
-    keeper: WriterServer
-    far: RemoteCommitService
+    server: WriterServer
+    remote: RemoteCommitService
     background: Background
-    ended: list[str] = field(default_factory=list)
+    exits: list[str] = field(default_factory=list)
     owner_prefix: str = "0-abc-"
 
     def upload(
@@ -85,7 +86,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     with storage(tmp_path, Filesystem()) as store:
         sender = SignedClient(SIGNER)
         registry = WorkerRegistry([], sender, "http://127.0.0.1:1")
-        near = LocalCommitService(
+        local = LocalCommitService(
             disk=store.disk,
             outbox=store.outbox,
             dispatcher=cast(Dispatcher, NoDispatcher()),
@@ -93,11 +94,11 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
             registry=registry,
             clock=Clock("UTC"),
         )
-        keeper = WriterServer(
+        writer_server = WriterServer(
             settings=ServerSettings(),
             max_uploads=256,
             data_dir=store.data_dir,
-            commits=near,
+            commits=local,
             registry=registry,
             sender=sender,
             staging=store.staging,
@@ -105,28 +106,29 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         )
         background = Background()
         loop = asyncio.get_running_loop()
-        ends: list[str] = []
-        far = RemoteCommitService(
+        exits: list[str] = []
+        remote = RemoteCommitService(
             store.data_dir,
             Stage.owner_prefix,
             store.threads,
-            end=lambda: ends.append("ended"),
-            patience=1,
+            exit_now=lambda: exits.append("exited"),
+            connect_seconds=1,
         )
         opened = await loop.create_unix_server(
-            lambda: server._ClientSession(keeper, background).frames, sock=listening(store.data_dir)
+            lambda: server._ClientSession(writer_server, background).frames,
+            sock=listening(store.data_dir),
         )
-        await far.begin()
-        yield Stage(store, keeper, far, background, ends)
-        far.close()
+        await remote.begin()
+        yield Stage(store, writer_server, remote, background, exits)
+        remote.close()
         opened.close()
         await asyncio.sleep(0.05)
         await background.close()
 
 
 async def test_stores_a_small_body_that_was_never_on_disk(stage: Stage) -> None:
-    assert not await stage.far.commit(stage.upload("a", b"one"))
-    assert await stage.far.commit(stage.upload("a2", b"two", parts=("a",)))
+    assert not await stage.remote.commit(stage.upload("a", b"one"))
+    assert await stage.remote.commit(stage.upload("a2", b"two", parts=("a",)))
 
     assert (stage.store.root / "a").read_bytes() == b"two"
     assert stage.store.states() == {"a": "ready", "a2": "ready"}
@@ -134,7 +136,7 @@ async def test_stores_a_small_body_that_was_never_on_disk(stage: Stage) -> None:
 
 
 async def test_stores_a_file_that_the_apigw_began(stage: Stage) -> None:
-    await stage.far.commit(stage.upload("a", b"rest", begun=b"begun and "))
+    await stage.remote.commit(stage.upload("a", b"rest", begun=b"begun and "))
 
     assert (stage.store.root / "a").read_bytes() == b"begun and rest"
     assert stage.store.staged() == []
@@ -142,7 +144,7 @@ async def test_stores_a_file_that_the_apigw_began(stage: Stage) -> None:
 
 async def test_many_at_once_are_all_stored(stage: Stage) -> None:
     uploads = [stage.upload(f"f{n}", b"%d" % n) for n in range(100)]
-    await asyncio.gather(*map(stage.far.commit, uploads))
+    await asyncio.gather(*map(stage.remote.commit, uploads))
 
     assert all((stage.store.root / f"f{n}").read_bytes() == b"%d" % n for n in range(100))
 
@@ -150,9 +152,9 @@ async def test_many_at_once_are_all_stored(stage: Stage) -> None:
 async def test_problems_come_back_as_they_are_and_leave_nothing(stage: Stage) -> None:
     (stage.store.root / "there").write_text("old")
     with pytest.raises(PreconditionFailed):
-        await stage.far.commit(stage.upload("there", b"new", create_only=True))
+        await stage.remote.commit(stage.upload("there", b"new", create_only=True))
     with pytest.raises(Conflict):
-        await stage.far.commit(stage.upload("x", b"new", parts=("there", "x")))
+        await stage.remote.commit(stage.upload("x", b"new", parts=("there", "x")))
 
     assert (stage.store.root / "there").read_text() == "old"
     assert stage.store.staged() == []
@@ -163,7 +165,7 @@ async def test_a_digest_is_checked_before_anything_is_handed_over(stage: Stage) 
     wrong = Digests.read(Headers({"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}))
     upload = stage.upload("a", b"x", digests=wrong)
     with pytest.raises(Unprocessable):
-        await stage.far.commit(upload)
+        await stage.remote.commit(upload)
     upload.staged.discard()
 
     assert stage.store.staged() == []
@@ -177,60 +179,118 @@ async def test_an_unknown_failure_is_500_and_logged(
 
     monkeypatch.setattr(stage.store.outbox, "listing", broken)
     with pytest.raises(InternalFault):
-        await stage.far.listing("", 10)
+        await stage.remote.listing("", 10)
 
     assert "nobody expected this" in caplog.text
 
 
+async def test_a_result_that_cannot_be_sent_is_500_and_logged(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a", "b"):
+        await stage.remote.commit(stage.upload(name, b""))
+    monkeypatch.setattr("qmonus_lite.writer.messages.MAX_MESSAGE_BYTES", 100)
+    with pytest.raises(InternalFault, match="the writer process failed; see its log"):
+        await stage.remote.listing("", 10)
+
+    assert "at most 100 are allowed" in caplog.text
+    # The connection is as before.
+    assert await stage.remote.counts() == [("ready", 2)]
+    assert stage.exits == []
+
+
+async def test_an_upload_that_cannot_be_sent_is_500_and_logged(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    upload = stage.upload("a", b"one", parts=("\udc80",))
+    with pytest.raises(InternalFault, match="the writer process cannot be asked; see the log"):
+        await stage.remote.commit(upload)
+
+    assert "call Commit: cannot be encoded: " in caplog.text
+    assert await stage.remote.counts() == []
+
+
+async def test_a_malformed_call_ends_the_connection_and_loses_no_commit(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    pending = asyncio.ensure_future(stage.remote.commit(stage.upload("a", b"one")))
+    await asyncio.sleep(0)
+    stage.remote._frames.send(encode(["Request", 2, ["Erase", "/"]]))
+    with pytest.raises(InternalFault, match="the writer process is gone; see the log"):
+        await pending
+    await stage.until(lambda: not stage.server._sessions)
+
+    assert (stage.store.root / "a").read_bytes() == b"one"
+    assert "Invalid value 'Erase'" in caplog.text
+    assert stage.exits == ["exited"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [["Result", 99, True], ["Result", 2, "text"], ["Erase"]],
+    ids=["to no call", "of another type", "unknown"],
+)
+async def test_a_malformed_reply_ends_the_apigw(stage: Stage, reply: list[object]) -> None:
+    loop = asyncio.get_running_loop()
+    monitor = loop.create_task(stage.remote.counts())
+    await asyncio.sleep(0)
+    [session] = stage.server._sessions
+    session.frames.send(encode(reply))
+    with pytest.raises(InternalFault, match="the writer process is gone; see the log"):
+        await monitor
+
+    assert stage.exits == ["exited"]
+
+
 async def test_shows_and_replays_events(stage: Stage) -> None:
-    await stage.far.commit(stage.upload("a", b"one"))
-    [row] = await stage.far.listing("", 10)
+    await stage.remote.commit(stage.upload("a", b"one"))
+    [row] = await stage.remote.listing("", 10)
 
     assert row[1] == "a"
-    assert (await stage.far.one("a"))[0][1] == "a"
-    assert await stage.far.one("b") == []
-    assert await stage.far.counts() == [("ready", 1)]
-    assert await stage.far.replay("a") == 0
+    assert (await stage.remote.one("a"))[0][1] == "a"
+    assert await stage.remote.one("b") == []
+    assert await stage.remote.counts() == [("ready", 1)]
+    assert await stage.remote.replay("a") == 0
     stage.store.outbox.dead("a", 1, "why").result()
-    assert await stage.far.replay("a") == 1
+    assert await stage.remote.replay("a") == 1
 
 
 async def test_tells_how_it_is(stage: Stage) -> None:
-    telling = asyncio.create_task(stage.keeper._tell(stage.background))
+    telling = asyncio.create_task(stage.server._send_health(stage.background))
     await asyncio.sleep(0.05)
-    assert stage.far.unhealthy_reason is None
-    cast(NoDispatcher, stage.keeper.commits.dispatcher).alive = False
-    await stage.until(lambda: stage.far.unhealthy_reason)
+    assert stage.remote.unhealthy_reason is None
+    cast(NoDispatcher, stage.server.commits.dispatcher).alive = False
+    await stage.until(lambda: stage.remote.unhealthy_reason)
     telling.cancel()
 
-    assert stage.far.unhealthy_reason == "events are no longer delivered; restart this APIGW"
+    assert stage.remote.unhealthy_reason == "events are no longer delivered; restart this APIGW"
 
 
 async def test_removes_what_an_apigw_that_died_had_staged(stage: Stage) -> None:
     stage.upload("half", b"", begun=b"half")
     other = stage.store.data_dir / "staging" / "1-def-other"
     other.write_text("of another")
-    await stage.until(lambda: stage.keeper._ends)
-    stage.far._frames.close()
-    await stage.until(lambda: not stage.keeper._ends)
+    await stage.until(lambda: stage.server._sessions)
+    stage.remote._frames.close()
+    await stage.until(lambda: not stage.server._sessions)
 
     assert stage.store.staged() == [other.name]
-    assert stage.ended == ["ended"]
+    assert stage.exits == ["exited"]
 
 
 async def test_commits_go_on_when_their_apigw_died(stage: Stage) -> None:
-    begun: Awaitable[bool] = asyncio.ensure_future(stage.far.commit(stage.upload("a", b"one")))
+    begun: Awaitable[bool] = asyncio.ensure_future(stage.remote.commit(stage.upload("a", b"one")))
     await asyncio.sleep(0)
-    stage.far._frames.close()
+    stage.remote._frames.close()
     with pytest.raises(InternalFault):
         await begun
-    await stage.until(lambda: not stage.keeper._ends)
+    await stage.until(lambda: not stage.server._sessions)
 
     assert (stage.store.root / "a").read_bytes() == b"one"
 
 
-async def test_says_where_no_keeper_answers(tmp_path: Path) -> None:
+async def test_says_where_no_writer_process_answers(tmp_path: Path) -> None:
     with storage(tmp_path, Filesystem()) as store:
-        far = RemoteCommitService(store.data_dir, "", store.threads, patience=0)
-        with pytest.raises(BadPlace, match="no keeper answers here"):
-            await far.begin()
+        remote = RemoteCommitService(store.data_dir, "", store.threads, connect_seconds=0)
+        with pytest.raises(BadPlace, match="no writer process answers here"):
+            await remote.begin()

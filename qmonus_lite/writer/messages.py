@@ -1,0 +1,214 @@
+"""Messages between an APIGW and the writer process, and their encoding as MessagePack.
+
+Types are tagged with their class name, and decoding validates every field. Values of other
+packages (`PendingEvent`) are encoded by the fields of their dataclass (docs/decisions/writer.md).
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from qmonus_lite import errors
+from qmonus_lite.errors import DiskError, InternalFault, Problem, Refusal
+from qmonus_lite.events.outbox import PendingEvent
+from qmonus_lite.uploads.commit import UploadWithEvent
+from qmonus_lite.uploads.filesystem import Filesystem
+from qmonus_lite.uploads.staging import StagedFile
+
+#: Largest message: a body of 256 KiB with its event has some 300 KiB, a full listing some MiB.
+MAX_MESSAGE_BYTES = 16 << 20
+#: Problem classes that a message may name.
+PROBLEMS = {
+    name: found
+    for name, found in vars(errors).items()
+    if isinstance(found, type) and issubclass(found, Problem)
+}
+
+T = TypeVar("T")
+
+
+class BadMessage(Exception):
+    """A message that cannot be encoded or decoded; the text names the cause."""
+
+
+class Message(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag=True,
+    array_like=True,
+    forbid_unknown_fields=True,
+):
+    """Base of all messages."""
+
+
+class Hello(Message, frozen=True, kw_only=True):
+    """First call of an APIGW. Result: None."""
+
+    #: Name prefix of its staging files.
+    owner_prefix: str
+
+
+class Commit(Message, frozen=True, kw_only=True):
+    """Call of `CommitService.commit`. Result: bool."""
+
+    #: Whether the APIGW has finished the staging file; otherwise the file is not begun.
+    finished: bool
+    #: Content of a file that is not begun.
+    content: bytes
+    parts: tuple[str, ...]
+    create_only: bool
+    #: Names the staging file.
+    event: PendingEvent
+
+    @classmethod
+    def of(cls, upload: UploadWithEvent) -> "Commit":
+        """Build from an upload whose staging file is finished or was not begun."""
+        finished = upload.staged.finished
+        return cls(
+            finished=finished,
+            content=b"" if finished else bytes(upload.unwritten),
+            parts=upload.parts,
+            create_only=upload.create_only,
+            event=upload.event,
+        )
+
+    def upload(self, disk: Filesystem) -> UploadWithEvent:
+        """The upload, for the committer of the writer process."""
+        return UploadWithEvent(
+            staged=StagedFile(path=Path(self.event.staged), disk=disk, finished=self.finished),
+            unwritten=self.content,
+            parts=self.parts,
+            event=self.event,
+            create_only=self.create_only,
+        )
+
+
+class ListEvents(Message, frozen=True, kw_only=True):
+    """Call of `CommitService.listing`. Result: Rows."""
+
+    state: str
+    most: int
+
+
+class ShowEvent(Message, frozen=True, kw_only=True):
+    """Call of `CommitService.one`. Result: Rows."""
+
+    event_id: str
+
+
+class CountEvents(Message, frozen=True, kw_only=True):
+    """Call of `CommitService.counts`. Result: Rows."""
+
+
+class ReplayEvent(Message, frozen=True, kw_only=True):
+    """Call of `CommitService.replay`. Result: int."""
+
+    event_id: str
+
+
+Call = Hello | Commit | ListEvents | ShowEvent | CountEvents | ReplayEvent
+
+
+class Request(Message, frozen=True, kw_only=True):
+    """A call of an APIGW."""
+
+    #: Identifies the call in its reply; unique in the connection.
+    number: int
+    call: Call
+
+
+class Result(Message, frozen=True, kw_only=True):
+    """The reply to a call that succeeded."""
+
+    number: int
+    #: The result, still encoded: its type depends on the call.
+    value: msgspec.Raw
+
+    @classmethod
+    def of(cls, number: int, value: object) -> "Result":
+        """Build from the result of a call; raises BadMessage."""
+        return cls(number=number, value=msgspec.Raw(encode(value)))
+
+    def read(self, type_: type[T]) -> T:
+        """The result; raises BadMessage if it has another type."""
+        return _decoded(lambda raw: msgspec.msgpack.decode(raw, type=type_), self.value)
+
+
+class Failure(Message, frozen=True, kw_only=True):
+    """The reply to a call that raised a Problem: class name and fields."""
+
+    number: int
+    name: str
+    status: int
+    detail: str
+    headers: dict[str, str]
+    disk: DiskError | None
+    refusal: Refusal | None
+
+    @classmethod
+    def of(cls, number: int, problem: Problem) -> "Failure":
+        """Build from the Problem of a call."""
+        return cls(
+            number=number,
+            name=type(problem).__name__,
+            status=problem.status,
+            detail=problem.detail,
+            headers=problem.headers,
+            disk=problem.disk,
+            refusal=problem.refusal,
+        )
+
+    def problem(self) -> Problem:
+        """The Problem; InternalFault if its class is not one of `PROBLEMS`."""
+        found = PROBLEMS.get(self.name)
+        if found is None:
+            return InternalFault(f"the writer process failed with an unknown {self.name!r}")
+        problem = found.__new__(found)
+        # Constructors of subclasses take other arguments, which these fields result from.
+        Problem.__init__(problem, self.detail, headers=self.headers)
+        problem.status, problem.disk, problem.refusal = self.status, self.disk, self.refusal
+        return problem
+
+
+class Health(Message, frozen=True, kw_only=True):
+    """Health state of the writer process, sent periodically."""
+
+    unhealthy_reason: str | None
+
+
+Reply = Result | Failure | Health
+
+_encoder = msgspec.msgpack.Encoder()
+_requests = msgspec.msgpack.Decoder(Request)
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+
+
+def encode(value: object) -> bytes:
+    """Encode a message or a result; raises BadMessage, also above MAX_MESSAGE_BYTES."""
+    try:
+        data = _encoder.encode(value)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise BadMessage(f"cannot be encoded: {error}") from error
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise BadMessage(f"{len(data)} bytes; at most {MAX_MESSAGE_BYTES} are allowed")
+    return data
+
+
+def decode_request(data: memoryview) -> Request:
+    """Decode a message to the writer process; raises BadMessage."""
+    return _decoded(_requests.decode, data)
+
+
+def decode_reply(data: memoryview) -> Reply:
+    """Decode a message of the writer process; raises BadMessage."""
+    return _decoded(_replies.decode, data)
+
+
+def _decoded(decode: Callable[[Any], T], data: memoryview | msgspec.Raw) -> T:
+    try:
+        return decode(data)
+    except (ValueError, RecursionError) as error:
+        raise BadMessage(f"{len(data)} bytes that are not a valid message: {error}") from error

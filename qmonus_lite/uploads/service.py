@@ -15,7 +15,6 @@ from qmonus_lite.errors import (
     BadGateway,
     Conflict,
     Forbidden,
-    InvalidPath,
     Problem,
     Refusal,
     Unavailable,
@@ -28,9 +27,8 @@ from qmonus_lite.ids import new_id
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.uploads.accepted import AcceptedUpload, Destination
 from qmonus_lite.uploads.commit import Commits, UploadWithEvent
-from qmonus_lite.uploads.digest import Digests
 from qmonus_lite.uploads.disk_errors import log_disk_error
-from qmonus_lite.uploads.event_data import promised_data, question_data
+from qmonus_lite.uploads.event_data import promised_data
 from qmonus_lite.uploads.filesystem import Filesystem
 from qmonus_lite.uploads.names import BadName, parts_of
 from qmonus_lite.uploads.publish import DirectPublisher, KeyedLock, ReceivedUpload
@@ -38,10 +36,10 @@ from qmonus_lite.uploads.quota import Quota, Reservation
 from qmonus_lite.uploads.receipt import Receipt
 from qmonus_lite.uploads.request import UploadRequest
 from qmonus_lite.uploads.root_dir import RootDir
+from qmonus_lite.uploads.rules import Candidate, check_head
 from qmonus_lite.uploads.socket_copy import SocketCopier
 from qmonus_lite.uploads.staging import StagedFile
 from qmonus_lite.uploads.staging_dirs import StagingDirs
-from qmonus_lite.uploads.target import read_target
 
 logger = logging.getLogger(__name__)
 
@@ -82,12 +80,10 @@ class UploadService:
 
     async def open(self, head: UploadRequest) -> "ActiveUpload":
         """Authorize an upload and reserve space; raises Problem or Terminated if refused."""
-        self.admission.check_size(head.length or 0)
-        digests = Digests.read(head.headers)
-        target = read_target(head.values)
-        asked, actor = question_data(head, target, self.gatekeeper)
-        account = asked["account"]
-        parts = _parts(target.path)
+        candidate = Candidate(request=head, quota=self.admission, gatekeeper=self.gatekeeper)
+        check_head(candidate)
+        asked, actor, target = candidate.question, candidate.actor, candidate.target
+        digests, parts, account = candidate.digests, candidate.parts, asked["account"]
         upload_id = head.record.upload_id = new_id()
         outcome = await self._authorize(head, asked, actor)
         event = asked if outcome is None else outcome.event
@@ -334,10 +330,3 @@ class ActiveUpload:
 
 async def _on(threads: Executor, work: Any, *arguments: Any) -> Any:
     return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
-
-
-def _parts(path: str) -> tuple[str, ...]:
-    try:
-        return parts_of(path)
-    except BadName as error:
-        raise InvalidPath(str(error)) from None

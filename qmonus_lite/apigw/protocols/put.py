@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from qmonus_lite import strictjson
 from qmonus_lite.apigw.query import read_query
-from qmonus_lite.errors import PartialUpload, UploadLimitReached
+from qmonus_lite.errors import PartialUpload, Rule, Stage, UploadLimitReached
 from qmonus_lite.http.body import Body
 from qmonus_lite.http.limits import ConcurrencyLimit
 from qmonus_lite.http.request import Request
@@ -12,6 +12,26 @@ from qmonus_lite.http.response import Response
 from qmonus_lite.uploads.receipt import Receipt
 from qmonus_lite.uploads.request import UploadRequest
 from qmonus_lite.uploads.service import ActiveUpload, UploadService
+
+
+def check_whole_file(request: Request) -> None:
+    """Check that the body is a whole file; raises PartialUpload."""
+    if request.head.values("content-range"):
+        # Else a partial body would replace the complete file (RFC 9110, section 14.4).
+        raise PartialUpload("a part of a file cannot be stored; send the whole, no Content-Range")
+
+
+#: The rules for a PUT, before those for an upload by any protocol (`uploads.rules`).
+RULES: tuple[Rule[Request], ...] = (
+    Rule(
+        name="whole-file",
+        stage=Stage.HEAD,
+        check=check_whole_file,
+        problems=(PartialUpload,),
+        refuses="`Content-Range`",
+    ),
+)
+_CHECKS = tuple(rule.check for rule in RULES)
 
 
 class Put:
@@ -27,7 +47,8 @@ class Put:
 
     async def handle(self, request: Request, body: Body, values: Mapping[str, str]) -> Response:
         """Store the body; raises Problem, Terminated or ClientLeft, and nothing is stored then."""
-        check_whole_file(request)
+        for check in _CHECKS:
+            check(request)
         with self._slots:
             upload = await self._uploads.open(
                 UploadRequest(
@@ -40,13 +61,6 @@ class Put:
                 )
             )
             return await _store(upload, body)
-
-
-def check_whole_file(request: Request) -> None:
-    """Check that the body is a whole file; raises PartialUpload."""
-    if request.head.values("content-range"):
-        # Else a partial body would replace the complete file (RFC 9110, section 14.4).
-        raise PartialUpload("a part of a file cannot be stored; send the whole, no Content-Range")
 
 
 async def _store(upload: ActiveUpload, body: Body) -> Response:

@@ -108,8 +108,6 @@ class Pipeline:
         self._report(request, response)
 
     def _report(self, request: Request, response: Response) -> None:
-        if not self._observers.wants(RequestAnswered):
-            return
         record = request.record
         answered = RequestAnswered(
             method=request.head.method,

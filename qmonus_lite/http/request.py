@@ -26,12 +26,14 @@ class Request:
     query: str
     #: Client address, for logs and backends; never for authorization.
     client: str
-    #: `http` or `https`, as requested by the client.
-    scheme: str
     #: Request id, and what is known when the request is answered.
     record: RequestRecord
     #: When the head was complete; seconds of the monotonic clock.
     received_at: float
+    #: IP address of the other end of the connection, and `http` or `https` as used on it.
+    peer: str
+    protocol: str
+    proxies: TrustedProxies
     _headers: Headers | None = field(default=None, init=False)
 
     @property
@@ -45,6 +47,12 @@ class Request:
         if self._headers is None:
             self._headers = Headers.combined(self.head.fields)
         return self._headers
+
+    @property
+    def scheme(self) -> str:
+        """`http` or `https`, as requested by the client."""
+        forwarded = self.head.values("x-forwarded-proto")
+        return self.proxies.scheme(self.peer, self.protocol, forwarded)
 
     @property
     def length(self) -> int | None:
@@ -63,9 +71,11 @@ def received(head: RequestHead, *, peer: str, protocol: str, proxies: TrustedPro
         path=path,
         query=query,
         client=proxies.client(peer, head.values("x-forwarded-for")),
-        scheme=proxies.scheme(peer, protocol, head.values("x-forwarded-proto")),
         record=RequestRecord(request_id=new_id()),
         received_at=time.monotonic(),
+        peer=peer,
+        protocol=protocol,
+        proxies=proxies,
     )
 
 

@@ -56,7 +56,7 @@ class Put:
                     values=values,
                     params=read_query(request.query),
                     headers=request.headers,
-                    length=request.length,
+                    length=request.head.length,
                     record=request.record,
                 )
             )

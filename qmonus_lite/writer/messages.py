@@ -169,7 +169,9 @@ class Failure(Message, frozen=True, kw_only=True):
         problem = found.__new__(found)
         # Constructors of subclasses take other arguments, which these fields result from.
         Problem.__init__(problem, self.detail, headers=self.headers)
-        problem.status, problem.disk, problem.refusal = self.status, self.disk, self.refusal
+        problem.disk, problem.refusal = self.disk, self.refusal
+        if self.status != found.status:
+            problem.status = self.status
         return problem
 
 

@@ -29,8 +29,9 @@ from qmonus_lite.scripting.builtins.callout import Callout
 from qmonus_lite.scripting.builtins.names import NAMES
 from qmonus_lite.scripting.options import OPTIONS
 from qmonus_lite.settings.table import FLAGS, SECRETS
-from qmonus_lite.uploads import disk_errors
+from qmonus_lite.stores.file import disk_errors
 from qmonus_lite.uploads import rules as upload_rules
+from qmonus_lite.uploads.lifecycle import TRANSITIONS, UploadState, UploadTransition
 from qmonus_lite.uploads.receipt import Receipt
 
 TOP = Path(__file__).parents[1]
@@ -250,6 +251,20 @@ def _places(where: Sequence[disk_errors.ErrorPlace]) -> str:
     return ", ".join(place.value for place in where)
 
 
+def lifecycle() -> str:
+    """What can become of an upload: one row a state, one column a transition."""
+    return table(
+        ("state", *UploadTransition),
+        (
+            (
+                f"**{state}**",
+                *(TRANSITIONS.get((state, transition), "") for transition in UploadTransition),
+            )
+            for state in UploadState
+        ),
+    )
+
+
 def endpoints() -> str:
     """Every endpoint of the gateway itself, from the table that requests are dispatched by."""
     return table(
@@ -309,6 +324,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
         endpoints,
         receipt,
         disk,
+        lifecycle,
     )
 }
 

@@ -22,8 +22,8 @@ from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.script_threads import ScriptThreads
 from qmonus_lite.settings.server import ServerSettings
 from qmonus_lite.settings.uploads import UploadSettings
-from qmonus_lite.uploads.free_space import FreeSpace
 from qmonus_lite.uploads.service import UploadService
+from qmonus_lite.uploads.store import UploadStore
 from qmonus_lite.writer.service import CommitService
 
 logger = logging.getLogger(__name__)
@@ -64,8 +64,8 @@ class ApigwServer:
     token: Path | None
     #: Prints a line for the user on standard output.
     say: Callable[[str], None]
-    #: Free-space check: whether uploads can be stored at all.
-    room: FreeSpace
+    #: Its health: whether uploads can be stored at all.
+    room: UploadStore
 
     async def serve(self) -> bool:
         """Serve until stopped; returns True if all active requests completed."""

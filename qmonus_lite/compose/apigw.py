@@ -20,13 +20,13 @@ from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.background import Background
 from qmonus_lite.catalog.plugins import Catalog
+from qmonus_lite.compose.registry import DEFAULT_STORE, StoreContext, store_kind
 from qmonus_lite.compose.shared import (
     DISK_THREADS,
     MAX_SCRIPT_THREADS,
     Common,
     common,
     make_registry,
-    make_root_dir,
 )
 from qmonus_lite.compose.writer import WriterParts, local_commit_service
 from qmonus_lite.events.envelope import UPLOADED
@@ -39,15 +39,12 @@ from qmonus_lite.scripting.context import Surroundings
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import ScriptThreads
 from qmonus_lite.settings.table import Settings
-from qmonus_lite.uploads.filesystem import UNFIT
-from qmonus_lite.uploads.free_space import FreeSpace, folders_of
+from qmonus_lite.stores.file.reserved_space import ReservedSpace, SharedReservedSpace
+from qmonus_lite.uploads.active import ActiveUploads
+from qmonus_lite.uploads.completion import Completion
 from qmonus_lite.uploads.publish import DirectPublisher
 from qmonus_lite.uploads.quota import Quota
-from qmonus_lite.uploads.reserved_space import ReservedSpace, SharedReservedSpace
-from qmonus_lite.uploads.root_dir import RootDir
 from qmonus_lite.uploads.service import UploadService
-from qmonus_lite.uploads.socket_copy import SocketCopier
-from qmonus_lite.uploads.staging_dirs import StagingDirs
 from qmonus_lite.writer.remote import RemoteCommitService
 from qmonus_lite.writer.service import CommitService
 
@@ -63,39 +60,39 @@ def compose_apigw(
 
     `number`, from 0, is given if several APIGWs share an installation and a writer process.
     """
-    root_dir = make_root_dir(settings)
+    store_kind(DEFAULT_STORE).check(settings)
     if number is None:
         shared = common(settings, environ)
         shared.data_dir.lock()
     else:
         shared = common(_share(settings), environ)
-    return _Apigw(shared, root_dir, say, number).server()
+    return _Apigw(shared, say, number).server()
 
 
 class _Apigw:
     """Builds the parts of one APIGW and connects them."""
 
-    def __init__(
-        self, shared: Common, root_dir: RootDir, say: Callable[[str], None], number: int | None
-    ) -> None:
+    def __init__(self, shared: Common, say: Callable[[str], None], number: int | None) -> None:
         self._shared = shared
-        self._root_dir = root_dir
         self._number = number
         #: Whether this process prints and writes what is needed once per installation.
         self._first = not number
         self._say = say if self._first else _say_nothing
         settings = shared.settings
         self._threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
-        self._staging = StagingDirs(root_dir.disk, shared.data_dir.path, root_dir.root)
         self._sender = SignedClient(shared.signer)
         self._registry = make_registry(settings, shared.data_dir, self._sender, shared.environ)
         self._owner_prefix = "" if number is None else f"{number}-{secrets.token_hex(4)}-"
-        self._commits = self._commit_service()
-        self._room = FreeSpace(
-            root=root_dir.root,
-            folders=folders_of(settings.uploads.template.text),
-            keep_free=settings.storage.min_free_bytes,
+        self._store = store_kind(DEFAULT_STORE).make(
+            settings,
+            StoreContext(
+                data_dir=shared.data_dir.path,
+                threads=self._threads,
+                owner=self._owner_prefix,
+                reserved=self._reserved(),
+            ),
         )
+        self._commits = self._commit_service()
         self._script_threads = ScriptThreads("script", most=MAX_SCRIPT_THREADS)
         self._backends = Backends(
             connect_timeout=settings.plugins.callout_connect_timeout,
@@ -130,7 +127,7 @@ class _Apigw:
         return ApigwServer(
             settings=settings.server,
             uploads=settings.uploads,
-            root=self._root_dir.root,
+            root=self._shared.settings.storage.root,
             plugin_dirs=settings.plugin_dirs,
             services=self._services,
             machinery=Resources(
@@ -145,7 +142,7 @@ class _Apigw:
             local_admin=admin if self._has_admin and self._first else None,
             token=admin.place if self._has_admin else None,
             say=self._say,
-            room=self._room,
+            room=self._store,
         )
 
     def _services(self, background: Background) -> Services:
@@ -178,29 +175,26 @@ class _Apigw:
         )
 
     def _uploads(self) -> UploadService:
-        settings = self._shared.settings
-        return UploadService(
-            template=settings.uploads.template,
-            query=self._query,
-            gatekeeper=self._gatekeeper,
-            root_dir=self._root_dir,
-            admission=Quota(
-                self._root_dir.disk,
-                most=settings.uploads.max_upload_bytes,
-                keep_free=settings.storage.min_free_bytes,
-                promised=self._reserved(),
-            ),
+        settings, gatekeeper = self._shared.settings, self._gatekeeper
+        completion = Completion(
+            registry=self._registry,
             committer=self._commits,
-            publisher=DirectPublisher(self._root_dir, self._staging, threads=self._threads),
-            staging=self._staging,
-            disk=self._root_dir.disk,
-            intake=SocketCopier(self._threads),
-            threads=self._threads,
+            publisher=DirectPublisher(self._store, threads=self._threads),
+            own=lambda: gatekeeper.own,
             clock=self._shared.clock,
             address=settings.server.advertised_host,
             port=settings.server.port,
             kept_headers=self._kept_headers,
-            owner_prefix=self._owner_prefix,
+        )
+        return UploadService(
+            template=settings.uploads.template,
+            query=self._query,
+            gatekeeper=gatekeeper,
+            store=self._store,
+            active=ActiveUploads(
+                completion=completion,
+                quota=Quota(max_upload_bytes=settings.uploads.max_upload_bytes),
+            ),
         )
 
     def _kept_headers(self) -> frozenset[str]:
@@ -212,15 +206,14 @@ class _Apigw:
     def _commit_service(self) -> CommitService:
         shared = self._shared
         if self._number is not None:
-            return RemoteCommitService(shared.data_dir.path, self._owner_prefix, self._threads)
+            return RemoteCommitService(shared.data_dir.path, self._owner_prefix)
         return local_commit_service(
             WriterParts(
                 settings=shared.settings,
                 clock=shared.clock,
                 data_dir=shared.data_dir,
                 signer=shared.signer,
-                root_dir=self._root_dir,
-                staging=self._staging,
+                store=self._store,
                 registry=self._registry,
                 threads=self._threads,
             )
@@ -248,11 +241,11 @@ class _Apigw:
         return self._known[1]
 
     def _unready(self) -> str | None:
-        if unhealthy_reason := self._commits.unhealthy_reason:
-            return unhealthy_reason
-        if self._root_dir.disk.unfit:
-            return UNFIT
-        return self._room.unhealthy_reason or self._registry.unhealthy_reason
+        return (
+            self._commits.unhealthy_reason
+            or self._store.unhealthy_reason
+            or self._registry.unhealthy_reason
+        )
 
     def _openapi(self) -> dict[str, object]:
         template = self._shared.settings.uploads.template

@@ -1,4 +1,4 @@
-"""Parts that several kinds of processes use: secrets, storage root, plugin loader, registry."""
+"""Parts that several kinds of processes use: secrets, plugin loader, registry."""
 
 import base64
 import hashlib
@@ -28,8 +28,6 @@ from qmonus_lite.scripting.options import Options
 from qmonus_lite.settings.events import EventSettings
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.supervisor_channel import SUPERVISED
-from qmonus_lite.uploads.filesystem import Filesystem
-from qmonus_lite.uploads.root_dir import RootDir
 
 #: Maximum number of script threads; with more concurrent scripts, several share a thread.
 MAX_SCRIPT_THREADS = 32
@@ -90,18 +88,6 @@ def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
         question_limit=settings.events.lambda_sync_timeout,
     )
     return Loader(settings.plugin_dirs, context)
-
-
-def make_root_dir(settings: Settings) -> RootDir:
-    """The launch directory as storage root; raises BadPlace if it is unusable for uploads."""
-    durability = settings.storage.upload_durability
-    root_dir = RootDir(
-        root=settings.storage.root,
-        protected=(settings.storage.state_dir, *settings.plugin_dirs),
-        disk=Filesystem(sync_files=durability != "none", sync_names=durability == "full"),
-    )
-    root_dir.check()
-    return root_dir
 
 
 def make_registry(

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from qmonus_lite.clock import Clock
-from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_registry, make_root_dir
+from qmonus_lite.compose.registry import DEFAULT_STORE, StoreContext, store_kind
+from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_registry
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.dispatcher import Dispatcher
@@ -15,8 +16,7 @@ from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.uploads.commit import Committer, recover
-from qmonus_lite.uploads.root_dir import RootDir
-from qmonus_lite.uploads.staging_dirs import StagingDirs
+from qmonus_lite.uploads.store import UploadStore
 from qmonus_lite.writer.server import WriterServer
 from qmonus_lite.writer.service import LocalCommitService
 
@@ -29,8 +29,7 @@ class WriterParts:
     clock: Clock
     data_dir: DataDir
     signer: Signer
-    root_dir: RootDir
-    staging: StagingDirs
+    store: UploadStore
     registry: WorkerRegistry
     threads: ThreadPoolExecutor
 
@@ -43,7 +42,7 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
     settings = parts.settings
     durable = settings.storage.upload_durability == "full"
     outbox = Outbox(parts.data_dir.path / "outbox.sqlite3", "FULL" if durable else "NORMAL")
-    recover(outbox, parts.staging)
+    recover(outbox, parts.store)
     dispatcher = Dispatcher(
         Delivery(
             outbox=outbox,
@@ -56,12 +55,10 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
         )
     )
     return LocalCommitService(
-        disk=parts.root_dir.disk,
+        store=parts.store,
         outbox=outbox,
         dispatcher=dispatcher,
-        committer=Committer(
-            parts.root_dir, parts.staging, outbox, dispatcher, threads=parts.threads
-        ),
+        committer=Committer(parts.store, outbox, dispatcher, threads=parts.threads),
         registry=parts.registry,
         clock=parts.clock,
     )
@@ -69,20 +66,23 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
 
 def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServer:
     """A writer process, ready to serve; raises Refused."""
-    root_dir = make_root_dir(settings)
+    kind = store_kind(DEFAULT_STORE)
+    kind.check(settings)
     data_dir = DataDir(settings.storage.state_dir)
     signer = Signer(event_secret(data_dir, settings.events))
     data_dir.lock()
     sender = SignedClient(signer)
+    threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
+    # Each APIGW checks the free space for its own readiness.
+    context = StoreContext(data_dir=data_dir.path, threads=threads, checks_free_space=False)
     parts = WriterParts(
         settings=settings,
         clock=Clock(settings.logs.timezone),
         data_dir=data_dir,
         signer=signer,
-        root_dir=root_dir,
-        staging=StagingDirs(root_dir.disk, data_dir.path, root_dir.root),
+        store=kind.make(settings, context),
         registry=make_registry(settings, data_dir, sender, environ),
-        threads=ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk"),
+        threads=threads,
     )
     return WriterServer(
         settings=settings.server,
@@ -91,6 +91,5 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         commits=local_commit_service(parts),
         registry=parts.registry,
         sender=sender,
-        staging=parts.staging,
         threads=parts.threads,
     )

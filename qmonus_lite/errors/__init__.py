@@ -19,7 +19,8 @@
         BadGateway 502
         Unavailable 503          Stopping 503, ConnectionLimitReached 503,
                                  UploadLimitReached 503, MemoryLimitReached 503,
-                                 NotReady 503, NoWorker 503, EventLogUnavailable 503
+                                 NotReady 503, NoWorker 503, EventLogUnavailable 503,
+                                 PublicationInDoubt 503
         GatewayTimeout 504, VersionUnknown 505, InsufficientStorage 507
         RefusedByScript 500      a script of a route refused; it chooses the status
       Terminated                 a plugin ended the request with its own response
@@ -46,6 +47,7 @@ from qmonus_lite.errors.causes import (
     NotReady,
     NoWorker,
     PartialUpload,
+    PublicationInDoubt,
     RefusedByScript,
     SchemaMismatch,
     Stopping,
@@ -131,6 +133,7 @@ __all__ = [
     "PartialUpload",
     "PreconditionFailed",
     "Problem",
+    "PublicationInDoubt",
     "QmonusLiteError",
     "Refusal",
     "Refused",

@@ -119,6 +119,19 @@ class EventLogUnavailable(Unavailable):
     code = "event-log-unavailable"
 
 
+class PublicationInDoubt(Unavailable):
+    """It is not known whether the file was stored; that is decided later."""
+
+    code = "publication-in-doubt"
+    remedy = "Look whether the file is there before it is sent again"
+
+    def __init__(
+        self,
+        detail: str = "it is not known whether the file was stored; look before it is sent again",
+    ) -> None:
+        super().__init__(detail)
+
+
 class RefusedByScript(Problem):
     """A script of a route refused the request, with a status that it chose."""
 

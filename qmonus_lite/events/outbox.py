@@ -28,8 +28,8 @@ class PendingEvent:
     time: datetime
     #: The event that handlers get, as JSON.
     data: str
-    #: Path of the staging file, and its final path.
-    staged: str
+    #: Token of the pending upload, for `UploadStore.outcome`, and where the file will be.
+    token: str
     final: str
     #: Id of the request that stored the file; empty for events of an older version.
     request_id: str = ""
@@ -37,11 +37,11 @@ class PendingEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class InDoubt:
-    """An in-doubt event: a crash happened between the commit of its row and the rename."""
+    """An in-doubt event: a crash happened between the commit of its row and the publication."""
 
     id: str
-    staged: Path
-    final: Path
+    #: Token of the pending upload, for `UploadStore.outcome`.
+    token: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,14 +117,14 @@ class Outbox:
         """Delete a prepared event whose file was not put in place."""
         return self._database.change("withdraw", {"id": event_id})
 
-    def restage(self, event_id: str, staged: str) -> "Future[int]":
-        """Record a new path of the staging file, from which it is going to be renamed."""
-        return self._database.change("restage", {"id": event_id, "staged": staged})
+    def restage(self, event_id: str, token: str) -> "Future[int]":
+        """Record a new token of the upload, which is going to be published under it."""
+        return self._database.change("restage", {"id": event_id, "staged": token})
 
     def prepared(self) -> list[InDoubt]:
         """The in-doubt events that a crash left."""
         rows = self._database.rows("prepared", {}).result()
-        return [InDoubt(id=row[0], staged=Path(row[1]), final=Path(row[2])) for row in rows]
+        return [InDoubt(id=row[0], token=_token(*row[1:])) for row in rows]
 
     def waiting(self, most: int) -> tuple[list[tuple[str, str]], int]:
         """Path and id of the first `most` events to be delivered, and the number of others."""
@@ -258,6 +258,11 @@ def entry(row: tuple[Any, ...]) -> EventEntry:
     )
 
 
+def _token(staged: str, path: str) -> str:
+    """The token in a row; one of an older version has only the path of the staged file."""
+    return staged if "//" in staged else f"{staged}/{path}"
+
+
 def _row(event: PendingEvent) -> dict[str, Any]:
     return {
         "id": event.id,
@@ -265,7 +270,7 @@ def _row(event: PendingEvent) -> dict[str, Any]:
         "path": event.path,
         "time": event.time.isoformat(),
         "data": event.data,
-        "staged": event.staged,
+        "staged": event.token,
         "final": event.final,
         "since": event.time.timestamp(),
         "request_id": event.request_id,

@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS event (
     -- prepared: the file may or may not be in place, or the event is in direct delivery;
     -- ready: to be delivered; dead: dead letter.
     state      TEXT NOT NULL DEFAULT 'prepared' CHECK (state IN ('prepared', 'ready', 'dead')),
-    -- Path of the staging file and final path, for recovery after a restart.
+    -- Token of the upload, for recovery after a restart, and where its file will be.
     staged     TEXT NOT NULL,
     final      TEXT NOT NULL,
     -- Start of its age in seconds since the epoch: time of the event, or of the last replay.
@@ -49,7 +49,7 @@ DELETE FROM event WHERE id = :id AND state = 'prepared';
 UPDATE event SET staged = :staged WHERE id = :id AND state = 'prepared';
 
 -- name: prepared
-SELECT id, staged, final FROM event WHERE state = 'prepared' ORDER BY seq;
+SELECT id, staged, path FROM event WHERE state = 'prepared' ORDER BY seq;
 
 -- name: waiting
 SELECT path, id FROM event WHERE state = 'ready' ORDER BY seq LIMIT :limit;

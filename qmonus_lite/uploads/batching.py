@@ -68,7 +68,7 @@ class BatchingExecutor(Generic[W]):
                 self._latencies.append(max(wait, DISK_BUDGET_SECONDS / MAX_BATCH))
             except Exception:
                 # The futures are resolved all the same; callers find items without a result.
-                logger.exception("a piece of work broke off", extra={"action": "crew_failed"})
+                logger.exception("a batch failed", extra={"action": "batch_failed"})
             self._end([done for _, done in taken])
 
     def _take(self) -> list[tuple[W, "asyncio.Future[None]"]]:
@@ -88,6 +88,6 @@ class BatchingExecutor(Generic[W]):
 
 
 def _set(futures: Sequence["asyncio.Future[None]"]) -> None:
-    for one in futures:
-        if not one.done():
-            one.set_result(None)
+    for future in futures:
+        if not future.done():
+            future.set_result(None)

@@ -1,47 +1,45 @@
-"""Commit protocol: crash-safe publishing of a staged file together with its pending event.
+"""Commit protocol: crash-safe publishing of an upload together with its pending event.
 
 For uploads whose event has a handler; all others are stored by `uploads.publish`.
 
-    sync(staged) -> outbox row PREPARED -> rename -> sync(directory) -> response, event released
+    seal -> outbox row PREPARED, with the token -> publish -> response, event released
 
-After a crash, the next start resolves each in-doubt row by this table alone:
+After a crash, the next start asks the store for the outcome of the token of each PREPARED row:
 
-    staged file is   and is the same file as the final one   so the rename        row
-    ------------------------------------------------------------------------------------------
-    there            no                                      did not happen       withdrawn
-    there            yes (its old name was not yet gone)     happened             made READY
-    gone             -                                       happened             made READY
-    there, no row    -                                       was never promised   (file swept)
+    outcome           row
+    ------------------------------------------------------------------
+    not published     withdrawn, then the pending upload is removed
+    published         made READY
+    unknown           left for the next start
+    no row            no event was prepared: the pending upload is removed
 
-If the file is staged on another mount than its path (the rename fails with EXDEV), it is copied to
-a staging directory on the right mount, and its row is updated to name the copy, before the copy is
-renamed. The table is valid for either name in the row: nothing is renamed before the update is
-committed, and the first file is removed only after the rename.
-
-    rename: EXDEV -> copy, sync(copy), sync(its name) -> row names the copy -> rename -> ...
+The same is asked, while the process runs, for a publication whose end the store cannot tell.
 
 Uploads that are complete at the same time are processed as a batch (sized by `uploads.batching`):
-their rows share one commit of the outbox, and the names in a directory share one sync.
+their rows share one commit of the outbox, and the store takes each step for all of them together.
 """
 
-import contextlib
 import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
-from qmonus_lite.errors import (
-    EventLogUnavailable,
-)
+from qmonus_lite.errors import EventLogUnavailable, PublicationInDoubt
 from qmonus_lite.events.database import DatabaseFailed
-from qmonus_lite.events.outbox import InDoubt, Outbox, PendingEvent
+from qmonus_lite.events.outbox import Outbox, PendingEvent
 from qmonus_lite.uploads.batching import BatchingExecutor
-from qmonus_lite.uploads.publish import KeyedLock, ReceivedUpload, for_each_upload
-from qmonus_lite.uploads.root_dir import DirCache, RootDir
-from qmonus_lite.uploads.staging import DirectorySync, StagedFile
-from qmonus_lite.uploads.staging_dirs import StagingDirs
+from qmonus_lite.uploads.keyed_lock import KeyedLock
+from qmonus_lite.uploads.publish import ReceivedUpload, keep_sealed
+from qmonus_lite.uploads.store import (
+    Outcome,
+    PendingUpload,
+    Publication,
+    StoredFile,
+    UploadStore,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -68,102 +66,90 @@ class UploadWithEvent(ReceivedUpload):
 class Commits(Protocol):
     """Interface that stores uploads together with their pending events."""
 
-    async def commit(self, upload: UploadWithEvent) -> bool:
-        """Store file and pending event; True if a file was replaced. Raises Problem."""
+    async def commit(self, upload: UploadWithEvent) -> StoredFile:
+        """Store file and pending event; raises Problem."""
 
 
 class Committer:
-    """Commits uploads below one launch directory."""
+    """Commits uploads to one store and one outbox."""
 
     def __init__(
-        self,
-        root_dir: RootDir,
-        staging: StagingDirs,
-        outbox: Outbox,
-        sink: EventSink,
-        *,
-        threads: Executor,
+        self, store: UploadStore, outbox: Outbox, sink: EventSink, *, threads: Executor
     ) -> None:
-        self._root_dir = root_dir
-        self._staging = staging
+        self._store = store
         self._outbox = outbox
         self._sink = sink
         self._executor: BatchingExecutor[UploadWithEvent] = BatchingExecutor(self._commit, threads)
         self._path_lock = KeyedLock()
-        #: Staged files whose outbox rows could not be withdrawn, by event id.
-        self._pending_withdrawal: dict[str, StagedFile] = {}
+        #: Uploads whose outbox rows could not be withdrawn, by event id; the store keeps them.
+        self._pending_withdrawal: dict[str, PendingUpload] = {}
+        #: Uploads of which the store could not tell whether they were published, by event id.
+        self._in_doubt: dict[str, PendingUpload] = {}
         #: Ids of events of published files whose rows could not be made READY.
         self._unreleased: set[str] = set()
         self._settling = threading.Lock()
 
-    @property
-    def pending_withdrawal(self) -> set[str]:
-        """Staged files to keep: they prove "no rename" until the row is withdrawn."""
-        pending_withdrawal = self._pending_withdrawal.values()
-        return {
-            str(path)
-            for staged in pending_withdrawal
-            for path in (staged.path, staged.former)
-            if path
-        }
-
-    async def commit(self, upload: UploadWithEvent) -> bool:
-        """Store file and pending event; True if a file was replaced. Raises Problem.
+    async def commit(self, upload: UploadWithEvent) -> StoredFile:
+        """Store file and pending event; raises Problem.
 
         Serialized per path, so that the events of a path have the order of its contents.
         """
-        async with self._path_lock.at(upload.parts):
+        async with self._path_lock.at(upload.pending.where):
             await self._executor.do(upload)
-        return upload.replaced
+        return upload.stored()
 
     def _commit(self, uploads: Sequence[UploadWithEvent]) -> float:
         """Run all steps for a batch of uploads to different paths; results are set in each upload.
 
         Returns the duration of the shortest fsync in seconds.
         """
-        disk = self._root_dir.disk
-        # Write all files before the first fsync, which also starts write-back of the others.
-        for_each_upload(uploads, UploadWithEvent.write)
-        for_each_upload(uploads, UploadWithEvent.sync)
-        staged = DirectorySync(disk)
-        for_each_upload(uploads, lambda one: one.staged.sync_name(staged))
-        for_each_upload(uploads, lambda _one: self._settle())
-        self._prepare_events([one for one in uploads if one.error is None])
-        with contextlib.closing(DirCache(self._root_dir)) as parents:
-            for_each_upload(uploads, lambda one: self._place(one, parents))
-            final = DirectorySync(disk)
-            for_each_upload(uploads, lambda one: one.sync_name(final))
-        for one in uploads:
-            # Also when only the last sync failed: the file is visible at its path.
-            if one.placed is not None:
-                self._release(one)
-        return min(one.waited for one in uploads)
+        sealed = self._store.seal([upload.pending for upload in uploads], recorded=True)
+        keep_sealed(uploads, sealed.errors)
+        self._settle_before([upload for upload in uploads if upload.result is None])
+        self._prepare_events([upload for upload in uploads if upload.result is None])
+        self._publish([upload for upload in uploads if upload.result is None])
+        return sealed.seconds
 
     def _prepare_events(self, uploads: Sequence[UploadWithEvent]) -> None:
         if not uploads:
             return
-        ends = self._outbox.prepare([one.event for one in uploads])
-        for one, end in zip(uploads, ends, strict=True):
+        ends = self._outbox.prepare([upload.event for upload in uploads])
+        for upload, end in zip(uploads, ends, strict=True):
             if isinstance(end, int):
-                one.seq = end
+                upload.seq = end
                 continue
             # The row may have been committed: keep the file until the row is withdrawn.
-            self._withdraw(one)
-            extra = {"action": "promise_failed", "event_id": one.event.id}
-            logger.error("the outbox failed: %s", end, extra=extra)
-            one.error = EventLogUnavailable("the event of this upload cannot be promised now")
-
-    def _place(self, upload: UploadWithEvent, parents: DirCache) -> None:
-        try:
-            upload.place(parents, self._staging, lambda: self._restage(upload))
-        except BaseException:
             self._withdraw(upload)
-            raise
+            extra = {"action": "promise_failed", "event_id": upload.event.id}
+            logger.error("the outbox failed: %s", end, extra=extra)
+            upload.result = EventLogUnavailable("the event of this upload cannot be promised now")
 
-    def _restage(self, upload: UploadWithEvent) -> None:
-        """Update the row to name the copy, whose absence will prove the rename."""
+    def _publish(self, uploads: Sequence[UploadWithEvent]) -> None:
+        if not uploads:
+            return
+        publications = [
+            Publication(
+                upload=upload.pending,
+                condition=upload.condition,
+                token_changed=partial(self._update_token, upload.event.id),
+            )
+            for upload in uploads
+        ]
+        for upload, result in zip(uploads, self._store.publish(publications), strict=True):
+            upload.result = result
+            if isinstance(result, StoredFile):
+                # Also after a failure: the file is visible at its path.
+                self._release(upload)
+            elif isinstance(result, PublicationInDoubt):
+                upload.pending.keep = True
+                self._in_doubt[upload.event.id] = upload.pending
+            else:
+                self._withdraw(upload)
+
+    def _update_token(self, event_id: str, token: str) -> None:
+        """Update the row to the token by which the outcome will be asked for."""
         try:
-            self._outbox.restage(upload.event.id, str(upload.staged.path)).result()
+            self._outbox.restage(event_id, token).result()
         except DatabaseFailed as error:
             raise EventLogUnavailable("the event of this upload cannot be promised now") from error
 
@@ -181,55 +167,63 @@ class Committer:
             self._unreleased.add(event_id)
 
     def _withdraw(self, upload: UploadWithEvent) -> None:
-        """Withdraw the pending event; if that fails, keep the staged file as proof of no rename."""
+        """Withdraw the pending event; if that fails, keep the upload as proof."""
         try:
             self._outbox.withdraw(upload.event.id).result()
         except DatabaseFailed:
-            upload.staged.pending_withdrawal = True
-            self._pending_withdrawal[upload.event.id] = upload.staged
+            upload.pending.keep = True
+            self._pending_withdrawal[upload.event.id] = upload.pending
+
+    def _settle_before(self, uploads: Sequence[UploadWithEvent]) -> None:
+        """Retry outbox operations that failed; refuses these uploads if they fail again."""
+        if not (self._pending_withdrawal or self._unreleased or self._in_doubt):
+            return
+        for upload in uploads:
+            try:
+                self._settle()
+            except DatabaseFailed as error:
+                upload.result = EventLogUnavailable("the outbox takes no events now")
+                upload.result.__cause__ = error
 
     def _settle(self) -> None:
-        """Retry outbox operations that failed; raises Unavailable if they fail again."""
-        if not self._pending_withdrawal and not self._unreleased:
-            return
         with self._settling:
-            try:
-                for event_id, staged in list(self._pending_withdrawal.items()):
-                    self._outbox.withdraw(event_id).result()
-                    del self._pending_withdrawal[event_id]
-                    staged.pending_withdrawal = False
-                    staged.discard()
-                for event_id in list(self._unreleased):
-                    self._outbox.ready(event_id).result()
-                    self._unreleased.discard(event_id)
-                    self._sink.wake()
-            except DatabaseFailed as error:
-                raise EventLogUnavailable("the outbox takes no events now") from error
+            for event_id, pending in list(self._in_doubt.items()):
+                self._decide(event_id, pending)
+            for event_id, pending in list(self._pending_withdrawal.items()):
+                self._outbox.withdraw(event_id).result()
+                del self._pending_withdrawal[event_id]
+                pending.keep = False
+                self._store.discard(pending)
+            for event_id in list(self._unreleased):
+                self._outbox.ready(event_id).result()
+                self._unreleased.discard(event_id)
+                self._sink.wake()
+
+    def _decide(self, event_id: str, pending: PendingUpload) -> None:
+        """Ask again whether an upload in doubt was published."""
+        outcome = self._store.outcome(pending.token)
+        if outcome is not Outcome.UNKNOWN:
+            del self._in_doubt[event_id]
+        if outcome is Outcome.PUBLISHED:
+            pending.keep = False
+            self._unreleased.add(event_id)
+        elif outcome is Outcome.NOT_PUBLISHED:
+            self._pending_withdrawal[event_id] = pending
 
 
-def recover(outbox: Outbox, staging: StagingDirs) -> None:
+def recover(outbox: Outbox, store: UploadStore) -> None:
     """Resolve in-doubt events after a crash; called before the first upload."""
     outbox.release()
     for event in outbox.prepared():
-        if _is_hidden(event):
-            extra = {"action": "event_undecided", "event_id": event.id}
-            message = "%s is not there, a mount may be missing: the event waits for the next start"
-            logger.error(message, event.staged.parent, extra=extra)
-        elif _was_renamed(event):
+        outcome = store.outcome(event.token)
+        if outcome is Outcome.PUBLISHED:
             # A delivery may have begun before the crash, so the next attempt counts as a retry.
             outbox.ready(event.id, attempt=1).result()
-        else:
+        elif outcome is Outcome.NOT_PUBLISHED:
             outbox.withdraw(event.id).result()
-    if swept := staging.sweep():
+        else:
+            extra = {"action": "event_undecided", "event_id": event.id}
+            message = "cannot tell whether %s was stored: the event waits for the next start"
+            logger.error(message, event.token, extra=extra)
+    if swept := store.sweep():
         logger.info("removed %d staged files", swept, extra={"action": "staging_swept"})
-
-
-def _is_hidden(event: InDoubt) -> bool:
-    """Whether the staging directory is missing, so that a missing file proves nothing."""
-    return not (event.staged.parent.exists() or event.final.exists())
-
-
-def _was_renamed(event: InDoubt) -> bool:
-    if not event.staged.exists():
-        return True
-    return event.final.exists() and event.final.samefile(event.staged)

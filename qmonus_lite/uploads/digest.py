@@ -62,8 +62,12 @@ class Digests:
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
         """Hash the next bytes of the file; blocks for as long as that takes."""
-        for one in self._hashes.values():
-            one.update(data)
+        for hash_ in self._hashes.values():
+            hash_.update(data)
+
+    def reset(self) -> None:
+        """Forget the bytes hashed so far."""
+        self._hashes = {name: _start(name) for name in self._hashes}
 
     def check(self) -> None:
         """Compare the digests of the complete file; raises Unprocessable on a mismatch."""

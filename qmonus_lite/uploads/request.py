@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from qmonus_lite.errors import PreconditionFailed
 from qmonus_lite.headers import Headers
 from qmonus_lite.observations import RequestRecord
+from qmonus_lite.uploads.lifecycle import OnDisconnect
+from qmonus_lite.uploads.store import IF_ABSENT, UNCONDITIONAL, Condition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,8 @@ class UploadRequest:
     length: int | None
     #: Its fields in the access log.
     record: RequestRecord = field(default_factory=RequestRecord)
+    #: What becomes of the upload if the connection ends before the body does.
+    on_disconnect: OnDisconnect = OnDisconnect.ABORT
 
     @property
     def mime(self) -> str:
@@ -33,15 +36,10 @@ class UploadRequest:
         return dict.get(self.headers, "Content-Type", "") or "application/octet-stream"
 
     @property
-    def create_only(self) -> bool:
-        """Whether the request has `If-None-Match: *`: an existing file must not be replaced."""
-        return dict.get(self.headers, "If-None-Match", "").strip() == "*"
-
-    def check_conditions(self, there: bool) -> None:
-        """Raises PreconditionFailed; `there` is whether a file exists at the path now."""
-        if there and self.create_only:
-            raise PreconditionFailed("a file exists at this path, and If-None-Match: * was given")
+    def condition(self) -> Condition:
+        """The preconditions `If-None-Match: *` and `If-Match`."""
         match = dict.get(self.headers, "If-Match", "").strip()
-        if match and not (there and match == "*"):
-            # Stored files have no entity tags, so no tag can match.
-            raise PreconditionFailed("no file at this path is the one that If-Match names")
+        absent = dict.get(self.headers, "If-None-Match", "").strip() == "*"
+        if match:
+            return Condition(absent=absent, match=match)
+        return IF_ABSENT if absent else UNCONDITIONAL

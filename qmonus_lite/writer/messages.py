@@ -5,7 +5,6 @@ packages (`PendingEvent`) are encoded by the fields of their dataclass (docs/dec
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,8 +13,13 @@ from qmonus_lite import errors
 from qmonus_lite.errors import DiskError, InternalFault, Problem, Refusal
 from qmonus_lite.events.outbox import PendingEvent
 from qmonus_lite.uploads.commit import UploadWithEvent
-from qmonus_lite.uploads.filesystem import Filesystem
-from qmonus_lite.uploads.staging import StagedFile
+from qmonus_lite.uploads.store import (
+    IF_ABSENT,
+    UNCONDITIONAL,
+    Handover,
+    StoredFile,
+    UploadStore,
+)
 
 #: Largest message: a body of 256 KiB with its event has some 300 KiB, a full listing some MiB.
 MAX_MESSAGE_BYTES = 16 << 20
@@ -52,37 +56,63 @@ class Hello(Message, frozen=True, kw_only=True):
 
 
 class Commit(Message, frozen=True, kw_only=True):
-    """Call of `CommitService.commit`. Result: bool."""
+    """Call of `CommitService.commit`. Result: Published."""
 
-    #: Whether the APIGW has finished the staging file; otherwise the file is not begun.
-    finished: bool
-    #: Content of a file that is not begun.
+    #: `Handover`, except the token, which is that of the event.
+    sealed: bool
     content: bytes
-    parts: tuple[str, ...]
-    create_only: bool
-    #: Names the staging file.
+    #: `Condition.absent`; the writer process checks no other condition.
+    absent: bool
     event: PendingEvent
 
     @classmethod
-    def of(cls, upload: UploadWithEvent) -> "Commit":
-        """Build from an upload whose staging file is finished or was not begun."""
-        finished = upload.staged.finished
+    def of(cls, upload: UploadWithEvent, handover: Handover) -> "Commit":
+        """Build from an upload that was handed over."""
         return cls(
-            finished=finished,
-            content=b"" if finished else bytes(upload.unwritten),
-            parts=upload.parts,
-            create_only=upload.create_only,
+            sealed=handover.sealed,
+            content=handover.content,
+            absent=upload.condition.absent,
             event=upload.event,
         )
 
-    def upload(self, disk: Filesystem) -> UploadWithEvent:
+    def upload(self, store: UploadStore) -> UploadWithEvent:
         """The upload, for the committer of the writer process."""
+        handover = Handover(token=self.event.token, sealed=self.sealed, content=self.content)
         return UploadWithEvent(
-            staged=StagedFile(path=Path(self.event.staged), disk=disk, finished=self.finished),
-            unwritten=self.content,
-            parts=self.parts,
+            pending=store.adopt(handover),
+            condition=IF_ABSENT if self.absent else UNCONDITIONAL,
             event=self.event,
-            create_only=self.create_only,
+        )
+
+
+class Published(Message, frozen=True, kw_only=True):
+    """Result of Commit: the fields of `StoredFile`, except `failure`."""
+
+    replaced: bool
+    durable: bool
+    location: str
+    etag: str | None
+    version: str | None
+
+    @classmethod
+    def of(cls, stored: StoredFile) -> "Published":
+        """Build from a file that was published without a failure."""
+        return cls(
+            replaced=stored.replaced,
+            durable=stored.durable,
+            location=stored.location,
+            etag=stored.etag,
+            version=stored.version,
+        )
+
+    def stored(self) -> StoredFile:
+        """The published file."""
+        return StoredFile(
+            replaced=self.replaced,
+            durable=self.durable,
+            location=self.location,
+            etag=self.etag,
+            version=self.version,
         )
 
 

@@ -10,13 +10,13 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from qmonus_lite.errors import BadPlace, InternalFault
 from qmonus_lite.uploads.commit import UploadWithEvent
+from qmonus_lite.uploads.store import StoredFile
 from qmonus_lite.writer.ipc import Frames, connected
 from qmonus_lite.writer.messages import (
     BadMessage,
@@ -27,6 +27,7 @@ from qmonus_lite.writer.messages import (
     Health,
     Hello,
     ListEvents,
+    Published,
     ReplayEvent,
     Request,
     Result,
@@ -74,7 +75,6 @@ class RemoteCommitService:
         self,
         data_dir: Path,
         owner_prefix: str,
-        threads: Executor,
         *,
         connect_seconds: float = CONNECT_SECONDS,
         exit_now: Callable[[], None] = _exit_now,
@@ -82,7 +82,6 @@ class RemoteCommitService:
         """`owner_prefix`: name prefix of the staging files of this process."""
         self._data_dir = data_dir
         self._owner_prefix = owner_prefix
-        self._threads = threads
         self._connect_seconds = connect_seconds
         self._exit_now = exit_now
         self._frames = Frames(self._receive, self._lost)
@@ -99,15 +98,10 @@ class RemoteCommitService:
         await loop.create_unix_connection(lambda: self._frames, sock=connection)
         await self._call(Hello(owner_prefix=self._owner_prefix), type(None))
 
-    async def commit(self, upload: UploadWithEvent) -> bool:
-        """Store a file and commit its event; whether it replaced a file. Raises Problem."""
-        staged = upload.staged
-        if staged.begun or staged.digests.wanted:
-            # fsync in this process: write-back errors are reported on the descriptor that is open.
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._threads, upload.finish)
-        staged.hand_over()
-        return await self._call(Commit.of(upload), bool)
+    async def commit(self, upload: UploadWithEvent) -> StoredFile:
+        """Store a file and commit its event; raises Problem."""
+        handover = await upload.pending.hand_over()
+        return (await self._call(Commit.of(upload, handover), Published)).stored()
 
     async def listing(self, state: str, most: int) -> Rows:
         """Rows of the outbox, oldest first; an empty `state` means all."""

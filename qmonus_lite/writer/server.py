@@ -13,7 +13,6 @@ from qmonus_lite.errors import InternalFault, Problem
 from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.settings.server import ServerSettings
-from qmonus_lite.uploads.staging_dirs import StagingDirs
 from qmonus_lite.writer.ipc import Frames, listening
 from qmonus_lite.writer.messages import (
     Call,
@@ -23,6 +22,7 @@ from qmonus_lite.writer.messages import (
     Health,
     Hello,
     ListEvents,
+    Published,
     ReplayEvent,
     Request,
     Result,
@@ -50,7 +50,6 @@ class WriterServer:
     commits: LocalCommitService
     registry: WorkerRegistry
     sender: SignedClient
-    staging: StagingDirs
     threads: ThreadPoolExecutor
     #: Sessions of the connected APIGWs.
     _sessions: "set[_ClientSession]" = field(default_factory=set)
@@ -156,13 +155,12 @@ class _ClientSession:
         self._owner_prefix = call.owner_prefix
         self._server.add(self)
 
-    async def _commit(self, call: Commit) -> bool:
-        upload = call.upload(self._server.commits.disk)
+    async def _commit(self, call: Commit) -> Published:
+        upload = call.upload(self._server.commits.store)
         try:
-            return await self._server.commits.commit(upload)
+            return Published.of(await self._server.commits.commit(upload))
         except BaseException:
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._server.threads, upload.staged.discard)
+            await upload.pending.abort()
             raise
 
     def _lost(self) -> None:
@@ -180,11 +178,8 @@ class _ClientSession:
             self._server.discard(self)
 
     async def _sweep(self) -> None:
-        keep = self._server.commits.committer.pending_withdrawal
         loop = asyncio.get_running_loop()
-        sweep = self._server.staging.sweep
-        if count := await loop.run_in_executor(
-            self._server.threads, sweep, self._owner_prefix, keep
-        ):
+        sweep = self._server.commits.store.sweep
+        if count := await loop.run_in_executor(self._server.threads, sweep, self._owner_prefix):
             extra = {"action": "staging_swept"}
             logger.info("removed %d staged files of an APIGW that is gone", count, extra=extra)

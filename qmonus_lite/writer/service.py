@@ -14,7 +14,7 @@ from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.events.outbox import Outbox
 from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.uploads.commit import Committer, UploadWithEvent
-from qmonus_lite.uploads.filesystem import UNFIT, Filesystem
+from qmonus_lite.uploads.store import StoredFile, UploadStore
 
 #: Rows of the outbox, as `events.outbox` reads them.
 Rows = list[tuple[Any, ...]]
@@ -26,8 +26,8 @@ class CommitService(Protocol):
     async def begin(self) -> None:
         """Start the service; raises BadPlace if that fails."""
 
-    async def commit(self, upload: UploadWithEvent) -> bool:
-        """Store a file and commit its event; whether it replaced a file. Raises Problem."""
+    async def commit(self, upload: UploadWithEvent) -> StoredFile:
+        """Store a file and commit its event; raises Problem."""
 
     async def listing(self, state: str, most: int) -> Rows:
         """Rows of the outbox, oldest first; an empty `state` means all."""
@@ -56,7 +56,7 @@ class CommitService(Protocol):
 class LocalCommitService:
     """Commit service in this process."""
 
-    disk: Filesystem
+    store: UploadStore
     outbox: Outbox
     dispatcher: Dispatcher
     committer: Committer
@@ -70,8 +70,8 @@ class LocalCommitService:
         self.registry.on_lost(self.dispatcher.abandon)
         self.dispatcher.start()
 
-    async def commit(self, upload: UploadWithEvent) -> bool:
-        """Store a file and commit its event; whether it replaced a file. Raises Problem."""
+    async def commit(self, upload: UploadWithEvent) -> StoredFile:
+        """Store a file and commit its event; raises Problem."""
         return await self.committer.commit(upload)
 
     async def listing(self, state: str, most: int) -> Rows:
@@ -97,7 +97,7 @@ class LocalCommitService:
         """Reason why no request should be sent to this APIGW now, or None."""
         if not self.dispatcher.alive:
             return "events are no longer delivered; restart this APIGW"
-        return UNFIT if self.disk.unfit else self.outbox.unhealthy_reason
+        return self.outbox.unhealthy_reason or self.store.unhealthy_reason
 
     def stop_deliveries(self) -> None:
         """Start no more deliveries and cancel those in progress."""

@@ -17,8 +17,8 @@ from qmonus_lite.http.request import Request
 from qmonus_lite.http.stream_body import StreamBody
 from qmonus_lite.http.tornado_adapter import StreamHandler
 from qmonus_lite.routing.message import Incoming
+from qmonus_lite.uploads.active import ActiveUpload
 from qmonus_lite.uploads.publish import ReceivedUpload
-from qmonus_lite.uploads.service import ActiveUpload
 from tests.integration.stage import TwoProcesses, until
 
 #: What holds a request, its body, or the buffers of its connection.

@@ -19,7 +19,7 @@ from qmonus_lite.http import connection
 from qmonus_lite.http.request import Request
 from qmonus_lite.http.tornado_adapter import StreamHandler
 from qmonus_lite.http.tornado_internals import RequestConnection
-from qmonus_lite.uploads.service import ActiveUpload
+from qmonus_lite.uploads.active import ActiveUpload
 from tests.integration.stage import TwoProcesses, events, until
 
 UPLOADING, UPLOADED = "APIGW.OnFileUploading", "APIGW.OnFileUploaded"

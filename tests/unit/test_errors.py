@@ -56,6 +56,7 @@ CODES = {
     "bad-gateway": 502,
     "connection-limit-reached": 503,
     "event-log-unavailable": 503,
+    "publication-in-doubt": 503,
     "memory-limit-reached": 503,
     "no-worker": 503,
     "not-ready": 503,

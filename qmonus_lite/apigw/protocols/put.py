@@ -9,9 +9,10 @@ from qmonus_lite.http.body import Body
 from qmonus_lite.http.limits import ConcurrencyLimit
 from qmonus_lite.http.request import Request
 from qmonus_lite.http.response import Response
+from qmonus_lite.uploads.active import ActiveUpload
 from qmonus_lite.uploads.receipt import Receipt
 from qmonus_lite.uploads.request import UploadRequest
-from qmonus_lite.uploads.service import ActiveUpload, UploadService
+from qmonus_lite.uploads.service import UploadService
 
 
 def check_whole_file(request: Request) -> None:

@@ -1,4 +1,4 @@
-"""A storage to commit one upload to: ground, staging, outbox and committer on a real directory."""
+"""A storage to commit one upload to: file store, outbox and committer on a real directory."""
 
 import asyncio
 import contextlib
@@ -12,12 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from qmonus_lite.events.outbox import Outbox, PendingEvent
+from qmonus_lite.stores.file.filesystem import Filesystem
+from qmonus_lite.stores.file.pending import FilePendingUpload, PendingContext
+from qmonus_lite.stores.file.reservation import SpaceReservations
+from qmonus_lite.stores.file.root_dir import RootDir
+from qmonus_lite.stores.file.socket_copy import SocketCopier
+from qmonus_lite.stores.file.staged_file import StagedFile
+from qmonus_lite.stores.file.staging_dirs import StagingDirs
+from qmonus_lite.stores.file.store import FileStore
 from qmonus_lite.uploads.commit import Committer, UploadWithEvent, recover
-from qmonus_lite.uploads.filesystem import Filesystem
+from qmonus_lite.uploads.digest import NO_DIGESTS, Digests
 from qmonus_lite.uploads.publish import DirectPublisher, ReceivedUpload
-from qmonus_lite.uploads.root_dir import RootDir
-from qmonus_lite.uploads.staging import StagedFile
-from qmonus_lite.uploads.staging_dirs import StagingDirs
+from qmonus_lite.uploads.store import IF_ABSENT, UNCONDITIONAL, StoredFile
 
 EVENT_ID = "01890000-0000-7000-8000-000000000001"
 OLD, NEW = b"old content", b"new content, longer"
@@ -49,8 +55,34 @@ class Storage:
     def data_dir(self) -> Path:
         return self.root / ".qmonus-lite"
 
-    def root_dir(self) -> RootDir:
-        return RootDir(root=self.root, protected=(self.data_dir,), disk=self.disk)
+    @functools.cached_property
+    def store(self) -> FileStore:
+        return file_store(
+            RootDir(root=self.root, protected=(self.data_dir,), disk=self.disk),
+            self.staging,
+            self.threads,
+        )
+
+    def pending(
+        self, name: str, content: bytes, *parts: str, digests: Digests = NO_DIGESTS
+    ) -> FilePendingUpload:
+        """A received upload that is staged beside the data, without a look at its path."""
+        staged = StagedFile(path=self.data_dir / "staging" / name, disk=self.disk, digests=digests)
+        upload = FilePendingUpload(self.store.context, staged, parts, self.store.location(parts))
+        upload.fill(content)
+        return upload
+
+    def event(self, event_id: str, pending: FilePendingUpload) -> PendingEvent:
+        path = "/" + "/".join(pending.where)
+        return PendingEvent(
+            id=event_id,
+            type="APIGW.OnFileUploaded",
+            path=path,
+            time=datetime.now(UTC),
+            data=json.dumps({"path": path}),
+            token=pending.token,
+            final=pending.location,
+        )
 
     def commit(
         self,
@@ -61,48 +93,36 @@ class Storage:
         create_only: bool = False,
     ) -> None:
         """What a session does with one upload; a failed one is dropped, as the session drops it."""
-        staged = StagedFile(path=self.data_dir / "staging" / event_id, disk=self.disk)
+        pending = self.pending(event_id, content, *parts)
+        condition = IF_ABSENT if create_only else UNCONDITIONAL
         if not self.handled:
-            one = ReceivedUpload(
-                staged=staged, unwritten=content, parts=parts, create_only=create_only
-            )
-            self._run(staged, self.store(one))
+            upload = ReceivedUpload(pending=pending, condition=condition)
+            self._run(pending, self._publish(upload))
             return
-        path = "/" + "/".join(parts)
-        event = PendingEvent(
-            id=event_id,
-            type="APIGW.OnFileUploaded",
-            path=path,
-            time=datetime.now(UTC),
-            data=json.dumps({"path": path}),
-            staged=str(staged.path),
-            final=str(self.root.joinpath(*parts)),
-        )
-        upload = UploadWithEvent(
-            staged=staged, unwritten=content, parts=parts, event=event, create_only=create_only
-        )
-        self._run(staged, self.committer.commit(upload))
+        event = self.event(event_id, pending)
+        announced = UploadWithEvent(pending=pending, condition=condition, event=event)
+        self._run(pending, self.committer.commit(announced))
 
-    async def store(self, upload: ReceivedUpload) -> bool:
+    async def _publish(self, upload: ReceivedUpload) -> StoredFile:
         """Store an upload that nobody hears of, by the loop where that may be."""
-        if self.publisher.can_publish_inline(upload):
-            return self.publisher.publish_inline(upload)
+        if self.publisher.can_publish_inline(upload.pending):
+            return self.publisher.publish_inline(upload.pending, upload.condition)
         return await self.publisher.store(upload)
 
-    def _run(self, staged: StagedFile, commit: Coroutine[Any, Any, bool]) -> None:
+    def _run(self, pending: FilePendingUpload, commit: Coroutine[Any, Any, StoredFile]) -> None:
         try:
             asyncio.run(commit)
         except BaseException:
-            staged.discard()
+            self.store.discard(pending)
             raise
 
     @functools.cached_property
     def committer(self) -> Committer:
-        return Committer(self.root_dir(), self.staging, self.outbox, NoPost(), threads=self.threads)
+        return Committer(self.store, self.outbox, NoPost(), threads=self.threads)
 
     @functools.cached_property
     def publisher(self) -> DirectPublisher:
-        return DirectPublisher(self.root_dir(), self.staging, threads=self.threads)
+        return DirectPublisher(self.store, threads=self.threads)
 
     def states(self) -> dict[str, str]:
         """Events in the outbox: id -> state."""
@@ -110,6 +130,15 @@ class Storage:
 
     def staged(self) -> list[str]:
         return sorted(path.name for path in (self.data_dir / "staging").iterdir())
+
+
+def file_store(root_dir: RootDir, staging: StagingDirs, threads: ThreadPoolExecutor) -> FileStore:
+    """A file store without a limit of free space."""
+    return FileStore(
+        root_dir,
+        SpaceReservations(root_dir.disk, min_free_bytes=0),
+        PendingContext(threads=threads, copier=SocketCopier(threads), staging=staging),
+    )
 
 
 @contextlib.contextmanager
@@ -138,6 +167,6 @@ def storage(
 def restart(root: Path) -> dict[str, str]:
     """Start on `root` after a crash: recover; gives the events that are left, id -> state."""
     with storage(root, Filesystem()) as again:
-        recover(again.outbox, again.staging)
+        recover(again.outbox, again.store)
         assert again.staged() == []
         return again.states()

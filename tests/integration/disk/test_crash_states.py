@@ -22,8 +22,9 @@ import pytest
 
 from qmonus_lite.events.database import DatabaseFailed
 from qmonus_lite.events.outbox import Outbox, PendingEvent
-from qmonus_lite.uploads.filesystem import Filesystem, StrPath
-from qmonus_lite.uploads.staging_dirs import MOUNT_STAGING
+from qmonus_lite.stores.file.filesystem import Filesystem, StrPath
+from qmonus_lite.stores.file.pending import parse_token
+from qmonus_lite.stores.file.staging_dirs import MOUNT_STAGING, StagingDirs
 from tests.integration.disk.storage import EVENT_ID, NEW, OLD, restart, storage
 
 NEW_PLACE, OLD_PLACE = ("a", "b", "file"), ("file",)
@@ -114,17 +115,22 @@ class RecordingOutbox(Outbox):
 
     def prepare(self, promises: Sequence[PendingEvent]) -> list[int | DatabaseFailed]:
         ends = super().prepare(promises)
-        self.ops += [Op("prepared", self._relative(event.staged)) for event in promises]
+        self.ops += [Op("prepared", self._relative(event.token)) for event in promises]
         return ends
 
-    def restage(self, event_id: str, staged: str) -> "Future[int]":
-        future = super().restage(event_id, staged)
+    def restage(self, event_id: str, token: str) -> "Future[int]":
+        future = super().restage(event_id, token)
         future.result()
-        self.ops.append(Op("prepared", self._relative(staged)))
+        self.ops.append(Op("prepared", self._relative(token)))
         return future
 
-    def _relative(self, staged: str) -> str:
-        return str(Path(staged).relative_to(self.root))
+    def _relative(self, token: str) -> str:
+        staged = staging_dirs(self.root).staged(parse_token(token)[0])
+        return str(staged.relative_to(self.root))
+
+
+def staging_dirs(root: Path) -> StagingDirs:
+    return StagingDirs(Filesystem(), root / ".qmonus-lite", root)
 
 
 def record(disk: RecordingDisk, parts: tuple[str, ...], *, handled: bool) -> list[Op]:
@@ -232,7 +238,7 @@ def promised(root: Path, crash: Crash, parts: tuple[str, ...]) -> None:
                 path=path,
                 time=datetime.now(UTC),
                 data=json.dumps({"path": path}),
-                staged=str(root / staged),
+                token=f"{store.staging.token(root / staged)}//{path[1:]}",
                 final=str(root.joinpath(*parts)),
             )
             store.outbox.prepare([event])

@@ -17,9 +17,9 @@ import pytest
 from qmonus_lite.errors import InternalFault, PreconditionFailed, Problem
 from qmonus_lite.events.database import DatabaseFailed
 from qmonus_lite.events.outbox import Outbox, PendingEvent
-from qmonus_lite.uploads.disk_errors import RULES, ErrorPlace, name_of, rule_of
-from qmonus_lite.uploads.filesystem import Filesystem, StrPath
-from qmonus_lite.uploads.staging_dirs import MOUNT_STAGING
+from qmonus_lite.stores.file.disk_errors import RULES, ErrorPlace, name_of, rule_of
+from qmonus_lite.stores.file.filesystem import Filesystem, StrPath
+from qmonus_lite.stores.file.staging_dirs import MOUNT_STAGING
 from tests.integration.disk.storage import EVENT_ID, NEW, OLD, Storage, restart, storage
 
 PARTS = ("new", "folder", "file")
@@ -389,9 +389,9 @@ class FailingOutbox(Outbox):
             super().prepare(promises)
         return [DatabaseFailed("disk I/O error") for _ in promises]
 
-    def restage(self, event_id: str, staged: str) -> "Future[int]":
+    def restage(self, event_id: str, token: str) -> "Future[int]":
         real = super().restage
-        return self._failed("restage", lambda: real(event_id, staged))
+        return self._failed("restage", lambda: real(event_id, token))
 
     def withdraw(self, event_id: str) -> "Future[int]":
         return self._failed("withdraw", lambda: super(FailingOutbox, self).withdraw(event_id))

@@ -24,7 +24,7 @@ def outbox(shell: Shell) -> None:
                     path=f"/upload/{name}",
                     time=datetime.now(UTC),
                     data=json.dumps(data),
-                    staged="s",
+                    token="s",
                     final="f",
                 )
             ]

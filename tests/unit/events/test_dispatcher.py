@@ -100,7 +100,7 @@ class Post:
             path=path,
             time=datetime.now(UTC),
             data=json.dumps({"name": event_id}),
-            staged="s",
+            token="s",
             final="f",
         )
         [seq] = self.outbox.prepare([promise])

@@ -44,7 +44,7 @@ def promise(event_id: str, path: str = "/upload/a") -> PendingEvent:
         path=path,
         time=MOMENT,
         data=DATA,
-        staged=f"/staging/{event_id}",
+        token=f"data:staging/{event_id}/{path}",
         final=f"/srv{path}",
         request_id=f"request of {event_id}",
     )
@@ -240,6 +240,12 @@ def test_takes_no_more_than_asked_and_the_longest_waiting_first(outbox: Outbox) 
     assert [due.id for due in claim(outbox, limit=9)] == ["e2", "e3", "e4"]
 
 
+def test_a_row_of_an_older_version_names_its_stored_path_too(outbox: Outbox) -> None:
+    outbox.prepare([replace(promise("p"), token="/srv/.qmonus-lite/staging/p")])
+
+    assert [event.token for event in outbox.prepared()] == ["/srv/.qmonus-lite/staging/p//upload/a"]
+
+
 def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
     before = Outbox(tmp_path / "outbox.sqlite3")
     before.prepare([promise("p", "/upload/p")])
@@ -253,8 +259,8 @@ def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
     after = Outbox(tmp_path / "outbox.sqlite3")
 
     assert states(after) == {"p": "prepared", "r": "ready", "s": "sending", "d": "dead"}
-    assert [(one.id, str(one.staged), str(one.final)) for one in after.prepared()] == [
-        ("p", "/staging/p", "/srv/upload/p")
+    assert [(event.id, event.token) for event in after.prepared()] == [
+        ("p", "data:staging/p//upload/p")
     ]
     after.release()
     assert [(due.id, due.attempt) for due in claim(after)] == [("r", 2), ("s", 2)]

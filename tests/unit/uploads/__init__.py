@@ -1,1 +1,1 @@
-"""Tests of the room `upload`."""
+"""Tests of the package `uploads`."""

@@ -1,9 +1,9 @@
-"""The crew: every piece is done once, however many come at once."""
+"""Batches: every work item is processed once, however many are queued at once."""
 
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -18,10 +18,12 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 class Shop:
-    """Notes which pieces were done together."""
+    """Notes which pieces were done together; its threads can be made to wait."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self.open = threading.Event()
+        self.open.set()
         self._lock = threading.Lock()
         self._here = 0
         self.done: list[list[int]] = []
@@ -32,6 +34,7 @@ class Shop:
             self._here += 1
             self.most_members = max(self.most_members, self._here)
             self.done.append(list(pieces))
+        assert self.open.wait(30)
         time.sleep(self.seconds * len(pieces))
         with self._lock:
             self._here -= 1
@@ -46,6 +49,27 @@ async def rounds(executor: BatchingExecutor[int], shop: Shop, count: int, many: 
         await asyncio.gather(*(executor.do(n) for n in range(many)))
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def queued_together(executor: BatchingExecutor[int], shop: Shop, many: int) -> None:
+    """One piece whose thread waits until so many others are queued.
+
+    Else a thread may take the first pieces before the event loop has queued the last one.
+    """
+    shop.done.clear()
+    shop.open.clear()
+    first = asyncio.create_task(executor.do(-1))
+    await until(lambda: shop.done == [[-1]])
+    others = [asyncio.create_task(executor.do(n)) for n in range(many)]
+    await asyncio.sleep(0)
+    shop.open.set()
+    await asyncio.gather(first, *others)
+
+
 async def test_does_every_piece_once(threads: ThreadPoolExecutor) -> None:
     shop = Shop(0.0)
     await rounds(BatchingExecutor(shop.do, threads), shop, 1, 500)
@@ -55,14 +79,23 @@ async def test_does_every_piece_once(threads: ThreadPoolExecutor) -> None:
 
 async def test_what_is_done_quickly_is_done_together(threads: ThreadPoolExecutor) -> None:
     shop = Shop(0.0)
-    await rounds(BatchingExecutor(shop.do, threads), shop, 20, 64)
+    executor = BatchingExecutor(shop.do, threads)
+    await rounds(executor, shop, 20, 64)
+    await queued_together(executor, shop, MAX_BATCH)
 
     assert max(map(len, shop.done)) == MAX_BATCH
 
 
 async def test_what_takes_long_is_done_side_by_side(threads: ThreadPoolExecutor) -> None:
     shop = Shop(0.02)
-    await rounds(BatchingExecutor(shop.do, threads), shop, 3, 32)
+    executor = BatchingExecutor(shop.do, threads)
+    await rounds(executor, shop, 2, 32)
+    shop.most_members = 0
+    shop.open.clear()
+    last = asyncio.create_task(rounds(executor, shop, 1, 32))
+    await until(lambda: shop.most_members == 32)
+    shop.open.set()
+    await last
 
     assert set(map(len, shop.done)) == {1}
     assert shop.most_members == 32
@@ -75,7 +108,7 @@ async def test_one_long_wait_makes_no_larger_crew(threads: ThreadPoolExecutor) -
     shop.seconds = 0.02
     await rounds(executor, shop, 1, 64)
     shop.seconds = 0.0
-    await rounds(executor, shop, 1, 64)
+    await queued_together(executor, shop, 64)
 
     assert max(map(len, shop.done)) > MAX_BATCH // 2
 

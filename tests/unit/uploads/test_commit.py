@@ -4,16 +4,15 @@ import asyncio
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from qmonus_lite.errors import InternalFault, PreconditionFailed
-from qmonus_lite.events.outbox import PendingEvent, claimed_events
+from qmonus_lite.events.outbox import claimed_events
+from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.uploads.commit import UploadWithEvent, recover
-from qmonus_lite.uploads.filesystem import Filesystem
-from qmonus_lite.uploads.staging import StagedFile
+from qmonus_lite.uploads.store import IF_ABSENT, UNCONDITIONAL, StoredFile
 from tests.integration.disk.storage import Storage, restart, storage
 
 
@@ -26,25 +25,21 @@ def store(tmp_path: Path) -> Iterator[Storage]:
 def upload(
     store: Storage, event_id: str, content: bytes, *parts: str, create_only: bool = False
 ) -> UploadWithEvent:
-    staged = StagedFile(path=store.data_dir / "staging" / event_id, disk=store.disk)
-    event = PendingEvent(
-        id=event_id,
-        type="APIGW.OnFileUploaded",
-        path="/" + "/".join(parts),
-        time=datetime.now(UTC),
-        data="{}",
-        staged=str(staged.path),
-        final=str(store.root.joinpath(*parts)),
-    )
+    pending = store.pending(event_id, content, *parts)
     return UploadWithEvent(
-        staged=staged, unwritten=content, parts=parts, event=event, create_only=create_only
+        pending=pending,
+        condition=IF_ABSENT if create_only else UNCONDITIONAL,
+        event=store.event(event_id, pending),
     )
 
 
 async def test_stores_the_file_and_lets_its_event_go(store: Storage) -> None:
-    assert not await store.committer.commit(upload(store, "e1", b"one", "a", "b"))
-    assert await store.committer.commit(upload(store, "e2", b"two", "a", "b"))
+    first = await store.committer.commit(upload(store, "e1", b"one", "a", "b"))
+    second = await store.committer.commit(upload(store, "e2", b"two", "a", "b"))
 
+    place = str(store.root / "a" / "b")
+    assert first == StoredFile(replaced=False, durable=True, location=place)
+    assert second == StoredFile(replaced=True, durable=True, location=place)
     assert (store.root / "a" / "b").read_bytes() == b"two"
     assert store.states() == {"e1": "ready", "e2": "ready"}
     assert store.staged() == []
@@ -84,10 +79,10 @@ async def test_of_many_that_must_be_first_one_is(store: Storage) -> None:
         *(store.committer.commit(one) for one in uploads), return_exceptions=True
     )
 
-    assert ended.count(False) == 1
-    assert sum(isinstance(one, PreconditionFailed) for one in ended) == 9
-    assert list(store.states()) == [f"e{ended.index(False)}"]
-    assert (store.root / "a").read_text() == str(ended.index(False))
+    [first] = [n for n, end in enumerate(ended) if isinstance(end, StoredFile)]
+    assert sum(isinstance(end, PreconditionFailed) for end in ended) == 9
+    assert list(store.states()) == [f"e{first}"]
+    assert (store.root / "a").read_text() == str(first)
 
 
 def prepared(root: Path, event_id: str, *, staged: str | None, final: str | None) -> None:
@@ -96,10 +91,11 @@ def prepared(root: Path, event_id: str, *, staged: str | None, final: str | None
         one = upload(store, event_id, b"", "f-" + event_id)
         store.outbox.prepare([one.event])
         place = store.root / f"f-{event_id}"
+        staged_file = store.data_dir / "staging" / event_id
         if staged is not None:
-            Path(one.staged.path).write_text(staged)
+            staged_file.write_text(staged)
         if final == "the staged one":
-            os.link(one.staged.path, place)
+            os.link(staged_file, place)
         elif final is not None:
             place.write_text(final)
 
@@ -143,7 +139,7 @@ def test_a_start_takes_back_what_the_former_process_was_sending(tmp_path: Path) 
         # It may have been delivered straight from its commit, before the crash.
         assert [due.attempt for due in claimed] == [2]
     with storage(tmp_path, Filesystem()) as store:
-        recover(store.outbox, store.staging)
+        recover(store.outbox, store.store)
         again = claimed_events(store.outbox.claim(1.0, lease=1e12, limit=9).result())
 
     assert [(due.id, due.attempt) for due in again] == [("e1", 3)]
@@ -158,13 +154,14 @@ def test_an_event_whose_staging_directory_is_not_there_waits_for_the_next_start(
     staged = mount / ".qmonus-lite-staging" / "e1"
     staged.touch()
     event = upload(store, "e1", b"", "volume", "file").event
-    store.outbox.prepare([replace(event, staged=str(staged))])
+    token = f"{store.staging.token(staged)}//volume/file"
+    store.outbox.prepare([replace(event, token=token)])
     mount.rename(tmp_path / "away")
 
-    recover(store.outbox, store.staging)
+    recover(store.outbox, store.store)
     assert store.states() == {"e1": "prepared"}
     assert "event_undecided" in [vars(record).get("action") for record in caplog.records]
 
     (tmp_path / "away").rename(mount)
-    recover(store.outbox, store.staging)
+    recover(store.outbox, store.store)
     assert store.states() == {}

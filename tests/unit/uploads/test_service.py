@@ -1,115 +1,86 @@
-"""One upload: who stores it, as workers stand when its turn comes."""
+"""The upload service: how an upload was decided is observed, whatever the decision was."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
+from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.auth.own import OwnCredentials
-from qmonus_lite.clock import Clock
+from qmonus_lite.errors import Forbidden
+from qmonus_lite.events.query import EventQuery
 from qmonus_lite.headers import Headers
-from qmonus_lite.uploads.accepted import AcceptedUpload, Destination
-from qmonus_lite.uploads.commit import UploadWithEvent
-from qmonus_lite.uploads.filesystem import Filesystem
-from qmonus_lite.uploads.publish import DirectPublisher, KeyedLock
+from qmonus_lite.observations import Observation, Observers, RequestRecord, UploadDecided
+from qmonus_lite.pathtemplate import PathTemplate
+from qmonus_lite.stores.memory import MemoryStore
+from qmonus_lite.uploads.active import ActiveUploads
+from qmonus_lite.uploads.completion import Completion
 from qmonus_lite.uploads.quota import Quota
 from qmonus_lite.uploads.request import UploadRequest
-from qmonus_lite.uploads.root_dir import RootDir
-from qmonus_lite.uploads.service import ActiveUpload, UploadService
-from qmonus_lite.uploads.staging import StagedFile
-from qmonus_lite.uploads.staging_dirs import StagingDirs
-
-PARTS = ("upload", "f")
+from qmonus_lite.uploads.service import UploadService
 
 
 class Stage:
-    """What a session needs of its APIGW, and what it made of it."""
+    """A service without handlers, whose default authorization can be set to refuse."""
 
-    def __init__(self, root: Path, disk: Filesystem) -> None:
-        self.root, self.disk = root, disk
-        (root / "staging").mkdir()
-        self.deaf = True
-        self.announced: list[UploadWithEvent] = []
-        self.path_lock = KeyedLock()
-        registry = SimpleNamespace(has_no_handler_for=lambda _event: self.deaf)
-        self.threads = ThreadPoolExecutor(1)
-        root_dir = RootDir(root=root, protected=(), disk=disk)
-        self.uploads = cast(
-            UploadService,
-            SimpleNamespace(
-                query=SimpleNamespace(registry=registry),
-                gatekeeper=SimpleNamespace(own=OwnCredentials(minters=())),
-                kept_headers=frozenset,
-                publisher=DirectPublisher(
-                    root_dir, StagingDirs(disk, root, root), threads=self.threads
-                ),
-                committer=self,
-                path_lock=self.path_lock,
-                under_way=set(),
-                clock=Clock("UTC"),
-                address="127.0.0.1",
-                port=9099,
-                disk=disk,
+    def __init__(self, observers: Observers) -> None:
+        self.refuses = False
+        self.own = OwnCredentials(minters=())
+        self.store = MemoryStore()
+        self.service = UploadService(
+            template=PathTemplate.parse("/upload/{filepath}", rest="filepath"),
+            query=cast(EventQuery, SimpleNamespace(is_handled=lambda _event: False)),
+            gatekeeper=cast(Gatekeeper, self),
+            store=self.store,
+            active=ActiveUploads(
+                completion=cast(Completion, None), quota=Quota(), observers=observers
             ),
         )
 
-    async def commit(self, upload: UploadWithEvent) -> bool:
-        self.announced.append(upload)
-        return False
+    def known(self, _headers: object) -> None:
+        return None
 
-    def session(self, name: str, **headers: str) -> ActiveUpload:
+    def authorize(self, _headers: object, _method: str, _path: str) -> None:
+        if self.refuses:
+            raise Forbidden("no")
+
+    async def open(self) -> None:
         head = UploadRequest(
-            raw_path="/upload/f", values={}, params={}, headers=Headers(headers), length=None
+            raw_path="/upload/f",
+            values={"filepath": "f"},
+            params={},
+            headers=Headers({}),
+            length=3,
+            record=RequestRecord(request_id="r1"),
         )
-        place = Destination(PARTS, str(self.root.joinpath(*PARTS)), self.root / "staging", 0)
-        staged = StagedFile(path=self.root / "staging" / name, disk=self.disk)
-        admission = Quota(self.disk, most=0, keep_free=0)
-        reservation = admission.reserve(self.root, 0, None)
-        event: dict[str, Any] = {"path": "/upload/f"}
-        return ActiveUpload(
-            self.uploads, head, AcceptedUpload(name, event, place), staged, reservation
-        )
+        await (await self.service.open(head)).abort()
 
 
-@pytest.fixture(params=["full", "none"])
-def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Stage:
-    full = request.param == "full"
-    return Stage(tmp_path, Filesystem(sync_files=full, sync_names=full))
+async def test_an_allowed_upload_is_observed_with_its_id() -> None:
+    seen: list[Observation] = []
+    await Stage(Observers([(UploadDecided, seen.append)])).open()
+
+    (decided,) = seen
+    assert isinstance(decided, UploadDecided)
+    assert (decided.request_id, decided.path, decided.outcome) == ("r1", "/upload/f", "allowed")
+    assert decided.upload_id and decided.account is None and 0 <= decided.seconds < 60
 
 
-async def test_an_upload_that_nobody_hears_of_is_stored_here(stage: Stage) -> None:
-    receipts = [await stage.session("u1").commit(), await stage.session("u2").commit()]
+async def test_a_refused_upload_is_observed_with_the_code_of_its_refusal() -> None:
+    seen: list[Observation] = []
+    stage = Stage(Observers([(UploadDecided, seen.append)]))
+    stage.refuses = True
+    with pytest.raises(Forbidden):
+        await stage.open()
 
-    assert [receipt.status for receipt in receipts] == [201, 200]
-    assert stage.root.joinpath(*PARTS).exists()
-    assert stage.announced == []
-
-
-async def test_an_upload_that_somebody_hears_of_is_announced(stage: Stage) -> None:
-    stage.deaf = False
-    await stage.session("u1").commit()
-
-    (upload,) = stage.announced
-    assert (upload.event.id, upload.event.path) == ("u1", "/upload/f")
+    (decided,) = seen
+    assert isinstance(decided, UploadDecided)
+    assert (decided.upload_id, decided.outcome) == ("", "forbidden")
+    assert stage.store.pending == {}
 
 
-async def test_who_hears_of_it_is_asked_when_its_turn_has_come(stage: Stage) -> None:
-    async with stage.path_lock.at(PARTS):
-        waiting = asyncio.create_task(stage.session("u1").commit())
-        await asyncio.sleep(0.01)
-        assert not waiting.done()
-        # A plugin was dropped in.
-        stage.deaf = False
-    await waiting
+async def test_without_a_listener_nothing_is_observed() -> None:
+    stage = Stage(Observers())
+    await stage.open()
 
-    assert [upload.event.id for upload in stage.announced] == ["u1"]
-
-
-async def test_a_name_that_must_be_free_is_free_or_refused(stage: Stage) -> None:
-    sessions = [stage.session(f"u{n}", **{"If-None-Match": "*"}) for n in range(5)]
-    ended = await asyncio.gather(*(one.commit() for one in sessions), return_exceptions=True)
-
-    assert sum(not isinstance(one, BaseException) for one in ended) == 1
+    assert stage.service.under_way == set()

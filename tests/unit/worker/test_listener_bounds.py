@@ -196,7 +196,7 @@ async def test_refusals_are_logged_now_and_then_with_the_number_of_those_left_ou
     for _ in range(20):
         await refused()
     monkeypatch.setattr(rate_limited_log, "INTERVAL_SECONDS", 0)
-    stage.listener._rate_limited_log._next = 0
+    stage.listener._rate_limited_log._next.clear()
     await refused()
 
     said = [vars(one)["held_back"] for one in caplog.records if one.levelno == logging.WARNING]

@@ -1,6 +1,5 @@
 """Messages: what is encoded is decoded unchanged, and nothing else is accepted."""
 
-import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +12,9 @@ from hypothesis import strategies as st
 from qmonus_lite import errors
 from qmonus_lite.errors import DiskError, InternalFault, Problem, Refusal
 from qmonus_lite.events.outbox import PendingEvent
+from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.uploads.commit import UploadWithEvent
-from qmonus_lite.uploads.filesystem import Filesystem
-from qmonus_lite.uploads.staging import StagedFile
+from qmonus_lite.uploads.store import IF_ABSENT, StoredFile
 from qmonus_lite.writer.messages import (
     MAX_MESSAGE_BYTES,
     PROBLEMS,
@@ -27,6 +26,7 @@ from qmonus_lite.writer.messages import (
     Health,
     Hello,
     ListEvents,
+    Published,
     ReplayEvent,
     Request,
     Result,
@@ -35,6 +35,7 @@ from qmonus_lite.writer.messages import (
     decode_request,
     encode,
 )
+from tests.integration.disk.storage import storage
 
 EVENT = PendingEvent(
     id="e1",
@@ -42,13 +43,11 @@ EVENT = PendingEvent(
     path="/upload/ü",
     time=datetime(2026, 11, 22, 10, tzinfo=UTC),
     data='{"a":1}',
-    staged="/data/staging/s1",
+    token="data:staging/s1//upload/ü",
     final="/srv/upload/ü",
     request_id="r1",
 )
-COMMIT = Commit(
-    finished=False, content=b"\x00body", parts=("upload", "ü"), create_only=True, event=EVENT
-)
+COMMIT = Commit(sealed=False, content=b"\x00body", absent=True, event=EVENT)
 CALLS: list[Call] = [
     Hello(owner_prefix="0-abc-"),
     COMMIT,
@@ -81,34 +80,43 @@ def test_a_call_is_decoded_as_it_was(call: Call) -> None:
     assert decode_request(memoryview(encode(request))) == request
 
 
-def test_an_upload_is_rebuilt_in_the_writer_process(tmp_path: Path) -> None:
-    disk = Filesystem(sync_files=False, sync_names=False)
-    event = dataclasses.replace(EVENT, staged=str(tmp_path / "staged"))
-    upload = UploadWithEvent(
-        staged=StagedFile(path=tmp_path / "staged", disk=disk),
-        unwritten=bytearray(b"body"),
-        parts=("upload", "a"),
-        create_only=True,
-        event=event,
+async def test_an_upload_is_rebuilt_in_the_writer_process(tmp_path: Path) -> None:
+    with storage(tmp_path, Filesystem(sync_files=False, sync_names=False)) as store:
+        pending = store.pending("u1", b"body", "upload", "a")
+        event = store.event("e1", pending)
+        upload = UploadWithEvent(pending=pending, condition=IF_ABSENT, event=event)
+        call = Commit.of(upload, await pending.hand_over())
+        request = decode_request(memoryview(encode(Request(number=1, call=call))))
+        assert isinstance(request.call, Commit)
+        rebuilt = request.call.upload(store.store)
+
+        assert (rebuilt.event, rebuilt.condition) == (event, IF_ABSENT)
+        assert (rebuilt.pending.token, rebuilt.pending.where, rebuilt.pending.location) == (
+            pending.token,
+            ("upload", "a"),
+            str(tmp_path / "upload" / "a"),
+        )
+        assert rebuilt.pending.received == 4
+
+
+async def test_the_content_of_a_sealed_upload_is_not_sent(tmp_path: Path) -> None:
+    with storage(tmp_path, Filesystem()) as store:
+        pending = store.pending("u1", b"body", "a")
+        await pending.flush()
+        upload = UploadWithEvent(pending=pending, event=store.event("e1", pending))
+        call = Commit.of(upload, await pending.hand_over())
+
+        assert (call.sealed, call.content) == (True, b"")
+
+
+def test_a_published_file_is_rebuilt_with_all_that_it_has() -> None:
+    stored = StoredFile(
+        replaced=True, durable=True, location="s3://bucket/key", etag='"e"', version="v"
     )
-    request = decode_request(memoryview(encode(Request(number=1, call=Commit.of(upload)))))
-    assert isinstance(request.call, Commit)
-    rebuilt = request.call.upload(disk)
+    reply = decode_reply(memoryview(encode(Result.of(1, Published.of(stored)))))
+    assert isinstance(reply, Result)
 
-    assert rebuilt.event == event
-    assert rebuilt.staged.path == tmp_path / "staged"
-    assert (rebuilt.parts, rebuilt.unwritten, rebuilt.create_only) == (
-        ("upload", "a"),
-        b"body",
-        True,
-    )
-
-
-def test_the_content_of_a_finished_file_is_not_sent(tmp_path: Path) -> None:
-    staged = StagedFile(path=tmp_path / "s", disk=Filesystem(), finished=True)
-    upload = UploadWithEvent(staged=staged, unwritten=b"x", parts=("a",), event=EVENT)
-
-    assert Commit.of(upload).content == b""
+    assert reply.read(Published).stored() == stored
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -177,11 +185,11 @@ MALFORMED = {
         [
             "Request",
             1,
-            ["Commit", False, b"", ["a"], False, EVENT_OF_NUMBER],
+            ["Commit", False, b"", False, EVENT_OF_NUMBER],
         ]
     ),
     "a field of the event missing": encode(
-        ["Request", 1, ["Commit", False, b"", ["a"], False, {"id": "e1"}]]
+        ["Request", 1, ["Commit", False, b"", False, {"id": "e1"}]]
     ),
     "nested deeply": b"\x91" * 100_000 + b"\x01",
 }

@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -14,15 +13,14 @@ from qmonus_lite.background import Background
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadPlace, Conflict, InternalFault, PreconditionFailed, Unprocessable
 from qmonus_lite.events.dispatcher import Dispatcher
-from qmonus_lite.events.outbox import PendingEvent
 from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.headers import Headers
 from qmonus_lite.settings.server import ServerSettings
+from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.uploads.commit import UploadWithEvent
-from qmonus_lite.uploads.digest import Digests
-from qmonus_lite.uploads.filesystem import Filesystem
-from qmonus_lite.uploads.staging import StagedFile
+from qmonus_lite.uploads.digest import NO_DIGESTS, Digests
+from qmonus_lite.uploads.store import IF_ABSENT, UNCONDITIONAL, Condition, StoredFile
 from qmonus_lite.writer import server
 from qmonus_lite.writer.ipc import listening
 from qmonus_lite.writer.messages import encode
@@ -56,24 +54,22 @@ class Stage:
     owner_prefix: str = "0-abc-"
 
     def upload(
-        self, name: str, content: bytes, *, begun: bytes | None = None, **more: Any
+        self,
+        name: str,
+        content: bytes,
+        *,
+        begun: bytes | None = None,
+        parts: tuple[str, ...] = (),
+        digests: Digests = NO_DIGESTS,
+        condition: Condition = UNCONDITIONAL,
     ) -> UploadWithEvent:
-        path = self.store.data_dir / "staging" / f"{self.owner_prefix}{name}"
-        digests = more.pop("digests", Digests({}, None))
-        staged = StagedFile(path=path, disk=self.store.disk, digests=digests)
-        if begun is not None:
-            staged.write(begun)
-        event = PendingEvent(
-            id=name,
-            type="APIGW.OnFileUploaded",
-            path=f"/{name}",
-            time=datetime.now(UTC),
-            data="{}",
-            staged=str(path),
-            final=str(self.store.root / name),
+        pending = self.store.pending(
+            f"{self.owner_prefix}{name}", content, *(parts or (name,)), digests=digests
         )
-        parts = more.pop("parts", (name,))
-        return UploadWithEvent(staged=staged, unwritten=content, parts=parts, event=event, **more)
+        if begun is not None:
+            pending.staged.write(begun)
+        event = self.store.event(name, pending)
+        return UploadWithEvent(pending=pending, condition=condition, event=event)
 
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(5):
@@ -87,7 +83,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         sender = SignedClient(SIGNER)
         registry = WorkerRegistry([], sender, "http://127.0.0.1:1")
         local = LocalCommitService(
-            disk=store.disk,
+            store=store.store,
             outbox=store.outbox,
             dispatcher=cast(Dispatcher, NoDispatcher()),
             committer=store.committer,
@@ -101,7 +97,6 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
             commits=local,
             registry=registry,
             sender=sender,
-            staging=store.staging,
             threads=store.threads,
         )
         background = Background()
@@ -110,7 +105,6 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         remote = RemoteCommitService(
             store.data_dir,
             Stage.owner_prefix,
-            store.threads,
             exit_now=lambda: exits.append("exited"),
             connect_seconds=1,
         )
@@ -127,8 +121,12 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 async def test_stores_a_small_body_that_was_never_on_disk(stage: Stage) -> None:
-    assert not await stage.remote.commit(stage.upload("a", b"one"))
-    assert await stage.remote.commit(stage.upload("a2", b"two", parts=("a",)))
+    first = await stage.remote.commit(stage.upload("a", b"one"))
+    second = await stage.remote.commit(stage.upload("a2", b"two", parts=("a",)))
+
+    place = str(stage.store.root / "a")
+    assert first == StoredFile(replaced=False, durable=True, location=place)
+    assert second == StoredFile(replaced=True, durable=True, location=place)
 
     assert (stage.store.root / "a").read_bytes() == b"two"
     assert stage.store.states() == {"a": "ready", "a2": "ready"}
@@ -152,7 +150,7 @@ async def test_many_at_once_are_all_stored(stage: Stage) -> None:
 async def test_problems_come_back_as_they_are_and_leave_nothing(stage: Stage) -> None:
     (stage.store.root / "there").write_text("old")
     with pytest.raises(PreconditionFailed):
-        await stage.remote.commit(stage.upload("there", b"new", create_only=True))
+        await stage.remote.commit(stage.upload("there", b"new", condition=IF_ABSENT))
     with pytest.raises(Conflict):
         await stage.remote.commit(stage.upload("x", b"new", parts=("there", "x")))
 
@@ -166,7 +164,7 @@ async def test_a_digest_is_checked_before_anything_is_handed_over(stage: Stage) 
     upload = stage.upload("a", b"x", digests=wrong)
     with pytest.raises(Unprocessable):
         await stage.remote.commit(upload)
-    upload.staged.discard()
+    await upload.pending.abort()
 
     assert stage.store.staged() == []
 
@@ -279,7 +277,9 @@ async def test_removes_what_an_apigw_that_died_had_staged(stage: Stage) -> None:
 
 
 async def test_commits_go_on_when_their_apigw_died(stage: Stage) -> None:
-    begun: Awaitable[bool] = asyncio.ensure_future(stage.remote.commit(stage.upload("a", b"one")))
+    begun: Awaitable[StoredFile] = asyncio.ensure_future(
+        stage.remote.commit(stage.upload("a", b"one"))
+    )
     await asyncio.sleep(0)
     stage.remote._frames.close()
     with pytest.raises(InternalFault):
@@ -291,6 +291,6 @@ async def test_commits_go_on_when_their_apigw_died(stage: Stage) -> None:
 
 async def test_says_where_no_writer_process_answers(tmp_path: Path) -> None:
     with storage(tmp_path, Filesystem()) as store:
-        remote = RemoteCommitService(store.data_dir, "", store.threads, connect_seconds=0)
+        remote = RemoteCommitService(store.data_dir, "", connect_seconds=0)
         with pytest.raises(BadPlace, match="no writer process answers here"):
             await remote.begin()

@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from qmonus_lite.uploads.disk_errors import MAKING_STAGING, MAKING_STAGING_THERE
-from qmonus_lite.uploads.filesystem import Filesystem
-from qmonus_lite.uploads.mounts import Mount
-from qmonus_lite.uploads.root_dir import CACHE_SECONDS, MAX_CACHED_DIRS
+from qmonus_lite.stores.file.disk_errors import MAKING_STAGING, MAKING_STAGING_THERE
+from qmonus_lite.stores.file.filesystem import Filesystem
+from qmonus_lite.stores.file.mounts import Mount
+from qmonus_lite.stores.file.root_dir import CACHE_SECONDS, MAX_CACHED_DIRS
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,11 @@ class StagingDirs:
         self._disk = disk
         self._root = root
         self._home = data_dir / "staging"
+        #: Directories that tokens of staging files begin with, by prefix of the token.
+        self._bases = {
+            "data:": os.path.join(data_dir, ""),
+            "root:": os.path.join(root, ""),
+        }
         #: File that lists staging directories on other mounts, one per line, for later sweeps.
         self._known = data_dir / "staging.mounts"
         #: Cached directory of each mount and its expiry time, since mounts can change.
@@ -63,6 +68,20 @@ class StagingDirs:
         with self._disk.mapping_errors(MAKING_STAGING_THERE):
             beside = self._made(near)
         yield beside
+
+    def token(self, staged: str | Path) -> str:
+        """Token of a staging file: its path, relative so that the directories can be moved."""
+        path = str(staged)
+        for prefix, base in self._bases.items():
+            if path.startswith(base):
+                return prefix + path[len(base) :]
+        return path
+
+    def staged(self, token: str) -> Path:
+        """Path of the staging file of a token."""
+        prefix = token[:5]
+        base = self._bases.get(prefix)
+        return Path(token) if base is None else Path(base + token[5:])
 
     def sweep(self, mark: str = "", keep: Collection[str] = ()) -> int:
         """Remove staging files left by a process, except `keep`; returns their number.
@@ -101,7 +120,7 @@ class StagingDirs:
     def _make_home(self) -> None:
         with suppress(FileExistsError):
             self._home.mkdir(mode=0o700)
-            # Otherwise a power loss could remove it, with a staging file named in the outbox.
+            # Otherwise a power loss could remove it, with a staging file named in a record.
             self._disk.sync_names_in(self._home.parent)
 
     def _make(self, near: Path, mount: Mount) -> Path:

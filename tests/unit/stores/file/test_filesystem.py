@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.errors import InsufficientStorage, NotFound, Problem
-from qmonus_lite.uploads import filesystem as disk_module
-from qmonus_lite.uploads.disk_errors import WRITING
-from qmonus_lite.uploads.filesystem import UNFIT_FAILURES, Filesystem
+from qmonus_lite.stores.file import filesystem as disk_module
+from qmonus_lite.stores.file.disk_errors import WRITING
+from qmonus_lite.stores.file.filesystem import UNFIT_FAILURES, Filesystem
 
 
 def test_an_error_of_the_disk_becomes_an_answer() -> None:

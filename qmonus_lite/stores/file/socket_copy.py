@@ -10,7 +10,7 @@ import select
 import time
 from concurrent.futures import Executor
 
-from qmonus_lite.uploads.staging import StagedFile
+from qmonus_lite.stores.file.staged_file import StagedFile
 
 #: Bytes of a buffer; with a quarter of it, the system calls cost a sixth more CPU time.
 BUFFER_BYTES = 512 << 10
@@ -46,13 +46,13 @@ class SocketCopier:
 
 
 def _move(descriptor: int, staged: StagedFile, buffer: memoryview, most: int) -> int:
-    came = 0
+    copied = 0
     ready = select.poll()
     ready.register(descriptor, select.POLLIN)
     deadline = time.monotonic() + SLICE_SECONDS
-    while came < most and time.monotonic() < deadline:
+    while copied < most and time.monotonic() < deadline:
         try:
-            count = os.readv(descriptor, [buffer[: most - came]])
+            count = os.readv(descriptor, [buffer[: most - copied]])
         except BlockingIOError:
             if not ready.poll(POLL_SECONDS * 1000):
                 break
@@ -62,5 +62,5 @@ def _move(descriptor: int, staged: StagedFile, buffer: memoryview, most: int) ->
         if not count:
             break
         staged.write(buffer[:count])
-        came += count
-    return came
+        copied += count
+    return copied

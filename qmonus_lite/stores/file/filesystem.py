@@ -9,14 +9,15 @@ import logging
 import os
 import time
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 from qmonus_lite.errors import Problem
-from qmonus_lite.uploads.disk_errors import REMOVING, DiskOperation, problem_of
-from qmonus_lite.uploads.mounts import Mount, mount_of
+from qmonus_lite.stores.file.disk_errors import REMOVING, DiskOperation, problem_of
+from qmonus_lite.stores.file.mounts import Mount, mount_of
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ UNFIT = "the disk failed several times within a minute"
 _NO_COPY = {errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 #: Maximum bytes copied by one call.
 _AT_ONCE = 64 << 20
+#: Bytes read by one call.
+_READ_BYTES = 1 << 20
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -94,6 +97,23 @@ class Filesystem:
     def create(self, path: StrPath, mode: int) -> int:
         """A descriptor of a new file with these permissions, minus the umask."""
         return os.open(path, _NEW_FILE, mode)
+
+    def reopen(self, path: StrPath) -> tuple[int, int]:
+        """A descriptor of an existing file, to write at its end, and its size in bytes."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return descriptor, os.lseek(descriptor, 0, os.SEEK_END)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Remove all bytes from `size` on; the next write is at the new end."""
+        os.ftruncate(descriptor, size)
+        os.lseek(descriptor, size, os.SEEK_SET)
+
+    def read(self, path: StrPath, size: int) -> Iterator[bytes]:
+        """The first `size` bytes of a file, in chunks."""
+        with open(path, "rb") as file:
+            while size and (data := file.read(min(size, _READ_BYTES))):
+                size -= len(data)
+                yield data
 
     def write(self, descriptor: int, data: memoryview) -> int:
         """Write some of the bytes; returns how many."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.errors import BadPlace, Conflict, Forbidden, Problem
-from qmonus_lite.uploads.filesystem import Filesystem
-from qmonus_lite.uploads.root_dir import RootDir
+from qmonus_lite.stores.file.filesystem import Filesystem
+from qmonus_lite.stores.file.root_dir import RootDir
 
 
 @pytest.fixture

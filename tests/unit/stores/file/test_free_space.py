@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.uploads import free_space
-from qmonus_lite.uploads.free_space import FreeSpace, folders_of
+from qmonus_lite.stores.file import free_space
+from qmonus_lite.stores.file.free_space import FreeSpace, folders_of
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,13 @@
 """The table of error numbers, row by row: whose fault it is, and what counts as a failing disk."""
 
 import errno
-import logging
 import os
 
 import pytest
 
 from qmonus_lite.errors import Conflict, Problem
-from qmonus_lite.observations import RequestRecord
-from qmonus_lite.uploads import disk_errors
-from qmonus_lite.uploads.disk_errors import (
+from qmonus_lite.stores.file import disk_errors
+from qmonus_lite.stores.file.disk_errors import (
     COPYING,
     FINDING,
     KEEPING,
@@ -25,10 +23,9 @@ from qmonus_lite.uploads.disk_errors import (
     UNKNOWN,
     WRITING,
     DiskOperation,
-    log_disk_error,
     rule_of,
 )
-from qmonus_lite.uploads.filesystem import UNFIT_FAILURES, Filesystem
+from qmonus_lite.stores.file.filesystem import UNFIT_FAILURES, Filesystem
 from qmonus_lite.writer.messages import Failure, decode_reply, encode
 
 #: What is done in the folder that a client names, to files of ours, and to be durable.
@@ -106,47 +103,6 @@ def test_an_answer_says_nothing_was_stored_only_where_that_is_known() -> None:
         assert ("nothing was stored" in detail) == (action not in {PLACING, KEEPING}), detail
     for code in (errno.EIO, errno.ENOSPC, errno.EMFILE):
         assert "is at its path" in answered(code, KEEPING)[0].detail
-
-
-def logged(
-    caplog: pytest.LogCaptureFixture, code: int, action: DiskOperation
-) -> list[dict[str, object]]:
-    """What is logged of an upload that ends with an error."""
-    caplog.clear()
-    record = RequestRecord(request_id="r1")
-    problem = Filesystem().answer(OSError(code, os.strerror(code)), action)
-    log_disk_error(problem, record, "/upload/a", "u1")
-    return [vars(record) for record in caplog.records]
-
-
-def test_the_record_of_a_failing_disk_has_path_ids_and_the_name_of_the_error(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    for _ in range(2):
-        [record] = logged(caplog, errno.EIO, WRITING)
-
-        assert (record["action"], record["levelno"]) == ("disk_failed", logging.ERROR)
-        assert (record["path"], record["request_id"], record["upload_id"]) == (
-            "/upload/a",
-            "r1",
-            "u1",
-        )
-        assert (record["doing"], record["errno"]) == ("writing", "EIO")
-
-
-def test_refusals_of_one_kind_are_logged_once_in_a_while(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(disk_errors, "_rate_limited_log", disk_errors.Seldom())
-    [record] = logged(caplog, errno.EACCES, FINDING)
-    assert (record["action"], record["errno"]) == ("disk_refused", "EACCES")
-    assert logged(caplog, errno.EACCES, FINDING) == []
-    assert len(logged(caplog, errno.EMFILE, FINDING)) == 1
-
-    monkeypatch.setattr(disk_errors, "LOG_INTERVAL_SECONDS", 0.0)
-    monkeypatch.setattr(disk_errors._rate_limited_log, "_next", {})
-    [later] = logged(caplog, errno.EACCES, FINDING)
-    assert later["held_back"] == 1
 
 
 def test_the_failed_call_of_the_writer_process_is_known_to_the_apigw() -> None:

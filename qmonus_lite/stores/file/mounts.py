@@ -88,11 +88,11 @@ class Mounts:
 
     def _project(self, descriptor: int, device: int) -> int:
         try:
-            told = fcntl.ioctl(descriptor, _FSGETXATTR, bytes(_FSXATTR.size))
+            attributes = fcntl.ioctl(descriptor, _FSGETXATTR, bytes(_FSXATTR.size))
         except OSError:
             self._without_projects.add(device)
             return 0
-        flags, _extent, _extents, project = _FSXATTR.unpack(told)
+        flags, _extent, _extents, project = _FSXATTR.unpack(attributes)
         return int(project) if flags & _PROJECT_INHERITED else 0
 
 

@@ -1,9 +1,9 @@
 """Staging files: an upload is written to a temporary file and published atomically by a rename.
 
 A rename works only within one mount, so files for another mount are staged on that mount, in a
-directory whose name no upload can have (`uploads.staging_dirs`). If the rename fails with EXDEV,
-the file is copied to the right mount first. The methods block, and must not be called concurrently
-for one file.
+directory whose name no upload can have (`stores.file.staging_dirs`). If the rename fails with
+EXDEV, the file is copied to the right mount first. The methods block, and must not be called
+concurrently for one file.
 """
 
 import errno
@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from qmonus_lite.errors import PreconditionFailed, Problem
-from qmonus_lite.uploads.digest import Digests
-from qmonus_lite.uploads.disk_errors import (
+from qmonus_lite.errors import Problem
+from qmonus_lite.stores.file.disk_errors import (
     COPYING,
     FINDING,
     KEEPING,
@@ -25,8 +24,10 @@ from qmonus_lite.uploads.disk_errors import (
     WRITING,
     DiskOperation,
 )
-from qmonus_lite.uploads.filesystem import Filesystem, StrPath
-from qmonus_lite.uploads.root_dir import OpenDir
+from qmonus_lite.stores.file.filesystem import Filesystem, StrPath
+from qmonus_lite.stores.file.root_dir import OpenDir
+from qmonus_lite.uploads.digest import NO_DIGESTS, Digests
+from qmonus_lite.uploads.store import replaced_meanwhile
 
 Bytes = bytes | bytearray | memoryview
 P = TypeVar("P", int, str)
@@ -57,10 +58,12 @@ class StagedFile:
     placed: bool = False
     #: Whether another process owns the file now.
     handed_over: bool = False
-    #: Whether its outbox row is still to be withdrawn; until then the file proves "no rename".
-    pending_withdrawal: bool = False
+    #: Whether a record may still name it; until that is removed the file proves "no rename".
+    keep: bool = False
     #: Digests to compute while writing.
-    digests: Digests = field(default_factory=lambda: Digests({}, None))
+    digests: Digests = NO_DIGESTS
+    #: The error of a failed fsync.
+    failure: Problem | None = None
     _descriptor: int = field(default=-1)
 
     @property
@@ -88,20 +91,57 @@ class StagedFile:
         """
         if self.finished:
             return
+        self.sync()
+        try:
+            self._close()
+        except OSError as error:
+            raise self.disk.answer(error, SYNCING) from error
+        self.finished = True
+
+    def sync(self) -> None:
+        """Fsync the file and keep it open, created if it is empty; raises Problem."""
+        if self.failure is not None:
+            raise self.failure
         action = WRITING
         try:
             self._open()
             action = SYNCING
             self.disk.sync_file(self._descriptor)
-            self._close()
         except OSError as error:
-            raise self.disk.answer(error, action) from error
-        self.finished = True
+            problem = self.disk.answer(error, action)
+            if action is SYNCING:
+                self.failure = problem
+            raise problem from error
+
+    def reopen(self) -> int:
+        """Open an existing file to append to it; returns its size. Raises Problem."""
+        try:
+            self._descriptor, size = self.disk.reopen(self.path)
+            self._rehash(size)
+        except OSError as error:
+            raise self.disk.answer(error, WRITING) from error
+        return size
+
+    def truncate(self, size: int) -> None:
+        """Remove all bytes from `size` on; raises Problem."""
+        try:
+            self._open()
+            self.disk.truncate(self._descriptor, size)
+            self._rehash(size)
+        except OSError as error:
+            raise self.disk.answer(error, WRITING) from error
+
+    def _rehash(self, size: int) -> None:
+        """Compute the digests of the first `size` bytes anew."""
+        if self.digests.wanted:
+            self.digests.reset()
+            for data in self.disk.read(self.path, size):
+                self.digests.update(data)
 
     def sync_name(self, names: "DirectorySync") -> None:
         """Sync the staging directory, once the file is finished; raises Problem.
 
-        Recovery treats a missing staging file of an outbox row as proof of the rename.
+        Recovery treats a missing staging file of a record as proof of the rename.
         """
         names.sync_path(os.path.dirname(self.path))
 
@@ -114,7 +154,7 @@ class StagedFile:
         try:
             replaced = open_dir.has_file(name)
             if replaced and create_only:
-                raise _too_late()
+                raise replaced_meanwhile()
             action = PLACING
             linked = create_only and self._link(name, open_dir.here)
             if not linked:
@@ -130,7 +170,7 @@ class StagedFile:
         """Copy the finished file to a staging directory on the mount of its final path.
 
         The copy and its directory are synced. The first file is kept until the copy is published,
-        since until then the outbox row may name either. Raises Problem.
+        since until then the record may name either. Raises Problem.
         """
         to = f"{directory}/{os.path.basename(self.path)}"
         try:
@@ -147,7 +187,7 @@ class StagedFile:
         except Problem:
             self.disk.tidy(to)
             raise
-        self._forget_former()
+        self._remove_former()
         self.former, self.path = self.path, to
 
     def hand_over(self) -> None:
@@ -155,15 +195,15 @@ class StagedFile:
         self.handed_over = True
 
     def discard(self) -> None:
-        """Remove the file unless published, handed over or pending withdrawal; idempotent."""
+        """Remove the file unless published, handed over or to be kept; idempotent."""
         self._close()
-        if self.pending_withdrawal or self.handed_over:
+        if self.keep or self.handed_over:
             return
         if not self.placed:
             self.disk.tidy(self.path)
-        self._forget_former()
+        self._remove_former()
 
-    def _forget_former(self) -> None:
+    def _remove_former(self) -> None:
         if self.former:
             self.disk.tidy(self.former)
             self.former = ""
@@ -173,7 +213,7 @@ class StagedFile:
         try:
             self.disk.link(self.path, name, parent)
         except FileExistsError:
-            raise _too_late() from None
+            raise replaced_meanwhile() from None
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
@@ -246,7 +286,3 @@ class DirectorySync:
         except OSError as error:
             return self._disk.answer(error, action)
         return None
-
-
-def _too_late() -> PreconditionFailed:
-    return PreconditionFailed("a file was stored at this path in the meantime")

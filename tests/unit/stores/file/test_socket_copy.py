@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.errors import InsufficientStorage
-from qmonus_lite.uploads.filesystem import Filesystem, StrPath
-from qmonus_lite.uploads.socket_copy import BUFFER_BYTES, MAX_CONCURRENT_COPIES, SocketCopier
-from qmonus_lite.uploads.staging import StagedFile
+from qmonus_lite.stores.file.filesystem import Filesystem, StrPath
+from qmonus_lite.stores.file.socket_copy import BUFFER_BYTES, MAX_CONCURRENT_COPIES, SocketCopier
+from qmonus_lite.stores.file.staged_file import StagedFile
 
 
 @pytest.fixture

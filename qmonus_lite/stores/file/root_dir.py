@@ -15,15 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from qmonus_lite.errors import (
-    BadPlace,
-    Conflict,
-    Forbidden,
-    ForbiddenPath,
-)
-from qmonus_lite.uploads.disk_errors import FINDING, KEEPING_FOLDER, LOOKING
-from qmonus_lite.uploads.filesystem import Filesystem
-from qmonus_lite.uploads.mounts import Mount
+from qmonus_lite.errors import BadPlace, Conflict, Forbidden, ForbiddenPath
+from qmonus_lite.stores.file.disk_errors import FINDING, KEEPING_FOLDER, LOOKING
+from qmonus_lite.stores.file.filesystem import Filesystem
+from qmonus_lite.stores.file.mounts import Mount
 
 #: Seconds for which the status of a directory is cached, and maximum of cached directories.
 CACHE_SECONDS, MAX_CACHED_DIRS = 1.0, 4096

@@ -19,11 +19,11 @@ from qmonus_lite.errors import (
     PreconditionFailed,
     TooLarge,
 )
-from qmonus_lite.uploads.filesystem import Filesystem, StrPath
-from qmonus_lite.uploads.mounts import Mount
-from qmonus_lite.uploads.root_dir import DirCache, RootDir
-from qmonus_lite.uploads.staging import DirectorySync, StagedFile
-from qmonus_lite.uploads.staging_dirs import MOUNT_STAGING, StagingDirs
+from qmonus_lite.stores.file.filesystem import Filesystem, StrPath
+from qmonus_lite.stores.file.mounts import Mount
+from qmonus_lite.stores.file.root_dir import DirCache, RootDir
+from qmonus_lite.stores.file.staged_file import DirectorySync, StagedFile
+from qmonus_lite.stores.file.staging_dirs import MOUNT_STAGING, StagingDirs
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_forgets_a_file_and_may_be_told_twice(root: Path) -> None:
 def test_forgets_no_file_that_is_in_place_or_owed(root: Path) -> None:
     file = staged(root)
     file.finish()
-    file.pending_withdrawal = True
+    file.keep = True
     file.discard()
     assert left(root) == ["u1"]
 
@@ -345,7 +345,7 @@ def test_a_staging_directory_that_went_away_is_made_again(
 ) -> None:
     (root / "mnt").mkdir()
     staging = StagingDirs(Mounted(), root / ".data", root)
-    monkeypatch.setattr("qmonus_lite.uploads.staging_dirs.CACHE_SECONDS", 0.0)
+    monkeypatch.setattr("qmonus_lite.stores.file.staging_dirs.CACHE_SECONDS", 0.0)
     for _ in range(2):
         directory(staging, root / "mnt", Mounted()).rmdir()
         directory(staging, root, Mounted()).rmdir()

@@ -38,7 +38,7 @@ class SharedReservedSpace(ReservedSpace):
         """Create or map the file, and clear what a former process with this row reserved."""
         super().__init__()
         self._width = MAX_FILESYSTEMS * _PAIR.size
-        self._others = [one for one in range(rows) if one != row]
+        self._others = [other for other in range(rows) if other != row]
         self._start = row * self._width
         #: Offset of an entry in the own row, by device number.
         self._places: dict[int, int] = {}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.uploads import mounts
-from qmonus_lite.uploads.mounts import Mount, Mounts
+from qmonus_lite.stores.file import mounts
+from qmonus_lite.stores.file.mounts import Mount, Mounts
 
 
 @pytest.fixture

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from qmonus_lite.uploads.reserved_space import MAX_FILESYSTEMS, ReservedSpace, SharedReservedSpace
+from qmonus_lite.stores.file.reserved_space import (
+    MAX_FILESYSTEMS,
+    ReservedSpace,
+    SharedReservedSpace,
+)
 
 
 def test_alone_counts_its_own() -> None:

@@ -1,12 +1,10 @@
-"""Mapping of errno values of system calls to Problems, responses and log records.
+"""Mapping of errno values of system calls to Problems and responses.
 
 One table (`RULES`) for every error number that open, mkdir, write, fsync, rename, link, stat,
 unlink, statvfs and ioctl return on Linux; an error that is not in it counts as a failing disk.
 """
 
 import errno
-import logging
-import time
 from dataclasses import dataclass
 from enum import Enum
 
@@ -21,12 +19,6 @@ from qmonus_lite.errors import (
     TooLarge,
     Unavailable,
 )
-from qmonus_lite.observations import RequestRecord
-
-logger = logging.getLogger(__name__)
-
-#: Minimum seconds between two log records of one kind, since any client can cause them.
-LOG_INTERVAL_SECONDS = 10.0
 
 
 class ErrorPlace(Enum):
@@ -272,43 +264,3 @@ def problem_of(error: OSError, action: DiskOperation) -> Problem:
         failing=rule.failing,
     )
     return problem
-
-
-class Seldom:
-    """Rate-limited log: one record of a kind per interval; counts suppressed records."""
-
-    def __init__(self) -> None:
-        self._next: dict[str, float] = {}
-        self._held: dict[str, int] = {}
-
-    def warn(self, kind: str, message: str, **extra: object) -> None:
-        """Log a warning, unless one of this kind was logged within LOG_INTERVAL_SECONDS."""
-        now = time.monotonic()
-        if now < self._next.get(kind, 0.0):
-            self._held[kind] = self._held.get(kind, 0) + 1
-            return
-        self._next[kind] = now + LOG_INTERVAL_SECONDS
-        held = self._held.pop(kind, 0)
-        logger.warning(message, extra={**extra, "held_back": held})
-
-
-_rate_limited_log = Seldom()
-
-
-def log_disk_error(problem: Problem, record: RequestRecord, path: str, upload_id: str = "") -> None:
-    """Log the failed system call of a Problem; does nothing for a Problem without one.
-
-    Called where the request is known: disk threads and the writer process do not have its id.
-    """
-    disk = problem.disk
-    if disk is None:
-        return
-    extra = {"path": path, "request_id": record.request_id}
-    if upload_id:
-        extra["upload_id"] = upload_id
-    extra |= {"doing": disk.action, "errno": disk.code}
-    message = f"{disk.action}: {disk.said}"
-    if disk.failing:
-        logger.error(message, extra={"action": "disk_failed", **extra})
-    else:
-        _rate_limited_log.warn(disk.code, message, action="disk_refused", **extra)

@@ -1,0 +1,95 @@
+"""Registry of stores: which one a URL means, and how it is made from the settings."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from qmonus_lite.errors import BadSetting
+from qmonus_lite.settings.table import Settings
+from qmonus_lite.stores.file.filesystem import Filesystem
+from qmonus_lite.stores.file.free_space import FreeSpace, folders_of
+from qmonus_lite.stores.file.pending import PendingContext
+from qmonus_lite.stores.file.reservation import SpaceReservations
+from qmonus_lite.stores.file.reserved_space import ReservedSpace
+from qmonus_lite.stores.file.root_dir import RootDir
+from qmonus_lite.stores.file.socket_copy import SocketCopier
+from qmonus_lite.stores.file.staging_dirs import StagingDirs
+from qmonus_lite.stores.file.store import FileStore
+from qmonus_lite.uploads.store import UploadStore
+
+#: The store of every installation: files below the launch directory.
+DEFAULT_STORE = "file:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreContext:
+    """What a store of a process needs beside the settings."""
+
+    data_dir: Path
+    threads: Executor
+    #: Prefix of the upload ids of this process, by which another one sweeps what it left.
+    owner: str = ""
+    #: Bytes that running uploads may still receive, by device.
+    reserved: ReservedSpace = field(default_factory=ReservedSpace)
+    #: Whether this process checks the free space for its readiness.
+    checks_free_space: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreKind:
+    """How a store is made."""
+
+    #: Raises BadPlace if the settings name places that cannot be used; makes nothing.
+    check: Callable[[Settings], None]
+    make: Callable[[Settings, StoreContext], UploadStore]
+
+
+def store_kind(url: str) -> StoreKind:
+    """The kind of store for the scheme of a URL; raises BadSetting."""
+    scheme = urlsplit(url).scheme
+    if scheme not in STORES:
+        raise BadSetting(f"{url}: no store of this kind; there are: {', '.join(STORES)}")
+    return STORES[scheme]
+
+
+def make_root_dir(settings: Settings) -> RootDir:
+    """The launch directory as storage root; raises BadPlace if it is unusable for uploads."""
+    durability = settings.storage.upload_durability
+    root_dir = RootDir(
+        root=settings.storage.root,
+        protected=(settings.storage.state_dir, *settings.plugin_dirs),
+        disk=Filesystem(sync_files=durability != "none", sync_names=durability == "full"),
+    )
+    root_dir.check()
+    return root_dir
+
+
+def make_file_store(settings: Settings, context: StoreContext) -> FileStore:
+    """The store of files below the launch directory; raises BadPlace."""
+    root_dir = make_root_dir(settings)
+    disk, min_free_bytes = root_dir.disk, settings.storage.min_free_bytes
+    free_space = FreeSpace(
+        root=root_dir.root,
+        folders=folders_of(settings.uploads.template.text),
+        keep_free=min_free_bytes,
+    )
+    return FileStore(
+        root_dir,
+        SpaceReservations(disk, min_free_bytes=min_free_bytes, reserved=context.reserved),
+        PendingContext(
+            threads=context.threads,
+            copier=SocketCopier(context.threads),
+            staging=StagingDirs(disk, context.data_dir, root_dir.root),
+        ),
+        owner=context.owner,
+        free_space=free_space if context.checks_free_space else None,
+    )
+
+
+def _check_root_dir(settings: Settings) -> None:
+    make_root_dir(settings)
+
+
+STORES: Mapping[str, StoreKind] = {"file": StoreKind(check=_check_root_dir, make=make_file_store)}

@@ -1,0 +1,1 @@
+"""Store on a file system: staging files, published by a rename."""

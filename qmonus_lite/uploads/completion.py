@@ -1,0 +1,80 @@
+"""Completion: a received upload is stored, with a pending event if that has a handler."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from qmonus_lite.auth.own import OwnCredentials
+from qmonus_lite.clock import Clock
+from qmonus_lite.events.envelope import UPLOADED
+from qmonus_lite.events.outbox import PendingEvent
+from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.uploads.accepted import AcceptedUpload
+from qmonus_lite.uploads.commit import Commits, UploadWithEvent
+from qmonus_lite.uploads.event_data import promised_data
+from qmonus_lite.uploads.keyed_lock import KeyedLock
+from qmonus_lite.uploads.publish import DirectPublisher, ReceivedUpload
+from qmonus_lite.uploads.store import StoredFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """Stores the received uploads of one APIGW."""
+
+    registry: WorkerRegistry
+    #: Store uploads whose event has a handler, and all others.
+    committer: Commits
+    publisher: DirectPublisher
+    #: The credentials of this gateway, which are masked in events.
+    own: Callable[[], OwnCredentials]
+    clock: Clock
+    #: `address` and `port` of events.
+    address: str
+    port: int
+    #: Headers that a handler of pending events needs unmasked, in lower case.
+    kept_headers: Callable[[], frozenset[str]] = frozenset
+    #: One upload at a time per path, for committer and publisher.
+    path_lock: KeyedLock = field(default_factory=KeyedLock)
+
+    async def store(self, upload: AcceptedUpload) -> StoredFile:
+        """Store the upload; raises Problem."""
+        pending, condition = upload.pending, upload.head.condition
+        where, publisher = pending.where, self.publisher
+        if (
+            self.registry.has_no_handler_for(UPLOADED)
+            and where not in self.path_lock
+            and publisher.can_publish_inline(pending)
+        ):
+            return publisher.publish_inline(pending, condition)
+        async with self.path_lock.at(where):
+            # Checked under the lock: otherwise a handler registered meanwhile could get the event
+            # of an upload that was stored before this one, but not the event of this one.
+            if self.registry.has_no_handler_for(UPLOADED):
+                return await publisher.store(ReceivedUpload(pending=pending, condition=condition))
+            return await self.committer.commit(
+                UploadWithEvent(
+                    pending=pending, condition=condition, event=self._pending_event(upload)
+                )
+            )
+
+    def _pending_event(self, upload: AcceptedUpload) -> PendingEvent:
+        path, pending = upload.path, upload.pending
+        fields = {
+            "path": path,
+            "account": upload.account,
+            "length": upload.head.length,
+            "address": self.address,
+            "port": self.port,
+            "filepath": pending.location,
+            "mime": upload.head.mime,
+            "bytes": pending.received,
+        }
+        return PendingEvent(
+            id=upload.upload_id,
+            type=UPLOADED,
+            path=path,
+            time=self.clock.moment(),
+            data=promised_data(upload.event, fields, self.kept_headers(), self.own()),
+            token=pending.token,
+            final=pending.location,
+            request_id=upload.head.record.request_id,
+        )

@@ -92,9 +92,12 @@ class ScriptRan:
     """A script of a plugin ended."""
 
     plugin: str
+    #: Key of the script in the plugin, `script` for example.
     script: str
-    #: `returned`, `terminated`, `failed` or `timed_out`.
+    #: `returned`, `terminated` (it raised Error or HTTPError), `failed` (any other exception),
+    #: `timed_out`, `cancelled` (its request ended first) or `not_run` (too many scripts hang).
     outcome: str
+    #: From the request for a thread to the end.
     seconds: float
 
 

@@ -23,7 +23,7 @@ from qmonus_lite.apigw.protocols import put
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED, Kind
 from qmonus_lite.catalog.lint.rules import rules as all_rules
 from qmonus_lite.cli import help
-from qmonus_lite.cli.main import COMMANDS
+from qmonus_lite.cli.commands import COMMANDS
 from qmonus_lite.http import framing
 from qmonus_lite.scripting.builtins.callout import Callout
 from qmonus_lite.scripting.builtins.names import NAMES

@@ -1,12 +1,61 @@
-"""Fixtures that several rooms need."""
+"""Fixtures for all tests, and how they are spread over processes and report their figures."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
 
+from tests import distribution
 from tests.certificate import make_certificate
+
+# Several processes of tests share the processors: an example may take long without being at fault.
+settings.register_profile(
+    "shared processors", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("shared processors")
+
+#: Name of the property under which a test reports a line of figures.
+_FIGURES = "figures"
+
+
+def pytest_xdist_make_scheduler(
+    config: pytest.Config, log: Producer
+) -> distribution.Distribution | None:
+    return distribution.make_scheduler(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=distribution.rank)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, object, object]:
+    """Escape what xdist cannot send, such as half of a surrogate pair in a captured log."""
+    return distribution.encodable((yield))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests reported by `report_figures`, in this process or in one of xdist's."""
+    reports = (
+        report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)
+    )
+    lines = [
+        value for report in reports for name, value in report.user_properties if name == _FIGURES
+    ]
+    if lines:
+        terminalreporter.section("figures")
+    for line in lines:
+        terminalreporter.write_line(str(line))
+
+
+@pytest.fixture
+def report_figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Takes a line that is printed at the end of the run, whether or not the test passes."""
+    return lambda line: record_property(_FIGURES, line)
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from qmonus_lite.apigw import local_admin
 from qmonus_lite.apigw.app import Services, make_pipeline
 from qmonus_lite.apigw.local_admin import LocalAdmin
 from qmonus_lite.background import Background
-from qmonus_lite.events.signed_client import SignedClient
-from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.events.transport import Transport
+from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.http.accept import GuardedServer, make_server
 from qmonus_lite.http.body_timeout import BodyRate
 from qmonus_lite.http.limits import TrustedProxies
@@ -42,7 +42,7 @@ class Resources:
     script_threads: ScriptThreads
     outgoing: Outgoing
     backends: Backends
-    sender: SignedClient
+    transport: Transport
     threads: ThreadPoolExecutor
 
 
@@ -122,8 +122,8 @@ class ApigwServer:
             # Not essential: other accounts do not need it.
             background.start("token of the local admin", self.local_admin.renew, essential=False)
         background.start("plugin watching", services.live.watch)
-        background.start("pulse", serving.heartbeat)
-        background.start("roster of workers", self.registry.follow)
+        background.start("heartbeat", serving.heartbeat)
+        background.start("worker registry", self.registry.follow)
 
     def _announce(self, plugins: int) -> None:
         self.say(
@@ -158,7 +158,7 @@ class ApigwServer:
         clean = await machinery.script_threads.close(within=1.0)
         await machinery.outgoing.close()
         await machinery.backends.close()
-        await machinery.sender.close()
+        await machinery.transport.close()
         machinery.threads.shutdown()
         machinery.commits.close()
         return clean

@@ -17,8 +17,8 @@ from qmonus_lite.catalog.kinds import ACCOUNT, detect_kind
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import PLACES, Command
+from qmonus_lite.cli.process_start import make_default_folder
 from qmonus_lite.cli.rewriting import replace
-from qmonus_lite.cli.serve import make_default_folder
 from qmonus_lite.clock import Clock
 from qmonus_lite.compose.shared import make_loader
 from qmonus_lite.datadir import DataDir, sync

@@ -2,22 +2,14 @@
 
 import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from qmonus_lite import __version__
-from qmonus_lite.cli import accounts, arguments, events, help, nodes, plugins, secrets, serve
+from qmonus_lite.cli import arguments, help
 from qmonus_lite.cli.command import Command
+from qmonus_lite.cli.commands import COMMANDS
 from qmonus_lite.errors import BadPlugins, BadSetting, Refused
 from qmonus_lite.settings.sources import flag_fault, refusal
-
-COMMANDS: Mapping[str, Command] = {
-    **serve.COMMANDS,
-    **plugins.COMMANDS,
-    **accounts.COMMANDS,
-    **secrets.COMMANDS,
-    **events.COMMANDS,
-    **nodes.COMMANDS,
-}
 
 #: Exit status after an error of type Refused.
 REFUSED = 2

@@ -31,7 +31,6 @@ from qmonus_lite.compose.shared import (
 from qmonus_lite.compose.writer import WriterParts, local_commit_service
 from qmonus_lite.events.envelope import UPLOADED
 from qmonus_lite.events.query import EventQuery
-from qmonus_lite.events.signed_client import SignedClient
 from qmonus_lite.observations import Observers, RequestAnswered
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.routing.pipeline import Routing
@@ -40,6 +39,8 @@ from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import ScriptThreads
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.stores.file.reserved_space import ReservedSpace, SharedReservedSpace
+from qmonus_lite.transports.http.signed_client import SignedClient
+from qmonus_lite.transports.http.transport import HttpTransport
 from qmonus_lite.uploads.active import ActiveUploads
 from qmonus_lite.uploads.completion import Completion
 from qmonus_lite.uploads.publish import DirectPublisher
@@ -80,8 +81,9 @@ class _Apigw:
         self._say = say if self._first else _say_nothing
         settings = shared.settings
         self._threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
-        self._sender = SignedClient(shared.signer)
-        self._registry = make_registry(settings, shared.data_dir, self._sender, shared.environ)
+        client = SignedClient(shared.signer)
+        self._registry = make_registry(settings, shared.data_dir, client, shared.environ)
+        self._transport = HttpTransport(client, self._registry)
         self._owner_prefix = "" if number is None else f"{number}-{secrets.token_hex(4)}-"
         self._store = store_kind(DEFAULT_STORE).make(
             settings,
@@ -114,7 +116,7 @@ class _Apigw:
         )
         self._query = EventQuery(
             registry=self._registry,
-            sender=self._sender,
+            transport=self._transport,
             clock=shared.clock,
             source=settings.server.base_url,
             timeout=settings.events.lambda_sync_timeout,
@@ -135,7 +137,7 @@ class _Apigw:
                 script_threads=self._script_threads,
                 outgoing=self._shared.outgoing,
                 backends=self._backends,
-                sender=self._sender,
+                transport=self._transport,
                 threads=self._threads,
             ),
             registry=self._registry,
@@ -155,6 +157,7 @@ class _Apigw:
                 runner=Runner(
                     script_threads=self._script_threads,
                     limit_hint=" (--route_script_timeout, or the route's own timeout)",
+                    observers=self._shared.observers,
                 ),
                 backends=self._backends,
                 surroundings=self._surroundings,

@@ -17,9 +17,7 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlace
 from qmonus_lite.events.report_file import ReportFile
-from qmonus_lite.events.signature import Signer
-from qmonus_lite.events.signed_client import SignedClient
-from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.observations import Observers
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.scripting.builtins.callout import Callout, Gateways, Timeouts
 from qmonus_lite.scripting.builtins.names import granted
@@ -28,6 +26,9 @@ from qmonus_lite.scripting.options import Options
 from qmonus_lite.settings.events import EventSettings
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.supervisor_channel import SUPERVISED
+from qmonus_lite.transports.http.signature import Signer
+from qmonus_lite.transports.http.signed_client import SignedClient
+from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
 
 #: Maximum number of script threads; with more concurrent scripts, several share a thread.
 MAX_SCRIPT_THREADS = 32
@@ -48,6 +49,8 @@ class Common:
     secrets: SecretResolver
     live: Live
     environ: Mapping[str, str]
+    #: Listeners of this process; the log of requests has its own.
+    observers: Observers
 
 
 def common(settings: Settings, environ: Mapping[str, str]) -> Common:
@@ -72,6 +75,7 @@ def common(settings: Settings, environ: Mapping[str, str]) -> Common:
         secrets=secrets,
         live=Live(make_loader(settings, secrets.sealer, _callout(settings, outgoing, passes))),
         environ=environ,
+        observers=Observers(),
     )
 
 
@@ -91,13 +95,13 @@ def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
 
 
 def make_registry(
-    settings: Settings, data_dir: DataDir, sender: SignedClient, environ: Mapping[str, str]
-) -> WorkerRegistry:
+    settings: Settings, data_dir: DataDir, client: SignedClient, environ: Mapping[str, str]
+) -> HttpWorkerRegistry:
     """The worker registry, with the reports stored by earlier processes; raises BadPlace."""
     # Reports of workers that `up` started are marked: the workers of the next `up` replace them.
     own = SUPERVISED in environ and not settings.workers.lambda_endpoints
-    words = ReportFile(data_dir.path, own=own)
-    return WorkerRegistry(settings.workers.endpoints, sender, settings.server.base_url, words)
+    reports = ReportFile(data_dir.path, own=own)
+    return HttpWorkerRegistry(settings.workers.endpoints, client, settings.server.base_url, reports)
 
 
 def event_secret(data_dir: DataDir, settings: EventSettings) -> bytes:

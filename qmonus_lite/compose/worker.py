@@ -1,9 +1,12 @@
 """Composition of a Lambda worker from its settings."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from qmonus_lite.compose.shared import MAX_SCRIPT_THREADS, common
 from qmonus_lite.events.inbox import Inbox
+from qmonus_lite.lambdas.handlers import EventHandlers
+from qmonus_lite.observations import Observers
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import CANCEL_GRACE_SECONDS, ScriptThreads
 from qmonus_lite.settings.table import Settings
@@ -16,27 +19,35 @@ def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServ
     shared = common(settings, environ)
     asked = ScriptThreads("ask", most=MAX_SCRIPT_THREADS)
     delivered = ScriptThreads("deliver", most=MAX_SCRIPT_THREADS)
-    worker = Worker(
+    runner = partial(_runner, shared.observers)
+    inbox = Inbox(shared.data_dir.path / "inbox.sqlite3", shared.clock)
+    handlers = EventHandlers(
         live=shared.live,
-        signer=shared.signer,
-        passes=shared.passes,
         secrets=shared.secrets,
-        asked=_runner(asked, settings.events.lambda_sync_timeout, "lambda_sync_timeout"),
-        delivered=_runner(delivered, settings.events.lambda_event_timeout, "lambda_event_timeout"),
-        inbox=Inbox(shared.data_dir.path / "inbox.sqlite3", shared.clock),
+        questions=runner(asked, settings.events.lambda_sync_timeout, "lambda_sync_timeout"),
+        deliveries=runner(delivered, settings.events.lambda_event_timeout, "lambda_event_timeout"),
+        completed=inbox,
     )
     return WorkerServer(
         settings=settings.workers,
         drain_timeout=settings.server.drain_timeout,
-        worker=worker,
+        worker=Worker(handlers=handlers, signer=shared.signer, passes=shared.passes),
+        inbox=inbox,
         script_threads=(asked, delivered),
         outgoing=shared.outgoing,
     )
 
 
-def _runner(script_threads: ScriptThreads, exchange: float, flag: str) -> Runner:
+def _runner(
+    observers: Observers, script_threads: ScriptThreads, exchange: float, flag: str
+) -> Runner:
     hint = f" (--{flag}={exchange:g}, or the plugin's own timeout)"
-    return Runner(script_threads=script_threads, limit=_answerable(exchange), limit_hint=hint)
+    return Runner(
+        script_threads=script_threads,
+        limit=_answerable(exchange),
+        limit_hint=hint,
+        observers=observers,
+    )
 
 
 def _answerable(exchange: float) -> float:

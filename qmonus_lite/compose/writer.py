@@ -11,10 +11,11 @@ from qmonus_lite.datadir import DataDir
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.events.outbox import Outbox
-from qmonus_lite.events.signature import Signer
-from qmonus_lite.events.signed_client import SignedClient
-from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.settings.table import Settings
+from qmonus_lite.transports.http.signature import Signer
+from qmonus_lite.transports.http.signed_client import SignedClient
+from qmonus_lite.transports.http.transport import HttpTransport
+from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
 from qmonus_lite.uploads.commit import Committer, recover
 from qmonus_lite.uploads.store import UploadStore
 from qmonus_lite.writer.server import WriterServer
@@ -30,7 +31,7 @@ class WriterParts:
     data_dir: DataDir
     signer: Signer
     store: UploadStore
-    registry: WorkerRegistry
+    registry: HttpWorkerRegistry
     threads: ThreadPoolExecutor
 
 
@@ -43,11 +44,13 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
     durable = settings.storage.upload_durability == "full"
     outbox = Outbox(parts.data_dir.path / "outbox.sqlite3", "FULL" if durable else "NORMAL")
     recover(outbox, parts.store)
+    transport = HttpTransport(SignedClient(parts.signer), parts.registry)
+    parts.registry.on_lost(transport.abandon)
     dispatcher = Dispatcher(
         Delivery(
             outbox=outbox,
             registry=parts.registry,
-            signer=parts.signer,
+            transport=transport,
             clock=parts.clock,
             source=settings.server.base_url,
             timeout=settings.events.lambda_event_timeout,
@@ -71,7 +74,6 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
     data_dir = DataDir(settings.storage.state_dir)
     signer = Signer(event_secret(data_dir, settings.events))
     data_dir.lock()
-    sender = SignedClient(signer)
     threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
     # Each APIGW checks the free space for its own readiness.
     context = StoreContext(data_dir=data_dir.path, threads=threads, checks_free_space=False)
@@ -81,7 +83,7 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         data_dir=data_dir,
         signer=signer,
         store=kind.make(settings, context),
-        registry=make_registry(settings, data_dir, sender, environ),
+        registry=make_registry(settings, data_dir, SignedClient(signer), environ),
         threads=threads,
     )
     return WriterServer(
@@ -90,6 +92,5 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         data_dir=data_dir.path,
         commits=local_commit_service(parts),
         registry=parts.registry,
-        sender=sender,
         threads=parts.threads,
     )

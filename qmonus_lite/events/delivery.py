@@ -1,14 +1,13 @@
-"""Delivery settings, and conversion of a claimed event to a signed message and to an attempt."""
+"""Delivery settings, and conversion of a claimed event to what is sent and to an attempt."""
 
 from dataclasses import dataclass
 
 from qmonus_lite.clock import Clock
-from qmonus_lite.events.envelope import CONTENT_TYPE, Attributes
+from qmonus_lite.events.envelope import OutgoingEvent, Purpose
 from qmonus_lite.events.outbox import ClaimedEvent, Outbox
 from qmonus_lite.events.retry import Attempt
-from qmonus_lite.events.signature import Signer
-from qmonus_lite.events.signed_client import DELIVER, SignedMessage
-from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.events.transport import Transport
+from qmonus_lite.events.workers import WorkerRegistry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +16,7 @@ class Delivery:
 
     outbox: Outbox
     registry: WorkerRegistry
-    signer: Signer
+    transport: Transport
     clock: Clock
     #: `http(s)://host:port` of this APIGW.
     source: str
@@ -26,9 +25,9 @@ class Delivery:
     #: Maximum age of an event in seconds; an older one becomes a dead letter.
     max_age: float
 
-    def message(self, due: ClaimedEvent) -> SignedMessage:
-        """The signed message that is sent to a worker."""
-        attributes = Attributes(
+    def event(self, due: ClaimedEvent) -> OutgoingEvent:
+        """The event as it is sent to a worker."""
+        return OutgoingEvent(
             id=due.id,
             type=due.type,
             source=self.source,
@@ -39,13 +38,8 @@ class Delivery:
             request_id=due.request_id,
             # An upload and its event share one id.
             upload_id=due.id,
-        )
-        return SignedMessage(
-            id=due.id,
-            path=DELIVER,
-            body=attributes.around(due.data),
-            content_type=CONTENT_TYPE,
-            timeout=self.timeout,
+            purpose=Purpose.DELIVERY,
+            data=due.data,
         )
 
     def attempt(

@@ -17,16 +17,11 @@ import uvloop
 
 from qmonus_lite.events.database import DatabaseFailed
 from qmonus_lite.events.delivery import Delivery
-from qmonus_lite.events.http_client import WorkerAway, WorkerBroke, WorkerGarbled
 from qmonus_lite.events.known_handlers import KnownHandlers
 from qmonus_lite.events.ordering import MAX_KNOWN, PathOrder
 from qmonus_lite.events.outbox import ClaimedEvent, PendingEvent, Types, claimed_events, direct
 from qmonus_lite.events.retry import Attempt, Decision, Done, Retry, decide
-from qmonus_lite.events.signed_client import (
-    DELIVER,
-    SignedClient,
-    WorkerBusy,
-)
+from qmonus_lite.events.transport import Broken, Heartbeat, Unreachable
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +31,6 @@ MAX_IN_FLIGHT, CLAIM_BATCH = 64, 256
 POLL_SECONDS = 1.0
 #: Seconds that rows of delivered events wait to be deleted in one batch.
 BATCH_DELAY_SECONDS = 0.02
-#: Seconds after which an event in direct delivery gets a lease, so that it is listed as `sending`.
-SHOW_AFTER_SECONDS = 1.0
 #: Seconds that a lease lasts beyond the delivery timeout.
 LEASE_GRACE_SECONDS = 60.0
 #: Status code recorded for a delivery without a valid response.
@@ -50,7 +43,6 @@ class Dispatcher:
     def __init__(self, delivery: Delivery) -> None:
         self._with = delivery
         self._loop = uvloop.new_event_loop()
-        self._sender = SignedClient(delivery.signer)
         self._wake = asyncio.Event()
         self._stopping = False
         #: Claimed and direct events whose delivery has not started.
@@ -89,16 +81,6 @@ class Dispatcher:
         """Whether the thread runs; before `stop` only a bug ends it."""
         return self._thread.is_alive()
 
-    def abandon(self, endpoint: str) -> int:
-        """Abort the deliveries in progress at a lost worker; returns their number. Thread-safe.
-
-        They are retried, at another worker or at the replacement of the lost one.
-        """
-        count = self._sender.under_way(endpoint)
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._sender.abandon, endpoint)
-        return count
-
     def wake(self) -> None:
         """Check the outbox now; thread-safe, a no-op after the stop."""
         with contextlib.suppress(RuntimeError):
@@ -132,7 +114,7 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         self._flush()
-        await self._sender.close()
+        await self._with.transport.close()
 
     async def _after_failure(self, error: DatabaseFailed) -> None:
         """Log and wait after an outbox error (disk full, for example); events are kept."""
@@ -190,9 +172,6 @@ class Dispatcher:
             pass
 
     async def _deliver(self, event: ClaimedEvent) -> None:
-        shown = (
-            self._loop.call_later(SHOW_AFTER_SECONDS, self._show, event) if event.direct else None
-        )
         try:
             attempt = await self._attempt(event)
         except Exception as error:
@@ -200,9 +179,6 @@ class Dispatcher:
             # and all later ones of its path would wait until a restart.
             logger.exception("delivery failed", extra={"action": "delivery_failed"})
             attempt = self._with.attempt(event, NO_ANSWER, f"{type(error).__name__}: {error}")
-        finally:
-            if shown is not None:
-                shown.cancel()
         if attempt is None:
             # No worker was reached: release the lease without counting an attempt.
             soon = self._with.clock.now() + POLL_SECONDS / 4
@@ -210,33 +186,35 @@ class Dispatcher:
         else:
             await self._settle(event, decide(attempt))
 
-    def _show(self, event: ClaimedEvent) -> None:
-        lease = self._with.clock.now() + self._with.timeout + LEASE_GRACE_SECONDS
-        self._with.outbox.lease(event.id, lease)
+    def _heartbeat(self, event: ClaimedEvent) -> Heartbeat | None:
+        """Lease an event in direct delivery after a while, so that it is listed as `sending`."""
+        if not event.direct:
+            return None
+        leased_until = 0.0
+
+        def extend() -> None:
+            nonlocal leased_until
+            now = self._with.clock.now()
+            if leased_until < now + LEASE_GRACE_SECONDS:
+                leased_until = now + self._with.timeout + LEASE_GRACE_SECONDS
+                self._with.outbox.lease(event.id, leased_until)
+
+        return extend
 
     async def _attempt(self, event: ClaimedEvent) -> Attempt | None:
-        """Send once; None if no worker was reached, which does not count as an attempt."""
-        registry = self._with.registry
-        endpoints = registry.in_turn(DELIVER, event.type) if registry.takes(event.type) else []
-        message = self._with.message(event)
-        for endpoint in endpoints:
-            try:
-                report = await self._sender.send(endpoint, message)
-            except WorkerAway:
-                continue
-            except WorkerBusy as error:
-                return self._with.attempt(event, NO_ANSWER, str(error), error.seconds)
-            except (WorkerBroke, WorkerGarbled) as error:
-                return self._with.attempt(event, NO_ANSWER, f"{endpoint}: {error}")
-            if (outcome := report.outcome) is None:
-                return self._with.attempt(event, NO_ANSWER, f"{endpoint}: no outcome")
-            done = outcome.handlers or outcome.refused
-            if not done and registry.known.is_open(event.type, endpoint, report):
-                # Not delivered yet: another worker has a handler of this event.
-                continue
-            reason = f"{outcome.code}: {outcome.output}" if outcome.refused else ""
-            return self._with.attempt(event, outcome.code, reason[:1000])
-        return None
+        """Send once; None if no handler was reached, which does not count as an attempt."""
+        if not self._with.registry.takes(event.type):
+            return None
+        answer = await self._with.transport.ask(
+            self._with.event(event), self._with.timeout, self._heartbeat(event)
+        )
+        if isinstance(answer, Unreachable):
+            return None
+        if isinstance(answer, Broken):
+            reason = f"{answer.worker}: {answer.reason}"
+            return self._with.attempt(event, NO_ANSWER, reason, answer.retry_after)
+        reason = f"{answer.code}: {answer.output}" if answer.refused else ""
+        return self._with.attempt(event, answer.code, reason[:1000])
 
     async def _settle(self, event: ClaimedEvent, decision: Decision) -> None:
         outbox = self._with.outbox

@@ -1,5 +1,6 @@
 """Event envelope: CloudEvents 1.0 JSON messages (https://cloudevents.io)."""
 
+import enum
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,9 +23,31 @@ REQUEST_ID, UPLOAD_ID = "requestid", "uploadid"
 
 _VERSION, _DATA = "1.0", "application/json"
 
+#: Version of the protocol between APIGW and workers; 2: the purpose is part of the signed envelope.
+PROTOCOL = 2
+#: Version of a sender whose messages do not state it.
+FIRST_PROTOCOL = 1
+
 
 class BadEnvelope(Exception):
     """The bytes are not a valid envelope; the message has the reason."""
+
+
+class OtherProtocol(BadEnvelope):
+    """The sender speaks another version of the protocol."""
+
+    def __init__(self, version: object) -> None:
+        super().__init__(
+            f"the APIGW speaks version {version!r:.20} of the protocol between APIGW and workers,"
+            f" this worker version {PROTOCOL}: upgrade the older of them"
+        )
+
+
+class Purpose(enum.StrEnum):
+    """What an event is sent for: its outcome is awaited by a request, or it is delivered."""
+
+    QUESTION = "question"
+    DELIVERY = "delivery"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +76,7 @@ class Ids:
 class Attributes:
     """Attributes of an envelope, without its data."""
 
+    purpose: Purpose
     #: The same in all attempts.
     id: str
     #: Name of the event.
@@ -90,6 +114,7 @@ class Attributes:
             "time": self.time.isoformat(),
             "datacontenttype": _DATA,
             "attempt": self.attempt,
+            "purpose": self.purpose,
         }
         if self.subject:
             attributes["subject"] = self.subject
@@ -103,8 +128,20 @@ class Attributes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OutgoingEvent(Attributes):
+    """An event to send."""
+
+    #: JSON text of the value that handlers get as `event`.
+    data: str
+
+    def to_bytes(self) -> bytes:
+        """Serialize to JSON."""
+        return self.around(self.data)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Envelope(Attributes):
-    """An event as it is transmitted."""
+    """An event as a worker receives it."""
 
     #: The value that handlers get as `event`.
     data: dict[str, Any]
@@ -125,6 +162,7 @@ class Envelope(Attributes):
         if given.get("datacontenttype", _DATA) != _DATA:
             raise BadEnvelope(f"expected {_DATA} as datacontenttype")
         return cls(
+            purpose=_purpose(given),
             id=_text(given, "id"),
             type=_text(given, "type"),
             source=_text(given, "source"),
@@ -136,6 +174,15 @@ class Envelope(Attributes):
             upload_id=_optional(given, UPLOAD_ID),
             data=_data(given),
         )
+
+
+def _purpose(given: dict[str, Any]) -> Purpose:
+    if given.get("purpose") is None:
+        raise OtherProtocol(FIRST_PROTOCOL)
+    try:
+        return Purpose(given["purpose"])
+    except ValueError:
+        raise BadEnvelope(f"expected one of {', '.join(Purpose)} as purpose") from None
 
 
 def _text(given: dict[str, Any], name: str) -> str:

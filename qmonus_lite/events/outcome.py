@@ -7,6 +7,7 @@ from typing import Any
 
 from qmonus_lite import strictjson
 from qmonus_lite.errors import Refusal, Terminated
+from qmonus_lite.events.envelope import FIRST_PROTOCOL, PROTOCOL
 from qmonus_lite.headers import BadFields, answer_fields
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -123,6 +124,8 @@ class Report:
     outcome: Outcome | None = None
     #: Whether it is shutting down and accepts no more requests; other workers may handle events.
     stopping: bool = False
+    #: Version of the protocol that the worker speaks.
+    protocol: int = PROTOCOL
 
     def to_bytes(self) -> bytes:
         """Serialize to JSON; raises TypeError or ValueError for unserializable values."""
@@ -131,6 +134,7 @@ class Report:
             "generation": self.generation,
             "outcome": self.outcome.to_json() if self.outcome else None,
             "stopping": self.stopping,
+            "protocol": self.protocol,
         }
         return strictjson.write(value).encode()
 
@@ -142,13 +146,17 @@ class Report:
             handles, generation = value["handles"], value["generation"]
             outcome = value["outcome"]
             stopping = value.get("stopping") is True
+            protocol = value.get("protocol", FIRST_PROTOCOL)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise BadOutcome("not the JSON of a worker") from None
         if not isinstance(handles, list) or not isinstance(generation, str):
             raise BadOutcome("handles or generation has another type")
+        if type(protocol) is not int:
+            raise BadOutcome("protocol has another type")
         return cls(
             handles=frozenset(map(str, handles)),
             generation=generation,
             outcome=None if outcome is None else Outcome.from_json(outcome),
             stopping=stopping,
+            protocol=protocol,
         )

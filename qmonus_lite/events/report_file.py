@@ -55,7 +55,7 @@ class KeptReport:
         """Its events, or none if it is dropped."""
         return frozenset() if self.dropped else self.handles
 
-    def says_the_same(self, other: "KeptReport | None") -> bool:
+    def is_equivalent(self, other: "KeptReport | None") -> bool:
         """Whether both are equal except for the times, so that no write is needed."""
         if other is None:
             return False
@@ -108,7 +108,7 @@ class ReportFile:
             value = json.loads(self._place.read_bytes())
             if value["format"] != FORMAT:
                 raise ValueError(f"format {value['format']!r} is not one that this version reads")
-            return {name: KeptReport.from_json(one) for name, one in value["workers"].items()}
+            return {name: KeptReport.from_json(entry) for name, entry in value["workers"].items()}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

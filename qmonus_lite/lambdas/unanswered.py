@@ -15,8 +15,8 @@ logger = logging.getLogger(__name__)
 def warn_of_unanswered(script: Script, surroundings: Surroundings) -> None:
     """Log each callout to our own APIGWs that ended with 599 or 504 without a later answer."""
     origin = script.origin
-    for (method, address), one in surroundings.unanswered.items():
-        line = one.line_in(origin.file) or origin.line
+    for (method, address), failure in surroundings.unanswered.items():
+        line = failure.line_in(origin.file) or origin.line
         logger.warning(
             "%s (%s:%d) ended well, though its callout %s %s got %d: %s",
             origin.label,
@@ -24,12 +24,12 @@ def warn_of_unanswered(script: Script, surroundings: Surroundings) -> None:
             line,
             method,
             address,
-            one.code,
-            one.reason,
+            failure.code,
+            failure.reason,
             extra={
                 "action": "callout_unanswered",
                 "plugin_file": origin.file,
                 "line": line,
-                "code": one.code,
+                "code": failure.code,
             },
         )

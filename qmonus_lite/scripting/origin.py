@@ -25,6 +25,11 @@ class Origin:
         """Name of the plugin."""
         return self.label.rpartition(".")[0]
 
+    @property
+    def key(self) -> str:
+        """Key of the script in the plugin, `script` for example."""
+        return self.label.rpartition(".")[2]
+
 
 def remember_source(file: str, text: str) -> None:
     """Store the source in linecache, so that tracebacks show the file as it was loaded."""

@@ -6,12 +6,14 @@ script. Its traceback is logged from the plugin's own lines on; the caller gets 
 
 import asyncio
 import logging
+import time
 import traceback
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qmonus_lite.errors import Refusal
+from qmonus_lite.observations import Observers, ScriptRan
 from qmonus_lite.redaction import redact
 from qmonus_lite.scripting import context, unawaited
 from qmonus_lite.scripting.builtins.raising import Error, HTTPError
@@ -35,6 +37,8 @@ class ScriptRaised(Exception):
     kind = "Error"
     text = ""
     line = 0
+    #: `ScriptRan.outcome`.
+    outcome = "failed"
 
     def __init__(self, code: int, reason: str, body: object = None) -> None:
         self.code = code
@@ -42,8 +46,9 @@ class ScriptRaised(Exception):
         self.body = body
         super().__init__(reason)
 
-    def by(self, error: BaseException, script: Script) -> "ScriptRaised":
+    def by(self, error: BaseException, script: Script, outcome: str = "failed") -> "ScriptRaised":
         """Add details of the exception that the script raised; returns self."""
+        self.outcome = outcome
         self.kind = type(error).__name__
         # Not str(): a class defined by the script may have a broken `__str__`.
         self.text = "".join(traceback.format_exception_only(error)).partition(": ")[2].strip()
@@ -65,9 +70,16 @@ class ScriptOverran(ScriptRaised):
     """The script exceeded its time limit."""
 
     kind = "timeout"
+    outcome = "timed_out"
 
     def __init__(self, script: Script, seconds: float) -> None:
         super().__init__(504, f"{script.origin.label} was not done within {seconds:g} s")
+
+
+class ScriptNotRun(ScriptRaised):
+    """There was no thread to run the script on."""
+
+    outcome = "not_run"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +91,8 @@ class Runner:
     limit: float | None = None
     #: Name of the setting that limits the time of a script, for the log.
     limit_hint: str = ""
+    #: Notified of every run as `ScriptRan`.
+    observers: Observers = field(default_factory=Observers)
 
     def __post_init__(self) -> None:
         unawaited.install()
@@ -96,26 +110,49 @@ class Runner:
 
         `watch` collects the coroutines that the run leaves un-awaited.
         """
-        watched = watch or Watch(script.origin)
+        timeout = min((limit for limit in (timeout, self.limit) if limit is not None), default=None)
+        watch = watch or Watch(script.origin)
+        if not self.observers.wants(ScriptRan):
+            return await self._run(script, start, surroundings, timeout, watch)
+        began, outcome = time.monotonic(), "cancelled"
+        try:
+            value = await self._run(script, start, surroundings, timeout, watch)
+            outcome = "returned"
+            return value
+        except ScriptRaised as error:
+            outcome = error.outcome
+            raise
+        finally:
+            origin, seconds = script.origin, time.monotonic() - began
+            self.observers.notify(
+                ScriptRan(plugin=origin.plugin, script=origin.key, outcome=outcome, seconds=seconds)
+            )
 
+    async def _run(
+        self,
+        script: Script,
+        start: Callable[[], Coroutine[Any, Any, Any]],
+        surroundings: Surroundings,
+        timeout: float | None,
+        watch: Watch,
+    ) -> Any:
         async def guarded() -> Any:
             context.enter(surroundings)
-            watched.begin()
+            watch.begin()
             try:
                 value = await call(script, start)
-                await watched.settle()
+                await watch.settle()
                 return value
             finally:
-                watched.close()
+                watch.close()
 
-        timeout = min((one for one in (timeout, self.limit) if one is not None), default=None)
         try:
             return await self.script_threads.run(guarded, timeout=timeout)
         except NoScriptThread:
             extra = {"action": "scripts_stuck", "plugin_file": script.origin.file}
             label = script.origin.label
             logger.error("%s not begun: too many scripts are stuck", label, extra=extra)
-            raise ScriptRaised(503, "too many scripts are stuck") from None
+            raise ScriptNotRun(503, "too many scripts are stuck") from None
         except TimeoutError:
             logger.error(
                 "%s was not done within %g s%s",
@@ -143,13 +180,15 @@ async def call(script: Script, start: Callable[[], Coroutine[Any, Any, Any]]) ->
             raise
         raise ScriptRaised(500, f"{script.origin.label} cancelled itself") from None
     except Error as error:
-        raise ScriptRaised(error.code, error.reason, error.body).by(error, script) from error
+        raised = ScriptRaised(error.code, error.reason, error.body)
+        raise raised.by(error, script, outcome="terminated") from error
     except HTTPError as error:
         # As in Tornado: `reason` is for the client, `log_message` for the log.
         text = "".join(traceback.format_exception_only(error)).strip()
         extra = {"action": "script_refused", "plugin_file": script.origin.file}
         logger.info("%s: %s", script.origin.label, text, extra=extra)
-        raise ScriptRaised(error.status_code, error.reason or "").by(error, script) from error
+        raised = ScriptRaised(error.status_code, error.reason or "")
+        raise raised.by(error, script, outcome="terminated") from error
     except BaseException as error:
         # BaseException: sys.exit() in a script must end the request, not the script thread.
         _log(script, error)

@@ -7,7 +7,7 @@ from qmonus_lite.auth.own import OwnCredentials
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.envelope import UPLOADED
 from qmonus_lite.events.outbox import PendingEvent
-from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.uploads.accepted import AcceptedUpload
 from qmonus_lite.uploads.commit import Commits, UploadWithEvent
 from qmonus_lite.uploads.event_data import promised_data

@@ -5,22 +5,24 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from qmonus_lite.auth.callout_pass import Passes
-from qmonus_lite.catalog.live import Live
 from qmonus_lite.catalog.plugins import Catalog
-from qmonus_lite.catalog.secret_values import SecretResolver
-from qmonus_lite.events.envelope import BadEnvelope, Envelope
-from qmonus_lite.events.inbox import Inbox
+from qmonus_lite.events.envelope import (
+    FIRST_PROTOCOL,
+    PROTOCOL,
+    BadEnvelope,
+    Envelope,
+    OtherProtocol,
+    Purpose,
+)
 from qmonus_lite.events.outcome import Outcome, Report
-from qmonus_lite.events.signature import ID, BadSignature, Signer
-from qmonus_lite.events.signed_client import ASK, DELIVER, HANDLES
-from qmonus_lite.lambdas.chain import Chain
-from qmonus_lite.log import bound
+from qmonus_lite.lambdas.handlers import EventHandlers
 from qmonus_lite.rate_limited_log import RateLimitedLog
-from qmonus_lite.scripting.runner import Runner
-from qmonus_lite.worker.listener import WorkerReply, WorkerRequest
+from qmonus_lite.transports.http.codec import HttpRequest, HttpResponse
+from qmonus_lite.transports.http.signature import ID, BadSignature, Signer
+from qmonus_lite.transports.http.signed_client import ASK, DELIVER, HANDLES
 
 logger = logging.getLogger(__name__)
 
@@ -29,76 +31,29 @@ logger = logging.getLogger(__name__)
 class Worker:
     """State shared by the endpoints of one worker."""
 
-    live: Live
+    handlers: EventHandlers
     signer: Signer
     passes: Passes
-    secrets: SecretResolver
-    #: Separate script threads for requests and deliveries: a slow delivery delays no upload.
-    asked: Runner
-    delivered: Runner
-    inbox: Inbox
-    #: Number of requests that are running handlers.
-    running: int = 0
     #: Number of pending long polls.
     waiting: int = 0
 
     def __post_init__(self) -> None:
-        #: Deliveries in progress, by event id; a duplicate waits for the first.
-        self._under_way: dict[str, asyncio.Future[Outcome]] = {}
         self._changed = asyncio.Event()
         self._stopping = False
-        self.live.on_change(self._change)
+        self.handlers.live.on_change(self._change)
 
-    async def run(self, envelope: Envelope, runner: Runner) -> Outcome:
-        """Run the current handlers of an event; returns their outcome."""
-        ids = envelope.ids
-        chain = Chain(catalog=self.live.catalog, runner=runner, secrets=self.secrets, ids=ids)
-        self.running += 1
-        try:
-            with bound(**ids.known):
-                return await chain.run(envelope.type, envelope.data)
-        finally:
-            self.running -= 1
-
-    async def deliver(self, envelope: Envelope) -> Outcome:
-        """Handle a delivery once: a duplicate gets the outcome of the successful run."""
-        while (first := self._under_way.get(envelope.id)) is not None:
-            await asyncio.wait([first])
-            if not first.cancelled():
-                return first.result()
-        mine = self._under_way[envelope.id] = asyncio.get_running_loop().create_future()
-        try:
-            outcome = await self._deliver_once(envelope)
-            mine.set_result(outcome)
-            return outcome
-        finally:
-            mine.cancel()
-            del self._under_way[envelope.id]
-
-    async def _deliver_once(self, envelope: Envelope) -> Outcome:
-        # On the first attempt the event cannot be in the inbox.
-        known = await self.inbox.find(envelope.id) if envelope.attempt > 1 else None
-        if known is not None and known.handlers:
-            return known
-        outcome = await self.run(envelope, self.delivered)
-        # Workers with different plugins may share the inbox: record only if a handler ran.
-        if outcome.handlers and not outcome.refused:
-            self.inbox.remember(envelope.id, outcome)
-        return outcome
+    @property
+    def busy(self) -> bool:
+        """Whether a handler runs or a long poll is pending."""
+        return self.handlers.running > 0 or self.waiting > 0
 
     def report(self, outcome: Outcome | None) -> Report:
-        """Report that answers a message: handled events, catalog generation and outcome."""
-        catalog = self.live.catalog
-        return Report(
-            handles=frozenset(catalog.events),
-            generation=catalog.fingerprint,
-            outcome=outcome,
-            stopping=self._stopping,
-        )
+        """Report that answers a message."""
+        return self.handlers.report(outcome, stopping=self._stopping)
 
     async def wait_for_change(self, known: str, seconds: float) -> None:
         """Long poll: return when the plugin set differs from `known`, or after `seconds`."""
-        if self.live.catalog.fingerprint == known:
+        if self.handlers.live.catalog.fingerprint == known:
             self.waiting += 1
             try:
                 async with asyncio.timeout(seconds):
@@ -127,14 +82,14 @@ class WorkerEndpoints:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._strangers = RateLimitedLog(logger)
-        self._acts: dict[str, Callable[[bytes], Awaitable[Outcome | None]]] = {
+        self._rate_limited = RateLimitedLog(logger)
+        self._actions: dict[str, Callable[[bytes], Awaitable[Outcome | None]]] = {
             ASK: self._ask,
             DELIVER: self._deliver,
             HANDLES: self._handles,
         }
 
-    async def answer(self, message: WorkerRequest) -> WorkerReply:
+    async def answer(self, message: HttpRequest) -> HttpResponse:
         """Verify the signature, run the action, and reply with a report signed for the same id."""
         started = time.monotonic()
         reply = await self._answer(message)
@@ -150,47 +105,58 @@ class WorkerEndpoints:
             logger.log(level, "%s %d", message.path, reply.status, extra=extra)
         return reply
 
-    async def _answer(self, message: WorkerRequest) -> WorkerReply:
-        act = self._acts.get(message.path)
-        if act is None:
-            self._strangers.warn("no such path here", action="message_refused", status=404)
-            return WorkerReply(status=404)
+    async def _answer(self, message: HttpRequest) -> HttpResponse:
+        action = self._actions.get(message.path)
+        if action is None:
+            self._rate_limited.warn("no such path here", action="message_refused", status=404)
+            return HttpResponse(status=404)
         signer = self._worker.signer
         try:
             message_id = signer.verify(message.headers, message.body)
-            outcome = await act(message.body)
+            outcome = await action(message.body)
         except BadSignature as error:
             reason = f"not signed by an APIGW of this installation: {error}"
-            self._strangers.warn(reason, action="message_refused", status=401)
-            return WorkerReply(status=401, body=f"{reason}\n".encode())
+            self._rate_limited.warn(reason, action="message_refused", status=401)
+            return HttpResponse(status=401, body=f"{reason}\n".encode())
+        except OtherProtocol as error:
+            # An APIGW of an earlier version polls several times a second.
+            self._rate_limited.warn(error, action="message_refused", status=422)
+            return HttpResponse(status=422, body=f"{error}\n".encode())
         except (BadEnvelope, ValueError, KeyError, TypeError) as error:
             return _refused(422, f"not a message that a worker reads: {error}")
         body = self._worker.report(outcome).to_bytes()
         headers = {"Content-Type": "application/json", **signer.sign(message_id, body)}
-        return WorkerReply(headers=headers, body=body)
+        return HttpResponse(headers=headers, body=body)
 
     async def _ask(self, body: bytes) -> Outcome | None:
-        """A request event (request/reply): run its handlers now."""
-        return await self._worker.run(self._envelope(body), self._worker.asked)
+        return await self._handle(body, Purpose.QUESTION)
 
     async def _deliver(self, body: bytes) -> Outcome | None:
-        """A delivery from an outbox; the resulting event is not returned, as it is not used."""
-        return replace(await self._worker.deliver(self._envelope(body)), event={})
+        return await self._handle(body, Purpose.DELIVERY)
 
     async def _handles(self, body: bytes) -> Outcome | None:
         """Long poll for the handled events: replies when the plugin set changes or on timeout."""
         message = json.loads(body)
+        if not isinstance(message, dict):
+            raise BadEnvelope("expected an object")
+        if (version := message.get("protocol", FIRST_PROTOCOL)) != PROTOCOL:
+            raise OtherProtocol(version)
         self._worker.passes.know(str(message["source"]))
         await self._worker.wait_for_change(str(message["known"]), float(message["wait"]))
         return None
 
-    def _envelope(self, body: bytes) -> Envelope:
-        """Parse the event and register its source, an APIGW of this installation."""
+    async def _handle(self, body: bytes, purpose: Purpose) -> Outcome:
+        """Handle an event of an APIGW of this installation, which is registered.
+
+        Raises BadEnvelope for an event that was signed for another purpose: the path is not signed.
+        """
         envelope = Envelope.from_bytes(body)
+        if envelope.purpose is not purpose:
+            raise BadEnvelope(f"signed as a {envelope.purpose}, sent as a {purpose}")
         self._worker.passes.know(envelope.source)
-        return envelope
+        return await self._worker.handlers.handle(envelope)
 
 
-def _refused(status: int, reason: str) -> WorkerReply:
+def _refused(status: int, reason: str) -> HttpResponse:
     logger.warning("%s", reason, extra={"action": "message_refused", "status": status})
-    return WorkerReply(status=status, body=f"{reason}\n".encode())
+    return HttpResponse(status=status, body=f"{reason}\n".encode())

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from qmonus_lite import serving, supervisor_channel
 from qmonus_lite.background import Background
+from qmonus_lite.events.inbox import Inbox
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.script_threads import MAX_HUNG, ScriptThreads
 from qmonus_lite.settings.workers import WorkerSettings
+from qmonus_lite.transports.http.listener import MAX_CONNECTIONS, Listener
 from qmonus_lite.worker.app import Worker, WorkerEndpoints
 from qmonus_lite.worker.limits import bound_memory
-from qmonus_lite.worker.listener import MAX_CONNECTIONS, Listener
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class WorkerServer:
     #: Seconds that a stop waits for running scripts.
     drain_timeout: float
     worker: Worker
+    inbox: Inbox
     script_threads: tuple[ScriptThreads, ...]
     outgoing: Outgoing
 
@@ -37,16 +39,16 @@ class WorkerServer:
         stop, background = serving.Stop(), Background()
         sockets = serving.bind(address, port, flag="lambda_port")
         most = serving.descriptors_for(MAX_CONNECTIONS, 0)
-        listener = Listener(WorkerEndpoints(self.worker).answer, most_connections=most)
+        listener = Listener(WorkerEndpoints(self.worker).answer, max_connections=most)
         await listener.listen(sockets)
-        background.start("plugin watching", self.worker.live.watch)
-        background.start("clean-up of the inbox", self.worker.inbox.forget)
-        background.start("pulse", serving.heartbeat)
+        background.start("plugin watching", self.worker.handlers.live.watch)
+        background.start("clean-up of the inbox", self.inbox.forget)
+        background.start("heartbeat", serving.heartbeat)
         logger.info(
             "Lambda worker listens on http://%s:%d",
             address,
             port,
-            extra={"action": "listening", "plugins": len(self.worker.live.catalog.listed)},
+            extra={"action": "listening", "plugins": len(self.worker.handlers.live.catalog.listed)},
         )
         serving.tune_interpreter()
         supervisor_channel.announce_listening()
@@ -55,13 +57,13 @@ class WorkerServer:
         self.worker.release()
         within = FINAL_DRAIN_SECONDS if exhausted else self.drain_timeout
         # Long polls are answered first, so that every APIGW gets the stop report.
-        clean = await serving.until_idle(lambda: self.worker.running or self.worker.waiting, within)
+        clean = await serving.until_idle(lambda: self.worker.busy, within)
         await background.close()
         for script_threads in self.script_threads:
             clean &= await script_threads.close(within=1.0)
         await listener.close()
         await self.outgoing.close()
-        self.worker.inbox.close()
+        self.inbox.close()
         logger.info("stopped", extra={"action": "stopped", "clean": clean})
         return clean and not exhausted
 
@@ -70,7 +72,7 @@ class WorkerServer:
         waiting = asyncio.ensure_future(stop.wait())
         while not waiting.done():
             if any(script_threads.hung >= MAX_HUNG for script_threads in self.script_threads):
-                extra = {"action": "worker_worn"}
+                extra = {"action": "worker_exhausted"}
                 logger.error("%d scripts are stuck; this worker ends", MAX_HUNG, extra=extra)
                 waiting.cancel()
                 return True

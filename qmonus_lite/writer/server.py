@@ -10,8 +10,7 @@ from typing import assert_never
 from qmonus_lite import serving, supervisor_channel
 from qmonus_lite.background import Background
 from qmonus_lite.errors import InternalFault, Problem
-from qmonus_lite.events.signed_client import SignedClient
-from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.settings.server import ServerSettings
 from qmonus_lite.writer.ipc import Frames, listening
 from qmonus_lite.writer.messages import (
@@ -49,7 +48,6 @@ class WriterServer:
     data_dir: Path
     commits: LocalCommitService
     registry: WorkerRegistry
-    sender: SignedClient
     threads: ThreadPoolExecutor
     #: Sessions of the connected APIGWs.
     _sessions: "set[_ClientSession]" = field(default_factory=set)
@@ -78,7 +76,7 @@ class WriterServer:
         server.close()
         await background.close()
         self.commits.stop_deliveries()
-        await self.sender.close()
+        await self.registry.close()
         self.threads.shutdown()
         self.commits.close()
         logger.info("stopped", extra={"action": "stopped", "clean": clean})

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.events.outbox import Outbox
-from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.uploads.commit import Committer, UploadWithEvent
 from qmonus_lite.uploads.store import StoredFile, UploadStore
 
@@ -67,7 +67,6 @@ class LocalCommitService:
     async def begin(self) -> None:
         """Connect the dispatcher to the registry and start it."""
         self.registry.on_ready(self.dispatcher.wake)
-        self.registry.on_lost(self.dispatcher.abandon)
         self.dispatcher.start()
 
     async def commit(self, upload: UploadWithEvent) -> StoredFile:

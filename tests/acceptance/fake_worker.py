@@ -72,7 +72,7 @@ def signed(key: bytes, message_id: str, body: bytes, at: datetime | None = None)
 
 def report(outcome: object) -> bytes:
     """The body of an answer."""
-    value = {"handles": [UPLOADING], "generation": "1", "outcome": outcome}
+    value = {"handles": [UPLOADING], "generation": "1", "outcome": outcome, "protocol": 2}
     return json.dumps(value).encode()
 
 

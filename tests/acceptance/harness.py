@@ -106,17 +106,17 @@ class Installation:
 
     @property
     def live(self) -> bool:
-        return self._says_yes("/-/live")
+        return self._answers_200("/-/live")
 
     @property
     def ready(self) -> bool:
-        return self._says_yes("/-/ready")
+        return self._answers_200("/-/ready")
 
     @property
     def log(self) -> str:
         """What all processes wrote to standard error, but for the questions of `until`."""
-        said = self.everything.splitlines(keepends=True)
-        return "".join(line for line in said if "GET /-/" not in line)
+        lines = self.everything.splitlines(keepends=True)
+        return "".join(line for line in lines if "GET /-/" not in line)
 
     @property
     def everything(self) -> str:
@@ -192,7 +192,7 @@ class Installation:
     def _record(self, event: str) -> str:
         return str(self.folder / f"{event}.jsonl")
 
-    def _says_yes(self, path: str) -> bool:
+    def _answers_200(self, path: str) -> bool:
         # Its certificate, if it has one, is for the tests that are about it.
         context = ssl._create_unverified_context()
         try:

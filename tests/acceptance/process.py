@@ -1,5 +1,6 @@
 """Processes that tests start: what they say, how they end, and how long one waits for anything."""
 
+import itertools
 import os
 import random
 import signal
@@ -7,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,17 +25,32 @@ def environment(home: Path) -> dict[str, str]:
     return kept | {"HOME": str(home), "LANG": "C.UTF-8", "PYTHONPATH": str(TOP)}
 
 
+def _candidates() -> Iterator[int]:
+    """Ports below those that the kernel assigns by itself, from a random one upwards.
+
+    Each worker of pytest-xdist has a range of its own and no port comes twice before all have come,
+    so that no two tests choose one port before one of them listens on it.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(10_000 + worker % 8 * 2_700, 10_000 + (worker % 8 + 1) * 2_700)
+    start = random.randrange(len(ports))
+    return itertools.cycle((*ports[start:], *ports[:start]))
+
+
+_PORTS = _candidates()
+
+
 def free_port() -> int:
-    """A port that nobody listens on, below those that the kernel gives away by itself."""
-    while True:
-        port = random.randrange(10_000, 32_000)
+    """A port of 127.0.0.1 on which nothing listens."""
+    for port in _PORTS:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("unreachable: the candidates never end")
 
 
 def listens(port: int) -> bool:
-    """Whether somebody listens on this port."""
+    """Whether anything listens on this port."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False

@@ -85,8 +85,8 @@ class Sampler:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        said, _ = self._process.communicate(timeout=30)
-        found = json.loads(said)
+        output, _ = self._process.communicate(timeout=30)
+        found = json.loads(output)
         self.seen = Seen(
             samples=found["samples"],
             slowest=[Asked(**one) for one in found["slowest"]],

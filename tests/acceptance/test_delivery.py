@@ -4,7 +4,7 @@ import http.client
 import json
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -149,9 +149,10 @@ def by_path(lines: Sequence[str]) -> dict[str, list[int]]:
     return numbers
 
 
+@pytest.mark.serial
 @pytest.mark.timeout(300)
 def test_events_wait_for_a_worker_over_all_restarts_and_keep_their_order(
-    delivery: Delivery, capsys: pytest.CaptureFixture[str]
+    delivery: Delivery, report_figures: Callable[[str], None]
 ) -> None:
     delivery.installation.plugin("handler.yml", HANDLER.format(file=str(delivery.file)))
     apigw, worker = delivery.start("--log_level=warning")
@@ -174,8 +175,7 @@ def test_events_wait_for_a_worker_over_all_restarts_and_keep_their_order(
     rate = UPLOADS / (time.monotonic() - start)
     delivery.until_delivered()
 
-    with capsys.disabled():
-        print(f"\n{UPLOADS} events that waited: {rate:.0f} a second")
+    report_figures(f"{UPLOADS} events that waited: {rate:.0f} a second")
     found = by_path(delivery.lines())
     assert len(found) == PATHS
     assert all(numbers == list(range(UPLOADS // PATHS)) for numbers in found.values())

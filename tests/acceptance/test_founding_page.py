@@ -77,6 +77,7 @@ def two_gib(page: Installation, s3: Rclone, tmp_path: Path) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
+@pytest.mark.serial
 @pytest.mark.timeout(400)
 def test_two_gib_reach_s3_while_memory_stays_small_and_answers_stay_quick(
     page: Installation, children: dict[str, int], s3: Rclone, two_gib: Path

@@ -251,6 +251,7 @@ def test_a_yes_of_no_handler_leaves_it_to_the_default_authorization_once_no_hand
     assert apart.installation.upload(apart.file, path, token=token).status == statuses[1]
 
 
+@pytest.mark.serial
 def test_a_worker_that_never_answers_is_left_alone_after_some_tries(apart: Apart) -> None:
     before = apart.installation.stored()
     apart.worker.answering = lambda _asked: apart.worker.wait_for_end(TIMEOUT + 1)
@@ -268,6 +269,7 @@ def test_a_worker_that_never_answers_is_left_alone_after_some_tries(apart: Apart
     assert apart.installation.stored() == before
 
 
+@pytest.mark.serial
 def test_one_upload_alone_tries_a_worker_that_was_left_alone(apart: Apart) -> None:
     apart.worker.answering = lambda asked: asked.reset()
     assert {apart.upload("reset").status for _ in range(FAILURES)} == {503}
@@ -283,6 +285,7 @@ def test_one_upload_alone_tries_a_worker_that_was_left_alone(apart: Apart) -> No
     assert sorted(took < AT_ONCE for _, took in answers) == [False, True, True, True]
 
 
+@pytest.mark.serial
 def test_other_requests_do_not_wait_for_a_silent_worker(apart: Apart) -> None:
     apart.worker.answering = lambda _asked: apart.worker.wait_for_end(TIMEOUT + 1)
     uploads = [

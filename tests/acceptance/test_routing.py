@@ -149,6 +149,7 @@ def test_a_script_answers_with_what_it_raises(up: Installation) -> None:
     assert up.curl("/v1/answers/dict", "-X", "DELETE").status == 405
 
 
+@pytest.mark.serial
 def test_a_busy_script_holds_up_neither_requests_nor_uploads(up: Installation) -> None:
     file = up.file("large", bytes(16 << 20))
 

@@ -160,5 +160,5 @@ def test_a_worker_with_too_many_stuck_scripts_ends_and_comes_back(busy: Busy) ->
         statuses += pool.map(busy.upload, (f"bad-{n}" for n in range(MAX_HUNG + 4)))
 
     assert set(statuses) <= {503, 504}
-    until(lambda: "worker_worn" in busy.installation.log, within=10)
+    until(lambda: "worker_exhausted" in busy.installation.log, within=10)
     until(lambda: busy.upload("good") in {200, 201}, within=20)

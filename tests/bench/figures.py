@@ -43,7 +43,7 @@ class Figure:
         return f"{amount(self.low, '').strip()}–{amount(self.high, '').strip()}"
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """The value, for people."""
         return amount(self.value, self.unit)
 
@@ -62,10 +62,10 @@ class Figure:
             return "–"
         if self.target.is_met(self.value):
             return "reached"
-        said, limit = self.said, amount(self.target.limit, self.unit)
+        text, limit = self.text, amount(self.target.limit, self.unit)
         # Missed by less than the digits show.
-        said = f"{self.value:.5g} {self.unit}" if said == limit else said
-        return f"not reached: {said} of {limit}"
+        text = f"{self.value:.5g} {self.unit}" if text == limit else text
+        return f"not reached: {text} of {limit}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +114,11 @@ def middle(name: str, values: Sequence[float], unit: str, target: Target | None 
 
 
 def compared(
-    name: str, peer: str, ours: Sequence[float], theirs: Sequence[float], target: Target | None
+    name: str, peer: str, own: Sequence[float], theirs: Sequence[float], target: Target | None
 ) -> list[Figure]:
     """Both ratios to a peer; the target is held against the one by pairs."""
-    pairs = [a / b for a, b in zip(ours, theirs, strict=True)]
-    by_medians = statistics.median(ours) / statistics.median(theirs)
+    pairs = [a / b for a, b in zip(own, theirs, strict=True)]
+    by_medians = statistics.median(own) / statistics.median(theirs)
     return [
         middle(f"{name}, ours / {peer}", pairs, "×", target),
         Figure(name=f"{name}, ours / {peer}, ratio of medians", value=by_medians, unit="×"),

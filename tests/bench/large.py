@@ -41,7 +41,7 @@ class Cost:
     then: tuple[float, ...]
 
 
-def ours(*flags: str) -> Starting:
+def own_server(*flags: str) -> Starting:
     """Our own server with flags."""
 
     def start(folder: Path) -> AbstractContextManager[Server]:
@@ -52,7 +52,7 @@ def ours(*flags: str) -> Starting:
 
 def on_tmpfs(place: Place) -> Row:
     """One upload on a tmpfs, nothing made durable, beside nginx."""
-    us = Side(start=ours("--upload_durability=none"))
+    us = Side(start=own_server("--upload_durability=none"))
     costs = measure(place, place.tmpfs("large"), {"ours": us, "nginx": Side(start=peers.nginx)})
     return Row(
         key="tmpfs",
@@ -68,7 +68,7 @@ def on_tmpfs(place: Place) -> Row:
 
 def on_disk(place: Place) -> Row:
     """One upload made durable, beside nginx and `sync`."""
-    us = Side(start=ours("--upload_durability=full"))
+    us = Side(start=own_server("--upload_durability=full"))
     costs = measure(
         place,
         place.disk("large"),
@@ -88,7 +88,7 @@ def on_disk(place: Place) -> Row:
 
 def with_digest(place: Place) -> Row:
     """One upload made durable and summed up, beside nginx, `sync` and `sha256sum`."""
-    us = Side(start=ours("--upload_durability=full"), headers=(DIGEST,))
+    us = Side(start=own_server("--upload_durability=full"), headers=(DIGEST,))
     them = Side(start=peers.nginx, then=("sync", "sha256sum"))
     peer = "nginx + sync + sha256sum"
     costs = measure(place, place.disk("large"), {"ours": us, peer: them})
@@ -116,7 +116,7 @@ def beside_others(place: Place) -> Row:
         "rclone serve webdav": peers.rclone,
         "tus (Node)": peers.tus,
     }
-    sides = {"ours": Side(start=ours("--upload_durability=none"))}
+    sides = {"ours": Side(start=own_server("--upload_durability=none"))}
     sides |= {name: Side(start=start) for name, start in them.items()}
     notes: list[str] = []
     costs = measure(place, place.tmpfs("large"), sides, notes)

@@ -62,7 +62,7 @@ class Round:
 
 def eight(place: Place) -> Row:
     """Eight uploads at once, nothing beside them, ours and nginx in turn."""
-    starts: dict[str, Starting] = {"ours": _ours(place), "nginx": peers.nginx}
+    starts: dict[str, Starting] = {"ours": _own_server(place), "nginx": peers.nginx}
     notes: list[str] = []
     rounds = measure(place, starts, notes)
     return Row(
@@ -80,7 +80,7 @@ def eight(place: Place) -> Row:
 
 def busy(place: Place) -> Row:
     """The same while a larger upload is summed up and a script hashes."""
-    found = measure(place, {"ours": _ours(place)}, [], is_busy=True)["ours"]
+    found = measure(place, {"ours": _own_server(place)}, [], is_busy=True)["ours"]
     large = [one.large for one in found if one.large is not None]
     return Row(
         key="live-busy",
@@ -94,7 +94,7 @@ def busy(place: Place) -> Row:
     )
 
 
-def _ours(place: Place) -> Starting:
+def _own_server(place: Place) -> Starting:
     @contextmanager
     def start(folder: Path) -> Iterator[Server]:
         flags = ("--upload_durability=none", "--min_free_bytes=0")
@@ -163,10 +163,10 @@ def _together(commands: Sequence[Sequence[str]]) -> list[float]:
     times = []
     try:
         for process in started:
-            said, complaint = process.communicate(timeout=_PATIENCE)
+            output, complaint = process.communicate(timeout=_PATIENCE)
             if process.returncode:
                 raise Unavailable(f"an upload failed: {complaint.strip()}")
-            times.append(float(said.rpartition("time:")[2]))
+            times.append(float(output.rpartition("time:")[2]))
     finally:
         for process in started:
             process.kill()

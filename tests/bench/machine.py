@@ -53,8 +53,9 @@ def versions() -> dict[str, str]:
     found["rclone"] = _asked(str(Path(sys.executable).with_name("rclone")), ("version",))
     for name in ("server", "file-store"):
         package = peers.NODE / "node_modules" / "@tus" / name / "package.json"
-        said = re.search(r'"version": "([^"]+)"', package.read_text()) if package.exists() else None
-        found[f"@tus/{name}"] = said[1] if said else "not installed"
+        text = package.read_text() if package.exists() else ""
+        version = re.search(r'"version": "([^"]+)"', text)
+        found[f"@tus/{name}"] = version[1] if version else "not installed"
     return found
 
 
@@ -74,5 +75,5 @@ def _asked(name: str, words: Sequence[str]) -> str:
 
 def _first_number(command: Sequence[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    said = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
-    return said[0] if said else "unknown"
+    output = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
+    return output[0] if output else "unknown"

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from tests.bench import load
 from tests.bench.figures import Figure, Row, Target, Unavailable
-from tests.bench.large import DIGEST, ours
+from tests.bench.large import DIGEST, own_server
 from tests.bench.place import Place, gib
 from tests.bench.server import Server, apigw_of
 
@@ -55,7 +55,7 @@ def resident(place: Place) -> Row:
 
 @contextmanager
 def _warm(folder: Path, flag: str, file: Path) -> Iterator[tuple[Server, int]]:
-    with ours(flag)(folder) as server:
+    with own_server(flag)(folder) as server:
         load.one(server, "warm.bin", file)
         server.rest()
         yield server, apigw_of(server)

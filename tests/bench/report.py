@@ -73,19 +73,21 @@ def lines(row: Row) -> list[str]:
     head = f"{row.key}: {row.title}" + (f" (rounds: {row.rounds})" if row.rounds else "")
     if row.missing:
         return [head, f"  not measured: {row.missing}"]
-    width = max(len(one.name) for one in row.figures)
+    width = max(len(figure.name) for figure in row.figures)
     found = [
-        f"  {one.name:{width}}  {one.said:>12}  {one.spread:13}"
-        + (f"  {one.wanted}: {one.verdict}" if one.target else "")
-        for one in row.figures
+        f"  {figure.name:{width}}  {figure.text:>12}  {figure.spread:13}"
+        + (f"  {figure.wanted}: {figure.verdict}" if figure.target else "")
+        for figure in row.figures
     ]
     return [head, *map(str.rstrip, found), *(f"  {note}" for note in row.notes)]
 
 
 def verdicts(report: Report) -> list[str]:
     """All that has a target, for the terminal, at the end of a run of several rows."""
-    held = [(key, one) for key, row in report.rows.items() for one in row.figures if one.target]
-    found = [f"  {key:10} {one.name}: {one.wanted}: {one.verdict}" for key, one in held]
+    held = [
+        (key, figure) for key, row in report.rows.items() for figure in row.figures if figure.target
+    ]
+    found = [f"  {key:10} {figure.name}: {figure.wanted}: {figure.verdict}" for key, figure in held]
     lost = [f"  {key:10} not measured" for key, row in report.rows.items() if row.missing]
     return ["targets:", *found, *lost]
 
@@ -109,10 +111,10 @@ def _measured(report: Report, keys: Sequence[str]) -> str:
 
 def _targets(rows: Iterable[Row]) -> str:
     held = [
-        (row.title, one.name, one.wanted, one.said, _verdict(one))
+        (row.title, figure.name, figure.wanted, figure.text, _verdict(figure))
         for row in rows
-        for one in row.figures
-        if one.target
+        for figure in row.figures
+        if figure.target
     ]
     return _table(("work", "figure", "target", "measured", ""), held)
 
@@ -128,10 +130,10 @@ def _whole(row: Row, origin: Origin) -> str:
         return f"{head}\n\nNot measured: {row.missing}. ({when})"
     figures = _table(
         ("figure", "measured", "from–to"),
-        ((one.name, one.said, one.spread) for one in row.figures),
+        ((figure.name, figure.text, figure.spread) for figure in row.figures),
     )
-    said = [f"Rounds: {row.rounds}; {when}.", *row.notes]
-    return "\n\n".join([head, figures, *said])
+    lines = [f"Rounds: {row.rounds}; {when}.", *row.notes]
+    return "\n\n".join([head, figures, *lines])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

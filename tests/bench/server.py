@@ -90,7 +90,7 @@ def family(pid: int) -> list[int]:
 
 
 def is_up(url: str) -> bool:
-    """Whether somebody answers there, whatever it says."""
+    """Whether anything answers there, with any status."""
     try:
         with urlopen(url, timeout=5):
             return True
@@ -113,8 +113,8 @@ def running(
         deadline = time.monotonic() + START
         while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
-                said = (folder / "log").read_text(errors="replace").replace(str(folder), "…")
-                last = " / ".join(said.strip().splitlines()[-3:])
+                output = (folder / "log").read_text(errors="replace").replace(str(folder), "…")
+                last = " / ".join(output.strip().splitlines()[-3:])
                 raise Unavailable(f"{Path(argv[0]).name} did not start: {last}")
             time.sleep(0.05)
         yield process

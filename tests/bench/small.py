@@ -41,7 +41,7 @@ class Round:
 Rounds = Mapping[str, list[Round]]
 
 
-def _ours(*flags: str, plugins: Mapping[str, str] | None = None) -> Starting:
+def _own_server(*flags: str, plugins: Mapping[str, str] | None = None) -> Starting:
     def start(folder: Path) -> AbstractContextManager[Server]:
         return qmonus_lite(folder, *flags, plugins=plugins)
 
@@ -51,8 +51,8 @@ def _ours(*flags: str, plugins: Mapping[str, str] | None = None) -> Starting:
 def beside_others(place: Place) -> Row:
     """4 KiB from 16 connections, nothing made durable, beside other upload servers."""
     starts = {
-        "ours": _ours("--upload_durability=none", "--min_free_bytes=0", SEVERAL),
-        "ours, one APIGW": _ours("--upload_durability=none", "--min_free_bytes=0"),
+        "ours": _own_server("--upload_durability=none", "--min_free_bytes=0", SEVERAL),
+        "ours, one APIGW": _own_server("--upload_durability=none", "--min_free_bytes=0"),
         "wsgidav": peers.wsgidav,
         "copyparty": peers.copyparty,
         "nginx": peers.nginx,
@@ -149,7 +149,7 @@ def price(place: Place) -> Row:
 
 
 def _runner(plugins: Mapping[str, str], connections: int, kib: int, *flags: str) -> Runner:
-    start = _ours(*flags, plugins=plugins)
+    start = _own_server(*flags, plugins=plugins)
     return Runner(start=start, connections=connections, size=kib * _KIB)
 
 

@@ -1,4 +1,4 @@
-"""Clients: threads that run their errands against an APIGW and note what they are told."""
+"""Clients: threads that send planned uploads to an APIGW and note what they are told."""
 
 import http.client
 import itertools
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.errands import Errand, Errands, Manner
+from tests.chaos.planned_uploads import Behavior, PlannedUpload, UploadPlanner
 from tests.chaos.record import End, Record, Upload
 
 #: Seconds without an answer after which a client gives up.
@@ -34,7 +34,7 @@ class Plan:
     seed: int
     record: Record
     stop: threading.Event
-    #: See `Errands`.
+    #: See `UploadPlanner`.
     meetings: Iterator[int] = field(default_factory=itertools.count)
 
 
@@ -44,13 +44,13 @@ class Client(threading.Thread):
     def __init__(self, plan: Plan, number: int) -> None:
         super().__init__(name=f"client-{number}")
         self._plan = plan
-        self._errands = Errands(plan.seed, number, plan.meetings)
+        self._planner = UploadPlanner(plan.seed, number, plan.meetings)
         self._connection = http.client.HTTPConnection("127.0.0.1", plan.port, timeout=PATIENCE)
 
     def run(self) -> None:
         while not self._plan.stop.is_set():
             if self._connect():
-                self._go(self._errands.next())
+                self._go(self._planner.next())
             else:
                 self._plan.stop.wait(LATER / 2)
         self._connection.close()
@@ -64,22 +64,22 @@ class Client(threading.Thread):
             return False
         return True
 
-    def _go(self, errand: Errand) -> None:
+    def _go(self, planned: PlannedUpload) -> None:
         upload = Upload(
-            tag=errand.content.tag,
-            path=errand.path,
-            size=len(errand.content.data),
-            invited=errand.manner is not Manner.UNINVITED,
+            tag=planned.content.tag,
+            path=planned.path,
+            size=len(planned.content.data),
+            invited=planned.behavior is not Behavior.UNAUTHORIZED,
             began=time.monotonic(),
         )
         self._plan.record.begin(upload)
         try:
-            self._send(errand)
+            self._send(planned)
         except OSError as error:
             self._break(upload, End.CUT, error)
             return
-        if errand.breaks_off:
-            self._leave(upload, errand.manner)
+        if planned.breaks_off:
+            self._leave(upload, planned.behavior)
             return
         try:
             self._take_answer(upload)
@@ -88,36 +88,36 @@ class Client(threading.Thread):
         except (ValueError, KeyError) as error:
             self._plan.record.faults.append(f"{upload.tag}: no usable receipt: {error!r}")
 
-    def _send(self, errand: Errand) -> None:
-        self._send_head(errand)
-        data = memoryview(errand.content.data)[: errand.sent]
-        step = len(data) // errand.pieces + 1
+    def _send(self, planned: PlannedUpload) -> None:
+        self._send_head(planned)
+        data = memoryview(planned.content.data)[: planned.sent]
+        step = len(data) // planned.pieces + 1
         for start in range(0, len(data), step):
             piece = data[start : start + step]
-            if errand.chunked:
+            if planned.chunked:
                 self._connection.send(b"%x\r\n%b\r\n" % (len(piece), bytes(piece)))
             else:
                 self._connection.send(piece)
-        if errand.chunked and not errand.breaks_off:
+        if planned.chunked and not planned.breaks_off:
             self._connection.send(b"0\r\n\r\n")
 
-    def _send_head(self, errand: Errand) -> None:
+    def _send_head(self, planned: PlannedUpload) -> None:
         headers = {}
-        if errand.manner is not Manner.UNINVITED:
+        if planned.behavior is not Behavior.UNAUTHORIZED:
             headers = {"X-Auth-Token": self._plan.token, **WORD}
-        if errand.manner is Manner.ONLY_NEW:
+        if planned.behavior is Behavior.ONLY_NEW:
             headers["If-None-Match"] = "*"
-        if errand.chunked:
+        if planned.chunked:
             headers["Transfer-Encoding"] = "chunked"
         else:
-            headers["Content-Length"] = str(len(errand.content.data))
-        self._connection.putrequest("PUT", f"{errand.path}?tag={errand.content.tag}")
+            headers["Content-Length"] = str(len(planned.content.data))
+        self._connection.putrequest("PUT", f"{planned.path}?tag={planned.content.tag}")
         for name, value in headers.items():
             self._connection.putheader(name, value)
         self._connection.endheaders()
 
-    def _leave(self, upload: Upload, manner: Manner) -> None:
-        if manner is Manner.RESETS:
+    def _leave(self, upload: Upload, behavior: Behavior) -> None:
+        if behavior is Behavior.RESETS:
             self._connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self._connection.close()
         upload.end, upload.ended = End.ABORTED, time.monotonic()

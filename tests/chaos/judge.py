@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tests.chaos.errands import EMPTY
 from tests.chaos.killer import Kill
+from tests.chaos.logs import LoggedEvents
+from tests.chaos.planned_uploads import EMPTY
 from tests.chaos.record import End, Record, Sighting, Upload
-from tests.chaos.witness import Heard
 
 #: Ends that store nothing.
 NOTHING = (End.REFUSED, End.ABORTED, End.CUT)
@@ -27,7 +27,7 @@ class Evidence:
     """What the judge looks at."""
 
     record: Record
-    heard: Heard
+    logged: LoggedEvents
     #: What stood at every path in the end.
     end: Mapping[str, Sighting]
     #: Kills of the APIGW.
@@ -49,8 +49,8 @@ def verdict(evidence: Evidence) -> dict[str, list[str]]:
         "attempts not higher": list(attempts_not_higher(evidence)),
         "out of order": list(out_of_order(evidence)),
         "last event not of the last content": list(last_event_of_another(evidence)),
-        "dead letters": [f"{id_}: {why}" for id_, why in evidence.heard.dead.items()],
-        "let in uninvited": list(let_in_uninvited(evidence)),
+        "dead letters": [f"{id_}: {why}" for id_, why in evidence.logged.dead.items()],
+        "accepted unauthorized": list(accepted_unauthorized(evidence)),
         "left without an answer": list(left_without_an_answer(evidence)),
         "other faults": evidence.record.faults,
     }
@@ -84,7 +84,7 @@ def wrong_contents(evidence: Evidence) -> Iterator[str]:
 
 def lost_events(evidence: Evidence) -> Iterator[str]:
     """Every upload that was acknowledged, or that somebody saw stored, has an event."""
-    seen = {one.tag for one in evidence.heard.seen}
+    seen = {run.tag for run in evidence.logged.seen}
     stored = {sighting.tag for sighting in _sightings(evidence) if sighting.tag}
     stored |= {upload.tag for upload in evidence.uploads(End.ACKNOWLEDGED)}
     return (f"{tag}: no event" for tag in sorted(stored - seen))
@@ -92,21 +92,21 @@ def lost_events(evidence: Evidence) -> Iterator[str]:
 
 def false_events(evidence: Evidence) -> Iterator[str]:
     """No event for what was not stored, or of another file than it says."""
-    for one in evidence.heard.seen:
-        upload = evidence.record.uploads.get(one.tag)
+    for run in evidence.logged.seen:
+        upload = evidence.record.uploads.get(run.tag)
         if upload is None:
-            yield f"{one.tag}: an event for nothing"
+            yield f"{run.tag}: an event for nothing"
         elif upload.end in NOTHING:
-            yield f"{one.tag}: {upload.end.value} with {upload.status}, and yet an event"
-        elif (one.path, one.bytes) != (upload.path, upload.size):
-            yield f"{one.tag}: its event says {one.path}, {one.bytes} bytes"
+            yield f"{run.tag}: {upload.end.value} with {upload.status}, and yet an event"
+        elif (run.path, run.bytes) != (upload.path, upload.size):
+            yield f"{run.tag}: its event says {run.path}, {run.bytes} bytes"
 
 
 def unequal_ids(evidence: Evidence) -> Iterator[str]:
     """All events of one upload have one id: that of the receipt, if there was one."""
-    for tag, runs in evidence.heard.runs().items():
+    for tag, runs in evidence.logged.runs().items():
         upload = evidence.record.uploads.get(tag)
-        ids = {one.event_id for one in runs}
+        ids = {run.event_id for run in runs}
         ids |= {upload.event_id} if upload and upload.event_id else set()
         if len(ids) > 1:
             yield f"{tag}: {', '.join(sorted(ids))}"
@@ -114,11 +114,11 @@ def unequal_ids(evidence: Evidence) -> Iterator[str]:
 
 def attempts_not_higher(evidence: Evidence) -> Iterator[str]:
     """Attempts of one event only rise, and each run of its handlers had one of its own."""
-    for event_id, attempts in evidence.heard.attempts.items():
+    for event_id, attempts in evidence.logged.attempts.items():
         if sorted(set(attempts)) != attempts:
             yield f"{event_id}: attempts {attempts}"
-    for tag, runs in evidence.heard.runs().items():
-        last = evidence.heard.delivered.get(runs[0].event_id)
+    for tag, runs in evidence.logged.runs().items():
+        last = evidence.logged.delivered.get(runs[0].event_id)
         if last is not None and last < len(runs):
             yield f"{tag}: {len(runs)} runs, and its last attempt is {last}"
 
@@ -144,7 +144,7 @@ def last_event_of_another(evidence: Evidence) -> Iterator[str]:
             yield f"{path}: has {tag}, the last event was of {uploads[-1].tag}"
 
 
-def let_in_uninvited(evidence: Evidence) -> Iterator[str]:
+def accepted_unauthorized(evidence: Evidence) -> Iterator[str]:
     """Nobody without token and word stores anything."""
     for upload in evidence.uploads(End.ACKNOWLEDGED, End.UNKNOWN):
         if not upload.invited and (upload.end is End.ACKNOWLEDGED or _seen(evidence, upload)):
@@ -185,13 +185,13 @@ def _sightings(evidence: Evidence) -> Iterable[Sighting]:
 
 
 def _seen(evidence: Evidence, upload: Upload) -> bool:
-    return any(one.tag == upload.tag for one in evidence.heard.seen)
+    return any(run.tag == upload.tag for run in evidence.logged.seen)
 
 
 def _first_seen(evidence: Evidence) -> dict[str, list[Upload]]:
     """Uploads by path in the order in which their events were first seen."""
     found: dict[str, dict[str, Upload]] = defaultdict(dict)
-    for one in evidence.heard.seen:
-        if upload := evidence.record.uploads.get(one.tag):
-            found[upload.path].setdefault(one.tag, upload)
+    for run in evidence.logged.seen:
+        if upload := evidence.record.uploads.get(run.tag):
+            found[upload.path].setdefault(run.tag, upload)
     return {path: list(uploads.values()) for path, uploads in found.items()}

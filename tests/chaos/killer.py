@@ -19,11 +19,11 @@ LONGEST_LIFE, LONGEST_START = 3.5, 1.0
 #: Where a start takes long, a life may be so many times as long as that.
 LIFE_TO_START = 2.0
 #: Part of the lives that are killed while they start.
-YOUNG = 0.1
+STARTUP_KILL_SHARE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Victim:
+class KillTarget:
     """What is killed again and again."""
 
     installation: Installation
@@ -41,25 +41,27 @@ class Kill:
     began: float
     ended: float
     #: Whether it had not come to serve.
-    young: bool
+    while_starting: bool
 
 
 @dataclass(kw_only=True)
 class Lives:
-    """The lives of one victim."""
+    """The lives of one target."""
 
     processes: list[Running] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
 
 
 class Killer(threading.Thread):
-    """Kills one victim until it is stopped; leaves it running."""
+    """Kills one target until it is stopped; leaves it running."""
 
-    def __init__(self, victim: Victim, record: Record, *, seed: int, stop: threading.Event) -> None:
-        super().__init__(name=f"killer of {victim.command}")
-        self._victim = victim
+    def __init__(
+        self, target: KillTarget, record: Record, *, seed: int, stop: threading.Event
+    ) -> None:
+        super().__init__(name=f"killer of {target.command}")
+        self._target = target
         self._record = record
-        self._dice = random.Random(f"{seed}/{self.name}")
+        self._random = random.Random(f"{seed}/{self.name}")
         self._stop_asked = stop
         self.lives = Lives()
 
@@ -68,7 +70,7 @@ class Killer(threading.Thread):
 
     def begin(self) -> Running:
         """Begin a life."""
-        running = self._victim.installation.start(self._victim.command, *self._victim.flags)
+        running = self._target.installation.start(self._target.command, *self._target.flags)
         self.lives.processes.append(running)
         return running
 
@@ -81,10 +83,12 @@ class Killer(threading.Thread):
     def kill(self, running: Running) -> None:
         """End a life."""
         if running.ended:
-            self._record.faults.append(f"{self._victim.command} ended by itself: {running.stderr}")
-        began, young = time.monotonic(), not self._victim.serves()
+            self._record.faults.append(f"{self._target.command} ended by itself: {running.stderr}")
+        began, while_starting = time.monotonic(), not self._target.serves()
         running.kill()
-        self.lives.kills.append(Kill(began=began, ended=time.monotonic(), young=young))
+        self.lives.kills.append(
+            Kill(began=began, ended=time.monotonic(), while_starting=while_starting)
+        )
 
     def end_life(self) -> None:
         """End the present life and begin another, after which nobody is killed any more."""
@@ -93,17 +97,17 @@ class Killer(threading.Thread):
 
     def _live(self, running: Running) -> bool:
         """Let it live for a while; whether we were stopped meanwhile."""
-        if self._dice.random() < YOUNG:
-            return self._stop_asked.wait(self._dice.uniform(0, LONGEST_START))
+        if self._random.random() < STARTUP_KILL_SHARE:
+            return self._stop_asked.wait(self._random.uniform(0, LONGEST_START))
         began = time.monotonic()
-        while not self._victim.serves() and not running.ended:
+        while not self._target.serves() and not running.ended:
             if self._stop_asked.wait(0.02):
                 return True
         longest = max(LONGEST_LIFE, LIFE_TO_START * (time.monotonic() - began))
-        return self._stop_asked.wait(self._dice.uniform(0, longest))
+        return self._stop_asked.wait(self._random.uniform(0, longest))
 
 
-class FamilyKiller(Killer):
+class ChildKiller(Killer):
     """Kills children of an `up` with several APIGWs, one at a time; `up` starts them again."""
 
     #: Seconds between two kills, at most: `up` waits longer and longer before it starts them again.
@@ -115,7 +119,7 @@ class FamilyKiller(Killer):
     def run(self) -> None:
         running = self.lives.processes[-1]
         self._all = len(running.all_children)
-        while not self._stop_asked.wait(self._dice.uniform(0, self.LONGEST_GAP)):
+        while not self._stop_asked.wait(self._random.uniform(0, self.LONGEST_GAP)):
             self.kill(running)
 
     def end_life(self) -> None:
@@ -129,11 +133,11 @@ class FamilyKiller(Killer):
         children = running.all_children
         if not children:
             return
-        command, pid = self._dice.choice(children)
-        began, young = time.monotonic(), not self._victim.serves()
+        command, pid = self._random.choice(children)
+        began, while_starting = time.monotonic(), not self._target.serves()
         # One that was going with its writer process may be gone by itself.
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         until(lambda: not runs(pid))
-        kill = Kill(began=began, ended=time.monotonic(), young=young)
+        kill = Kill(began=began, ended=time.monotonic(), while_starting=while_starting)
         (self.of_workers if command == "lambda" else self.lives.kills).append(kill)

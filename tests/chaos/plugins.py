@@ -1,4 +1,4 @@
-"""The plugins of a trial: a witness of every event, and a gate that comes and goes."""
+"""The plugins of a trial: a recording handler of every event, and a gate that comes and goes."""
 
 import random
 import threading
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from tests.acceptance.harness import Installation
 
-#: What the witness logs.
+#: What the recording handler logs.
 SEEN = "chaos_seen"
 
-WITNESS = f"""\
-name: witness
+RECORDING_HANDLER = f"""\
+name: recording-handler
 event: APIGW.OnFileUploaded
 script: |-
-  async def witness(event, handle):
+  async def recording_handler(event, handle):
       facts = dict(tag=event["params"]["tag"][0], path=event["path"], bytes=event["bytes"])
       logger.info("seen", extra=dict(action="{SEEN}", asked="asked" in event, **facts))
       # Long enough to be killed in.
@@ -39,13 +39,13 @@ class Gate(threading.Thread):
         super().__init__(name="gate")
         self._place = installation.plugins / "gate.yml"
         self._aside = installation.folder / "gate.yml"
-        self._dice = random.Random(f"{seed}/gate")
+        self._random = random.Random(f"{seed}/gate")
         self._stop_asked = stop
 
     def run(self) -> None:
         self._aside.write_text(GATE)
         here, there = self._aside, self._place
-        while not self._stop_asked.wait(self._dice.uniform(*SPELL)):
+        while not self._stop_asked.wait(self._random.uniform(*SPELL)):
             here, there = _moved(here, there)
 
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from tests.chaos.content import NotWhole, tag_of
-from tests.chaos.errands import EMPTY, HOT
+from tests.chaos.planned_uploads import EMPTY, HOT
 from tests.chaos.record import Record, Sighting
 
 #: Seconds between two looks: it shares the processors with what it watches.
@@ -20,7 +20,7 @@ class Reader(threading.Thread):
         super().__init__(name="reader")
         self._base = base
         self._record = record
-        self._dice = random.Random(f"{seed}/reader")
+        self._random = random.Random(f"{seed}/reader")
         self._stop_asked = stop
 
     def run(self) -> None:
@@ -29,9 +29,9 @@ class Reader(threading.Thread):
 
     def _path(self) -> str:
         latest = self._record.latest
-        if not latest or self._dice.random() < 0.5:
-            return self._dice.choice((*HOT, EMPTY))
-        return latest[self._dice.randrange(len(latest))].path
+        if not latest or self._random.random() < 0.5:
+            return self._random.choice((*HOT, EMPTY))
+        return latest[self._random.randrange(len(latest))].path
 
 
 def look(base: Path, path: str, record: Record) -> None:

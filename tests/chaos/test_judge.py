@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from tests.chaos.content import Content, NotWhole, make, tag_of
-from tests.chaos.errands import Errands
 from tests.chaos.judge import Evidence, verdict
 from tests.chaos.killer import Kill
+from tests.chaos.logs import LoggedEvents, Seen
+from tests.chaos.planned_uploads import UploadPlanner
 from tests.chaos.record import End, Record, Sighting, Upload
-from tests.chaos.witness import Heard, Seen
 
 PATH = "/upload/f"
 
@@ -47,10 +47,10 @@ class Case:
 
     def __init__(self) -> None:
         self.record = Record()
-        for one in (upload("a", 0), upload("b", 10)):
-            self.record.begin(one)
+        for acknowledged in (upload("a", 0), upload("b", 10)):
+            self.record.begin(acknowledged)
         self.record.sightings = [sighting("a", 5), sighting("b", 20)]
-        self.heard = Heard(
+        self.logged = LoggedEvents(
             seen=[seen("a"), seen("b")],
             attempts={"id-a": [1], "id-b": [1]},
             delivered={"id-a": 1, "id-b": 1},
@@ -61,7 +61,7 @@ class Case:
 
     def broken(self) -> set[str]:
         """Rules that the judge finds broken."""
-        evidence = Evidence(record=self.record, heard=self.heard, end=self.end, kills=self.kills)
+        evidence = Evidence(record=self.record, logged=self.logged, end=self.end, kills=self.kills)
         return {rule for rule, breaches in verdict(evidence).items() if breaches}
 
 
@@ -97,24 +97,24 @@ def test_a_file_that_went_back_or_came_from_nowhere_is_wrong(case: Case, tag: st
 @pytest.mark.parametrize("end", [End.REFUSED, End.ABORTED, End.CUT])
 def test_what_was_not_stored_must_not_be_seen_and_has_no_event(case: Case, end: End) -> None:
     case.record.begin(upload("c", 5, end=end, event_id=""))
-    case.kills = [Kill(began=5, ended=6, young=False)]
+    case.kills = [Kill(began=5, ended=6, while_starting=False)]
     assert case.broken() == set()
 
     case.record.sightings.append(sighting("c", 7))
-    case.heard.seen.insert(1, seen("c"))
+    case.logged.seen.insert(1, seen("c"))
 
     assert case.broken() == {"wrong contents", "false events"}
 
 
 def test_an_acknowledged_upload_without_an_event_is_found(case: Case) -> None:
-    del case.heard.seen[0]
+    del case.logged.seen[0]
 
     assert case.broken() == {"lost events"}
 
 
 def test_a_file_that_was_seen_needs_an_event_whatever_its_client_was_told(case: Case) -> None:
     case.record.begin(upload("c", 5, end=End.UNKNOWN, event_id=""))
-    case.kills = [Kill(began=5, ended=6, young=False)]
+    case.kills = [Kill(began=5, ended=6, while_starting=False)]
     assert case.broken() == set()
 
     case.record.sightings.append(sighting("c", 7))
@@ -129,40 +129,40 @@ def test_a_client_that_got_no_answer_without_a_kill_is_found(case: Case) -> None
 
 
 def test_an_event_of_another_id_is_found(case: Case) -> None:
-    case.heard.seen[0] = replace(seen("a"), event_id="another")
+    case.logged.seen[0] = replace(seen("a"), event_id="another")
 
     assert case.broken() == {"unequal ids"}
 
 
 def test_a_repeat_needs_a_higher_attempt(case: Case) -> None:
-    case.heard.seen.insert(1, seen("a"))
+    case.logged.seen.insert(1, seen("a"))
     assert case.broken() == {"attempts not higher"}
 
-    case.heard.attempts["id-a"], case.heard.delivered["id-a"] = [1, 2], 2
+    case.logged.attempts["id-a"], case.logged.delivered["id-a"] = [1, 2], 2
     assert case.broken() == set()
 
 
 def test_events_out_of_order_are_found(case: Case) -> None:
-    case.heard.seen.reverse()
+    case.logged.seen.reverse()
 
     assert case.broken() == {"out of order", "last event not of the last content"}
 
 
 def test_a_repeat_out_of_order_is_none(case: Case) -> None:
-    case.heard.seen.append(seen("a"))
-    case.heard.attempts["id-a"], case.heard.delivered["id-a"] = [1, 2], 2
+    case.logged.seen.append(seen("a"))
+    case.logged.attempts["id-a"], case.logged.delivered["id-a"] = [1, 2], 2
 
     assert case.broken() == set()
 
 
-def test_who_was_let_in_uninvited_is_found(case: Case) -> None:
+def test_who_was_accepted_unauthorized_is_found(case: Case) -> None:
     case.record.uploads["a"].invited = False
 
-    assert case.broken() == {"let in uninvited"}
+    assert case.broken() == {"accepted unauthorized"}
 
 
 def test_a_dead_letter_is_found(case: Case) -> None:
-    case.heard.dead["id-b"] = "tired"
+    case.logged.dead["id-b"] = "tired"
 
     assert case.broken() == {"dead letters"}
 
@@ -177,9 +177,10 @@ def test_a_content_proves_itself(size: int) -> None:
             tag_of(half)
 
 
-def test_a_seed_gives_the_same_errands_again() -> None:
+def test_a_seed_gives_the_same_uploads_again() -> None:
     def some(seed: int) -> list[tuple[str, Content]]:
-        errands = Errands(seed, client=1, meetings=itertools.count())
-        return [(errand.path, errand.content) for errand in (errands.next() for _ in range(50))]
+        planner = UploadPlanner(seed, client=1, meetings=itertools.count())
+        planned = [planner.next() for _ in range(50)]
+        return [(upload.path, upload.content) for upload in planned]
 
     assert some(7) == some(7) != some(8)

@@ -15,11 +15,11 @@ from tests.acceptance.harness import Installation
 from tests.acceptance.process import listens, until
 from tests.chaos.clients import Client, Plan
 from tests.chaos.judge import Evidence, verdict
-from tests.chaos.killer import FamilyKiller, Kill, Killer, Victim
-from tests.chaos.plugins import WITNESS, Gate
+from tests.chaos.killer import ChildKiller, Kill, Killer, KillTarget
+from tests.chaos.logs import read_logs
+from tests.chaos.plugins import RECORDING_HANDLER, Gate
 from tests.chaos.reader import Reader, look
 from tests.chaos.record import End, Record
-from tests.chaos.witness import hear
 
 #: Clients at once.
 CLIENTS = 8
@@ -54,11 +54,11 @@ class Trial:
         """With one APIGW, it and its worker are killed; with several, children of their `up`."""
         self._seed = seed
         self._installation = Installation(folder)
-        self._installation.plugin("witness.yml", WITNESS)
+        self._installation.plugin("recording-handler.yml", RECORDING_HANDLER)
         self._record = Record()
         self._stop_kills = threading.Event()
         self._killers: list[Killer] = (
-            [self._family(apigws)]
+            [self._child_killer(apigws)]
             if apigws > 1
             else [
                 self._killer("apigw", lambda: self._installation.live),
@@ -77,29 +77,29 @@ class Trial:
                 killer.begin()
             until(lambda: self._installation.ready, report=lambda: self._installation.log)
             began = time.monotonic()
-            self._rage(seconds, least or {})
+            self._run_load(seconds, least or {})
             took = time.monotonic() - began
-            quiet = self._quiet_down()
+            quiet = self._settle()
             return self._judge(took, quiet)
         finally:
             self._installation.end()
 
     def _killer(self, command: str, serves: Callable[[], bool]) -> Killer:
-        victim = Victim(
+        target = KillTarget(
             installation=self._installation, command=command, flags=FLAGS, serves=serves
         )
-        return Killer(victim, self._record, seed=self._seed, stop=self._stop_kills)
+        return Killer(target, self._record, seed=self._seed, stop=self._stop_kills)
 
-    def _family(self, apigws: int) -> Killer:
-        victim = Victim(
+    def _child_killer(self, apigws: int) -> Killer:
+        target = KillTarget(
             installation=self._installation,
             command="up",
             flags=(*FLAGS, f"--apigw_processes={apigws}"),
             serves=lambda: self._installation.live,
         )
-        return FamilyKiller(victim, self._record, seed=self._seed, stop=self._stop_kills)
+        return ChildKiller(target, self._record, seed=self._seed, stop=self._stop_kills)
 
-    def _rage(self, seconds: float, least: Mapping[str, int]) -> None:
+    def _run_load(self, seconds: float, least: Mapping[str, int]) -> None:
         """Clients, readers and killers together; the killers outlive the clients by a moment."""
         stop = threading.Event()
         plan = Plan(
@@ -132,9 +132,11 @@ class Trial:
         return all(reached[name] >= wanted for name, wanted in least.items())
 
     def _kills(self) -> list[Kill]:
-        return [kill for one in self._killers for kill in (*one.lives.kills, *one.of_workers)]
+        return [
+            kill for killer in self._killers for kill in (*killer.lives.kills, *killer.of_workers)
+        ]
 
-    def _quiet_down(self) -> float:
+    def _settle(self) -> float:
         """One more kill and start of both, then wait for every event; gives the seconds it took."""
         for killer in self._killers:
             killer.end_life()
@@ -164,12 +166,12 @@ class Trial:
         return events
 
     def _leftovers(self) -> list[str]:
-        """Files that belong to no path that anybody uploaded to, and drafts of our own."""
+        """Files at paths that were never uploaded to, and temporary files of the data directory."""
         wanted = {path[1:] for path in self._record.by_path()}
         base = self._installation.base
         stored = [name for name in self._installation.stored() if not (base / name).is_dir()]
-        drafts = [str(path) for path in self._installation.data.glob(".*")]
-        return [name for name in stored if name not in wanted] + drafts
+        temporary = [str(path) for path in self._installation.data.glob(".*")]
+        return [name for name in stored if name not in wanted] + temporary
 
     def _judge(self, seconds: float, quiet: float) -> Result:
         end = Record()
@@ -178,7 +180,7 @@ class Trial:
         self._record.faults += end.faults
         evidence = Evidence(
             record=self._record,
-            heard=hear(self._apigw.lives.processes, self._worker.lives.processes),
+            logged=read_logs(self._apigw.lives.processes, self._worker.lives.processes),
             end={sighting.path: sighting for sighting in end.sightings},
             kills=self._apigw.lives.kills,
         )
@@ -187,17 +189,17 @@ class Trial:
     def _figures(self, evidence: Evidence, seconds: float, quiet: float) -> dict[str, int | float]:
         ends = self._record.ends()
         kills = self._kills()
-        events = evidence.heard.runs()
+        events = evidence.logged.runs()
         return {
             "seed": self._seed,
             "seconds": round(seconds, 1),
             "kills": len(kills),
             "of apigw": len(self._apigw.lives.kills),
-            "while starting": sum(kill.young for kill in kills),
+            "while starting": sum(kill.while_starting for kill in kills),
             **{end.value: ends[end] for end in End},
             "events": len(events),
             "by the gate": sum(runs[0].asked for runs in events.values()),
-            "duplicates": len(evidence.heard.seen) - len(events),
+            "duplicates": len(evidence.logged.seen) - len(events),
             "sightings": len(self._record.sightings),
             "seconds to quiet": round(quiet, 1),
         }

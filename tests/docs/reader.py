@@ -18,8 +18,19 @@ PORTS = ("9099", "9100", "9333", "9444")
 #: Stands between what two commands print.
 _END = "--- end of a step, status"
 
+#: What a page needs that changes the code itself.
+SOURCES = ("qmonus_lite", "tests/unit/cli")
+FILES = (
+    "setup.cfg",
+    *(f"tests/{name}.py" for name in ("__init__", "certificate", "conftest", "distribution")),
+    "tests/unit/__init__.py",
+)
+
+# The checks are run by CI on all of the code; here they would take most of the time.
 PROGRAMS = {
     "scripts/setup": "exit 0",
+    "scripts/check": "exit 0",
+    "scripts/test": f'exec "{sys.executable}" -m pytest -p no:cacheprovider "$@"',
     "scripts/run": f'exec "{sys.executable}" -m qmonus_lite up "$@"',
     ".venv/bin/qmonus-lite": f'exec "{sys.executable}" -m qmonus_lite "$@"',
     ".venv/bin/rclone": f'exec "{RCLONE}" "$@"',
@@ -84,6 +95,21 @@ class Reader:
             program.parent.mkdir(parents=True, exist_ok=True)
             program.write_text(f"#!/bin/sh\n{text}\n")
             program.chmod(0o755)
+
+    def clone(self) -> None:
+        """Put the code and some of its tests into the checkout, as a repository of git."""
+        for part in SOURCES:
+            shutil.copytree(
+                TOP / part, self._checkout / part, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        for file in FILES:
+            shutil.copyfile(TOP / file, self._checkout / file)
+        git = ["git", "-c", "init.defaultBranch=main"]
+        (self._folder / ".gitconfig").write_text(
+            "[user]\nname = reader\nemail = reader@localhost\n"
+        )
+        for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "Begin"]):
+            subprocess.run([*git, *words], cwd=self._checkout, env=self._environ, check=True)
 
     def _here(self, text: str) -> str:
         """The text with ports and temporary files of our own."""

@@ -1,1 +1,1 @@
-"""Tests of several rooms together, in one process."""
+"""Tests of several packages together, in one process."""

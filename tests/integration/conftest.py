@@ -1,4 +1,4 @@
-"""Fixtures of several rooms together."""
+"""Fixtures of APIGW and worker in one process."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

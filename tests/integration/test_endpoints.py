@@ -122,14 +122,14 @@ async def test_readiness_names_a_task_that_keeps_failing(
     monkeypatch.setattr(background, "STABLE_AFTER_SECONDS", 0.1)
     closed = os.open(os.devnull, os.O_RDONLY)
     await two.start()
-    # What the pulse is written to takes nothing: EBADF.
+    # What the heartbeat is written to takes nothing: EBADF.
     with monkeypatch.context() as broken:
         broken.setattr(supervisor_channel._notify_pipe, "descriptor", closed)
         async with asyncio.timeout(5):
             while (await two.send("GET", "/-/ready"))[0] == 200:
                 await asyncio.sleep(0.02)
         _status, problem = await two.send("GET", "/-/ready")
-        assert problem["detail"] == "pulse: keeps failing; see the log"
+        assert problem["detail"] == "heartbeat: keeps failing; see the log"
     os.close(closed)
 
     await two.ready()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.events import keepalive, worker_registry
+from qmonus_lite.transports.http import keepalive, worker_registry
 from tests.integration.machine import UNABLE, Machine
 from tests.integration.stage import TwoProcesses, until
 

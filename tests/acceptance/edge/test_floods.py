@@ -10,7 +10,7 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -180,8 +180,9 @@ def _slowhttptest(installation: Installation, *flags: str) -> subprocess.Popen[b
     )
 
 
+@pytest.mark.serial
 def test_slow_clients_keep_nobody_else_waiting(
-    open_to_all: Installation, capsys: pytest.CaptureFixture[str]
+    open_to_all: Installation, report_figures: Callable[[str], None]
 ) -> None:
     pid = pid_of(open_to_all)
     heads = ("-H", "-c", "1000", "-r", "500", "-u", f"{open_to_all.url}/-/live")
@@ -202,9 +203,8 @@ def test_slow_clients_keep_nobody_else_waiting(
         for flood in floods:
             flood.send_signal(signal.SIGKILL)
             flood.wait()
-    with capsys.disabled():
-        print(f"\n{held} descriptors, {sampler.seen.samples} answers, slowest", end=" ")
-        print([f"{1000 * one.took:.0f} ms" for one in sampler.seen.slowest[:3]])
+    slowest = ", ".join(f"{1000 * answer.took:.0f} ms" for answer in sampler.seen.slowest[:3])
+    report_figures(f"{held} descriptors, {sampler.seen.samples} answers, slowest: {slowest}")
     assert held > 1200
     assert sampler.seen.slowest[0].took < QUICK, sampler.seen
     until(lambda: not re.search("slow", " ".join(open_to_all.stored())))

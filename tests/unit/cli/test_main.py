@@ -1,9 +1,15 @@
 """The command line as a whole: finding a command, and saying what was refused."""
 
+import subprocess
+import sys
+from importlib import import_module
+from pkgutil import iter_modules
+
 import pytest
 
 from qmonus_lite import __version__
-from qmonus_lite.cli.main import COMMANDS
+from qmonus_lite.cli import __path__ as PATH
+from qmonus_lite.cli.commands import COMMANDS
 from qmonus_lite.settings.table import FLAGS
 from tests.unit.cli.conftest import Shell
 
@@ -86,3 +92,20 @@ def test_takes_dashes_for_the_flags_of_a_command(shell: Shell) -> None:
     (shell.folder / "more").mkdir()
 
     assert shell.run("check", "--plugins-base-dirs=more").status == 0
+
+
+def test_every_command_of_a_module_is_in_the_table() -> None:
+    modules = [import_module(f"qmonus_lite.cli.{module.name}") for module in iter_modules(PATH)]
+    found = [name for module in modules for name in vars(module).get("COMMANDS", ())]
+
+    assert set(found) == set(COMMANDS)
+    assert all(name in COMMANDS for name in COMMANDS) and "no-command" not in COMMANDS
+
+
+def test_the_supervisor_does_not_load_the_servers() -> None:
+    look_up = "import sys; from qmonus_lite.cli.commands import COMMANDS; COMMANDS['up']"
+    command = [sys.executable, "-c", f"{look_up}; print(*sys.modules)"]
+
+    loaded = set(subprocess.check_output(command, text=True).split())
+    assert "qmonus_lite.supervisor" in loaded
+    assert loaded.isdisjoint({"aiohttp", "jsonschema", "qmonus_lite.apigw", "qmonus_lite.worker"})

@@ -1,35 +1,10 @@
-"""Fixtures of the room."""
+"""Fixtures of the package `events`."""
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from qmonus_lite.events import database
-from qmonus_lite.events.signed_client import SignedClient
-from tests.unit.events.stage import SIGNER, Stranger, WorkerStage
-
-
-@pytest.fixture
-async def worker(tmp_path: Path) -> AsyncIterator[WorkerStage]:
-    """A worker that is not yet started."""
-    worker = WorkerStage(tmp_path)
-    yield worker
-    await worker.close()
-
-
-@pytest.fixture
-async def stranger() -> AsyncIterator[Stranger]:
-    stranger = Stranger()
-    yield stranger
-    await stranger.close()
-
-
-@pytest.fixture
-async def sender() -> AsyncIterator[SignedClient]:
-    sender = SignedClient(SIGNER)
-    yield sender
-    await sender.close()
 
 
 @pytest.fixture(scope="module")

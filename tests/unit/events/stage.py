@@ -12,11 +12,12 @@ from qmonus_lite.catalog.live import Live
 from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.inbox import Inbox
-from qmonus_lite.events.signature import Signer
+from qmonus_lite.lambdas.handlers import EventHandlers
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import ScriptThreads
+from qmonus_lite.transports.http.listener import Listener
+from qmonus_lite.transports.http.signature import Signer
 from qmonus_lite.worker.app import Worker, WorkerEndpoints
-from qmonus_lite.worker.listener import Listener
 from tests.unit.catalog.stage import SEALER, Folder, handler
 
 CLOCK = Clock("UTC")
@@ -49,15 +50,14 @@ class WorkerStage:
         """Serve, on the port of the last time if there was one."""
         self.live = Live(self.folder.loader)
         self._inbox = Inbox(self._state / "inbox.sqlite3", CLOCK)
-        self.worker = Worker(
+        self.handlers = EventHandlers(
             live=self.live,
-            signer=SIGNER,
-            passes=self.passes,
             secrets=SecretResolver(sealer=SEALER, environ={}),
-            asked=Runner(script_threads=self._script_threads[0]),
-            delivered=Runner(script_threads=self._script_threads[1]),
-            inbox=self._inbox,
+            questions=Runner(script_threads=self._script_threads[0]),
+            deliveries=Runner(script_threads=self._script_threads[1]),
+            completed=self._inbox,
         )
+        self.worker = Worker(handlers=self.handlers, signer=SIGNER, passes=self.passes)
         server = socket.create_server(("127.0.0.1", self.port))
         self.port = server.getsockname()[1]
         self._listener = Listener(WorkerEndpoints(self.worker).answer)

@@ -10,15 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.events import dispatcher, retry, worker_registry
+from qmonus_lite.events import dispatcher, retry
+from qmonus_lite.events import transport as transport_module
 from qmonus_lite.events.database import BUSY_TIMEOUT_SECONDS
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.dispatcher import Dispatcher
+from qmonus_lite.events.envelope import OutgoingEvent
 from qmonus_lite.events.outbox import EventEntry, Outbox, PendingEvent, entry
-from qmonus_lite.events.signed_client import SignedClient
-from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.events.outcome import Outcome
+from qmonus_lite.events.transport import Broken, Heartbeat, Unreachable
+from qmonus_lite.events.workers import Handled
+from qmonus_lite.transports.http import worker_registry
+from qmonus_lite.transports.http.signed_client import SignedClient
+from qmonus_lite.transports.http.transport import HttpTransport
+from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
 from tests.unit.events.stage import CLOCK, SIGNER, SOURCE, WorkerStage
-from tests.unit.events.test_worker_registry import until
+from tests.unit.transports.http.test_worker_registry import until
 
 pytestmark = pytest.mark.usefixtures("hasty")
 
@@ -30,7 +37,7 @@ class Post:
         self._file = path / "arrived"
         self._worker = worker
         self._sender = sender
-        self.registry = WorkerRegistry([worker.endpoint], sender, SOURCE)
+        self.registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
         self.outbox = Outbox(path / "outbox.sqlite3")
         self.max_age = 3600.0
         self._following = asyncio.get_running_loop().create_task(self.registry.follow())
@@ -48,22 +55,23 @@ class Post:
     async def reload(self) -> None:
         """Have the worker load its plugins, and say so."""
         await self._worker.live.reload()
-        await until(lambda: self.registry.handles("E"))
+        await until(lambda: self.registry.handled("E") is Handled.HANDLED)
 
     async def follow(self, *endpoints: str) -> None:
         """Have these workers, all of which answer."""
         self._following.cancel()
         await asyncio.gather(self._following, return_exceptions=True)
-        self.registry = WorkerRegistry(endpoints, self._sender, SOURCE)
+        self.registry = HttpWorkerRegistry(endpoints, self._sender, SOURCE)
         self._following = asyncio.get_running_loop().create_task(self.registry.follow())
-        await until(lambda: len(self.registry.in_turn("")) == len(endpoints))
+        await until(lambda: len(self.registry.known.live) == len(endpoints))
 
     def start(self) -> None:
+        self.transport = HttpTransport(SignedClient(SIGNER), self.registry)
         self._dispatcher = Dispatcher(
             Delivery(
                 outbox=self.outbox,
                 registry=self.registry,
-                signer=SIGNER,
+                transport=self.transport,
                 clock=CLOCK,
                 source=SOURCE,
                 timeout=5,
@@ -270,7 +278,7 @@ async def test_delivers_again_under_the_same_id_after_a_stop(
     await post.reload()
     post.start()
     post.post("e1")
-    await until(lambda: worker.worker.running)
+    await until(lambda: worker.handlers.running)
     await post.stop()
     assert [one.state for one in post.entries()] == ["sending"]
     post.outbox.release()
@@ -328,15 +336,17 @@ async def test_a_delivery_that_breaks_off_is_tried_again(
 ) -> None:
     post.handler("h", "E")
     await post.reload()
-    in_turn, failures = post.registry.in_turn, [ValueError("broken")]
+    post.start()
+    ask, failures = post.transport.ask, [ValueError("broken")]
 
-    def fail_once(path: str, event: str) -> list[str]:
+    async def fail_once(
+        event: OutgoingEvent, timeout: float, heartbeat: Heartbeat | None
+    ) -> Outcome | Unreachable | Broken:
         if failures:
             raise failures.pop()
-        return in_turn(path, event)
+        return await ask(event, timeout, heartbeat)
 
-    monkeypatch.setattr(post.registry, "in_turn", fail_once)
-    post.start()
+    monkeypatch.setattr(post.transport, "ask", fail_once)
     assert post.commit("e1")
     post.commit("e2")
 
@@ -424,7 +434,7 @@ async def test_a_straight_event_that_failed_is_tried_again_before_later_ones(
 async def test_a_straight_event_that_takes_long_is_shown_as_being_sent(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "SHOW_AFTER_SECONDS", 0.05)
+    monkeypatch.setattr(transport_module, "HEARTBEAT_SECONDS", 0.05)
     post.handler("h", "E", "await asyncio.sleep(0.5)")
     await post.reload()
     post.start()
@@ -464,7 +474,7 @@ async def test_a_stop_leaves_a_straight_event_to_the_next_start(
     await post.reload()
     post.start()
     assert post.commit("e1")
-    await until(lambda: worker.worker.running)
+    await until(lambda: worker.handlers.running)
     await post.stop()
     # As the recovery of a start does it.
     assert [one.id for one in post.outbox.prepared()] == ["e1"]
@@ -496,7 +506,7 @@ async def test_an_event_waits_for_the_worker_that_handles_it_and_holds_up_no_oth
     await post.delivered()
 
     await other.stop()
-    await until(lambda: len(post.registry.in_turn("x")) == 1)
+    await until(lambda: len(post.registry.known.live) == 1)
     later = str(tmp_path / "later")
     for n in range(300):
         post.post(f"{tmp_path}/gone-{n}", f"/gone/{n}", "Elsewhere")
@@ -523,11 +533,9 @@ async def test_deliveries_under_way_at_a_lost_worker_are_tried_again(
     await post.reload()
     post.start()
     post.post("e1")
-    await until(lambda: worker.worker.running)
-    running = post._dispatcher
-    assert running is not None
+    await until(lambda: worker.handlers.running)
     flag.touch()
 
-    assert running.abandon(worker.endpoint) == 1
+    assert post.transport.abandon(worker.endpoint) == 1
     await until(lambda: [one.reason for one in post.entries()] != [""])
     assert "the worker is lost" in post.entries()[0].reason

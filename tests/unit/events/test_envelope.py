@@ -10,7 +10,7 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmonus_lite.events.envelope import BadEnvelope, Envelope, Ids
+from qmonus_lite.events.envelope import BadEnvelope, Envelope, Ids, OtherProtocol, Purpose
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 WORD = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=20)
@@ -24,6 +24,7 @@ ZONES = st.sampled_from(
 )
 ENVELOPES = st.builds(
     Envelope,
+    purpose=st.sampled_from(Purpose),
     id=WORD,
     type=WORD,
     source=WORD,
@@ -54,6 +55,7 @@ def sample(**changed: Any) -> dict[str, Any]:
         "time": "2026-11-22T10:00:00+09:00",
         "datacontenttype": "application/json",
         "attempt": 2,
+        "purpose": "delivery",
         "seq": 7,
         "requestid": "r1",
         "uploadid": "u1",
@@ -69,6 +71,7 @@ def test_is_a_cloudevents_message_that_others_read() -> None:
     assert event.get_specversion() == "1.0"
     assert event.get_data() == {"path": "/upload/a"}
     assert (event.get_extension("attempt"), event.get_extension("seq")) == (2, 7)
+    assert event.get_extension("purpose") == "delivery"
     assert (event.get_extension("requestid"), event.get_extension("uploadid")) == ("r1", "u1")
 
 
@@ -101,6 +104,9 @@ def test_one_of_an_older_version_lacks_the_id_of_its_request() -> None:
         {"attempt": "2"},
         {"attempt": True},
         {"attempt": 0},
+        {"purpose": "both"},
+        {"purpose": ""},
+        {"purpose": ["delivery"]},
         {"seq": "7"},
         {"data": None},
         {"data": "text"},
@@ -110,6 +116,11 @@ def test_one_of_an_older_version_lacks_the_id_of_its_request() -> None:
 def test_refuses_an_envelope_with_a_fault(changed: dict[str, Any]) -> None:
     with pytest.raises(BadEnvelope):
         Envelope.from_bytes(json.dumps(sample(**changed)).encode())
+
+
+def test_names_both_versions_when_the_purpose_is_missing() -> None:
+    with pytest.raises(OtherProtocol, match=r"version 1 of the protocol .* this worker version 2"):
+        Envelope.from_bytes(json.dumps(sample(purpose=None)).encode())
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import pytest
 
 from qmonus_lite.events.envelope import UPLOADING
 from qmonus_lite.events.known_handlers import (
-    LASTING,
-    Complaints,
+    MIN_PROBLEM_SECONDS,
     KnownHandlers,
     KnownWorker,
+    Problems,
     superseded,
     warnings,
 )
@@ -39,11 +39,11 @@ def word(
 
 def live(endpoint: str, *handles: str, generation: str = "g", own: bool = False) -> KnownWorker:
     said = word(endpoint, *handles, generation=generation, own=own)
-    return KnownWorker(endpoint=endpoint, word=said, has_reported=True, healthy=True)
+    return KnownWorker(endpoint=endpoint, last=said, has_reported=True, healthy=True)
 
 
 def away(said: KeptReport, *, has_reported: bool = True) -> KnownWorker:
-    return KnownWorker(endpoint=said.endpoint, word=said, has_reported=has_reported)
+    return KnownWorker(endpoint=said.endpoint, last=said, has_reported=has_reported)
 
 
 def test_before_anybody_was_heard_nothing_is_known() -> None:
@@ -158,7 +158,7 @@ def test_nobody_is_superseded_by_who_does_not_answer() -> None:
 
 def test_warns_of_who_is_away_what_waits_and_who_differs() -> None:
     gone = away(word("http://c:1", "F", state=State.AWAY))
-    gone.ended = 3
+    gone.aborted = 3
     peers = [live(A, "E", generation="one"), live(B, generation="two"), gone]
     said = warnings(peers, KnownHandlers.of(peers, []))
 
@@ -170,12 +170,12 @@ def test_warns_of_who_is_away_what_waits_and_who_differs() -> None:
     ]
 
 
-def test_a_complaint_is_logged_once_when_it_lasts_and_again_when_it_comes_back() -> None:
-    complaints = Complaints()
+def test_a_problem_is_logged_once_when_it_lasts_and_again_when_it_comes_back() -> None:
+    problems = Problems()
 
-    assert complaints.due(["a"], 0) == []
-    assert complaints.due(["a", "b"], LASTING) == ["a"]
-    assert complaints.due(["a"], 2 * LASTING) == []
-    assert complaints.due([], 2 * LASTING) == []
-    assert complaints.due(["a"], 3 * LASTING) == []
-    assert complaints.due(["a"], 4 * LASTING) == ["a"]
+    assert problems.due(["a"], 0) == []
+    assert problems.due(["a", "b"], MIN_PROBLEM_SECONDS) == ["a"]
+    assert problems.due(["a"], 2 * MIN_PROBLEM_SECONDS) == []
+    assert problems.due([], 2 * MIN_PROBLEM_SECONDS) == []
+    assert problems.due(["a"], 3 * MIN_PROBLEM_SECONDS) == []
+    assert problems.due(["a"], 4 * MIN_PROBLEM_SECONDS) == ["a"]

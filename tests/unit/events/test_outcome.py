@@ -140,12 +140,20 @@ def test_an_outcome_without_output_has_none() -> None:
         b'{"handles": [], "generation": "g", "outcome": {}}',
         b'{"handles": [], "generation": "g", "outcome": "yes"}',
         b'{"handles": [], "generation": "g"}',
+        b'{"handles": [], "generation": "g", "outcome": null, "protocol": "2"}',
         b"[" * 100_000,
     ],
 )
 def test_refuses_what_is_no_report(raw: bytes) -> None:
     with pytest.raises(BadOutcome):
         Report.from_bytes(raw)
+
+
+def test_a_report_of_an_earlier_version_does_not_say_its_protocol() -> None:
+    earlier = Report.from_bytes(b'{"handles": [], "generation": "g", "outcome": null}')
+
+    assert earlier.protocol == 1
+    assert Report.from_bytes(Report(handles=frozenset(), generation="g").to_bytes()).protocol == 2
 
 
 @given(

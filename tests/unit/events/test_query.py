@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from qmonus_lite.errors import BadGateway, Unavailable
-from qmonus_lite.events import circuit_breaker
-from qmonus_lite.events.circuit_breaker import MAX_FAILURES
 from qmonus_lite.events.outcome import Outcome, Report
 from qmonus_lite.events.query import EventQuery
-from qmonus_lite.events.signed_client import ASK, HANDLES, SignedClient
-from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.transports.http import circuit_breaker
+from qmonus_lite.transports.http.circuit_breaker import MAX_FAILURES
+from qmonus_lite.transports.http.signed_client import HANDLES, SignedClient
+from qmonus_lite.transports.http.transport import HttpTransport
+from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
 from tests.unit.events.stage import (
     CLOCK,
     SIGNER,
@@ -25,7 +26,7 @@ from tests.unit.events.stage import (
     WorkerStage,
     answer,
 )
-from tests.unit.events.test_worker_registry import until
+from tests.unit.transports.http.test_worker_registry import until
 
 DATA = {"path": "/upload/a", "headers": {"X-Auth-Token": "t"}}
 ALLOW = Report(
@@ -43,11 +44,12 @@ async def asking(sender: SignedClient) -> AsyncIterator[Asking]:
     tasks: list[asyncio.Task[None]] = []
 
     async def make(*endpoints: str, timeout: float = 2, workers: int = 1) -> EventQuery:
-        registry = WorkerRegistry(endpoints, sender, SOURCE)
+        registry = HttpWorkerRegistry(endpoints, sender, SOURCE)
         tasks.append(asyncio.get_running_loop().create_task(registry.follow()))
-        await until(lambda: len(registry.in_turn(ASK)) >= workers)
+        await until(lambda: len(registry.known.live) >= workers)
+        transport = HttpTransport(sender, registry)
         return EventQuery(
-            registry=registry, sender=sender, clock=CLOCK, source=SOURCE, timeout=timeout
+            registry=registry, transport=transport, clock=CLOCK, source=SOURCE, timeout=timeout
         )
 
     yield make
@@ -98,8 +100,11 @@ async def test_an_event_that_nobody_handles_comes_back_as_it_was(
 
 
 async def test_before_the_first_word_nobody_knows_who_handles_what(sender: SignedClient) -> None:
-    registry = WorkerRegistry(["http://127.0.0.1:1"], sender, SOURCE)
-    question = EventQuery(registry=registry, sender=sender, clock=CLOCK, source=SOURCE, timeout=1)
+    registry = HttpWorkerRegistry(["http://127.0.0.1:1"], sender, SOURCE)
+    transport = HttpTransport(sender, registry)
+    question = EventQuery(
+        registry=registry, transport=transport, clock=CLOCK, source=SOURCE, timeout=1
+    )
 
     with pytest.raises(Unavailable, match="has answered yet"):
         question.is_handled("E")
@@ -230,6 +235,16 @@ async def second(tmp_path: Path) -> AsyncIterator[WorkerStage]:
     await second.close()
 
 
+async def test_workers_take_turns(worker: WorkerStage, second: WorkerStage, asking: Asking) -> None:
+    for number, stage in enumerate((worker, second)):
+        stage.handler("a", "E", f"event['worker'] = {number}")
+        await stage.start()
+    question = await asking(worker.endpoint, "http://127.0.0.1:1", second.endpoint, workers=2)
+    turns = [(await question.ask("E", DATA)).event["worker"] for _ in range(4)]
+
+    assert turns in ([0, 1, 0, 1], [1, 0, 1, 0])
+
+
 async def test_a_worker_without_the_handler_is_not_asked(
     worker: WorkerStage, second: WorkerStage, asking: Asking
 ) -> None:
@@ -240,7 +255,7 @@ async def test_a_worker_without_the_handler_is_not_asked(
     assert [(await question.ask("E", DATA)).code for _ in range(4)] == [403] * 4
 
     await worker.stop()
-    await until(lambda: question.registry.in_turn(ASK, "E") == [])
+    await until(lambda: question.registry.known.able("E") == ())
     assert question.is_handled("E")
     with pytest.raises(Unavailable):
         await question.ask("E", DATA)

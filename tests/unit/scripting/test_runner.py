@@ -1,13 +1,16 @@
 """The runner: however a script ends, its caller hears of it in one form."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from qmonus_lite.observations import Observation, Observers, ScriptRan
 from qmonus_lite.scripting import context
 from qmonus_lite.scripting.context import Surroundings
 from qmonus_lite.scripting.origin import remember_source
@@ -42,6 +45,43 @@ async def run(runner: Runner, text: str, timeout: float | None = 5) -> Any:
 
 async def test_gives_what_the_script_returns(runner: Runner) -> None:
     assert await run(runner, "await asyncio.sleep(0)\nreturn {'a': 1}") == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "timeout", "outcome"),
+    [
+        ("return 1", 5, "returned"),
+        ("raise Error(404, 'no')", 5, "terminated"),
+        ("raise HTTPError(405)", 5, "terminated"),
+        ("raise ValueError", 5, "failed"),
+        ("raise SystemExit", 5, "failed"),
+        ("asyncio.current_task().cancel()\nawait asyncio.sleep(1)", 5, "failed"),
+        ("await asyncio.sleep(5)", 0.05, "timed_out"),
+    ],
+)
+async def test_listeners_get_how_and_when_a_script_ended(
+    runner: Runner, text: str, timeout: float, outcome: str
+) -> None:
+    seen: list[Observation] = []
+    observed = replace(runner, observers=Observers([(ScriptRan, seen.append)]))
+    with contextlib.suppress(ScriptRaised):
+        await run(observed, text, timeout)
+
+    [ran] = seen
+    assert isinstance(ran, ScriptRan)
+    assert (ran.plugin, ran.script, ran.outcome) == ("/v1/x", "request_forbidden_process", outcome)
+    assert 0 < ran.seconds < 5
+
+
+async def test_listeners_get_that_the_request_of_a_script_ended_first(runner: Runner) -> None:
+    seen: list[Observation] = []
+    observed = replace(runner, observers=Observers([(ScriptRan, seen.append)]))
+    running = asyncio.create_task(run(observed, "await asyncio.sleep(5)"))
+    await asyncio.sleep(0.05)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    assert [ran.outcome for ran in seen if isinstance(ran, ScriptRan)] == ["cancelled"]
 
 
 async def test_a_script_runs_in_its_surroundings(runner: Runner) -> None:

@@ -12,7 +12,7 @@ import pytest
 from qmonus_lite.auth.own import OwnCredentials
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import PublicationInDoubt, TooLarge, Unavailable, Unprocessable
-from qmonus_lite.events.worker_registry import WorkerRegistry
+from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.headers import Headers
 from qmonus_lite.observations import Observation, Observers, UploadStored
 from qmonus_lite.stores.file.filesystem import Filesystem

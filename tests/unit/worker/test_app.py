@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from qmonus_lite.events.envelope import Envelope
+from qmonus_lite.events.envelope import PROTOCOL, Envelope, Purpose
 from qmonus_lite.events.outcome import Report
-from qmonus_lite.events.signature import Signer
-from qmonus_lite.events.signed_client import ASK, DELIVER, HANDLES
+from qmonus_lite.transports.http.codec import HttpRequest, HttpResponse
+from qmonus_lite.transports.http.signature import Signer
+from qmonus_lite.transports.http.signed_client import ASK, DELIVER, HANDLES
 from qmonus_lite.worker.app import WorkerEndpoints
-from qmonus_lite.worker.listener import WorkerReply, WorkerRequest
 from tests.unit.events.stage import SIGNER, SOURCE, STRANGER, WorkerStage
 
 
@@ -27,8 +27,13 @@ async def worker(tmp_path: Path) -> AsyncIterator[WorkerStage]:
     await worker.close()
 
 
+PURPOSES = {ASK: Purpose.QUESTION, DELIVER: Purpose.DELIVERY, HANDLES: Purpose.QUESTION}
+
+
 def envelope(event: str = "E", event_id: str = "e1", attempt: int = 1, **data: Any) -> bytes:
+    """A delivery, unless `path` is that of a question."""
     return Envelope(
+        purpose=PURPOSES[data.pop("path", DELIVER)],
         id=event_id,
         type=event,
         source=SOURCE,
@@ -41,9 +46,12 @@ def envelope(event: str = "E", event_id: str = "e1", attempt: int = 1, **data: A
 
 async def say(
     worker: WorkerStage, path: str, body: bytes, *, signer: Signer = SIGNER, message_id: str = "m1"
-) -> WorkerReply:
-    message = WorkerRequest(path=path, headers=signer.sign(message_id, body), body=body)
-    return await WorkerEndpoints(worker.worker).answer(message)
+) -> HttpResponse:
+    return await WorkerEndpoints(worker.worker).answer(request(path, body, signer, message_id))
+
+
+def request(path: str, body: bytes, signer: Signer = SIGNER, message_id: str = "m1") -> HttpRequest:
+    return HttpRequest(path=path, headers=signer.sign(message_id, body), body=body)
 
 
 async def outcome(worker: WorkerStage, path: str, body: bytes) -> Any:
@@ -56,7 +64,7 @@ async def outcome(worker: WorkerStage, path: str, body: bytes) -> Any:
 async def test_runs_the_handlers_of_an_event_and_signs_the_answer(
     worker: WorkerStage, path: str, left: int | None
 ) -> None:
-    reply = await say(worker, path, envelope())
+    reply = await say(worker, path, envelope(path=path))
     report = Report.from_bytes(reply.body)
 
     assert reply.status == 200
@@ -64,18 +72,18 @@ async def test_runs_the_handlers_of_an_event_and_signs_the_answer(
     assert report.outcome is not None and report.outcome.event.get("n") == left
     assert report.outcome.handlers != ()
     assert report.handles == {"E"}
-    assert worker.worker.running == 0
+    assert worker.handlers.running == 0
 
 
 @pytest.mark.parametrize("path", [ASK, DELIVER, HANDLES])
 async def test_acts_on_nothing_that_is_not_signed(worker: WorkerStage, path: str) -> None:
-    body = envelope()
+    body = envelope(path=path)
     stranger = await say(worker, path, body, signer=STRANGER)
     unsigned = await WorkerEndpoints(worker.worker).answer(
-        WorkerRequest(path=path, headers={}, body=body)
+        HttpRequest(path=path, headers={}, body=body)
     )
     changed = await WorkerEndpoints(worker.worker).answer(
-        WorkerRequest(path=path, headers=SIGNER.sign("m1", body), body=body + b" ")
+        HttpRequest(path=path, headers=SIGNER.sign("m1", body), body=body + b" ")
     )
 
     assert [stranger.status, unsigned.status, changed.status] == [401, 401, 401]
@@ -92,11 +100,50 @@ async def test_acts_on_nothing_that_is_not_signed(worker: WorkerStage, path: str
         (HANDLES, b"x"),
         (HANDLES, b"{}"),
         (HANDLES, b"[]"),
-        (HANDLES, b'{"source": "x", "known": "", "wait": "long"}'),
+        (HANDLES, b'{"source": "x", "known": "", "wait": "long", "protocol": 2}'),
+        (HANDLES, b'{"source": "x", "known": "", "wait": 0, "protocol": "2"}'),
     ],
 )
 async def test_refuses_what_it_cannot_read(worker: WorkerStage, path: str, body: bytes) -> None:
     assert (await say(worker, path, body)).status == 422
+
+
+@pytest.mark.parametrize(("signed_for", "sent_to"), [(ASK, DELIVER), (DELIVER, ASK)])
+async def test_an_event_signed_for_one_purpose_is_not_handled_for_the_other(
+    worker: WorkerStage,
+    signed_for: str,
+    sent_to: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The path is not signed: whoever heard a message could send it to the other path."""
+    ran = tmp_path / "ran"
+    worker.handler("a", "E", f"open({str(ran)!r}, 'w')")
+    await worker.live.reload()
+    reply = await say(worker, sent_to, envelope(path=signed_for))
+
+    assert reply.status == 422
+    assert b"signed as a" in reply.body and b"sent as a" in reply.body
+    assert not ran.exists()
+    assert [vars(record)["action"] for record in caplog.records] == ["message_refused"]
+
+
+@pytest.mark.parametrize("path", [ASK, DELIVER, HANDLES])
+async def test_an_apigw_of_another_version_is_refused_with_both_versions_named(
+    worker: WorkerStage, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = {"source": SOURCE, "known": "", "wait": 0}
+    event = {**json.loads(envelope(path=path)), "purpose": None}
+    endpoints = WorkerEndpoints(worker.worker)
+    sent = json.dumps(old if path == HANDLES else event).encode()
+    replies = [await endpoints.answer(request(path, sent)) for _ in range(3)]
+
+    said = (
+        "the APIGW speaks version 1 of the protocol between APIGW and workers,"
+        " this worker version 2: upgrade the older of them"
+    )
+    assert {(reply.status, reply.body) for reply in replies} == {(422, f"{said}\n".encode())}
+    assert [record.getMessage() for record in caplog.records] == [said]
 
 
 async def test_knows_no_other_path(worker: WorkerStage) -> None:
@@ -104,7 +151,7 @@ async def test_knows_no_other_path(worker: WorkerStage) -> None:
 
 
 async def test_learns_from_an_event_where_our_gateway_is(worker: WorkerStage) -> None:
-    await say(worker, ASK, envelope())
+    await say(worker, ASK, envelope(path=ASK))
 
     assert worker.passes.scheme("127.0.0.1:9099") == "http"
 
@@ -126,7 +173,7 @@ async def test_a_delivery_that_failed_is_run_again(worker: WorkerStage) -> None:
 
 
 async def test_a_question_is_run_every_time(worker: WorkerStage) -> None:
-    outcomes = [await outcome(worker, ASK, envelope()) for _ in range(2)]
+    outcomes = [await outcome(worker, ASK, envelope(path=ASK)) for _ in range(2)]
 
     assert [one.event["n"] for one in outcomes] == [1, 1]
 
@@ -159,7 +206,9 @@ async def test_a_repeat_of_a_delivery_that_broke_off_is_tried_itself(worker: Wor
 
 
 def question(known: str, wait: float) -> bytes:
-    return json.dumps({"source": SOURCE, "known": known, "wait": wait}).encode()
+    return json.dumps(
+        {"source": SOURCE, "known": known, "wait": wait, "protocol": PROTOCOL}
+    ).encode()
 
 
 async def test_says_at_once_what_an_apigw_does_not_know(worker: WorkerStage) -> None:
@@ -193,14 +242,14 @@ async def test_an_event_ends_with_the_set_it_began_with(worker: WorkerStage) -> 
     worker.handler("a", "E", "await asyncio.sleep(0.2); event['by'] = 'old'")
     worker.handler("b", "E", "event['b'] = 'old'")
     await worker.live.reload()
-    running = asyncio.create_task(outcome(worker, ASK, envelope()))
+    running = asyncio.create_task(outcome(worker, ASK, envelope(path=ASK)))
     await asyncio.sleep(0.05)
     worker.handler("a", "E", "event['by'] = 'new'")
     worker.handler("b", "E", "event['b'] = 'new'")
     await worker.live.reload()
 
     assert (await running).event == {"n": 0, "by": "old", "b": "old"}
-    assert (await outcome(worker, ASK, envelope())).event["b"] == "new"
+    assert (await outcome(worker, ASK, envelope(path=ASK))).event["b"] == "new"
 
 
 async def test_an_event_that_ran_no_handler_is_not_remembered_as_done(
@@ -216,8 +265,7 @@ async def test_an_event_that_ran_no_handler_is_not_remembered_as_done(
 
 async def test_a_worker_that_stops_says_so_in_its_last_answer(worker: WorkerStage) -> None:
     known = worker.worker.report(None)
-    body = json.dumps({"source": SOURCE, "known": known.generation, "wait": 20}).encode()
-    polled = asyncio.create_task(say(worker, HANDLES, body))
+    polled = asyncio.create_task(say(worker, HANDLES, question(known.generation, 20)))
     while not worker.worker.waiting:
         await asyncio.sleep(0)
     worker.worker.release()

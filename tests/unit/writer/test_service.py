@@ -13,11 +13,11 @@ from qmonus_lite.background import Background
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadPlace, Conflict, InternalFault, PreconditionFailed, Unprocessable
 from qmonus_lite.events.dispatcher import Dispatcher
-from qmonus_lite.events.signed_client import SignedClient
-from qmonus_lite.events.worker_registry import WorkerRegistry
 from qmonus_lite.headers import Headers
 from qmonus_lite.settings.server import ServerSettings
 from qmonus_lite.stores.file.filesystem import Filesystem
+from qmonus_lite.transports.http.signed_client import SignedClient
+from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
 from qmonus_lite.uploads.commit import UploadWithEvent
 from qmonus_lite.uploads.digest import NO_DIGESTS, Digests
 from qmonus_lite.uploads.store import IF_ABSENT, UNCONDITIONAL, Condition, StoredFile
@@ -80,8 +80,7 @@ class Stage:
 @pytest_asyncio.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     with storage(tmp_path, Filesystem()) as store:
-        sender = SignedClient(SIGNER)
-        registry = WorkerRegistry([], sender, "http://127.0.0.1:1")
+        registry = HttpWorkerRegistry([], SignedClient(SIGNER), "http://127.0.0.1:1")
         local = LocalCommitService(
             store=store.store,
             outbox=store.outbox,
@@ -96,7 +95,6 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
             data_dir=store.data_dir,
             commits=local,
             registry=registry,
-            sender=sender,
             threads=store.threads,
         )
         background = Background()

@@ -15,11 +15,11 @@ from tests.acceptance.edge.table.row import Message
 EVENT = "Edge.Message"
 MIB = 1 << 20
 ASK, DELIVER = "/events/ask", "/events/deliver"
-DOORS = (ASK, DELIVER)
+PURPOSES = {ASK: "question", DELIVER: "delivery"}
 
 
 def envelope(id: str, **other: Any) -> bytes:
-    """An event of this id; `other` replaces what is right."""
+    """A delivery of this id; `other` replaces what is right, or takes it away (None)."""
     right = {
         "id": id,
         "source": "http://127.0.0.1:9099",
@@ -28,6 +28,7 @@ def envelope(id: str, **other: Any) -> bytes:
         "time": "2026-11-22T10:00:00Z",
         "datacontenttype": "application/json",
         "attempt": 1,
+        "purpose": "delivery",
         "data": {"path": id},
     }
     return json.dumps(right | other).encode()
@@ -72,10 +73,10 @@ def by_others(body: bytes, path: str) -> Callable[[bytes], bytes]:
     return lambda _: signed(body, path=path)(b"another secret" * 3)
 
 
-for _path in DOORS:
+for _path, _purpose in PURPOSES.items():
     _at = _path.rpartition("/")[2]
-    _body = envelope(f"b136-{_at}")
-    _other = envelope(f"b136-{_at}", attempt=2)
+    _body = envelope(f"b136-{_at}", purpose=_purpose)
+    _other = envelope(f"b136-{_at}", purpose=_purpose, attempt=2)
     for _what, _made in {
         "unsigned": by_nobody(_body, _path),
         "signed by others": by_others(_body, _path),
@@ -93,6 +94,17 @@ row(
     expected=(200, 200, 200),
     runs=1,
 )
+for _path, _purpose in PURPOSES.items():
+    _other_path = ASK if _path == DELIVER else DELIVER
+    _what = f"{_purpose} replayed to {_other_path}"
+    row(
+        "B136",
+        _what,
+        signed(envelope("b136-purpose", purpose=_purpose), path=_other_path),
+        expected=(422,),
+    )
+row("B137", "no purpose, as of version 1", signed(envelope("b137", purpose=None)), expected=(422,))
+row("B137", "unknown purpose", signed(envelope("b137", purpose="both")), expected=(422,))
 row("B137", "above the limit", signed(envelope("b137", data={"x": "x" * 4 * MIB})), expected=(413,))
 row("B137", "unknown version", signed(envelope("b137", specversion="2.0")), expected=(422,))
 row("B137", "no version", signed(envelope("b137", specversion=None)), expected=(422,))

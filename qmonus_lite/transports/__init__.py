@@ -1,0 +1,1 @@
+"""Implementations of `events.transport.Transport` and `events.workers.WorkerRegistry`."""

@@ -1,0 +1,1 @@
+"""The conventions that code, tests and documentation keep, checked."""

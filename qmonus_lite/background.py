@@ -54,7 +54,7 @@ class Background:
     @property
     def unhealthy_reason(self) -> str | None:
         """Text that names the essential tasks that keep failing, or None."""
-        failing = [task.name for task in self._restarted if task.is_trouble]
+        failing = [task.name for task in self._restarted if task.is_failing]
         return f"{', '.join(failing)}: keeps failing; see the log" if failing else None
 
     async def close(self) -> None:
@@ -82,14 +82,16 @@ class _Restarted:
         self._failures = 0
 
     @property
-    def is_trouble(self) -> bool:
+    def is_failing(self) -> bool:
         """Whether the task is essential and has failed too often in a row."""
         return self._essential and self._failures >= UNREADY_AFTER_FAILURES
 
     async def run(self) -> None:
         """Run the work in a restart loop, until cancelled."""
         while True:
-            well = asyncio.get_running_loop().call_later(STABLE_AFTER_SECONDS, self._is_well)
+            stable_timer = asyncio.get_running_loop().call_later(
+                STABLE_AFTER_SECONDS, self._on_stable
+            )
             try:
                 await self._work()
             except BaseException as error:
@@ -99,7 +101,7 @@ class _Restarted:
             else:
                 failure = None
             finally:
-                well.cancel()
+                stable_timer.cancel()
             await asyncio.sleep(self._count(failure))
 
     def _count(self, failure: BaseException | None) -> float:
@@ -117,7 +119,7 @@ class _Restarted:
         )
         return delay
 
-    def _is_well(self) -> None:
+    def _on_stable(self) -> None:
         if self._failures:
             facts = {"action": "task_recovered", "task": self.name}
             logger.info("%s runs again", self.name, extra=facts)

@@ -23,10 +23,10 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud
 #: Prefix of continuation lines: untrusted text cannot start a line like a record.
 _CONTINUATION = "\n    "
 #: Text that needs no quotes on the console.
-_WORD = re.compile(r"[^\s\"'=\[\]]+")
+_UNQUOTED = re.compile(r"[^\s\"'=\[\]]+")
 
 #: Attributes of every standard LogRecord; all others were passed by `extra`.
-_OWN = len(vars(logging.makeLogRecord({})))
+_STANDARD_COUNT = len(vars(logging.makeLogRecord({})))
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 _DIM, _BOLD, _END = "\x1b[2m", "\x1b[1m", "\x1b[0m"
@@ -59,7 +59,7 @@ def named(name: str) -> str:
 def configure(*, style: str, level: str, clock: Clock) -> None:
     """Log to standard error; `style` is console or json."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json(clock) if style == "json" else _Console(clock))
+    handler.setFormatter(_JsonFormatter(clock) if style == "json" else _ConsoleFormatter(clock))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -82,7 +82,7 @@ def _skip_unused_lookups() -> None:
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
-class _Form(logging.Formatter):
+class _BaseFormatter(logging.Formatter):
     """Base class of both formatters: fields of a record, redacted."""
 
     def __init__(self, clock: Clock) -> None:
@@ -108,7 +108,7 @@ class _Form(logging.Formatter):
     def _rest(self, record: logging.LogRecord) -> dict[str, Any]:
         """Fields besides the message: bound context, `extra`, traceback."""
         # `extra` follows the standard attributes; other formatters may append standard names.
-        last = islice(vars(record).items(), _OWN, None)
+        last = islice(vars(record).items(), _STANDARD_COUNT, None)
         given = {name: value for name, value in last if name not in _STANDARD}
         rest = {**_context.get(), **given}
         if record.exc_info and record.exc_info[0]:
@@ -144,11 +144,11 @@ def _is_plain(rest: Mapping[str, Any]) -> bool:
             texts.append(value)
         elif not isinstance(value, (int, float)):
             return False
-    whole = " ".join(texts)
-    return whole.isprintable() and redact(whole) == whole
+    joined = " ".join(texts)
+    return joined.isprintable() and redact(joined) == joined
 
 
-class _Json(_Form):
+class _JsonFormatter(_BaseFormatter):
     """Formatter: a JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -165,7 +165,7 @@ class _Json(_Form):
         return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
-class _Console(_Form):
+class _ConsoleFormatter(_BaseFormatter):
     """Formatter: a readable line per record, followed by its traceback."""
 
     def __init__(self, clock: Clock) -> None:
@@ -180,14 +180,14 @@ class _Console(_Form):
         exception = rest.pop("exception", None)
         dim, bold, end = self._dim, self._bold, self._end
         colour = _COLOURS.get(level, _RED) if self._coloured else ""
-        words = [
+        parts = [
             f"{dim}{self._time(record)}{end}",
             f"[{colour}{level:<9}{end}]",
             f"{bold}{self._text(record.getMessage())}{end}",
             f"{dim}[{record.name}]{end}",
             *[f"{dim}{name}{end}={_shown(rest[name])}" for name in sorted(rest)],
         ]
-        line = " ".join(words)
+        line = " ".join(parts)
         return f"{line}\n    {exception}" if exception else line
 
     def _text(self, text: str) -> str:
@@ -198,7 +198,7 @@ class _Console(_Form):
 
 
 def _shown(value: object) -> str:
-    return value if isinstance(value, str) and _WORD.fullmatch(value) else repr(value)
+    return value if isinstance(value, str) and _UNQUOTED.fullmatch(value) else repr(value)
 
 
 def _escape(found: re.Match[str]) -> str:

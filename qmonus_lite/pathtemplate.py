@@ -147,10 +147,10 @@ class PathTemplate:
 
     def match(self, raw_path: str) -> dict[str, str] | None:
         """The raw (percent-encoded) values by variable name, or None if there is no match."""
-        whole = self._pattern.fullmatch(raw_path)
-        if whole is None:
+        found = self._pattern.fullmatch(raw_path)
+        if found is None:
             return None
-        values = whole.groupdict()
+        values = found.groupdict()
         for segment in self._compound:
             parts = segment.split(values[segment.names[0]])
             if parts is None:

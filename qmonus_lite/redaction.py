@@ -35,7 +35,7 @@ class _Secrets:
             return
         # Copy on write: scripts register secrets from several threads.
         self._known = {*self._known, value}
-        forms = {form for one in self._known for form in _forms(one)}
+        forms = {form for secret in self._known for form in _forms(secret)}
         self.forms = sorted(forms, key=len, reverse=True)
 
 

@@ -109,7 +109,7 @@ async def until_idle(busy: Callable[[], object], seconds: float) -> bool:
     return True
 
 
-def room_for(connections: int, uploads: int, *, limit: int) -> int:
+def connections_within(connections: int, uploads: int, *, limit: int) -> int:
     """Number of connections that fit into an RLIMIT_NOFILE of `limit`, at most `connections`."""
     return min(connections, max(limit // 4, limit - 3 * uploads - OWN_DESCRIPTORS))
 
@@ -121,8 +121,8 @@ def descriptors_for(connections: int, uploads: int) -> int:
     if soft < needed:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    room = room_for(connections, uploads, limit=soft)
-    if room < connections:
-        extra = {"action": "few_descriptors", "files": soft, "connections": room}
+    allowed = connections_within(connections, uploads, limit=soft)
+    if allowed < connections:
+        extra = {"action": "few_descriptors", "files": soft, "connections": allowed}
         logger.warning("too few open files are allowed for so many connections", extra=extra)
-    return room
+    return allowed

@@ -33,12 +33,12 @@ class _NotifyPipe:
 
     descriptor: int | None = None
 
-    def say(self, words: bytes) -> None:
+    def send(self, data: bytes) -> None:
         """Write, ignoring a closed pipe: `watch` handles the end of the supervisor."""
         if self.descriptor is None:
             return
         try:
-            os.write(self.descriptor, words)
+            os.write(self.descriptor, data)
         except BlockingIOError:
             # The pipe is full because the supervisor does not read; a later heartbeat suffices.
             return
@@ -59,9 +59,9 @@ def number() -> int | None:
 def listening_sockets() -> list[socket.socket]:
     """Listening sockets inherited from the supervisor; empty without a supervisor."""
     given = os.environ.pop(LISTEN_FDS, "")
-    sockets = [socket.socket(fileno=int(one)) for one in given.split(",") if one]
-    for one in sockets:
-        one.set_inheritable(False)
+    sockets = [socket.socket(fileno=int(number)) for number in given.split(",") if number]
+    for listener in sockets:
+        listener.set_inheritable(False)
     return sockets
 
 
@@ -74,12 +74,12 @@ def announce_listening() -> None:
     # Subprocesses must not keep the pipe open.
     os.set_inheritable(_notify_pipe.descriptor, False)
     os.set_blocking(_notify_pipe.descriptor, False)
-    _notify_pipe.say(b"listening\n")
+    _notify_pipe.send(b"listening\n")
 
 
 def heartbeat() -> None:
     """Send a heartbeat; the supervisor kills a process whose heartbeats stop."""
-    _notify_pipe.say(_HEARTBEAT)
+    _notify_pipe.send(_HEARTBEAT)
 
 
 def watch(on_gone: Callable[[], None]) -> None:
@@ -90,7 +90,7 @@ def watch(on_gone: Callable[[], None]) -> None:
     if os.environ.pop(SUPERVISED, None) is None:
         return
     # A daemon thread, so that the exit of the interpreter does not wait for it.
-    threading.Thread(target=_wait, args=(on_gone,), name="lifeline", daemon=True).start()
+    threading.Thread(target=_wait, args=(on_gone,), name="supervisor-watch", daemon=True).start()
 
 
 def _wait(on_gone: Callable[[], None]) -> None:
@@ -100,6 +100,6 @@ def _wait(on_gone: Callable[[], None]) -> None:
             pass
     except OSError as error:
         # E.g. a script closed it. EOF can no longer be detected: exit, to be restarted.
-        extra = {"action": "lifeline_failed"}
+        extra = {"action": "supervisor_watch_failed"}
         logger.error("the supervisor cannot be watched: %s; ending", error, extra=extra)
     on_gone()

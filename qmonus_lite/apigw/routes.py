@@ -11,8 +11,7 @@ from qmonus_lite.http.body import Body
 from qmonus_lite.http.body_memory import BodyMemory, BufferedBytes
 from qmonus_lite.http.request import Request
 from qmonus_lite.http.response import Response
-from qmonus_lite.routing import message
-from qmonus_lite.routing.message import Incoming, RouteResponse
+from qmonus_lite.routing.message import Incoming, RouteResponse, ScriptRequest
 from qmonus_lite.routing.pipeline import Routing
 
 
@@ -53,7 +52,7 @@ class Routes:
 
 
 def _incoming(request: Request) -> Incoming:
-    own = message.Request(
+    own = ScriptRequest(
         method=request.method,
         path=request.path,
         headers=request.headers.copy(),

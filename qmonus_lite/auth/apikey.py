@@ -46,10 +46,10 @@ def shown_in(query: Mapping[str, Sequence[str]]) -> bool:
 
 def owner(key: str, accounts: Iterable[Account]) -> Account | None:
     """The account with this key, or None; compares in constant time with all accounts."""
-    wanted = digest(key).removeprefix("sha256:").encode()
+    expected = digest(key).removeprefix("sha256:").encode()
     found = None
     for account in accounts:
-        for known in (account.api_key_sha256, account.previous_key_sha256):
-            if hmac.compare_digest((known or "").encode(), wanted):
+        for stored in (account.api_key_sha256, account.previous_key_sha256):
+            if hmac.compare_digest((stored or "").encode(), expected):
                 found = account
     return found

@@ -27,23 +27,25 @@ class Passes:
 
     def know(self, endpoint: str) -> None:
         """Register `http(s)://host:port` as an APIGW of this installation."""
-        scheme, _, place = endpoint.partition("://")
-        self.gateways[place] = scheme
+        scheme, _, host_port = endpoint.partition("://")
+        self.gateways[host_port] = scheme
 
-    def scheme(self, place: str) -> str | None:
+    def scheme(self, host_port: str) -> str | None:
         """The scheme of a registered APIGW, or None for any other `host:port`."""
-        return self.gateways.get(place)
+        return self.gateways.get(host_port)
 
-    def issue(self, place: str, method: str, path: str) -> dict[str, str]:
+    def issue(self, host_port: str, method: str, path: str) -> dict[str, str]:
         """The pass header for one request."""
         return {
-            HEADER: self.minter.mint(SUBJECT, audience=place, ttl=TTL_SECONDS, htm=method, htu=path)
+            HEADER: self.minter.mint(
+                SUBJECT, audience=host_port, ttl=TTL_SECONDS, htm=method, htu=path
+            )
         }
 
-    def admits(self, value: str, place: str, method: str, path: str) -> bool:
-        """Whether this header value is a valid pass for this request to the APIGW at `place`."""
+    def admits(self, value: str, host_port: str, method: str, path: str) -> bool:
+        """Whether this value is a valid pass for this request to the APIGW at `host_port`."""
         try:
-            claims: Mapping[str, str] = self.minter.read(value, audience=place)
+            claims: Mapping[str, str] = self.minter.read(value, audience=host_port)
         except BadToken:
             return False
         return claims.get("htm") == method and claims.get("htu") == path

@@ -33,7 +33,9 @@ CREDENTIAL_HEADERS = (*_PLACES, callout_pass.HEADER)
 
 #: Matches a field value with more than one credential.
 _SECOND = re.compile(r"^bearer\b.*,|,\s*(?:bearer|basic|digest)\b|^[^\s,]+,", re.IGNORECASE)
-_WHO = "give a valid token as X-Auth-Token or Authorization: Bearer; POST /-/logon makes one"
+_UNAUTHENTICATED = (
+    "give a valid token as X-Auth-Token or Authorization: Bearer; POST /-/logon makes one"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,7 @@ class Gatekeeper:
     minter: Minter
     passes: Passes
     #: `host:port` of this APIGW, as named in passes.
-    place: str
+    host_port: str
     clock: Clock
     #: Lifetime of a token in seconds.
     token_ttl: float
@@ -94,7 +96,7 @@ class Gatekeeper:
     def log_on(self, key: str | None, client: str = "") -> Token:
         """A token for the owner of an API key; raises Unauthorized, and TooManyRequests."""
         account = apikey.owner(key or "", self.directory().accounts.values())
-        if account is None or self._void(account):
+        if account is None or self._is_expired(account):
             if wait := self.throttle.failed(client):
                 raise TooManyRequests("too many wrong API keys", retry_after=wait)
             raise Unauthorized("give a valid API key as X-API-Key")
@@ -109,7 +111,7 @@ class Gatekeeper:
     def identify(self, headers: Mapping[str, str], method: str, path: str) -> Actor:
         """The sender of this request; raises Unauthorized."""
         if (value := headers.get(callout_pass.HEADER)) is not None:
-            if not self.passes.admits(value, self.place, method, path):
+            if not self.passes.admits(value, self.host_port, method, path):
                 raise Unauthorized("the pass of this callout is not for this request")
             return Actor(name=callout_pass.SUBJECT, roles=(), by_pass=True)
         return self._bearer(_token(headers))
@@ -163,7 +165,7 @@ class Gatekeeper:
     def check_single(self, headers: Mapping[str, str]) -> None:
         """Raise AmbiguousCredentials for a request with two credentials in one field."""
         for name in _PLACES:
-            _only(headers.get(name, ""))
+            _single_credential(headers.get(name, ""))
 
     @cached_property
     def own(self) -> OwnCredentials:
@@ -172,7 +174,7 @@ class Gatekeeper:
 
     def _bearer(self, token: str | None) -> Actor:
         if token is None:
-            raise Unauthorized(_WHO)
+            raise Unauthorized(_UNAUTHENTICATED)
         directory = self.directory()
         verified = self._verified.get(token)
         # A client sends the same token with every upload, so verification is cached; the active
@@ -182,10 +184,10 @@ class Gatekeeper:
         try:
             claims = self.minter.read(token, audience=AUDIENCE)
         except BadToken:
-            raise Unauthorized(_WHO) from None
+            raise Unauthorized(_UNAUTHENTICATED) from None
         account = directory.accounts.get(claims["sub"])
-        if account is None or self._void(account):
-            raise Unauthorized(_WHO)
+        if account is None or self._is_expired(account):
+            raise Unauthorized(_UNAUTHENTICATED)
         roles = (directory.roles.get(role) for role in account.roles)
         actor = Actor(name=account.username, roles=tuple(role for role in roles if role))
         until = float(claims["exp"])
@@ -196,7 +198,7 @@ class Gatekeeper:
         self._verified[token] = directory, until, actor
         return actor
 
-    def _void(self, account: Account) -> bool:
+    def _is_expired(self, account: Account) -> bool:
         expires = account.expires_at
         return expires is not None and expires.timestamp() <= self.clock.now()
 
@@ -204,12 +206,12 @@ class Gatekeeper:
 def _token(headers: Mapping[str, str]) -> str | None:
     """The token of a request, or None; raises AmbiguousCredentials if a field has two."""
     if token := headers.get("X-Auth-Token"):
-        return _only(token)
-    scheme, _, value = _only(headers.get("Authorization", "")).partition(" ")
+        return _single_credential(token)
+    scheme, _, value = _single_credential(headers.get("Authorization", "")).partition(" ")
     return value.strip() if scheme.lower() == "bearer" and value.strip() else None
 
 
-def _only(value: str) -> str:
+def _single_credential(value: str) -> str:
     # Fields of one name are joined by commas, which a token cannot contain (RFC 6750, section 3.1).
     if "," in value and _SECOND.search(value):
         raise AmbiguousCredentials("the request has two credentials in one place")

@@ -47,13 +47,13 @@ class OwnCredentials:
 
 def without(headers: Headers, secrets: frozenset[str]) -> Headers:
     """The headers without those that contain a secret; in Cookie only the secret is masked."""
-    kept = Headers()
+    result = Headers()
     for name, value in headers.items():
         if name == "Cookie":
-            kept[name] = masked(value, secrets)
+            result[name] = masked(value, secrets)
         elif not any(secret in value for secret in secrets):
-            kept[name] = value
-    return kept
+            result[name] = value
+    return result
 
 
 def masked(value: Any, secrets: frozenset[str]) -> Any:
@@ -78,9 +78,9 @@ def hide_from_scripts(headers: Headers) -> None:
     headers.pop(callout_pass.HEADER, None)
     keys = frozenset(key for value in headers.values() for key in keys_in(value))
     if keys:
-        seen = without(headers, keys)
+        visible = without(headers, keys)
         headers.clear()
-        headers.update(seen)
+        headers.update(visible)
 
 
 def keys_in(text: str) -> frozenset[str]:

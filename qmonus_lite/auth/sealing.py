@@ -22,7 +22,7 @@ _NONCE_BYTES = 12
 
 
 class CannotOpen(Exception):
-    """A sealed text made with another key, for another place, or altered."""
+    """A sealed text made with another key, for another location, or altered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,25 +33,25 @@ class Sealer:
     #: Returns further keys for opening: those of a rotation, read only when `key` does not fit.
     others: Callable[[], Sequence[bytes]] = tuple
     #: Further keys that opened a value: a loaded plugin set may outlive the files of these keys.
-    _met: list[bytes] = field(default_factory=list)
+    _used_others: list[bytes] = field(default_factory=list)
 
-    def seal(self, text: str, *, place: str) -> str:
-        """`text` encrypted for `place` (`file name|value path`)."""
+    def seal(self, text: str, *, location: str) -> str:
+        """`text` encrypted for `location` (`file name|value path`)."""
         nonce = os.urandom(_NONCE_BYTES)
-        hidden = AESGCM(self.key).encrypt(nonce, text.encode(), place.encode())
-        return _FORM + base64.urlsafe_b64encode(nonce + hidden).decode()
+        ciphertext = AESGCM(self.key).encrypt(nonce, text.encode(), location.encode())
+        return _FORM + base64.urlsafe_b64encode(nonce + ciphertext).decode()
 
-    def open(self, sealed: str, *, place: str) -> str:
-        """The decrypted text that was sealed for this place; raises CannotOpen."""
-        for key in (self.key, *self._met):
+    def open(self, sealed: str, *, location: str) -> str:
+        """The decrypted text that was sealed for this location; raises CannotOpen."""
+        for key in (self.key, *self._used_others):
             with suppress(CannotOpen):
-                return _open(key, sealed, place)
+                return _open(key, sealed, location)
         for key in self.others():
             with suppress(CannotOpen):
-                text = _open(key, sealed, place)
-                self._met.append(key)
+                text = _open(key, sealed, location)
+                self._used_others.append(key)
                 return text
-        raise CannotOpen(place)
+        raise CannotOpen(location)
 
 
 def sealer_of(data_dir: DataDir) -> Sealer:
@@ -63,12 +63,12 @@ def sealer_of(data_dir: DataDir) -> Sealer:
     )
 
 
-def _open(key: bytes, sealed: str, place: str) -> str:
+def _open(key: bytes, sealed: str, location: str) -> str:
     try:
         if not sealed.startswith(_FORM):
             raise ValueError(sealed)
         raw = base64.urlsafe_b64decode(sealed.removeprefix(_FORM))
-        nonce, hidden = raw[:_NONCE_BYTES], raw[_NONCE_BYTES:]
-        return AESGCM(key).decrypt(nonce, hidden, place.encode()).decode()
+        nonce, ciphertext = raw[:_NONCE_BYTES], raw[_NONCE_BYTES:]
+        return AESGCM(key).decrypt(nonce, ciphertext, location.encode()).decode()
     except (InvalidTag, ValueError):
-        raise CannotOpen(place) from None
+        raise CannotOpen(location) from None

@@ -31,7 +31,9 @@ class Minter:
     key: bytes
     clock: Clock
     #: Claims of verified tokens, by token and audience; `exp` is checked at each use.
-    _good: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict, repr=False)
+    _verified_claims: dict[tuple[str, str], Mapping[str, str]] = field(
+        default_factory=dict, repr=False
+    )
 
     def mint(self, subject: str, *, audience: str, ttl: float, **claims: str) -> str:
         """A token for `subject`, valid for `ttl` seconds."""
@@ -41,21 +43,21 @@ class Minter:
 
     def read(self, token: str, *, audience: str) -> Mapping[str, str]:
         """The claims of a token; raises BadToken."""
-        known = self._good.get((token, audience))
-        if known is not None and float(known["exp"]) > self.clock.now():
-            return known
+        cached = self._verified_claims.get((token, audience))
+        if cached is not None and float(cached["exp"]) > self.clock.now():
+            return cached
         claims = self._verified(token, audience)
-        if len(self._good) >= MAX_VERIFIED:
-            self._good.clear()
-        self._good[token, audience] = claims
+        if len(self._verified_claims) >= MAX_VERIFIED:
+            self._verified_claims.clear()
+        self._verified_claims[token, audience] = claims
         return claims
 
     def signed(self, token: str) -> bool:
         """Whether this key signed the token; ignores audience and expiry."""
         # Without PyJWT, which takes twenty times as long: unauthenticated clients control how many
         # tokens are checked.
-        said, _, signature = token.rpartition(".")
-        mac = base64.urlsafe_b64encode(hmac.digest(self.key, said.encode(), "sha256"))
+        signing_input, _, signature = token.rpartition(".")
+        mac = base64.urlsafe_b64encode(hmac.digest(self.key, signing_input.encode(), "sha256"))
         return hmac.compare_digest(mac.rstrip(b"="), signature.encode())
 
     def _verified(self, token: str, audience: str) -> Mapping[str, str]:

@@ -63,7 +63,7 @@ class PluginEntry:
             label = f"{self.kind.name} plugin" + (f", {where}" if where else "")
             self.fault(found.path, f"{label}: {found.message}")
         if isinstance(self.value, Mapping):
-            self._find_slips()
+            self._find_misspelt_keys()
             self._find_stray_tags()
             self._find_control_characters()
         return not self.faults
@@ -83,7 +83,7 @@ class PluginEntry:
                 if isinstance(text, str) and CONTROL.search(text):
                     self.fault((key,), f"{key} {text!r} has a control character")
 
-    def _find_slips(self) -> None:
+    def _find_misspelt_keys(self) -> None:
         known = list(self.kind.keys)
         for key in self.value:
             near = difflib.get_close_matches(key, known, n=1, cutoff=_NEAR_MATCH)
@@ -130,14 +130,18 @@ def build(entry: PluginEntry, context: BuildContext) -> Plugin | None:
 def _lambda(entry: PluginEntry, context: BuildContext) -> Plugin | None:
     value = entry.value
     script = entry.script(
-        "script", value["name"], lambda text, place: compile_handler(text, place, context.names)
+        "script", value["name"], lambda text, origin: compile_handler(text, origin, context.names)
     )
     if script is None:
         return None
     optional = {key: value.get(key) for key in ("success", "failure", "timeout")}
-    kept = frozenset(name.lower() for name in value.get("keep_headers", ()))
+    keep_headers = frozenset(name.lower() for name in value.get("keep_headers", ()))
     return LambdaPlugin(
-        name=value["name"], event=value["event"], script=script, keep_headers=kept, **optional
+        name=value["name"],
+        event=value["event"],
+        script=script,
+        keep_headers=keep_headers,
+        **optional,
     )
 
 
@@ -148,7 +152,7 @@ def _config(entry: PluginEntry, context: BuildContext) -> Plugin:
     )
     for pointer, sealed in sealed_values(plugin.values):
         try:
-            context.sealer.open(sealed.text, place=place(file_name, pointer))
+            context.sealer.open(sealed.text, location=sealed_location(file_name, pointer))
         except CannotOpen:
             entry.fault(
                 ("values", *pointer),
@@ -158,7 +162,7 @@ def _config(entry: PluginEntry, context: BuildContext) -> Plugin:
     return plugin
 
 
-def place(file_name: str, pointer: Pointer) -> str:
+def sealed_location(file_name: str, pointer: Pointer) -> str:
     """The context to which a sealed value is bound: file name and key path."""
     return f"{file_name}|{'.'.join(map(str, pointer))}"
 

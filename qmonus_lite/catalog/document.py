@@ -21,7 +21,7 @@ from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.scalarbool import ScalarBoolean
 from ruamel.yaml.scalarstring import LiteralScalarString
 
-from qmonus_lite.catalog.yaml_reader import MAX_DEEP, RefusedYAML, reader
+from qmonus_lite.catalog.yaml_reader import MAX_DEPTH, RefusedYAML, reader
 from qmonus_lite.errors import BadPlace, Fault
 
 #: Control characters and line separators, not allowed in names.
@@ -75,7 +75,7 @@ class Document:
         #: The file's content as plain dicts, lists, scalars, `Env` and `Sealed`.
         self.value: Any = self._plain(self._tree, ())
 
-    def place(self, pointer: Pointer) -> tuple[int, int]:
+    def position(self, pointer: Pointer) -> tuple[int, int]:
         """Line and column, from 1, of the value at `pointer` (or of its nearest ancestor)."""
         node, spot = self._tree, (0, 0)
         for step in pointer:
@@ -88,7 +88,7 @@ class Document:
 
     def fault(self, pointer: Pointer, message: str) -> Fault:
         """A fault at a position of this document."""
-        line, column = self.place(pointer)
+        line, column = self.position(pointer)
         return Fault(self.file, line, column, message)
 
     def block(self, pointer: Pointer) -> Block | None:
@@ -146,7 +146,7 @@ def _check_depth(file: str, source: str) -> None:
     depth = 0
     for found in _BRACKETS.finditer(source):
         depth = max(0, depth + (1 if found[0] in "[{" else -1))
-        if depth > MAX_DEEP:
+        if depth > MAX_DEPTH:
             fault = Fault(file, *_spot_at(source, found.start()), "brackets are nested too deeply")
             raise BadDocument(fault)
 

@@ -24,8 +24,8 @@ def files(folders: Sequence[Path]) -> Iterator[Path]:
     """The plugin files below the folders, including symbolic links, in a stable order."""
     for folder in folders:
         found = []
-        for place, names in _walk(folder):
-            found += [place / name for name in names if not name.startswith(".")]
+        for directory, names in _walk(folder):
+            found += [directory / name for name in names if not name.startswith(".")]
         for path in sorted(found):
             if path.suffix in _SUFFIXES and (path.is_file() or path.is_symlink()):
                 yield path
@@ -34,13 +34,13 @@ def files(folders: Sequence[Path]) -> Iterator[Path]:
 def ignored(folders: Sequence[Path]) -> Iterator[Path]:
     """Files and links below the folders that are not plugin files, without hidden ones."""
     for folder in folders:
-        for place, names in _walk(folder):
+        for directory, names in _walk(folder):
             for name in sorted(names):
                 if not name.startswith(".") and Path(name).suffix not in _SUFFIXES:
-                    yield place / name
+                    yield directory / name
 
 
-def shown(path: Path) -> str:
+def printable(path: Path) -> str:
     """The path as encodable text, whatever bytes its names have."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
@@ -53,10 +53,10 @@ def stamp(folders: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
             status = path.lstat()
             # ctime rather than mtime: it changes with owner and mode as well.
             found.append((str(path), status.st_ctime_ns, status.st_size))
-    for place in (place for folder in folders for place, _ in _walk(folder)):
+    for directory in (directory for folder in folders for directory, _ in _walk(folder)):
         with suppress(OSError):
-            status = place.stat()
-            found.append((str(place), status.st_mode, status.st_uid))
+            status = directory.stat()
+            found.append((str(directory), status.st_mode, status.st_uid))
     return tuple(found)
 
 
@@ -64,22 +64,22 @@ def folder_faults(folders: Sequence[Path]) -> Iterator[Fault]:
     """Faults of the folders themselves."""
     for folder in folders:
         if not folder.is_dir():
-            yield Fault(shown(folder), 1, 1, "the plugin folder is gone")
+            yield Fault(printable(folder), 1, 1, "the plugin folder is gone")
             continue
-        for place, _ in _walk(folder):
-            if reason := _distrusted(place.stat()):
-                yield Fault(shown(place), 1, 1, reason)
+        for directory, _ in _walk(folder):
+            if reason := _distrusted(directory.stat()):
+                yield Fault(printable(directory), 1, 1, reason)
 
 
 def unreadable(error: OSError) -> Fault:
     """The fault of a folder that could not be listed."""
-    place = os.fsencode(error.filename or "").decode(errors="backslashreplace")
-    return Fault(place, 1, 1, f"cannot be read: {error.strerror or error}")
+    path = os.fsencode(error.filename or "").decode(errors="backslashreplace")
+    return Fault(path, 1, 1, f"cannot be read: {error.strerror or error}")
 
 
 def read(path: Path) -> str:
     """The text of a plugin file; raises BadDocument."""
-    if shown(path) != str(path):
+    if printable(path) != str(path):
         raise _bad(path, "its path is not UTF-8 text; rename it")
     try:
         # O_NONBLOCK: the file may have been replaced by a named pipe.
@@ -107,10 +107,10 @@ def read(path: Path) -> str:
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """The folder and its subfolders without hidden ones, with the names of files and links."""
     # Not rglob(): a folder that disappears during the scan must not abort it.
-    for place, below, names in os.walk(folder, onerror=_raise_unless_gone):
-        below[:] = [name for name in below if not name.startswith(".")]
-        links = [name for name in below if os.path.islink(os.path.join(place, name))]
-        yield Path(place), names + links
+    for directory, subdirectories, names in os.walk(folder, onerror=_raise_unless_gone):
+        subdirectories[:] = [name for name in subdirectories if not name.startswith(".")]
+        links = [name for name in subdirectories if os.path.islink(os.path.join(directory, name))]
+        yield Path(directory), names + links
 
 
 def _raise_unless_gone(error: OSError) -> None:
@@ -121,9 +121,9 @@ def _raise_unless_gone(error: OSError) -> None:
 
 def _distrusted(status: os.stat_result) -> str | None:
     """Why others may have written to it, or None."""
-    us = os.geteuid()
-    if status.st_uid not in {0, us}:
-        return f"is owned by user {status.st_uid}; only what user {us} or root owns is loaded"
+    own_uid = os.geteuid()
+    if status.st_uid not in {0, own_uid}:
+        return f"is owned by user {status.st_uid}; only what user {own_uid} or root owns is loaded"
     # A group whose id equals the owner's uid is private to the owner (as with umask 002).
     private = status.st_gid == status.st_uid
     if status.st_mode & (stat.S_IWOTH | (0 if private else stat.S_IWGRP)):
@@ -132,4 +132,4 @@ def _distrusted(status: os.stat_result) -> str | None:
 
 
 def _bad(path: Path, reason: str | None) -> BadDocument:
-    return BadDocument(Fault(shown(path), 1, 1, reason or "cannot be read"))
+    return BadDocument(Fault(printable(path), 1, 1, reason or "cannot be read"))

@@ -27,16 +27,16 @@ T = TypeVar("T")
 DEBOUNCE_MS = 50
 POLL_MS = 700
 #: Seconds of polling only, before change notifications are tried again.
-NOTICES_AGAIN = 60.0
+NOTIFICATION_RETRY_SECONDS = 60.0
 #: Seconds until unchanged folders are loaded again after an error that is not a fault of a file;
 #: exponential backoff from the first value up to the last.
 MIN_DELAY_SECONDS, MAX_DELAY_SECONDS = 1.0, 30.0
 #: Seconds without a completed scan after which changes count as unnoticed.
-UNSEEN_AFTER = 60.0
+SCAN_TIMEOUT_SECONDS = 60.0
 
 
 class Live:
-    """Holds the catalog in force; a user reads it once and keeps that version to its end."""
+    """Holds the catalog in force; a request reads it once and uses that version to its end."""
 
     def __init__(self, loader: Loader) -> None:
         """Load; raises BadPlugins."""
@@ -58,11 +58,11 @@ class Live:
         # A separate thread: a shared thread pool may be busy with requests for long.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="plugins")
         #: Whether the last scan failed, current backoff, and time of the next log and retry.
-        self._failed, self._delay, self._next = False, MIN_DELAY_SECONDS, 0.0
+        self._failed, self._delay, self._retry_at = False, MIN_DELAY_SECONDS, 0.0
         #: Why change notifications are not available, or None.
-        self._no_notices: str | None = None
+        self._polling_reason: str | None = None
         #: Time of the last completed scan; None while the folders are not watched.
-        self._looked: float | None = None
+        self._last_scan: float | None = None
 
     def on_change(self, listener: Callable[[Catalog], None]) -> None:
         """Call `listener` with each new catalog."""
@@ -71,25 +71,25 @@ class Live:
     @property
     def unhealthy_reason(self) -> str | None:
         """Why a change of the folders would not be loaded now, or None."""
-        if self._looked is None or time.monotonic() - self._looked < UNSEEN_AFTER:
+        if self._last_scan is None or time.monotonic() - self._last_scan < SCAN_TIMEOUT_SECONDS:
             return None
-        return f"the plugin folders could not be looked at for {UNSEEN_AFTER:g} s"
+        return f"the plugin folders could not be looked at for {SCAN_TIMEOUT_SECONDS:g} s"
 
     async def watch(self) -> None:
         """Watch the folders until cancelled: by change notifications, else by polling."""
-        self._looked = time.monotonic()
+        self._last_scan = time.monotonic()
         while True:
             try:
-                await self._follow_notices()
-                why = "notices of changes ended"
+                await self._watch_notifications()
+                reason = "change notifications ended"
             except BaseException as error:
                 if ends_the_task(error):
                     raise
-                why = _text_of(error)
-            self._tell_of_polling(why)
-            await self._poll(NOTICES_AGAIN)
+                reason = _text_of(error)
+            self._log_polling(reason)
+            await self._poll(NOTIFICATION_RETRY_SECONDS)
 
-    async def _follow_notices(self) -> None:
+    async def _watch_notifications(self) -> None:
         """Scan on every change notification, and every `POLL_MS` as well."""
         watching = awatch(
             *self._loader.folders,
@@ -101,21 +101,21 @@ class Live:
         )
         async with contextlib.aclosing(watching):
             async for _changes in watching:
-                if self._no_notices is not None:
+                if self._polling_reason is not None:
                     extra = {"action": "plugins_watched"}
-                    logger.info("plugins: watched by notices of changes again", extra=extra)
-                    self._no_notices = None
+                    logger.info("plugins: watched by change notifications again", extra=extra)
+                    self._polling_reason = None
                 await self.reload()
 
-    def _tell_of_polling(self, why: str) -> None:
-        if why != self._no_notices:
+    def _log_polling(self, reason: str) -> None:
+        if reason != self._polling_reason:
             logger.warning(
                 "plugins: watched by polling every %d ms: %s",
                 POLL_MS,
-                why,
+                reason,
                 extra={"action": "plugins_polled"},
             )
-            self._no_notices = why
+            self._polling_reason = reason
 
     async def _poll(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -137,8 +137,8 @@ class Live:
             self._fail(error)
             return False
         finally:
-            if self._looked is not None:
-                self._looked = time.monotonic()
+            if self._last_scan is not None:
+                self._last_scan = time.monotonic()
 
     async def _reload(self) -> bool:
         try:
@@ -147,13 +147,13 @@ class Live:
             # Forces a load once the folders are readable again.
             self._stamp = None
             raise
-        if stamp == self._stamp and not (self._failed and time.monotonic() >= self._next):
+        if stamp == self._stamp and not (self._failed and time.monotonic() >= self._retry_at):
             return not self.faults
         self._stamp = stamp
         try:
             catalog = await self._on_thread(self._loader.load)
         except BadPlugins as error:
-            self._keep(error.faults)
+            self._on_faults(error.faults)
             return False
         self._failed, self.faults = False, ()
         self._warn(catalog)
@@ -165,14 +165,14 @@ class Live:
         """Result of `work()` without a timeout; a long wait is logged."""
         working = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
-            while not (await asyncio.wait([working], timeout=UNSEEN_AFTER))[0]:
+            while not (await asyncio.wait([working], timeout=SCAN_TIMEOUT_SECONDS))[0]:
                 extra = {"action": "plugins_unseen"}
                 logger.error("plugins: the folders cannot be looked at", extra=extra)
         finally:
             working.cancel()
         return working.result()
 
-    def _keep(self, faults: tuple[Fault, ...]) -> None:
+    def _on_faults(self, faults: tuple[Fault, ...]) -> None:
         """Keep the catalog in force and log the faults."""
         self._failed, self.faults = False, faults
         for fault in faults:
@@ -188,10 +188,10 @@ class Live:
         now, faults = time.monotonic(), (self._fault_of(error),)
         repeated = self._failed and faults == self.faults
         self._failed, self.faults = True, faults
-        if repeated and now < self._next:
+        if repeated and now < self._retry_at:
             return
         self._delay = min(2 * self._delay, MAX_DELAY_SECONDS) if repeated else MIN_DELAY_SECONDS
-        self._next = now + self._delay
+        self._retry_at = now + self._delay
         _log_failure(error, f"{faults[0]}; the running set stays as it was")
 
     def _fault_of(self, error: BaseException) -> Fault:
@@ -204,12 +204,12 @@ class Live:
         """Log the new warnings; unchanged ones have been logged before."""
         known, self.warnings = (
             set(self.warnings),
-            tuple(one for one in catalog.warnings if one.level == "warning"),
+            tuple(warning for warning in catalog.warnings if warning.level == "warning"),
         )
-        for one in self.warnings:
-            if one not in known:
-                extra = {"action": "plugin_warning", "file": one.file, "rule": one.rule}
-                logger.warning("%s", one, extra=extra)
+        for warning in self.warnings:
+            if warning not in known:
+                extra = {"action": "plugin_warning", "file": warning.file, "rule": warning.rule}
+                logger.warning("%s", warning, extra=extra)
 
     def _swap(self, catalog: Catalog) -> None:
         self.catalog = catalog
@@ -222,7 +222,9 @@ class Live:
             try:
                 listener(catalog)
             except Exception:
-                logger.exception("not told of new plugins", extra={"action": "listener_failed"})
+                logger.exception(
+                    "a listener of plugin changes failed", extra={"action": "listener_failed"}
+                )
 
 
 def _log_failure(error: BaseException, message: str) -> None:

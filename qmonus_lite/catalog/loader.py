@@ -15,8 +15,8 @@ from qmonus_lite.catalog import files
 from qmonus_lite.catalog.builders import BuildContext, PluginEntry, build
 from qmonus_lite.catalog.document import BadDocument, Document, Pointer
 from qmonus_lite.catalog.kinds import KINDS, Kind, detect_kind
+from qmonus_lite.catalog.lint.linted_plugins import LintedPlugins, near
 from qmonus_lite.catalog.lint.linter import Linter
-from qmonus_lite.catalog.lint.plugin_set import PluginSet, near
 from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.catalog.plugins import (
     Catalog,
@@ -35,7 +35,7 @@ _NAMED_BY: Mapping[str, Pointer] = {"Account": ("username",), "Routing": ("proxy
 
 
 @dataclass(frozen=True)
-class Found:
+class LoadedPlugin:
     """A plugin and its position."""
 
     plugin: Plugin
@@ -93,24 +93,29 @@ class Loader:
     def _load(self) -> Catalog:
         faults = list(files.folder_faults(self._folders))
         documents = self._documents(faults)
-        found = [one for document in documents for one in self._build(document, faults)]
+        found = [loaded for document in documents for loaded in self._build(document, faults)]
         faults += _clashes(found)
         faults += _missing_roles(found)
         if faults:
             raise BadPlugins(sorted(faults))
-        print_ = hashlib.sha256()
+        fingerprint = hashlib.sha256()
         for document in documents:
-            print_.update(f"{self._within(document.file)}\0{document.source}\0".encode())
+            fingerprint.update(f"{self._within(document.file)}\0{document.source}\0".encode())
             remember_source(document.file, document.source)
-        catalog = _catalog(found, print_.hexdigest())
+        catalog = _catalog(found, fingerprint.hexdigest())
         return replace(catalog, warnings=self._warnings(found, catalog))
 
-    def _warnings(self, found: Sequence[Found], catalog: Catalog) -> tuple[PluginWarning, ...]:
+    def _warnings(
+        self, found: Sequence[LoadedPlugin], catalog: Catalog
+    ) -> tuple[PluginWarning, ...]:
         plugins = [
-            self._linter.plugin(one.document, one.pointer, _kind(one), one.value) for one in found
+            self._linter.plugin(loaded.document, loaded.pointer, _kind(loaded), loaded.value)
+            for loaded in found
         ]
         ignored = list(files.ignored(self._folders))
-        return self._linter.warnings(PluginSet(plugins=plugins, catalog=catalog, ignored=ignored))
+        return self._linter.warnings(
+            LintedPlugins(plugins=plugins, catalog=catalog, ignored=ignored)
+        )
 
     def _within(self, file: str) -> str:
         """Folder index and relative path: the same on machines with different folders."""
@@ -133,11 +138,11 @@ class Loader:
                 faults.append(error.fault)
         return list(self._read.values())
 
-    def _build(self, document: Document, faults: list[Fault]) -> Iterator[Found]:
+    def _build(self, document: Document, faults: list[Fault]) -> Iterator[LoadedPlugin]:
         kind = detect_kind(document.value)
         if isinstance(kind, str):
             name = str(document.value.get("name", Path(document.file).stem))
-            yield Found(Unsupported(name=name, kind=kind), document, (), kind)
+            yield LoadedPlugin(Unsupported(name=name, kind=kind), document, (), kind)
             return
         if kind is None:
             faults.append(document.fault((), _no_kind(document.value)))
@@ -145,7 +150,7 @@ class Loader:
         for pointer, value in _entries(document, kind):
             entry = PluginEntry(document, kind, pointer, value)
             if plugin := build(entry, self._context):
-                yield Found(plugin, document, pointer, kind.name)
+                yield LoadedPlugin(plugin, document, pointer, kind.name)
             faults += entry.faults
 
 
@@ -164,55 +169,57 @@ def _no_kind(value: object) -> str:
     return f"no kind of plugin has this shape; known are {shapes}"
 
 
-def _clashes(found: Sequence[Found]) -> Iterator[Fault]:
+def _clashes(found: Sequence[LoadedPlugin]) -> Iterator[Fault]:
     """A fault for every plugin whose identity another plugin of its kind already has."""
-    first: dict[tuple[str, str], Found] = {}
-    for one in found:
-        if isinstance(one.plugin, Unsupported):
+    first: dict[tuple[str, str], LoadedPlugin] = {}
+    for loaded in found:
+        if isinstance(loaded.plugin, Unsupported):
             continue
-        other = first.setdefault((one.kind, one.identity), one)
-        if other is not one:
-            line = other.document.place(other.pointer)[0]
-            same = "" if other.name == one.name else f" as {other.name!r}"
-            message = (
-                f"{one.kind} {one.name!r} exists already{same}, at {other.document.file}:{line}"
-            )
-            name: Pointer = _NAMED_BY.get(one.kind, ("name",))
-            yield one.document.fault((*one.pointer, *name), message)
+        other = first.setdefault((loaded.kind, loaded.identity), loaded)
+        if other is not loaded:
+            line = other.document.position(other.pointer)[0]
+            same = "" if other.name == loaded.name else f" as {other.name!r}"
+            message = f"{loaded.kind} {loaded.name!r} exists already{same},"
+            message += f" at {other.document.file}:{line}"
+            name: Pointer = _NAMED_BY.get(loaded.kind, ("name",))
+            yield loaded.document.fault((*loaded.pointer, *name), message)
 
 
-def _missing_roles(found: Sequence[Found]) -> Iterator[Fault]:
-    roles = {one.name for one in found if isinstance(one.plugin, Role)} | {EVERYTHING.name}
-    for one in found:
-        if isinstance(one.plugin, Account):
-            for role in one.plugin.roles:
+def _missing_roles(found: Sequence[LoadedPlugin]) -> Iterator[Fault]:
+    roles = {loaded.name for loaded in found if isinstance(loaded.plugin, Role)} | {EVERYTHING.name}
+    for loaded in found:
+        if isinstance(loaded.plugin, Account):
+            for role in loaded.plugin.roles:
                 if role not in roles:
-                    message = f"account {one.name!r} has role {role!r}, which no plugin defines"
+                    message = f"account {loaded.name!r} has role {role!r}, which no plugin defines"
                     message += near(role, roles)
-                    yield one.document.fault((*one.pointer, "roles"), message)
+                    yield loaded.document.fault((*loaded.pointer, "roles"), message)
 
 
-def _catalog(found: Sequence[Found], fingerprint: str) -> Catalog:
+def _catalog(found: Sequence[LoadedPlugin], fingerprint: str) -> Catalog:
     lambdas: dict[str, list[LambdaPlugin]] = {}
-    for one in found:
-        if isinstance(one.plugin, LambdaPlugin):
-            lambdas.setdefault(one.plugin.event, []).append(one.plugin)
-    plugins = [one.plugin for one in found]
+    for loaded in found:
+        if isinstance(loaded.plugin, LambdaPlugin):
+            lambdas.setdefault(loaded.plugin.event, []).append(loaded.plugin)
+    plugins = [loaded.plugin for loaded in found]
     return Catalog(
         lambdas={
-            event: tuple(sorted(handlers, key=lambda one: one.name))
+            event: tuple(sorted(handlers, key=lambda handler: handler.name))
             for event, handlers in lambdas.items()
         },
-        configs={one.name: one for one in plugins if isinstance(one, ConfigPlugin)},
-        routes=tuple(one for one in plugins if isinstance(one, Route)),
-        roles={one.name: one for one in plugins if isinstance(one, Role)},
-        accounts={one.username: one for one in plugins if isinstance(one, Account)},
+        configs={plugin.name: plugin for plugin in plugins if isinstance(plugin, ConfigPlugin)},
+        routes=tuple(plugin for plugin in plugins if isinstance(plugin, Route)),
+        roles={plugin.name: plugin for plugin in plugins if isinstance(plugin, Role)},
+        accounts={plugin.username: plugin for plugin in plugins if isinstance(plugin, Account)},
         listed=tuple(
-            Listed(file=one.document.file, kind=_kind(one), name=one.name) for one in found
+            Listed(file=loaded.document.file, kind=_kind(loaded), name=loaded.name)
+            for loaded in found
         ),
         fingerprint=fingerprint,
     )
 
 
-def _kind(one: Found) -> str:
-    return f"{one.kind} (not supported)" if isinstance(one.plugin, Unsupported) else one.kind
+def _kind(loaded: LoadedPlugin) -> str:
+    return (
+        f"{loaded.kind} (not supported)" if isinstance(loaded.plugin, Unsupported) else loaded.kind
+    )

@@ -124,13 +124,13 @@ class Catalog:
 
     def kept_headers(self, event: str) -> frozenset[str]:
         """Headers that the handlers of an event and of its follow-up events keep unredacted."""
-        waiting, seen, kept = [event], set[str](), frozenset[str]()
+        waiting, seen, headers = [event], set[str](), frozenset[str]()
         while waiting:
             name = waiting.pop()
             if name in seen:
                 continue
             seen.add(name)
             for plugin in self.lambdas.get(name, ()):
-                kept |= plugin.keep_headers
+                headers |= plugin.keep_headers
                 waiting += filter(None, (plugin.success, plugin.failure))
-        return kept
+        return headers

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qmonus_lite.auth.sealing import CannotOpen, Sealer
-from qmonus_lite.catalog.builders import place
+from qmonus_lite.catalog.builders import sealed_location
 from qmonus_lite.catalog.document import Env, Pointer, Sealed
 from qmonus_lite.catalog.plugins import Catalog, ConfigPlugin
 from qmonus_lite.redaction import MASK, register_secret
@@ -29,22 +29,24 @@ class SecretResolver:
         if isinstance(value, Mapping):
             return {key: self._open(plugin, part, (*pointer, key)) for key, part in value.items()}
         if isinstance(value, list):
-            return [self._open(plugin, part, (*pointer, at)) for at, part in enumerate(value)]
+            return [self._open(plugin, part, (*pointer, index)) for index, part in enumerate(value)]
         if isinstance(value, Env):
             if value.name not in self.environ:
                 raise Error(500, f"Config {plugin.name!r} needs the variable {value.name}")
-            return _kept_quiet(self.environ[value.name])
+            return _register(self.environ[value.name])
         if isinstance(value, Sealed):
             try:
-                return _kept_quiet(
-                    self.sealer.open(value.text, place=place(plugin.file_name, pointer))
+                return _register(
+                    self.sealer.open(
+                        value.text, location=sealed_location(plugin.file_name, pointer)
+                    )
                 )
             except CannotOpen:
                 raise Error(500, f"Config {plugin.name!r} cannot be unsealed") from None
         return value
 
 
-def _kept_quiet(secret: str) -> str:
+def _register(secret: str) -> str:
     # From now on a script has the secret and may log it by mistake.
     register_secret(secret)
     return secret

@@ -15,7 +15,7 @@ from ruamel.yaml.events import AliasEvent, ScalarEvent
 from ruamel.yaml.scanner import RoundTripScanner
 
 #: Maximum nesting depth, and maximum number of values per file: the parser takes 1 s for them.
-MAX_DEEP, MAX_VALUES = 100, 10_000
+MAX_DEPTH, MAX_VALUES = 100, 10_000
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: What the library raises, without a position, for a scalar that is invalid for its type.
@@ -64,7 +64,7 @@ class _Constructor(RoundTripConstructor):
         except MarkedYAMLError:
             raise
         except _NOT_OF_ITS_TYPE as error:
-            reason = _one_line(error)
+            reason = _single_line(error)
             raise MarkedYAMLError(problem=reason, problem_mark=node.start_mark) from None
 
 
@@ -85,7 +85,7 @@ def reader() -> YAML:
     yaml.Composer = _Composer
     yaml.Constructor = _Constructor
     yaml.Scanner = _Scanner
-    yaml.max_depth = MAX_DEEP
+    yaml.max_depth = MAX_DEPTH
     yaml.width = 1 << 16
     return yaml
 
@@ -95,5 +95,5 @@ def _paired(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
-def _one_line(error: Exception) -> str:
+def _single_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__

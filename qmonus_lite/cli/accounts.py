@@ -31,7 +31,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 def account(arguments: Arguments) -> int:
     """Run a subcommand: write an account plugin and print its API key once, or change its keys."""
-    match arguments.words:
+    match arguments.positionals:
         case ("add", name):
             return add(arguments, name)
         case ("rotate", name):
@@ -126,9 +126,9 @@ def _find(arguments: Arguments, command: str, name: str) -> _Found:
 
 def token(arguments: Arguments) -> int:
     """Print a token for an account; needs read access to the data directory."""
-    if len(arguments.words) != 1:
+    if len(arguments.positionals) != 1:
         raise BadSetting("token: expected the name of an account")
-    name = arguments.words[0]
+    name = arguments.positionals[0]
     settings = arguments.settings(os.environ)
     if name != LOCAL_ADMIN.username and name not in _catalog(settings).accounts:
         raise BadSetting(f"token: no account is named {name!r}")

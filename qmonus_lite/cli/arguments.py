@@ -1,4 +1,4 @@
-"""Argument parser: `--name=value` (or `--name value`), underscores or dashes, and plain words."""
+"""Argument parser: `--name=value` (or `--name value`), underscores or dashes, and positionals."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Arguments:
 
     #: Values of flags by name, dashes replaced by underscores.
     flags: Mapping[str, str]
-    words: tuple[str, ...]
+    positionals: tuple[str, ...]
     #: The arguments as typed.
     typed: tuple[str, ...]
 
@@ -33,28 +33,28 @@ class Arguments:
         given = {name: value for name, value in self.flags.items() if name not in own}
         file = given.pop("config", None) or environ.get("QMONUS_LITE_CONFIG")
         values = read_values(Path(file)) if file else {}
-        environ = {name: v for name, v in environ.items() if name != "QMONUS_LITE_CONFIG"}
+        environ = {name: value for name, value in environ.items() if name != "QMONUS_LITE_CONFIG"}
         return resolve(flags=given, environ=environ, file_values=values, file_name=file or "")
 
 
 def parse(typed: Sequence[str]) -> Arguments:
     """Parse arguments; raises BadSetting for a flag without a value or given twice."""
     flags: dict[str, str] = {}
-    words: list[str] = []
+    positionals: list[str] = []
     rest = list(typed)
     while rest:
-        word = rest.pop(0)
-        if not word.startswith("--"):
-            words.append(word)
+        argument = rest.pop(0)
+        if not argument.startswith("--"):
+            positionals.append(argument)
             continue
-        name, equals, value = word[2:].partition("=")
+        name, equals, value = argument[2:].partition("=")
         known = name.replace("-", "_")
         if known != "help" and not equals:
             value = _next_value(known, rest)
         if known in flags:
             raise BadSetting(f"--{known}: given twice")
         flags[known] = value
-    return Arguments(flags=flags, words=tuple(words), typed=tuple(typed))
+    return Arguments(flags=flags, positionals=tuple(positionals), typed=tuple(typed))
 
 
 def _next_value(name: str, rest: list[str]) -> str:

@@ -24,7 +24,7 @@ class Command:
     own_flags: Mapping[str, str] = field(default_factory=dict)
 
 
-def no_words(arguments: Arguments) -> None:
-    """Raise BadSetting if the arguments contain plain words."""
-    if arguments.words:
-        raise BadSetting(f"unexpected {arguments.words[0]!r}; flags look like --name=value")
+def no_positionals(arguments: Arguments) -> None:
+    """Raise BadSetting if the arguments contain positional arguments."""
+    if arguments.positionals:
+        raise BadSetting(f"unexpected {arguments.positionals[0]!r}; flags look like --name=value")

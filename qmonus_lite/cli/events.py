@@ -18,7 +18,7 @@ _STATES = ("prepared", "ready", "dead")
 
 def events(arguments: Arguments) -> int:
     """List, show or replay events; may run concurrently with an APIGW."""
-    match arguments.words:
+    match arguments.positionals:
         case ("list",):
             return _list(arguments)
         case ("show", event_id):

@@ -8,7 +8,7 @@ from qmonus_lite.catalog import files
 from qmonus_lite.catalog.document import BadDocument
 
 #: Maximum characters shown of a line, and maximum of them before the column.
-_MOST, _BEFORE = 110, 80
+_MAX_CHARACTERS, _MAX_BEFORE = 110, 80
 #: Matches a Config plugin: it may contain plain secrets, which must not appear in build logs.
 _VALUES = re.compile(r"""^[\s{]*["']?values["']?\s*:""", re.MULTILINE)
 
@@ -23,9 +23,9 @@ def excerpt(file: str, line: int, column: int) -> str:
     if _VALUES.search(source) or line > len(rows) or not rows[line - 1].strip():
         return ""
     row = "".join(c if c.isprintable() else " " for c in rows[line - 1])
-    start = max(len(row) - len(row.lstrip()), column - 1 - _BEFORE)
+    start = max(len(row) - len(row.lstrip()), column - 1 - _MAX_BEFORE)
     pad = " " * sum(map(_width, row[start : column - 1]))
-    return f"    {row[start : start + _MOST].rstrip()}\n    {pad}^"
+    return f"    {row[start : start + _MAX_CHARACTERS].rstrip()}\n    {pad}^"
 
 
 def _width(character: str) -> int:

@@ -23,7 +23,7 @@ def nodes(arguments: Arguments) -> int:
     data_dir = arguments.settings(os.environ, own=("json",)).storage.state_dir
     if not data_dir.is_dir():
         raise BadPlace(f"--data_dir={data_dir}: no such directory; has an APIGW run on it?")
-    match arguments.words:
+    match arguments.positionals:
         case () | ("list",):
             return _list(data_dir, as_json=arguments.flags.get("json") == "true")
         case ("forget", name):
@@ -32,41 +32,41 @@ def nodes(arguments: Arguments) -> int:
 
 
 def _list(data_dir: Path, *, as_json: bool) -> int:
-    runs = _apigw_runs(data_dir)
-    rows = [_row(word, runs) for _, word in sorted(ReportFile(data_dir).read().items())]
+    apigw_runs = _apigw_runs(data_dir)
+    rows = [_row(report, apigw_runs) for _, report in sorted(ReportFile(data_dir).read().items())]
     if as_json:
         print(json.dumps(rows, indent=2))
         return 0
     for row in rows:
-        words = f"{row['endpoint']} {row['state']} since {row['since']} heard={row['heard']}"
-        print(f"{words} plugins={row['plugins'] or '-'} events={','.join(row['events']) or '-'}")
+        text = f"{row['endpoint']} {row['state']} since {row['since']} heard={row['heard']}"
+        print(f"{text} plugins={row['plugins'] or '-'} events={','.join(row['events']) or '-'}")
     return 0
 
 
-def _row(word: KeptReport, runs: bool) -> dict[str, Any]:
-    state = "dropped" if word.dropped else word.state.value
-    if word.state is State.LIVE and not runs:
+def _row(report: KeptReport, apigw_runs: bool) -> dict[str, Any]:
+    state = "dropped" if report.dropped else report.state.value
+    if report.state is State.LIVE and not apigw_runs:
         # Stale: written by an APIGW that ended without updating it.
         state = "unknown"
     return {
-        "endpoint": word.endpoint,
+        "endpoint": report.endpoint,
         "state": state,
-        "since": _moment(word.since),
-        "heard": _moment(word.heard_at) if word.heard_at else "never",
-        "plugins": word.generation[:SHORT],
-        "events": sorted(word.counted),
+        "since": _timestamp(report.since),
+        "heard": _timestamp(report.heard_at) if report.heard_at else "never",
+        "plugins": report.generation[:SHORT],
+        "events": sorted(report.counted),
     }
 
 
 def _forget(data_dir: Path, name: str) -> int:
-    runs = _apigw_runs(data_dir)
+    apigw_runs = _apigw_runs(data_dir)
     endpoint = name
 
     def drop(entries: Entries) -> None:
         nonlocal endpoint
         endpoint = _named(entries, name)
-        word = entries.get(endpoint)
-        if word is not None and word.state is State.LIVE and runs:
+        report = entries.get(endpoint)
+        if report is not None and report.state is State.LIVE and apigw_runs:
             raise BadSetting(
                 f"nodes forget: {endpoint} answers now; stop that worker, or take it out of"
                 " --lambda_endpoints, first"
@@ -75,7 +75,7 @@ def _forget(data_dir: Path, name: str) -> int:
             endpoint=endpoint,
             handles=frozenset(),
             generation="",
-            heard_at=word.heard_at if word else 0.0,
+            heard_at=report.heard_at if report else 0.0,
             state=State.AWAY,
             since=datetime.now(UTC).timestamp(),
             dropped=True,
@@ -89,12 +89,12 @@ def _forget(data_dir: Path, name: str) -> int:
 
 def _named(entries: Entries, name: str) -> str:
     """The endpoint named by its URL or by `host:port`; raises BadSetting."""
-    found = [one for one in entries if name in (one, one.partition("://")[2])]
+    found = [endpoint for endpoint in entries if name in (endpoint, endpoint.partition("://")[2])]
     if len(found) == 1:
         return found[0]
     if "://" not in name:
         known = ", ".join(sorted(entries)) or "none"
-        raise BadSetting(f"nodes forget: no worker {name!r} was ever heard; known: {known}")
+        raise BadSetting(f"nodes forget: no worker {name!r} has ever reported; known: {known}")
     # A configured worker that never reported: treated as a worker that handles no events.
     try:
         [endpoint] = endpoints(name)
@@ -127,7 +127,7 @@ def _apigw_runs(data_dir: Path) -> bool:
     return any("FLOCK" in line and f":{inode} " in line for line in lines)
 
 
-def _moment(seconds: float) -> str:
+def _timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 

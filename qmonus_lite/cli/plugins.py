@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qmonus_lite.auth.sealing import sealer_of
 from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.cli.arguments import Arguments
-from qmonus_lite.cli.command import Command, no_words
+from qmonus_lite.cli.command import Command, no_positionals
 from qmonus_lite.cli.excerpt import excerpt
 from qmonus_lite.compose.shared import make_loader
 from qmonus_lite.datadir import DataDir
@@ -17,7 +17,7 @@ from qmonus_lite.settings import values
 
 def check(arguments: Arguments) -> int:
     """Print all faults and warnings; returns 1 for a fault, or with --strict for a warning."""
-    no_words(arguments)
+    no_positionals(arguments)
     strict = _switch(arguments, "strict")
     settings = arguments.settings(os.environ, own=("strict",))
     sealer = sealer_of(DataDir(settings.storage.state_dir))
@@ -27,19 +27,19 @@ def check(arguments: Arguments) -> int:
         _show(error.faults)
         print(f"{len(error.faults)} fault(s); nothing of these folders would be taken over")
         return 1
-    for one in catalog.listed:
-        print(f"{one.file}: {one.kind} {one.name}")
+    for plugin in catalog.listed:
+        print(f"{plugin.file}: {plugin.kind} {plugin.name}")
     _show(catalog.warnings)
-    warnings = sum(one.level == "warning" for one in catalog.warnings)
+    warnings = sum(warning.level == "warning" for warning in catalog.warnings)
     counted = f", {warnings} warning(s)" if warnings else ""
     print(f"{len(catalog.listed)} plugin(s), no faults{counted}", file=sys.stderr)
     return 1 if strict and warnings else 0
 
 
 def _show(found: Sequence[Fault | PluginWarning]) -> None:
-    for one in found:
-        print(one)
-        if shown := excerpt(one.file, one.line, one.column):
+    for fault in found:
+        print(fault)
+        if shown := excerpt(fault.file, fault.line, fault.column):
             print(shown)
 
 

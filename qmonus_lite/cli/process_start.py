@@ -5,7 +5,7 @@ import os
 
 from qmonus_lite import environment, log, supervisor_channel
 from qmonus_lite.cli.arguments import Arguments
-from qmonus_lite.cli.command import no_words
+from qmonus_lite.cli.command import no_positionals
 from qmonus_lite.clock import Clock
 from qmonus_lite.settings.table import Settings
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 def begin(arguments: Arguments) -> Settings:
     """Resolve the settings, configure the log, create the default plugin folder."""
-    no_words(arguments)
+    no_positionals(arguments)
     settings = arguments.settings(os.environ)
     logs = settings.logs
     log.configure(style=logs.log_format, level=logs.log_level, clock=Clock(logs.timezone))
@@ -27,7 +27,7 @@ def _log_ignored_services() -> None:
     """Log the ignored environment variables, once for `up` and all its children."""
     names = environment.services_in(os.environ)
     if names and supervisor_channel.SUPERVISED not in os.environ:
-        extra = {"action": "environment_passed_over", "names": sorted(names)}
+        extra = {"action": "environment_ignored", "names": sorted(names)}
         logger.info(
             "the environment has variables of Kubernetes services, no settings", extra=extra
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from qmonus_lite.auth.sealing import KEY, NEXT_KEY, CannotOpen, Sealer, sealer_of
 from qmonus_lite.catalog import files
-from qmonus_lite.catalog.builders import place, sealed_values
+from qmonus_lite.catalog.builders import sealed_location, sealed_values
 from qmonus_lite.catalog.document import (
     BadDocument,
     Document,
@@ -32,7 +32,7 @@ _LOCK = "config.lock"
 
 def config(arguments: Arguments) -> int:
     """Run a subcommand: seal values of a file, show a Config plugin masked, or rotate the key."""
-    match arguments.words:
+    match arguments.positionals:
         case ("seal", file, *keys):
             return seal(arguments, Path(file), keys)
         case ("show", name):
@@ -53,7 +53,7 @@ def _seal(sealer: Sealer, file: Path, keys: list[str]) -> int:
     chosen = _chosen(document, keys, file)
     sealed: dict[Pointer, Sealed] = {}
     for pointer, value in chosen.items():
-        text = sealer.seal(str(value), place=place(file.name, pointer))
+        text = sealer.seal(str(value), location=sealed_location(file.name, pointer))
         sealed[("values", *pointer)] = Sealed(text)
     if sealed:
         replace(file, replace_scalars(document.source, sealed))
@@ -102,12 +102,12 @@ def _reseal(file: Path, before: Sealer, after: Sealer) -> int:
         return 0
     new: dict[Pointer, Sealed] = {}
     for pointer, sealed in sealed_values(document.value["values"]):
-        where = place(file.name, pointer)
+        location = sealed_location(file.name, pointer)
         try:
-            after.open(sealed.text, place=where)
+            after.open(sealed.text, location=location)
         except CannotOpen:
-            text = before.open(sealed.text, place=where)
-            new["values", *pointer] = Sealed(after.seal(text, place=where))
+            text = before.open(sealed.text, location=location)
+            new["values", *pointer] = Sealed(after.seal(text, location=location))
     if new:
         replace(file, replace_scalars(document.source, new))
     return len(new)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from qmonus_lite import serving
+from qmonus_lite.child_process import Child
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
 from qmonus_lite.cli.process_start import begin
 from qmonus_lite.settings.table import Settings
-from qmonus_lite.supervisor import Child, supervise
+from qmonus_lite.supervisor import supervise
 from qmonus_lite.supervisor_channel import LISTEN_FDS, NUMBER
 
 

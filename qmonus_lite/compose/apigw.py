@@ -34,7 +34,7 @@ from qmonus_lite.events.query import EventQuery
 from qmonus_lite.observations import Observers, RequestAnswered
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.routing.pipeline import Routing
-from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import ScriptThreads
 from qmonus_lite.settings.table import Settings
@@ -78,7 +78,7 @@ class _Apigw:
         self._number = number
         #: Whether this process prints and writes what is needed once per installation.
         self._first = not number
-        self._say = say if self._first else _say_nothing
+        self._print_line = say if self._first else _print_nothing
         settings = shared.settings
         self._threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
         client = SignedClient(shared.signer)
@@ -95,22 +95,22 @@ class _Apigw:
             ),
         )
         self._commits = self._commit_service()
-        self._script_threads = ScriptThreads("script", most=MAX_SCRIPT_THREADS)
+        self._script_threads = ScriptThreads("script", max_threads=MAX_SCRIPT_THREADS)
         self._backends = Backends(
             connect_timeout=settings.plugins.callout_connect_timeout,
             answer_timeout=settings.plugins.callout_request_timeout,
-            most=settings.plugins.curl_max_clients,
+            max_connections=settings.plugins.curl_max_clients,
         )
         #: Cached account directory of the active catalog.
-        self._known: tuple[Catalog, Directory] | None = None
+        self._cached_directory: tuple[Catalog, Directory] | None = None
         #: Cached names of the headers that handlers of the active catalog need in pending events.
-        self._keeps: tuple[Catalog, frozenset[str]] | None = None
+        self._kept_header_names: tuple[Catalog, frozenset[str]] | None = None
         self._has_admin = local_admin.wanted(shared.data_dir, bool(shared.live.catalog.accounts))
         self._gatekeeper = Gatekeeper(
             directory=self._directory,
             minter=Minter(key=shared.data_dir.key("token.key"), clock=shared.clock),
             passes=shared.passes,
-            place=settings.server.advertised,
+            host_port=settings.server.advertised,
             clock=shared.clock,
             token_ttl=settings.auth.token_ttl,
         )
@@ -143,7 +143,7 @@ class _Apigw:
             registry=self._registry,
             local_admin=admin if self._has_admin and self._first else None,
             token=admin.place if self._has_admin else None,
-            say=self._say,
+            say=self._print_line,
             room=self._store,
         )
 
@@ -160,7 +160,7 @@ class _Apigw:
                     observers=self._shared.observers,
                 ),
                 backends=self._backends,
-                surroundings=self._surroundings,
+                script_context=self._script_context,
                 script_timeout=self._shared.settings.plugins.route_script_timeout,
             ),
             live=live,
@@ -202,9 +202,9 @@ class _Apigw:
 
     def _kept_headers(self) -> frozenset[str]:
         catalog = self._shared.live.catalog
-        if self._keeps is None or self._keeps[0] is not catalog:
-            self._keeps = catalog, catalog.kept_headers(UPLOADED)
-        return self._keeps[1]
+        if self._kept_header_names is None or self._kept_header_names[0] is not catalog:
+            self._kept_header_names = catalog, catalog.kept_headers(UPLOADED)
+        return self._kept_header_names[1]
 
     def _commit_service(self) -> CommitService:
         shared = self._shared
@@ -229,19 +229,20 @@ class _Apigw:
         place = self._shared.data_dir.path / "promised"
         return SharedReservedSpace(place, row=self._number, rows=settings.server.apigw_processes)
 
-    def _surroundings(self, catalog: Catalog) -> Surroundings:
+    def _script_context(self, catalog: Catalog) -> ScriptContext:
         secrets = self._shared.secrets
-        return Surroundings(
+        return ScriptContext(
             config=lambda name: secrets.values(catalog, name), publish=self._query.on_this_loop()
         )
 
     def _directory(self) -> Directory:
         catalog = self._shared.live.catalog
-        if self._known is None or self._known[0] is not catalog:
+        if self._cached_directory is None or self._cached_directory[0] is not catalog:
             roles = {EVERYTHING.name: EVERYTHING, **catalog.roles}
             directory = Directory(accounts=catalog.accounts, roles=roles)
-            self._known = catalog, with_local_admin(directory) if self._has_admin else directory
-        return self._known[1]
+            directory = with_local_admin(directory) if self._has_admin else directory
+            self._cached_directory = catalog, directory
+        return self._cached_directory[1]
 
     def _unready(self) -> str | None:
         return (
@@ -258,17 +259,17 @@ class _Apigw:
 def _share(settings: Settings) -> Settings:
     """The settings of one of several APIGWs, with its share of the limits that apply to all."""
 
-    def part(most: int) -> int:
-        return -(-most // settings.server.apigw_processes)
+    def share(total: int) -> int:
+        return -(-total // settings.server.apigw_processes)
 
     server, uploads, plugins = settings.server, settings.uploads, settings.plugins
     return replace(
         settings,
-        server=replace(server, max_connections=part(server.max_connections)),
-        uploads=replace(uploads, max_uploads=part(uploads.max_uploads)),
-        plugins=replace(plugins, curl_max_clients=part(plugins.curl_max_clients)),
+        server=replace(server, max_connections=share(server.max_connections)),
+        uploads=replace(uploads, max_uploads=share(uploads.max_uploads)),
+        plugins=replace(plugins, curl_max_clients=share(plugins.curl_max_clients)),
     )
 
 
-def _say_nothing(_line: str) -> None:
+def _print_nothing(_line: str) -> None:
     """Print nothing: the first APIGW of the installation prints it."""

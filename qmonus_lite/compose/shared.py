@@ -63,7 +63,7 @@ def common(settings: Settings, environ: Mapping[str, str]) -> Common:
     pass_key = hmac.digest(secret, b"qmonus-lite callout pass", hashlib.sha256)
     passes = Passes(minter=Minter(key=pass_key, clock=clock))
     passes.know(settings.server.base_url)
-    outgoing = Outgoing(most=settings.plugins.curl_max_clients)
+    outgoing = Outgoing(max_connections=settings.plugins.curl_max_clients)
     secrets = SecretResolver(sealer=sealer_of(data_dir), environ=environ)
     return Common(
         settings=settings,

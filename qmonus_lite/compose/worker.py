@@ -17,8 +17,8 @@ from qmonus_lite.worker.server import WorkerServer
 def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServer:
     """A Lambda worker, ready to serve; raises Refused."""
     shared = common(settings, environ)
-    asked = ScriptThreads("ask", most=MAX_SCRIPT_THREADS)
-    delivered = ScriptThreads("deliver", most=MAX_SCRIPT_THREADS)
+    asked = ScriptThreads("ask", max_threads=MAX_SCRIPT_THREADS)
+    delivered = ScriptThreads("deliver", max_threads=MAX_SCRIPT_THREADS)
     runner = partial(_runner, shared.observers)
     inbox = Inbox(shared.data_dir.path / "inbox.sqlite3", shared.clock)
     handlers = EventHandlers(

@@ -12,8 +12,14 @@ from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.lambdas.event import Event
 from qmonus_lite.lambdas.handle import Handle, Termination
 from qmonus_lite.lambdas.unanswered import warn_of_unanswered
-from qmonus_lite.lambdas.verdict import NOT_JSON, NOT_JSON_REASON, Ran, as_json, place_of
-from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.lambdas.verdict import (
+    NOT_JSON,
+    NOT_JSON_REASON,
+    HandlerRun,
+    as_json,
+    handler_location,
+)
+from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner, ScriptRaised
 from qmonus_lite.scripting.unawaited import Watch
 
@@ -47,17 +53,17 @@ class Chain:
         if not plugins:
             return Outcome(code=200, output=None, event=data)
         handle = self._gate if self.below_gate or name in GATES else self._handle
-        left = data
+        last_event = data
         ran: list[LambdaPlugin] = []
         end: Termination | None = None
         for plugin in plugins:
             ran.append(plugin)
             # A new Event per handler: the previous may have replaced the headers by a plain dict.
-            left = event = Event(left)
+            last_event = event = Event(last_event)
             end = await handle(plugin, event)
             if end is not None:
                 break
-        return self._outcome(end, left, ran)
+        return self._outcome(end, last_event, ran)
 
     async def _gate(self, plugin: LambdaPlugin, event: Event) -> Termination | None:
         """Run one handler of a gate and its follow-up event; returns the refusal, or None.
@@ -84,28 +90,28 @@ class Chain:
             return await self._follow(plugin.success, event) or end
         return end
 
-    async def _run(self, plugin: LambdaPlugin, event: Event, *, gate: bool = False) -> Ran:
+    async def _run(self, plugin: LambdaPlugin, event: Event, *, gate: bool = False) -> HandlerRun:
         """Run one handler to its end."""
         script, function = plugin.script, plugin.script.function
-        surroundings = self._surroundings()
-        ran = Ran(
+        script_context = self._script_context()
+        ran = HandlerRun(
             plugin=plugin,
-            handle=(handle := Handle(place_of(plugin), self.ids)),
+            handle=(handle := Handle(handler_location(plugin), self.ids)),
             watch=Watch(script.origin, strict=gate),
         )
         try:
             ran.returned = await self.runner.run(
                 script,
                 lambda: function(event, handle),
-                surroundings,
+                script_context,
                 timeout=plugin.timeout,
                 watch=ran.watch,
             )
         except ScriptRaised as error:
             ran.raised = error
         handle.close()
-        if surroundings.unanswered and ran.ended_well:
-            warn_of_unanswered(script, surroundings)
+        if script_context.unanswered and ran.ended_well:
+            warn_of_unanswered(script, script_context)
         return ran
 
     async def _follow(self, name: str, event: Event, *, gate: bool = False) -> Termination | None:
@@ -128,8 +134,8 @@ class Chain:
         below = replace(self, ids=replace(self.ids, attempt=1), depth=self.depth + 1)
         return await replace(below, below_gate=False).run(name, data)
 
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(
+    def _script_context(self) -> ScriptContext:
+        return ScriptContext(
             config=lambda name: self.secrets.values(self.catalog, name), publish=self._below
         )
 
@@ -141,18 +147,18 @@ class Chain:
         names = tuple(plugin.name for plugin in ran)
         refusal = end.refusal if end.code >= 300 else None
         try:
-            event_left, output = as_json(event), as_json(end.output)
+            final_event, output = as_json(event), as_json(end.output)
         except NOT_JSON as error:
             extra = {"action": "event_not_json"}
             text = ", ".join(names)
             logger.error("%s left something that JSON cannot hold: %s", text, error, extra=extra)
             reason = NOT_JSON_REASON
-            refusal = replace(place_of(ran[-1]), rule="not-json", reason=reason)
+            refusal = replace(handler_location(ran[-1]), rule="not-json", reason=reason)
             return Outcome(code=500, output=reason, event={}, handlers=names, refusal=refusal)
         return Outcome(
             code=end.code,
             output=output,
-            event=event_left,
+            event=final_event,
             handlers=names,
             headers=end.headers,
             refusal=refusal,

@@ -50,7 +50,7 @@ class Handle:
         headers: Mapping[str, str] | None = None,
         *more: object,
         **other: object,
-    ) -> "Done":
+    ) -> "CompletedAwaitable":
         """End the chain with this code, output and header fields; awaiting it is optional.
 
         Raises Error(500) for a code outside of 200 to 599, for invalid header fields, and for other
@@ -60,7 +60,7 @@ class Handle:
         where = replace(self._where, line=line)
         if self._closed:
             _log(where, "terminate_too_late", f"terminate({code!r}) after the handler had ended")
-            return Done()
+            return CompletedAwaitable()
         if more or other:
             raise self._misused(where, "terminate takes code, output and headers, nothing else")
         try:
@@ -70,7 +70,7 @@ class Handle:
         refusal = replace(where, rule="terminate", reason=_reason(output))
         end = Termination(code=status, output=output, headers=fields, refusal=refusal)
         self._called.append(end)
-        return Done()
+        return CompletedAwaitable()
 
     def close(self) -> None:
         """The handler has ended: later calls of `terminate` are logged and ignored."""
@@ -94,7 +94,7 @@ class Handle:
         return Error(500, reason)
 
 
-class Done:
+class CompletedAwaitable:
     """Result of `terminate`: an awaitable that is already done."""
 
     def __await__(self) -> Generator[Any, Any, None]:

@@ -7,15 +7,15 @@ counts as delivered although nothing was done.
 import logging
 
 from qmonus_lite.scripting.compiler import Script
-from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.context import ScriptContext
 
 logger = logging.getLogger(__name__)
 
 
-def warn_of_unanswered(script: Script, surroundings: Surroundings) -> None:
+def warn_of_unanswered(script: Script, script_context: ScriptContext) -> None:
     """Log each callout to our own APIGWs that ended with 599 or 504 without a later answer."""
     origin = script.origin
-    for (method, address), failure in surroundings.unanswered.items():
+    for (method, address), failure in script_context.unanswered.items():
         line = failure.line_in(origin.file) or origin.line
         logger.warning(
             "%s (%s:%d) ended well, though its callout %s %s got %d: %s",

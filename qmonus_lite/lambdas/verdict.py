@@ -25,7 +25,7 @@ NOT_JSON_REASON = "a handler left something that JSON cannot hold"
 
 
 @dataclass(kw_only=True)
-class Ran:
+class HandlerRun:
     """One handler that has ended."""
 
     plugin: LambdaPlugin
@@ -43,9 +43,9 @@ class Ran:
         output = error.reason if error.body is None else error.body
         refusal = error.refusal(self.plugin.script.origin)
         # The name of a plugin may contain a dot; the first line is that of the handler function.
-        where = place_of(self.plugin)
+        where = handler_location(self.plugin)
         refusal = replace(refusal, plugin=where.plugin, line=error.line or where.line)
-        return Termination(code=_failing(error.code), output=output, refusal=refusal)
+        return Termination(code=_status_of(error.code), output=output, refusal=refusal)
 
     @property
     def ended_well(self) -> bool:
@@ -59,14 +59,16 @@ class Ran:
             return self.handle.refusal
         if self.failure is not None:
             return self.failure
-        if self.watch.left:
-            left = self.watch.left[0]
-            refusal = self._at(left.line, "not-awaited", f"'{left.name}' was never awaited")
+        if self.watch.unawaited:
+            unawaited = self.watch.unawaited[0]
+            refusal = self._at(
+                unawaited.line, "not-awaited", f"'{unawaited.name}' was never awaited"
+            )
             # The watch has logged it.
             return self._failed(refusal)
-        said = self.handle.termination
-        if said is not None:
-            return None if travels(said.output) else self._fault("not-json", NOT_JSON_REASON)
+        termination = self.handle.termination
+        if termination is not None:
+            return None if is_json(termination.output) else self._fault("not-json", NOT_JSON_REASON)
         if self.returned is not None:
             kind = type(self.returned).__name__
             reason = f"returned a value of type {kind}, which is no verdict; call handle.terminate"
@@ -92,11 +94,11 @@ class Ran:
         return Termination(code=500, output=output, refusal=refusal)
 
     def _at(self, line: int, rule: str, reason: str) -> Refusal:
-        where = place_of(self.plugin)
+        where = handler_location(self.plugin)
         return replace(where, line=line or where.line, rule=rule, reason=reason)
 
 
-def place_of(plugin: LambdaPlugin) -> Refusal:
+def handler_location(plugin: LambdaPlugin) -> Refusal:
     """Plugin, file and first line of a handler."""
     origin = plugin.script.origin
     code: Any = getattr(plugin.script.function, "__code__", None)
@@ -106,13 +108,13 @@ def place_of(plugin: LambdaPlugin) -> Refusal:
     return Refusal(plugin=plugin.name, file=origin.file, line=line)
 
 
-def _failing(code: Any) -> int:
+def _status_of(code: Any) -> int:
     """The status of an exception; 500 for an invalid code, as in Error(True)."""
     usable = isinstance(code, int) and not isinstance(code, bool) and 400 <= code <= 599
     return int(code) if usable else 500
 
 
-def travels(value: object) -> bool:
+def is_json(value: object) -> bool:
     """Whether the value is JSON-serializable."""
     try:
         as_json(value)

@@ -14,7 +14,7 @@ from qmonus_lite.errors import (
 )
 from qmonus_lite.routing.authority import STATIC_ROUTING, is_authority
 from qmonus_lite.routing.match import Match
-from qmonus_lite.routing.message import Request
+from qmonus_lite.routing.message import ScriptRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class AuthorizedRequest:
     own_credentials: frozenset[str]
 
 
-def admit(gatekeeper: Gatekeeper, match: Match, request: Request) -> AuthorizedRequest:
+def admit(gatekeeper: Gatekeeper, match: Match, request: ScriptRequest) -> AuthorizedRequest:
     """Authorize a request by its head; raises Problem. Sets `request.account` even if it raises."""
     known = gatekeeper.known(request.headers)
     request.account = known.account if known else None
@@ -54,7 +54,7 @@ def admit(gatekeeper: Gatekeeper, match: Match, request: Request) -> AuthorizedR
     )
 
 
-def _authorize(gatekeeper: Gatekeeper, match: Match, request: Request) -> Actor:
+def _authorize(gatekeeper: Gatekeeper, match: Match, request: ScriptRequest) -> Actor:
     try:
         return gatekeeper.authorize(request.headers, request.method, match.raw_path, goes_on=True)
     except Forbidden:
@@ -85,7 +85,7 @@ def _authorities(route: Route, actor: Actor | None, wanted: str | None) -> tuple
     return (wanted,)
 
 
-def _own(gatekeeper: Gatekeeper, request: Request) -> frozenset[str]:
+def _own(gatekeeper: Gatekeeper, request: ScriptRequest) -> frozenset[str]:
     """Credentials of this installation in the headers; others may be meant for the backend.
 
     Raises CredentialInQuery if the query contains one.

@@ -67,27 +67,27 @@ class BackendBody:
     async def __anext__(self) -> bytes:
         """The next chunk; raises BadGateway when the connection fails or times out."""
         try:
-            piece = await self._answer.content.readany()
+            chunk = await self._answer.content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             _log("backend_broke_off", self._answer.url.authority, error)
             await self.aclose()
             raise BadGateway(_BROKEN) from None
-        if not piece:
+        if not chunk:
             self._answer.release()
             raise StopAsyncIteration
-        return piece
+        return chunk
 
     async def read(self) -> bytes:
         """The complete body; raises BadGateway above MAX_BODY_BYTES."""
-        whole = bytearray()
+        content = bytearray()
         try:
-            async for piece in self:
-                whole += piece
-                if len(whole) > MAX_BODY_BYTES:
+            async for chunk in self:
+                content += chunk
+                if len(content) > MAX_BODY_BYTES:
                     raise BadGateway("the backend's answer is too large for a response script")
         finally:
             await self.aclose()
-        return bytes(whole)
+        return bytes(content)
 
     async def aclose(self) -> None:
         """Discard the unread rest; a connection whose body was read to its end stays pooled."""
@@ -97,12 +97,14 @@ class BackendBody:
 class Backends:
     """Sends requests to backends over one connection pool."""
 
-    def __init__(self, *, connect_timeout: float, answer_timeout: float, most: int) -> None:
+    def __init__(
+        self, *, connect_timeout: float, answer_timeout: float, max_connections: int
+    ) -> None:
         """`connect_timeout` in seconds; `answer_timeout` in seconds to the response head and
-        between chunks of its body; `most` is the connection limit."""
+        between chunks of its body; `max_connections` of the pool."""
         self._connect_timeout = connect_timeout
         self._answer_timeout = answer_timeout
-        self._most = most
+        self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, call: Call) -> Received:
@@ -149,7 +151,9 @@ class Backends:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._most, keepalive_timeout=_IDLE_SECONDS),
+                connector=aiohttp.TCPConnector(
+                    limit=self._max_connections, keepalive_timeout=_IDLE_SECONDS
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 timeout=aiohttp.ClientTimeout(

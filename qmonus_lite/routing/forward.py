@@ -10,7 +10,7 @@ from qmonus_lite.headers import Headers
 from qmonus_lite.routing import hop_by_hop, script_results
 from qmonus_lite.routing.admission import AuthorizedRequest
 from qmonus_lite.routing.backend import Call
-from qmonus_lite.routing.message import Incoming, Request, Response, RouteResponse
+from qmonus_lite.routing.message import Incoming, RouteResponse, ScriptRequest, ScriptResponse
 
 Fields = Sequence[tuple[str, str]]
 
@@ -20,24 +20,26 @@ _PATH_SAFE = "/%:@!$&'()*+,;=~"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arrival:
+class OriginalTarget:
     """Path and query of a request before schema defaults and the script changed it."""
 
     path: str
     params: Mapping[str, Sequence[str]]
 
     @classmethod
-    def of(cls, request: Request) -> "Arrival":
+    def of(cls, request: ScriptRequest) -> "OriginalTarget":
         """A copy of the path and query of an unchanged request."""
         params = {name: tuple(values) for name, values in request.params.items()}
         return cls(path=request.path, params=params)
 
 
-def to_backend(admission: AuthorizedRequest, incoming: Incoming, arrival: Arrival) -> Call:
+def to_backend(admission: AuthorizedRequest, incoming: Incoming, original: OriginalTarget) -> Call:
     """The backend call for this request in its current state; raises InvalidResult."""
     request = incoming.request
     route = admission.match.route
-    headers = hop_by_hop.onward(script_results.headers(request.headers), admission.own_credentials)
+    headers = hop_by_hop.backend_headers(
+        script_results.headers(request.headers), admission.own_credentials
+    )
     headers |= {
         "X-Forwarded-For": incoming.peer,
         "X-Forwarded-Host": incoming.host,
@@ -50,13 +52,13 @@ def to_backend(admission: AuthorizedRequest, incoming: Incoming, arrival: Arriva
         scheme=route.target_scheme,
         authorities=admission.authorities,
         method=_method(request.method),
-        target=_path(admission, request, arrival) + _query(incoming, arrival),
+        target=_path(admission, request, original) + _query(incoming, original),
         headers=headers,
         body=script_results.payload(request.body),
     )
 
 
-def to_client(response: Response, fields: Fields) -> RouteResponse:
+def to_client(response: ScriptResponse, fields: Fields) -> RouteResponse:
     """The response to the client after a response script; raises InvalidResult.
 
     `fields` are the header fields that the backend sent: fields of a name that the script did not
@@ -65,12 +67,12 @@ def to_client(response: Response, fields: Fields) -> RouteResponse:
     before = Headers.combined(fields)
     now = script_results.headers(response.headers)
     now.pop("Content-Length", None)
-    kept = [(name, value) for name, value in fields if now.get(name) == before[name]]
+    unchanged = [(name, value) for name, value in fields if now.get(name) == before[name]]
     changed = [(name, value) for name, value in now.items() if before.get(name) != value]
     body = script_results.payload(response.body)
     length = ("Content-Length", str(len(body)))
     return RouteResponse(
-        code=script_results.status(response.code), headers=(*kept, *changed, length), body=body
+        code=script_results.status(response.code), headers=(*unchanged, *changed, length), body=body
     )
 
 
@@ -82,8 +84,8 @@ def _method(method: object) -> str:
     return method
 
 
-def _path(admission: AuthorizedRequest, request: Request, arrival: Arrival) -> str:
-    if request.path == arrival.path:
+def _path(admission: AuthorizedRequest, request: ScriptRequest, original: OriginalTarget) -> str:
+    if request.path == original.path:
         return admission.match.route.target.fill(admission.match.values)
     path: object = request.path
     if not isinstance(path, str) or not path.startswith("/"):
@@ -93,13 +95,13 @@ def _path(admission: AuthorizedRequest, request: Request, arrival: Arrival) -> s
     return quote(path, safe=_PATH_SAFE, errors="replace")
 
 
-def _query(incoming: Incoming, arrival: Arrival) -> str:
+def _query(incoming: Incoming, original: OriginalTarget) -> str:
     params: Any = incoming.request.params
     if not isinstance(params, Mapping):
         raise script_results.InvalidResult(
             f"request.params is of type {type(params).__name__}; expected a dict"
         )
-    if {name: _values(name, given) for name, given in params.items()} == arrival.params:
+    if {name: _values(name, given) for name, given in params.items()} == original.params:
         query = incoming.raw_query
     else:
         pairs = [(name, value) for name in params for value in _values(name, params[name])]

@@ -10,7 +10,7 @@ from qmonus_lite.errors import InternalFault, RefusedByScript
 from qmonus_lite.routing import script_results
 from qmonus_lite.routing.message import RouteResponse
 from qmonus_lite.scripting.compiler import Script
-from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner, ScriptRaised
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class Hook:
     #: Timeout of one run in seconds.
     timeout: float | None
 
-    def within(self, seconds: float | None) -> "Hook":
+    def with_timeout(self, seconds: float | None) -> "Hook":
         """A copy with this timeout; None keeps the default."""
         return self if seconds is None else replace(self, timeout=seconds)
 
@@ -34,20 +34,20 @@ class Hook:
         self,
         script: Script,
         given: Mapping[str, object],
-        surroundings: Surroundings,
-        settle: Callable[[], T],
+        script_context: ScriptContext,
+        default: Callable[[], T],
     ) -> RouteResponse | T:
-        """The script's response, or the result of `settle()` if it gave none; raises Problem."""
+        """The script's response, or the result of `default()` if it gave none; raises Problem."""
         finish = script_results.Finish()
 
         async def start() -> RouteResponse | T:
             value = await script.function(**given, finish=finish)
             # Run on the script thread: the result may be large, and its errors are the script's.
-            return finish.answer or script_results.returned(value) or settle()
+            return finish.answer or script_results.returned(value) or default()
 
         try:
             outcome: RouteResponse | T = await self.runner.run(
-                script, start, surroundings, timeout=self.timeout
+                script, start, script_context, timeout=self.timeout
             )
         except ScriptRaised as error:
             return finish.answer or _raised(script, error)
@@ -63,11 +63,11 @@ def _raised(script: Script, error: ScriptRaised) -> RouteResponse:
         return script_results.answer(
             code, error.reason or None if error.body is None else error.body
         )
-    except script_results.InvalidResult as unusable:
+    except script_results.InvalidResult as invalid:
         logger.error(
             "%s raised an Error that is no answer: %s",
             script.origin.label,
-            unusable,
+            invalid,
             extra={"action": "script_failed", "plugin_file": script.origin.file},
         )
         raise InternalFault(f"{script.origin.label} failed") from error

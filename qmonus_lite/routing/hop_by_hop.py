@@ -25,28 +25,28 @@ _HOP_BY_HOP = frozenset(
 _OF_THE_GATEWAY = frozenset({"Date", "Server", "X-Request-Id"})
 
 #: Request fields that APIGW handles or sets itself. A client's `Forwarded` is not trustworthy.
-_OURS = frozenset(
+_SET_BY_GATEWAY = frozenset(
     {"Host", "Content-Length", "Expect", "Forwarded", STATIC_ROUTING, callout_pass.HEADER}
 )
 
 
-def onward(headers: Headers, own_credentials: frozenset[str]) -> Headers:
+def backend_headers(headers: Headers, own_credentials: frozenset[str]) -> Headers:
     """Headers to send to a backend: without hop-by-hop fields and without `own_credentials`.
 
     Credentials that a script added are meant for the backend and are kept.
     """
-    ending = _HOP_BY_HOP | _OURS | _named(headers.items())
-    going = Headers({name: value for name, value in headers.items() if name not in ending})
-    return own.without(going, own_credentials) if own_credentials else going
+    removed = _HOP_BY_HOP | _SET_BY_GATEWAY | _named(headers.items())
+    remaining = Headers({name: value for name, value in headers.items() if name not in removed})
+    return own.without(remaining, own_credentials) if own_credentials else remaining
 
 
-def back(fields: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def client_fields(fields: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Header fields of a backend's response for the client; repeated fields stay separate."""
     fields = tuple(fields)
-    ending = _HOP_BY_HOP | _OF_THE_GATEWAY | _named(fields)
+    removed = _HOP_BY_HOP | _OF_THE_GATEWAY | _named(fields)
     if any(canonical(name) == "Transfer-Encoding" for name, _ in fields):
-        ending |= {"Content-Length"}
-    return tuple(field for field in fields if canonical(field[0]) not in ending)
+        removed |= {"Content-Length"}
+    return tuple(field for field in fields if canonical(field[0]) not in removed)
 
 
 def _named(fields: Iterable[tuple[str, str]]) -> frozenset[str]:

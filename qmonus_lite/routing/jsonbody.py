@@ -90,8 +90,8 @@ def _check_depth(value: object) -> None:
             raise BadJson("nested too deeply")
         level = [
             part
-            for one in level
-            if isinstance(one, (dict, list))
-            for part in (one.values() if isinstance(one, dict) else one)
+            for container in level
+            if isinstance(container, (dict, list))
+            for part in (container.values() if isinstance(container, dict) else container)
             if isinstance(part, (dict, list))
         ]

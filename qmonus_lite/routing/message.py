@@ -8,7 +8,7 @@ from qmonus_lite.headers import Headers
 
 # Slots: setting a misspelt attribute in a script raises instead of being ignored.
 @dataclass(kw_only=True, slots=True)
-class Request:
+class ScriptRequest:
     """Request object of a request script; may be changed before it is sent to the backend."""
 
     #: Upper case.
@@ -24,7 +24,7 @@ class Request:
 
 
 @dataclass(kw_only=True, slots=True)
-class Response:
+class ScriptResponse:
     """Response object of a response script; may be changed before it is sent to the client."""
 
     code: int
@@ -36,7 +36,7 @@ class Response:
 class Incoming:
     """A complete request as received, and its origin."""
 
-    request: Request
+    request: ScriptRequest
     #: The path that the route was matched by, still percent-encoded.
     raw_path: str
     #: The query as received, without its question mark.
@@ -83,9 +83,9 @@ class RouteResponse:
 def without_body(answer: RouteResponse, *, keep_length: bool) -> RouteResponse:
     """The response with an empty body; `keep_length` for HEAD, whose Content-Length is that of
     GET."""
-    kept = tuple(
+    headers = tuple(
         (name, value)
         for name, value in answer.headers
         if keep_length or name.lower() != "content-length"
     )
-    return RouteResponse(code=answer.code, headers=kept, body=b"")
+    return RouteResponse(code=answer.code, headers=headers, body=b"")

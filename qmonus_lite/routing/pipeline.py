@@ -17,9 +17,9 @@ from qmonus_lite.routing.admission import AuthorizedRequest, admit
 from qmonus_lite.routing.backend import Backends, Call, Received
 from qmonus_lite.routing.hook import Hook
 from qmonus_lite.routing.match import Match, best
-from qmonus_lite.routing.message import Incoming, Response, RouteResponse, without_body
+from qmonus_lite.routing.message import Incoming, RouteResponse, ScriptResponse, without_body
 from qmonus_lite.routing.validation import validate
-from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner
 
 #: Bodies of at least so many bytes are parsed outside of the event loop.
@@ -36,16 +36,16 @@ class Routing:
         gatekeeper: Gatekeeper,
         runner: Runner,
         backends: Backends,
-        surroundings: Callable[[Catalog], Surroundings],
+        script_context: Callable[[Catalog], ScriptContext],
         script_timeout: float | None,
     ) -> None:
         self._gatekeeper = gatekeeper
         self._hook = Hook(runner=runner, timeout=script_timeout)
         self._backends = backends
-        self._surroundings = surroundings
+        self._script_context = script_context
         # One thread: parsing and validation hold the GIL, so a second thread would only use more
         # memory, and leave the event loop a third of the CPU time instead of half.
-        self._checking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="check-body")
+        self._body_executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="check-body")
 
     def find(self, catalog: Catalog, raw_path: str) -> Match | None:
         """The route that matches a path, which is still percent-encoded, or None."""
@@ -62,47 +62,48 @@ class Routing:
 
         The caller closes the response after sending it.
         """
-        surroundings = _discreet(self._surroundings(catalog), admission.own_credentials)
-        visit = await self._begin(admission, incoming, surroundings)
-        gone_on = await self._request(visit)
-        if isinstance(gone_on, RouteResponse):
-            return await _trimmed(gone_on, admission.method, keep_length=True)
-        received = await self._backends.send(gone_on)
-        answer = await self._response(visit, received)
+        script_context = _redacting(self._script_context(catalog), admission.own_credentials)
+        routed = await self._begin(admission, incoming, script_context)
+        outcome = await self._request(routed)
+        if isinstance(outcome, RouteResponse):
+            return await _trimmed(outcome, admission.method, keep_length=True)
+        received = await self._backends.send(outcome)
+        answer = await self._response(routed, received)
         # A response script gets no body for HEAD, so the length it leaves is meaningless.
-        return await _trimmed(answer, admission.method, keep_length=not visit.route.response_script)
+        keep_length = not routed.route.response_script
+        return await _trimmed(answer, admission.method, keep_length=keep_length)
 
     async def _begin(
-        self, admission: AuthorizedRequest, incoming: Incoming, surroundings: Surroundings
+        self, admission: AuthorizedRequest, incoming: Incoming, script_context: ScriptContext
     ) -> "_RoutedRequest":
         if len(incoming.request.body) < LARGE_BODY_BYTES:
-            return _RoutedRequest.begin(admission, incoming, surroundings)
+            return _RoutedRequest.begin(admission, incoming, script_context)
         loop, begin = asyncio.get_running_loop(), copy_context().run
         return await loop.run_in_executor(
-            self._checking, begin, _RoutedRequest.begin, admission, incoming, surroundings
+            self._body_executor, begin, _RoutedRequest.begin, admission, incoming, script_context
         )
 
-    async def _request(self, visit: "_RoutedRequest") -> RouteResponse | Call:
-        script = visit.route.request_script
+    async def _request(self, routed: "_RoutedRequest") -> RouteResponse | Call:
+        script = routed.route.request_script
         if script is None:
-            return visit.call()
-        hook = self._hook.within(visit.route.timeout)
-        return await hook.run(script, visit.given, visit.surroundings, visit.call)
+            return routed.call()
+        hook = self._hook.with_timeout(routed.route.timeout)
+        return await hook.run(script, routed.given, routed.script_context, routed.call)
 
-    async def _response(self, visit: "_RoutedRequest", received: Received) -> RouteResponse:
-        fields = hop_by_hop.back(received.fields)
-        script = visit.route.response_script
+    async def _response(self, routed: "_RoutedRequest", received: Received) -> RouteResponse:
+        fields = hop_by_hop.client_fields(received.fields)
+        script = routed.route.response_script
         if script is None:
             return RouteResponse(code=received.code, headers=fields, body=received.body)
-        response = Response(
+        response = ScriptResponse(
             code=received.code,
             headers=Headers.combined(fields),
             body=await received.body.read(),
         )
-        given = {**visit.given, "response": response}
-        hook = self._hook.within(visit.route.timeout)
+        given = {**routed.given, "response": response}
+        hook = self._hook.with_timeout(routed.route.timeout)
         return await hook.run(
-            script, given, visit.surroundings, lambda: forward.to_client(response, fields)
+            script, given, routed.script_context, lambda: forward.to_client(response, fields)
         )
 
 
@@ -112,18 +113,18 @@ class _RoutedRequest:
 
     admission: AuthorizedRequest
     incoming: Incoming
-    arrival: forward.Arrival
+    original: forward.OriginalTarget
     #: Arguments of the scripts, by name.
     given: Mapping[str, object]
-    surroundings: Surroundings
+    script_context: ScriptContext
 
     @classmethod
     def begin(
-        cls, admission: AuthorizedRequest, incoming: Incoming, surroundings: Surroundings
+        cls, admission: AuthorizedRequest, incoming: Incoming, script_context: ScriptContext
     ) -> "_RoutedRequest":
         """Validate the request against its schemas; raises SchemaMismatch."""
         request = incoming.request
-        arrival = forward.Arrival.of(request)
+        original = forward.OriginalTarget.of(request)
         resources = dict(admission.resources)
         own.hide_from_scripts(request.headers)
         validate(admission.spec, request, resources)
@@ -137,9 +138,9 @@ class _RoutedRequest:
         return cls(
             admission=admission,
             incoming=incoming,
-            arrival=arrival,
+            original=original,
             given=given,
-            surroundings=surroundings,
+            script_context=script_context,
         )
 
     @property
@@ -149,18 +150,18 @@ class _RoutedRequest:
 
     def call(self) -> Call:
         """The backend call for the current state of the request; raises InvalidResult."""
-        return forward.to_backend(self.admission, self.incoming, self.arrival)
+        return forward.to_backend(self.admission, self.incoming, self.original)
 
 
-def _discreet(surroundings: Surroundings, secrets: frozenset[str]) -> Surroundings:
-    """Surroundings that redact `secrets` from published events."""
+def _redacting(script_context: ScriptContext, secrets: frozenset[str]) -> ScriptContext:
+    """A script context that redacts `secrets` from published events."""
     if not secrets:
-        return surroundings
+        return script_context
 
     async def publish(name: str, event: dict[str, Any]) -> Any:
-        return await surroundings.publish(name, own.masked(event, secrets))
+        return await script_context.publish(name, own.masked(event, secrets))
 
-    return replace(surroundings, publish=publish)
+    return replace(script_context, publish=publish)
 
 
 async def _trimmed(answer: RouteResponse, method: str, *, keep_length: bool) -> RouteResponse:

@@ -8,7 +8,7 @@ from qmonus_lite.catalog.plugins import MethodSpec
 from qmonus_lite.errors import SchemaMismatch
 from qmonus_lite.headers import Headers, canonical
 from qmonus_lite.routing import coercion, jsonbody
-from qmonus_lite.routing.message import Request
+from qmonus_lite.routing.message import ScriptRequest
 from qmonus_lite.schema import Schema
 from qmonus_lite.schema_defaults import MAX_ADDED, DefaultsTooLarge
 
@@ -19,7 +19,7 @@ _MAX_TEXT_LENGTH = 300
 Faults = list[str]
 
 
-def validate(spec: MethodSpec | None, request: Request, resources: dict[str, str]) -> None:
+def validate(spec: MethodSpec | None, request: ScriptRequest, resources: dict[str, str]) -> None:
     """Validate a request and fill in defaults in place; raises SchemaMismatch listing the faults.
 
     Raises UnsupportedMedia for a body whose Content-Type is not JSON.
@@ -69,7 +69,7 @@ def _resources(schema: Schema, resources: dict[str, str]) -> Faults:
     return faults
 
 
-def _body(schema: Schema, request: Request) -> Faults:
+def _body(schema: Schema, request: ScriptRequest) -> Faults:
     if not request.body:
         return ["body: missing; expected JSON"]
     jsonbody.check_media(request.headers.get("Content-Type"))

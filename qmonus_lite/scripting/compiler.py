@@ -96,8 +96,8 @@ def _parse(text: str, origin: Origin) -> ast.Module:
         reason = f"cannot be parsed: {type(error).__name__}"
         raise BadScript([_fault(origin, origin.line, origin.indent + 1, reason)]) from None
     for node in ast.walk(tree):
-        for place in {"col_offset", "end_col_offset"} & set(node._attributes):
-            setattr(node, place, getattr(node, place) + origin.indent)
+        for attribute in {"col_offset", "end_col_offset"} & set(node._attributes):
+            setattr(node, attribute, getattr(node, attribute) + origin.indent)
     ast.increment_lineno(tree, origin.line - 1)
     return tree
 
@@ -108,9 +108,9 @@ def _entry(tree: ast.Module, origin: Origin) -> str:
     fitting = [node for node in functions if _takes_event_and_handle(node)]
     if len(fitting) == 1:
         return fitting[0].name
-    place = next(iter(fitting[1:] or functions), None)
-    line = origin.line if place is None else place.lineno
-    column = (origin.indent if place is None else place.col_offset) + 1
+    misfit = next(iter(fitting[1:] or functions), None)
+    line = origin.line if misfit is None else misfit.lineno
+    column = (origin.indent if misfit is None else misfit.col_offset) + 1
     wanted = "expected exactly one 'async def NAME(event, handle):'"
     found = f"found {len(fitting)}" if fitting or not functions else "its parameters differ"
     raise BadScript([_fault(origin, line, column, f"{wanted}; {found}")])
@@ -209,15 +209,15 @@ def _execute(code: CodeType, names: Mapping[str, object], origin: Origin) -> dic
     except KeyboardInterrupt:
         raise
     except StillLoading as error:
-        ours = [line for file, line in error.lines if file == origin.file]
+        own_lines = [line for file, line in error.lines if file == origin.file]
         message = f"{error}; what takes long has to stand inside of a function"
         raise BadScript(
-            [_fault(origin, (ours or [origin.line])[0], origin.indent + 1, message)]
+            [_fault(origin, (own_lines or [origin.line])[0], origin.indent + 1, message)]
         ) from None
     except BaseException as error:
         frames = traceback.extract_tb(error.__traceback__)
-        ours = [frame.lineno or 0 for frame in frames if frame.filename == origin.file]
-        line = (ours and ours[-1]) or origin.line
+        own_lines = [frame.lineno or 0 for frame in frames if frame.filename == origin.file]
+        line = (own_lines and own_lines[-1]) or origin.line
         message = f"raised {type(error).__name__} while loading: {error}"
         raise BadScript([_fault(origin, line, origin.indent + 1, message)]) from None
     return space

@@ -26,7 +26,7 @@ class Unanswered:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class ScriptContext:
     """Services that depend on the run, not on the process."""
 
     #: Values of a Config plugin by its name, secrets decrypted; raises KeyError.
@@ -37,32 +37,32 @@ class Surroundings:
     unanswered: dict[tuple[str, str], Unanswered] = field(default_factory=dict)
 
 
-_surroundings: ContextVar[Surroundings] = ContextVar("surroundings")
+_context: ContextVar[ScriptContext] = ContextVar("script_context")
 
 
-def enter(surroundings: Surroundings) -> None:
+def enter(context: ScriptContext) -> None:
     """Set the context of the current task and of the tasks it starts."""
-    _surroundings.set(surroundings)
+    _context.set(context)
 
 
-def current() -> Surroundings:
+def current() -> ScriptContext:
     """Context of the running script; raises LookupError outside of a script."""
-    return _surroundings.get()
+    return _context.get()
 
 
 def note_unanswered(method: str, address: str, code: int, reason: str) -> None:
     """Record that a callout of the running script to one of our own APIGWs was not answered."""
-    surroundings = _surroundings.get(None)
-    if surroundings is not None and len(surroundings.unanswered) < MAX_UNANSWERED:
-        one = Unanswered(code=code, reason=reason, callers=_callers())
-        surroundings.unanswered[method, address] = one
+    context = _context.get(None)
+    if context is not None and len(context.unanswered) < MAX_UNANSWERED:
+        record = Unanswered(code=code, reason=reason, callers=_callers())
+        context.unanswered[method, address] = record
 
 
 def note_answered(method: str, address: str) -> None:
     """Remove the record after a later attempt of the script was answered."""
-    surroundings = _surroundings.get(None)
-    if surroundings is not None and surroundings.unanswered:
-        surroundings.unanswered.pop((method, address), None)
+    context = _context.get(None)
+    if context is not None and context.unanswered:
+        context.unanswered.pop((method, address), None)
 
 
 def _callers() -> tuple[tuple[str, int], ...]:

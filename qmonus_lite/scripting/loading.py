@@ -25,27 +25,27 @@ class StillLoading(Exception):
         super().__init__(f"is still running after {MAX_LOAD_SECONDS:g} s")
 
 
-def in_time(act: Callable[[], object]) -> None:
+def in_time(load: Callable[[], object]) -> None:
     """Call `act` on a separate thread; raises what it raises, or StillLoading on timeout."""
     ended: Future[None] = Future()
     context = contextvars.copy_context()
     thread = threading.Thread(
-        target=_run, args=(lambda: context.run(act), ended), name="loading", daemon=True
+        target=_run, args=(lambda: context.run(load), ended), name="loading", daemon=True
     )
     thread.start()
     thread.join(MAX_LOAD_SECONDS)
     if not ended.done():
         lines = _lines(thread)
-        _break_into(thread)
+        _interrupt(thread)
         raise StillLoading(lines)
     ended.result()
 
 
-def _run(act: Callable[[], object], ended: "Future[None]") -> None:
+def _run(load: Callable[[], object], ended: "Future[None]") -> None:
     # The interrupt may arrive just after `act` has returned.
     with contextlib.suppress(Interrupted):
         try:
-            act()
+            load()
         except BaseException as error:
             ended.set_exception(error)
         else:
@@ -61,7 +61,7 @@ def _lines(thread: threading.Thread) -> list[tuple[str, int]]:
     return lines
 
 
-def _break_into(thread: threading.Thread) -> None:
+def _interrupt(thread: threading.Thread) -> None:
     """Raise Interrupted in the thread; a blocking C call delays it until the call returns."""
     if thread.ident is not None:
         ident, error = ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupted)

@@ -18,7 +18,7 @@ from qmonus_lite.redaction import redact
 from qmonus_lite.scripting import context, unawaited
 from qmonus_lite.scripting.builtins.raising import Error, HTTPError
 from qmonus_lite.scripting.compiler import Script
-from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.origin import Origin, line_raised
 from qmonus_lite.scripting.script_threads import NoScriptThread, ScriptThreads
 from qmonus_lite.scripting.unawaited import Watch
@@ -101,7 +101,7 @@ class Runner:
         self,
         script: Script,
         start: Callable[[], Coroutine[Any, Any, Any]],
-        surroundings: Surroundings,
+        script_context: ScriptContext,
         *,
         timeout: float | None = None,
         watch: Watch | None = None,
@@ -113,10 +113,10 @@ class Runner:
         timeout = min((limit for limit in (timeout, self.limit) if limit is not None), default=None)
         watch = watch or Watch(script.origin)
         if not self.observers.wants(ScriptRan):
-            return await self._run(script, start, surroundings, timeout, watch)
+            return await self._run(script, start, script_context, timeout, watch)
         began, outcome = time.monotonic(), "cancelled"
         try:
-            value = await self._run(script, start, surroundings, timeout, watch)
+            value = await self._run(script, start, script_context, timeout, watch)
             outcome = "returned"
             return value
         except ScriptRaised as error:
@@ -132,12 +132,12 @@ class Runner:
         self,
         script: Script,
         start: Callable[[], Coroutine[Any, Any, Any]],
-        surroundings: Surroundings,
+        script_context: ScriptContext,
         timeout: float | None,
         watch: Watch,
     ) -> Any:
         async def guarded() -> Any:
-            context.enter(surroundings)
+            context.enter(script_context)
             watch.begin()
             try:
                 value = await call(script, start)

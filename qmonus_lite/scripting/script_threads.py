@@ -1,9 +1,9 @@
 """Script threads: a pool of threads with an event loop each, apart from the server's event loop.
 
-A script is assigned to an idle thread; a new thread is started while there are fewer than `most`.
-So a script that blocks its thread delays other scripts only when `most` of them block at once. A
-thread whose script does not end after its timeout is hung: it gets no more scripts, and another
-thread replaces it.
+A script is assigned to an idle thread; a new thread is started while there are fewer than
+`max_threads`. So a script that blocks its thread delays other scripts only when `max_threads` of
+them block at once. A thread whose script does not end after its timeout is hung: it gets no more
+scripts, and another thread replaces it.
 """
 
 import asyncio
@@ -42,8 +42,8 @@ class ScriptThread:
         #: Scripts running on this thread; decremented when they actually end.
         self.busy = 0
         self._stopping = False
-        self._answered = threading.Event()
-        self.thread = threading.Thread(target=self._live, name=name, daemon=True)
+        self._responded = threading.Event()
+        self.thread = threading.Thread(target=self._run_loop, name=name, daemon=True)
         self.thread.start()
 
     def submit(self, start: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
@@ -55,14 +55,14 @@ class ScriptThread:
 
         A script that executes Python code ends there; a blocking C call delays it until it returns.
         """
-        self._answered.clear()
-        self.loop.call_soon_threadsafe(self._answered.set)
+        self._responded.clear()
+        self.loop.call_soon_threadsafe(self._responded.set)
         timer = threading.Timer(RESPONSE_SECONDS, self._raise_in_thread)
         timer.daemon = True
         timer.start()
 
     def _raise_in_thread(self) -> None:
-        if not self._answered.is_set() and self.thread.ident is not None:
+        if not self._responded.is_set() and self.thread.ident is not None:
             thread, error = ctypes.c_ulong(self.thread.ident), ctypes.py_object(Interrupted)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, error)
 
@@ -74,7 +74,7 @@ class ScriptThread:
         self._stopping = True
         self.loop.stop()
 
-    def _live(self) -> None:
+    def _run_loop(self) -> None:
         asyncio.set_event_loop(self.loop)
         while not self._stopping:
             # A leftover task may call sys.exit(), which propagates through the loop; a script may
@@ -95,14 +95,14 @@ class _Run:
         self,
         start: Callable[[], Coroutine[Any, Any, Any]],
         thread: ScriptThread,
-        give_back: Callable[[ScriptThread], None],
+        release: Callable[[ScriptThread], None],
     ) -> None:
         self.thread = thread
         self._start = start
-        self._give_back = give_back
+        self._release = release
         self._caller = asyncio.get_running_loop()
         #: Belongs to the event loop of the caller.
-        self.answer: asyncio.Future[Any] = self._caller.create_future()
+        self.result: asyncio.Future[Any] = self._caller.create_future()
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._overran = self._unwanted = False
@@ -136,31 +136,31 @@ class _Run:
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._give_back(self.thread)
+        self._release(self.thread)
         # The event loop of the caller may be closed.
         with contextlib.suppress(RuntimeError):
             self._caller.call_soon_threadsafe(self._settle, task)
 
     def _settle(self, task: "asyncio.Task[Any]") -> None:
         error = None if task.cancelled() else task.exception()
-        if self.answer.done():
+        if self.result.done():
             return
         if task.cancelled() and self._overran:
-            self.answer.set_exception(TimeoutError())
+            self.result.set_exception(TimeoutError())
         elif task.cancelled():
-            self.answer.cancel()
+            self.result.cancel()
         elif error is not None:
-            self.answer.set_exception(error)
+            self.result.set_exception(error)
         else:
-            self.answer.set_result(task.result())
+            self.result.set_result(task.result())
 
 
 class ScriptThreads:
-    """Pool of up to `most` script threads, named after `name`."""
+    """Pool of up to `max_threads` script threads, named after `name`."""
 
-    def __init__(self, name: str, *, most: int) -> None:
+    def __init__(self, name: str, *, max_threads: int) -> None:
         self._name = name
-        self._most = most
+        self._max_threads = max_threads
         self._script_threads: list[ScriptThread] = []
         self._hung: list[ScriptThread] = []
         self._numbers = itertools.count()
@@ -184,21 +184,21 @@ class ScriptThreads:
         A script that ignores its cancellation keeps its thread, and its caller continues. Raises
         NoScriptThread when too many threads are hung.
         """
-        run = _Run(start, self._take(), self._give_back)
+        run = _Run(start, self._acquire(), self._release)
         run.begin(timeout)
-        patience = None
+        give_up_timer = None
         if timeout is not None:
             loop = asyncio.get_running_loop()
-            patience = loop.call_later(timeout + CANCEL_GRACE_SECONDS, self._give_up, run)
+            give_up_timer = loop.call_later(timeout + CANCEL_GRACE_SECONDS, self._abandon, run)
         try:
-            return cast(T, await run.answer)
+            return cast(T, await run.result)
         except asyncio.CancelledError:
             # The caller was cancelled, or the script ended with CancelledError itself.
             run.cancel()
             raise
         finally:
-            if patience is not None:
-                patience.cancel()
+            if give_up_timer is not None:
+                give_up_timer.cancel()
             # Breaks a reference cycle: a failed run holds the script's exception, which refers to
             # this frame, and to the script's frames with their arguments.
             del run
@@ -208,12 +208,12 @@ class ScriptThreads:
         deadline = asyncio.get_running_loop().time() + within
         while self.busy and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.02)
-        clean = not self.busy
+        finished = not self.busy
         for thread in self._script_threads + self._hung:
             thread.stop()
-        return clean
+        return finished
 
-    def _give_back(self, thread: ScriptThread) -> None:
+    def _release(self, thread: ScriptThread) -> None:
         with self._lock:
             thread.busy -= 1
             if thread in self._hung and not thread.busy:
@@ -221,10 +221,10 @@ class ScriptThreads:
                 self._hung.remove(thread)
                 thread.stop()
 
-    def _give_up(self, run: _Run) -> None:
+    def _abandon(self, run: _Run) -> None:
         """The script ignored its cancellation: TimeoutError for the caller, retire the thread."""
-        if not run.answer.done():
-            run.answer.set_exception(TimeoutError())
+        if not run.result.done():
+            run.result.set_exception(TimeoutError())
             self._retire(run.thread)
 
     def _retire(self, thread: ScriptThread) -> None:
@@ -235,12 +235,12 @@ class ScriptThreads:
                 self._hung.append(thread)
         thread.interrupt()
 
-    def _take(self) -> ScriptThread:
+    def _acquire(self) -> ScriptThread:
         with self._lock:
             if len(self._hung) >= MAX_HUNG:
                 raise NoScriptThread
-            thread = min(self._script_threads, key=lambda one: one.busy, default=None)
-            if thread is None or (thread.busy and len(self._script_threads) < self._most):
+            thread = min(self._script_threads, key=lambda candidate: candidate.busy, default=None)
+            if thread is None or (thread.busy and len(self._script_threads) < self._max_threads):
                 thread = ScriptThread(f"{self._name}-{next(self._numbers)}")
                 self._script_threads.append(thread)
             thread.busy += 1

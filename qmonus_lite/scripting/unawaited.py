@@ -29,13 +29,13 @@ SEEN = "<seen>"
 #: The same for `returning`.
 RETURNING = "<returning>"
 #: Seconds for the event loop of another thread to start a coroutine submitted to it.
-BEGINNING = 0.02
+START_SECONDS = 0.02
 #: Number of coroutines recorded per run before the already started ones are dropped.
-FEW = 64
+MIN_RECORDED = 64
 #: Types that `create_task`, `gather` and `run_in_executor` return.
 _FUTURES = {asyncio.Future, asyncio.Task, asyncio.tasks._GatheringFuture}  # type: ignore[attr-defined]
 #: Our own code; coroutines created there (callout, get_service_config) count as the script's.
-_OURS = str(Path(__file__).parent)
+_OWN_CODE = str(Path(__file__).parent)
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class Watch:
         self.origin = origin
         self._strict = strict
         self._open = False
-        self._made: list[tuple[Any, int]] = []
+        self._coroutines: list[tuple[Any, int]] = []
         #: Futures and tasks of a strict run.
         self._futures: list[tuple[asyncio.Future[Any], int]] = []
         #: A script may create coroutines on several threads (`asyncio.to_thread`).
         self._lock = threading.Lock()
-        self._forget_at = FEW
+        self._forget_at = MIN_RECORDED
         #: Un-awaited coroutines, set at the end of the run.
-        self.left: list[Unawaited] = []
+        self.unawaited: list[Unawaited] = []
         #: Line of the `return` with a value that ended the handler, or 0.
         self.returned_at = 0
 
@@ -73,40 +73,48 @@ class Watch:
 
     async def settle(self) -> None:
         """Let tasks start that the script created just before its end."""
-        for pause in (0, 0, 0, BEGINNING):
-            if not any(_never_begun(one) for one, _ in self._made):
+        for pause in (0, 0, 0, START_SECONDS):
+            if not any(_is_unstarted(coroutine) for coroutine, _ in self._coroutines):
                 return
             await asyncio.sleep(pause)
 
     def close(self) -> None:
         """End the run: find and log un-awaited coroutines, then drop all references."""
         self._open = False
-        made, self._made = self._made, []
-        scheduled = _scheduled() if any(_never_begun(one) for one, _ in made) else set()
-        while made:
-            one, line = made.pop(0)
+        recorded, self._coroutines = self._coroutines, []
+        scheduled = (
+            _scheduled() if any(_is_unstarted(coroutine) for coroutine, _ in recorded) else set()
+        )
+        while recorded:
+            coroutine, line = recorded.pop(0)
             # In a gate, refused wherever else it is referenced. Elsewhere, a coroutine still
             # referenced may be awaited later; if not, it is reported when it is freed.
-            alone = self._strict or sys.getrefcount(one) <= 2
-            if alone and _never_begun(one) and id(one) not in scheduled:
-                self.left.append(Unawaited(_name(one), line))
-                one.close()
+            alone = self._strict or sys.getrefcount(coroutine) <= 2
+            if alone and _is_unstarted(coroutine) and id(coroutine) not in scheduled:
+                self.unawaited.append(Unawaited(_name(coroutine), line))
+                coroutine.close()
         futures, self._futures = self._futures, []
-        self.left += [Unawaited(_name(one), line) for one, line in futures if _left_alone(one)]
-        for left in self.left:
-            _tell(self.origin, left, logging.ERROR if self._strict else logging.WARNING)
+        self.unawaited += [
+            Unawaited(_name(coroutine), line)
+            for coroutine, line in futures
+            if _is_unretrieved(coroutine)
+        ]
+        for unawaited in self.unawaited:
+            _log_unawaited(
+                self.origin, unawaited, logging.ERROR if self._strict else logging.WARNING
+            )
 
-    def made(self, coroutine: Any, line: int) -> None:
+    def add_coroutine(self, coroutine: Any, line: int) -> None:
         """Record a coroutine that the script created."""
         if not self._open:
             return
         with self._lock:
-            self._made.append((coroutine, line))
-            if len(self._made) > self._forget_at:
-                self._made = [pair for pair in self._made if _never_begun(pair[0])]
-                self._forget_at = 2 * len(self._made) + FEW
+            self._coroutines.append((coroutine, line))
+            if len(self._coroutines) > self._forget_at:
+                self._coroutines = [pair for pair in self._coroutines if _is_unstarted(pair[0])]
+                self._forget_at = 2 * len(self._coroutines) + MIN_RECORDED
 
-    def began(self, future: "asyncio.Future[Any]", line: int) -> None:
+    def add_future(self, future: "asyncio.Future[Any]", line: int) -> None:
         """Record a future or task; in a gate its failure must not be ignored."""
         if self._open and self._strict:
             with self._lock:
@@ -115,10 +123,10 @@ class Watch:
     def freed(self, coroutine: Any) -> bool:
         """Handle a freed, never started coroutine; returns whether it belonged to this run."""
         top = _first_outside()
-        mine = coroutine.cr_code.co_filename == self.origin.file
-        if not self._open or not (mine or _is_scripts(coroutine.cr_code) or _is_scripts(top)):
+        is_own = coroutine.cr_code.co_filename == self.origin.file
+        if not self._open or not (is_own or _is_scripts(coroutine.cr_code) or _is_scripts(top)):
             return False
-        self.left.append(Unawaited(_name(coroutine), line_now(self.origin.file)))
+        self.unawaited.append(Unawaited(_name(coroutine), line_now(self.origin.file)))
         return True
 
 
@@ -142,12 +150,12 @@ def instrument(tree: ast.Module, file: str) -> ast.Module:
             parts = value if isinstance(value, list) else [value]
             waiting.extend(part for part in parts if isinstance(part, ast.AST))
             if isinstance(value, list):
-                value[:] = [_passed(node, part) for part in value]
+                value[:] = [_wrapped(node, part) for part in value]
             elif isinstance(value, ast.AST):
-                setattr(node, name, _passed(node, value))
+                setattr(node, name, _wrapped(node, value))
     for entry in tree.body:
         arguments = entry.args.args if isinstance(entry, ast.AsyncFunctionDef) else []
-        if [one.arg for one in arguments] == ["event", "handle"]:
+        if [argument.arg for argument in arguments] == ["event", "handle"]:
             _mark_returns(entry)
     return tree
 
@@ -163,7 +171,7 @@ def _mark_returns(entry: ast.AST) -> None:
             waiting.extend(ast.iter_child_nodes(node))
 
 
-def _passed(parent: ast.AST, node: Any) -> Any:
+def _wrapped(parent: ast.AST, node: Any) -> Any:
     # A value of which only an attribute is read is freed at once, and detected then.
     if not isinstance(node, (ast.Call, ast.Await)) or isinstance(
         parent, (ast.Await, ast.Attribute)
@@ -192,11 +200,11 @@ def seen(value: Any) -> Any:
     if kind is CoroutineType or (kind is GeneratorType and _is_awaitable(value)):
         watch = _watch.get()
         if watch is not None:
-            watch.made(value, sys._getframe(1).f_lineno)
+            watch.add_coroutine(value, sys._getframe(1).f_lineno)
     elif kind in _FUTURES:
         watch = _watch.get()
         if watch is not None:
-            watch.began(value, sys._getframe(1).f_lineno)
+            watch.add_future(value, sys._getframe(1).f_lineno)
     return value
 
 
@@ -204,13 +212,19 @@ def _is_awaitable(generator: Any) -> bool:
     return bool(generator.gi_code.co_flags & CO_ITERABLE_COROUTINE)
 
 
-def _never_begun(one: Any) -> bool:
-    if type(one) is CoroutineType:
-        return bool(one.cr_frame is not None and not one.cr_running and not one.cr_suspended)
-    return bool(one.gi_frame is not None and not one.gi_running and not one.gi_suspended)
+def _is_unstarted(coroutine: Any) -> bool:
+    if type(coroutine) is CoroutineType:
+        return bool(
+            coroutine.cr_frame is not None
+            and not coroutine.cr_running
+            and not coroutine.cr_suspended
+        )
+    return bool(
+        coroutine.gi_frame is not None and not coroutine.gi_running and not coroutine.gi_suspended
+    )
 
 
-def _left_alone(future: Any) -> bool:
+def _is_unretrieved(future: Any) -> bool:
     """True for a future with an unretrieved exception, or a pending non-task such as of `gather`.
 
     A pending task may be meant to continue.
@@ -228,14 +242,14 @@ def _scheduled() -> set[int]:
         return set()
 
 
-def _name(one: Any) -> str:
-    if isinstance(one, asyncio.Task):
-        one = one.get_coro()
-    return str(getattr(one, "__qualname__", type(one).__name__.strip("_")))
+def _name(coroutine: Any) -> str:
+    if isinstance(coroutine, asyncio.Task):
+        coroutine = coroutine.get_coro()
+    return str(getattr(coroutine, "__qualname__", type(coroutine).__name__.strip("_")))
 
 
 def _is_scripts(code: CodeType) -> bool:
-    return code.co_filename in _files or code.co_filename.startswith(_OURS)
+    return code.co_filename in _files or code.co_filename.startswith(_OWN_CODE)
 
 
 def _first_outside() -> CodeType:
@@ -243,21 +257,21 @@ def _first_outside() -> CodeType:
     return sys._getframe(3).f_code
 
 
-def _tell(origin: Origin, left: Unawaited, level: int) -> None:
+def _log_unawaited(origin: Origin, unawaited: Unawaited, level: int) -> None:
     extra = {
         "action": "coroutine_not_awaited",
         "plugin": origin.plugin,
         "file": origin.file,
-        "line": left.line,
+        "line": unawaited.line,
     }
-    logger.log(level, "%s: '%s' was never awaited", origin.label, left.name, extra=extra)
+    logger.log(level, "%s: '%s' was never awaited", origin.label, unawaited.name, extra=extra)
 
 
 class _Hook:
     """Replaces `warnings._warn_unawaited_coroutine` for coroutines of scripts."""
 
     def __init__(self) -> None:
-        self._usual: Any = warnings._warn_unawaited_coroutine  # type: ignore[attr-defined]
+        self._original: Any = warnings._warn_unawaited_coroutine  # type: ignore[attr-defined]
         #: Reference count of a coroutine that is freed because its last reference was dropped.
         self._alone = 0
 
@@ -273,12 +287,12 @@ class _Hook:
             return
         code = coroutine.cr_code
         if code.co_filename not in _files:
-            self._usual(coroutine)
+            self._original(coroutine)
             return
-        left = Unawaited(_name(coroutine), line_now(code.co_filename) or code.co_firstlineno)
+        unawaited = Unawaited(_name(coroutine), line_now(code.co_filename) or code.co_firstlineno)
         label = watch.origin.label if watch else "a script"
-        origin = Origin(file=code.co_filename, line=left.line, indent=0, label=label)
-        _tell(origin, left, logging.WARNING)
+        origin = Origin(file=code.co_filename, line=unawaited.line, indent=0, label=label)
+        _log_unawaited(origin, unawaited, logging.WARNING)
 
 
 async def _probe() -> None:

@@ -166,7 +166,7 @@ def document(data: bytes) -> None:
 
 
 def _walk(read: Document, value: object, pointer: tuple[str | int, ...]) -> None:
-    line, column = read.place(pointer)
+    line, column = read.position(pointer)
     assert line >= 1 and column >= 1
     if isinstance(value, Mapping):
         for key, part in value.items():

@@ -139,7 +139,7 @@ async def test_readiness_tells_that_the_plugin_folders_cannot_be_looked_at(
     two: TwoProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await two.start()
-    monkeypatch.setattr(live, "UNSEEN_AFTER", 0.0)
+    monkeypatch.setattr(live, "SCAN_TIMEOUT_SECONDS", 0.0)
 
     status, problem = await two.send("GET", "/-/ready")
     assert (status, "could not be looked at" in problem["detail"]) == (503, True)

@@ -43,7 +43,7 @@ def actions(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize("end", [ValueError("broken"), asyncio.CancelledError(), Panic(), None])
-async def test_a_task_that_ended_is_started_again_and_told(
+async def test_a_task_that_ended_is_started_again_and_logged(
     background: Background, end: BaseException | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing = Failing(end)

@@ -131,7 +131,7 @@ def test_bad_plugins_hold_all_their_faults() -> None:
     assert isinstance(error, Refused)
 
 
-def test_a_wrong_method_hears_which_are_offered() -> None:
+def test_the_answer_to_a_wrong_method_lists_the_allowed_methods() -> None:
     error = MethodNotAllowed("TRACE", ["PUT", "GET"])
 
     assert error.headers == {"Allow": "GET, PUT"}
@@ -160,7 +160,7 @@ def test_carries_the_headers_of_its_answer(error: Problem, headers: dict[str, st
         (errors.Terminated(401, "x", refusal=Refusal(plugin="p")), Refusal(plugin="p")),
     ],
 )
-def test_whoever_refused_is_known_by_a_stable_word(error: Any, refusal: Refusal) -> None:
+def test_the_source_of_a_refusal_has_a_stable_name(error: Any, refusal: Refusal) -> None:
     assert errors.refusal_of(error) == refusal
 
 

@@ -43,9 +43,9 @@ def test_names_that_are_no_text_are_shown_and_hide_nothing(
     configured(style)
     logger.info("said: a secret of this test", extra={1: "one", None: 2.5})  # type: ignore[dict-item]
 
-    said = capsys.readouterr().err
-    assert "a secret of this test" not in said and "Traceback" not in said
-    assert "one" in said and "2.5" in said
+    output = capsys.readouterr().err
+    assert "a secret of this test" not in output and "Traceback" not in output
+    assert "one" in output and "2.5" in output
 
 
 @pytest.mark.usefixtures("restored")
@@ -130,7 +130,7 @@ def test_tornado_says_nothing_of_requests(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().err == ""
 
 
-def test_goes_on_when_nobody_reads_its_log() -> None:
+def test_goes_on_when_the_reader_of_its_log_is_gone() -> None:
     script = """
 import logging, os
 from qmonus_lite import log
@@ -172,6 +172,6 @@ def test_no_text_passes_for_a_record_or_moves_the_cursor(
     forged = "a\r\n2026-01-01 [info] forged\x1b[2J\x9b1m\u202e\x00\ud800"
     logger.info("said %s", forged, extra={"path": forged, forged: 1})
 
-    said = capsys.readouterr().err
-    assert not any(line.startswith("2026-01-01 [info]") for line in said.splitlines())
-    assert set(said) & set("\x00\r\x1b\x9b\u202e\ud800") == set()
+    output = capsys.readouterr().err
+    assert not any(line.startswith("2026-01-01 [info]") for line in output.splitlines())
+    assert set(output) & set("\x00\r\x1b\x9b\u202e\ud800") == set()

@@ -45,7 +45,7 @@ def test_masks_the_lines_of_a_long_value_alone() -> None:
     assert "MIIEvQIBADANBgkq" not in redaction.redact("line: MIIEvQIBADANBgkq")
 
 
-def test_masks_keys_and_tokens_that_nobody_registered() -> None:
+def test_masks_keys_and_tokens_that_are_not_registered() -> None:
     token = jwt.encode({"sub": "kim"}, b"k" * 32, algorithm="HS256")
 
     assert redaction.redact(f"{new_key()} {token}.") == f"{MASK} {MASK}."

@@ -79,12 +79,12 @@ async def test_waits_no_longer_than_it_may() -> None:
 
 
 @pytest.mark.parametrize(
-    ("soft", "connections", "room"), [(600, 2000, 150), (4096, 2000, 2000), (2500, 2000, 1688)]
+    ("soft", "connections", "allowed"), [(600, 2000, 150), (4096, 2000, 2000), (2500, 2000, 1688)]
 )
 def test_takes_no_more_connections_than_it_has_descriptors_for(
-    soft: int, connections: int, room: int
+    soft: int, connections: int, allowed: int
 ) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     # The hard limit stays for the other tests, so the room is asked of the sum alone.
-    assert serving.room_for(connections, 100, limit=soft) == room
+    assert serving.connections_within(connections, 100, limit=soft) == allowed
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before

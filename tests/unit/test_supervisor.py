@@ -24,7 +24,8 @@ from qmonus_lite.supervisor import (
 SUPERVISOR = """
 import asyncio, json, logging, sys
 from qmonus_lite import supervisor
-from qmonus_lite.supervisor import Child, supervise
+from qmonus_lite.child_process import Child
+from qmonus_lite.supervisor import supervise
 handler = logging.StreamHandler()
 handler.setFormatter(logging.Formatter(
     "%(action)s %(child)s %(status)s", defaults={"action": "?", "child": "-", "status": "-"}
@@ -94,8 +95,8 @@ class Up:
             assert time.monotonic() < end, self.log
             time.sleep(0.02)
 
-    def until_noted(self, child: int, *words: str) -> None:
-        self.until(lambda: self.notes(child) == list(words))
+    def until_noted(self, child: int, *lines: str) -> None:
+        self.until(lambda: self.notes(child) == list(lines))
 
     def wait(self) -> int:
         assert self._process is not None
@@ -111,21 +112,21 @@ class Up:
 def up(tmp_path: Path) -> Iterator[Up]:
     up = Up(tmp_path)
     yield up
-    # The children see the end of their lifeline.
+    # The children read EOF from the parent-death pipe.
     up.kill()
 
 
 def test_doubles_the_delay_up_to_a_limit() -> None:
     delays = [0.0]
     for _ in range(8):
-        delays.append(delay_after(delays[-1], lived=1))
+        delays.append(delay_after(delays[-1], uptime=1))
 
     assert delays[1:4] == [MIN_DELAY_SECONDS, 2 * MIN_DELAY_SECONDS, 4 * MIN_DELAY_SECONDS]
     assert delays[-1] == MAX_DELAY_SECONDS
 
 
 def test_forgets_earlier_ends_of_a_child_that_lived_well() -> None:
-    assert delay_after(MAX_DELAY_SECONDS, lived=STABLE_AFTER_SECONDS) == MIN_DELAY_SECONDS
+    assert delay_after(MAX_DELAY_SECONDS, uptime=STABLE_AFTER_SECONDS) == MIN_DELAY_SECONDS
 
 
 def test_starts_the_others_once_the_first_listens(up: Up) -> None:
@@ -206,7 +207,7 @@ def test_starts_again_a_first_child_that_is_killed(up: Up) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_drains_all_children_when_told_to_stop(up: Up, number: signal.Signals) -> None:
+def test_drains_all_children_on_a_signal(up: Up, number: signal.Signals) -> None:
     up.start(LISTENS, LISTENS)
     up.until_noted(1, "listens")
 
@@ -257,7 +258,7 @@ def test_kills_a_child_that_does_not_end_in_time(up: Up) -> None:
     assert up.log[-2:] == ["child_killed 1 -", "child_exited 1 137"]
 
 
-def test_kills_at_once_when_told_a_second_time(up: Up) -> None:
+def test_kills_at_once_on_a_second_signal(up: Up) -> None:
     up.start(DEAF, drain_timeout=600)
     up.until_noted(0, "listens")
 

@@ -61,7 +61,7 @@ def test_takes_up_its_number_and_sockets_once(monkeypatch: pytest.MonkeyPatch) -
     assert supervisor_channel.listening_sockets() == []
 
 
-def test_announces_in_one_line_and_then_beats(notices: int) -> None:
+def test_sends_the_readiness_notification_and_then_heartbeats(notices: int) -> None:
     supervisor_channel.announce_listening()
     supervisor_channel.heartbeat()
 

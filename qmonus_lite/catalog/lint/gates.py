@@ -17,7 +17,7 @@ from qmonus_lite.catalog.lint.script import (
 from qmonus_lite.catalog.lint.warning import Hit
 
 #: Calls that wait without limit unless given a timeout.
-_PATIENT = frozenset(
+_WAITING_CALLS = frozenset(
     [f"requests.{verb}" for verb in "get post put patch delete head options request".split()]
     + ["urllib.request.urlopen", "socket.create_connection"]
 )
@@ -91,7 +91,9 @@ def _after_terminate(script: ScriptView, node: ast.stmt) -> bool:
     """Whether `terminate` was called just before, which alone determines the result."""
     block = _block(script, node)
     before = block[: block.index(node)]
-    return any(isinstance(one, ast.Expr) and is_terminate(one.value) for one in before)
+    return any(
+        isinstance(statement, ast.Expr) and is_terminate(statement.value) for statement in before
+    )
 
 
 def _block(script: ScriptView, node: ast.stmt) -> list[ast.stmt]:
@@ -176,7 +178,7 @@ def _goes_on(script: ScriptView, statement: ast.stmt) -> bool:
 @of_gates
 def gate_waits(script: ScriptView) -> Iterator[Hit]:
     """Calls that wait for another server without a timeout, while the client waits."""
-    for call in script.calls(*_PATIENT):
+    for call in script.calls(*_WAITING_CALLS):
         if argument(call, 99, "timeout") is None:
             name = called(call)
             message = f"{name}(...) without a timeout can wait for ever, and each upload with it"
@@ -233,24 +235,24 @@ def masked_header(script: ScriptView) -> Iterator[Hit]:
     """Credentials read from a stored event, in which they are redacted."""
     if script.event not in PROMISED:
         return
-    kept = {str(name).casefold() for name in script.value.get("keep_headers") or ()}
-    for node, key in looked_up(script):
+    unmasked = {str(name).casefold() for name in script.value.get("keep_headers") or ()}
+    for node, key in lookups(script):
         name = (constant_text(key) or "").casefold()
-        if name in MASKED - kept and _is_headers(script, node, name):
+        if name in MASKED - unmasked and _is_headers(script, node, name):
             message = f"the value of {constant_text(key)} is masked in {script.event}; add"
             yield Hit(message=f"{message} 'keep_headers: [{constant_text(key)}]'", node=key)
 
 
 def route_credential(script: ScriptView) -> Iterator[Hit]:
     """qmonus_lite keys and passes read from a request, from which they are removed."""
-    for node, key in () if script.is_handler else looked_up(script):
+    for node, key in () if script.is_handler else lookups(script):
         name = (constant_text(key) or "").casefold()
         if name in NOT_IN_REQUESTS and isinstance(node, ast.Attribute) and node.attr == "headers":
             message = f"request.headers has no {constant_text(key)} of ours; request.account says"
             yield Hit(message=f"{message} who asks", node=key)
 
 
-def looked_up(script: ScriptView) -> Iterator[tuple[ast.expr, ast.expr]]:
+def lookups(script: ScriptView) -> Iterator[tuple[ast.expr, ast.expr]]:
     """Every read of `x[key]` and `x.get(key)`, as x and the key."""
     for node in script.all(ast.Subscript):
         if isinstance(node.ctx, ast.Load):
@@ -266,14 +268,14 @@ def _is_headers(script: ScriptView, node: ast.expr, name: str) -> bool:
         if node.id == "event":
             return "-" in name
         return any(
-            isinstance(one.targets[0], ast.Name)
-            and one.targets[0].id == node.id
-            and _is_headers(script, one.value, name)
-            for one in script.all(ast.Assign)
-            if not isinstance(one.value, ast.Name)
+            isinstance(assignment.targets[0], ast.Name)
+            and assignment.targets[0].id == node.id
+            and _is_headers(script, assignment.value, name)
+            for assignment in script.all(ast.Assign)
+            if not isinstance(assignment.value, ast.Name)
         )
     return any(
         constant_text(key) == "headers" and isinstance(value, ast.Name) and value.id == "event"
-        for value, key in looked_up(script)
+        for value, key in lookups(script)
         if script.parents[key] is node
     )

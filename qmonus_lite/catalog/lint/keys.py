@@ -5,10 +5,10 @@ from typing import Any
 
 from qmonus_lite.catalog.document import Pointer
 from qmonus_lite.catalog.kinds import KINDS
-from qmonus_lite.catalog.lint.plugin_set import Plugin, PluginSet, near
+from qmonus_lite.catalog.lint.linted_plugins import LintedPlugin, LintedPlugins, near
 from qmonus_lite.catalog.lint.warning import Hit
 
-Found = tuple[Plugin, Hit]
+Found = tuple[LintedPlugin, Hit]
 
 #: Keywords of JSON Schema whose value is a schema, a list of schemas, or a mapping to schemas.
 _ONE = frozenset(
@@ -39,7 +39,7 @@ _ELSEWHERE = frozenset(
 )
 
 
-def unknown_key(plugins: PluginSet) -> Iterator[Found]:
+def unknown_key(plugins: LintedPlugins) -> Iterator[Found]:
     """An unknown key below the top level."""
     for plugin in plugins.plugins:
         kind = KINDS.get(plugin.kind)
@@ -87,7 +87,9 @@ def _paths(schema: Mapping[str, Any], name: str) -> Iterator[str]:
         yield from _paths(schema["items"], name)
 
 
-def _parts(plugins: PluginSet) -> Iterator[tuple[Plugin, Pointer, Mapping[str, Any], bool]]:
+def _parts(
+    plugins: LintedPlugins,
+) -> Iterator[tuple[LintedPlugin, Pointer, Mapping[str, Any], bool]]:
     """Every (sub)schema of every route; the flag is false inside of allOf and the like."""
     for plugin in plugins.of("Routing"):
         for index, spec in enumerate(plugin.value.get("spec", [])):
@@ -106,16 +108,16 @@ def _below(
     yield pointer, schema, alone
     for key, part in schema.items():
         if key in _NAMED and isinstance(part, Mapping):
-            for name, one in part.items():
-                yield from _below(one, (*pointer, key, name), alone and key == "properties")
+            for name, subschema in part.items():
+                yield from _below(subschema, (*pointer, key, name), alone and key == "properties")
         elif key in _SEVERAL and isinstance(part, list):
-            for index, one in enumerate(part):
-                yield from _below(one, (*pointer, key, index), False)
+            for index, subschema in enumerate(part):
+                yield from _below(subschema, (*pointer, key, index), False)
         elif key in _ONE:
             yield from _below(part, (*pointer, key), alone and key == "items")
 
 
-def schema_keyword(plugins: PluginSet) -> Iterator[Found]:
+def schema_keyword(plugins: LintedPlugins) -> Iterator[Found]:
     """A keyword unknown to JSON Schema that resembles a keyword or a property."""
     for plugin, pointer, schema, _ in _parts(plugins):
         for key, value in schema.items():
@@ -129,7 +131,7 @@ def schema_keyword(plugins: PluginSet) -> Iterator[Found]:
                 yield plugin, Hit(message=message, pointer=(*pointer, key))
 
 
-def schema_required(plugins: PluginSet) -> Iterator[Found]:
+def schema_required(plugins: LintedPlugins) -> Iterator[Found]:
     """A required property that the same schema does not describe."""
     for plugin, pointer, schema, alone in _parts(plugins):
         described = schema.get("properties")

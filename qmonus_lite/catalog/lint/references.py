@@ -5,35 +5,35 @@ from collections.abc import Iterator, Mapping
 
 from qmonus_lite.auth.account import EVERYTHING
 from qmonus_lite.catalog.lint.contract import EVENT_KEYS, GATES, PUBLISHED
-from qmonus_lite.catalog.lint.gates import is_terminate, looked_up, status
-from qmonus_lite.catalog.lint.plugin_set import Plugin, PluginSet, near
+from qmonus_lite.catalog.lint.gates import is_terminate, lookups, status
+from qmonus_lite.catalog.lint.linted_plugins import LintedPlugin, LintedPlugins, near
 from qmonus_lite.catalog.lint.script import ScriptView, argument, constant_text
 from qmonus_lite.catalog.lint.warning import Hit
 from qmonus_lite.scripting.builtins.mu import MU
 
-Found = tuple[Plugin, Hit]
+Found = tuple[LintedPlugin, Hit]
 
 _METHODS = frozenset("GET HEAD PUT POST PATCH DELETE OPTIONS CONNECT TRACE".split())
 #: Similarity to a built-in event from which an event name counts as misspelt.
-_SLIP = 0.8
+_EVENT_CUTOFF = 0.8
 
 
-def unknown_event(plugins: PluginSet) -> Iterator[Found]:
+def unknown_event(plugins: LintedPlugins) -> Iterator[Found]:
     """A handler of a built-in event that does not exist."""
     called = {name for _, _, name in _published(plugins)}
     for plugin in plugins.of("Lambda"):
         event = plugin.value["event"]
         if event in PUBLISHED or event in called:
             continue
-        ours = event.casefold().startswith("apigw")
-        hint = near(event, PUBLISHED, cutoff=0.6 if ours else _SLIP)
-        if ours or hint:
+        is_builtin = event.casefold().startswith("apigw")
+        hint = near(event, PUBLISHED, cutoff=0.6 if is_builtin else _EVENT_CUTOFF)
+        if is_builtin or hint:
             message = f"no event {event!r} is ever published, so this handler never runs"
             known = hint or f"; events of ours are {', '.join(PUBLISHED)}"
             yield plugin, Hit(message=message + known, pointer=plugin.at("event"))
 
 
-def _published(plugins: PluginSet) -> Iterator[tuple[Plugin, Hit, str]]:
+def _published(plugins: LintedPlugins) -> Iterator[tuple[LintedPlugin, Hit, str]]:
     """Every event name that a plugin publishes."""
     for plugin in plugins.of("Lambda"):
         for key in ("success", "failure"):
@@ -50,7 +50,7 @@ def _in(script: ScriptView, message: str, node: ast.AST | None) -> Hit:
     return Hit(message=message, pointer=script.pointer, node=node)
 
 
-def event_nobody_handles(plugins: PluginSet) -> Iterator[Found]:
+def event_without_handler(plugins: LintedPlugins) -> Iterator[Found]:
     """`success`, `failure` or `lambda_event` of an event without a handler."""
     handled = plugins.catalog.events
     for plugin, hit, name in _published(plugins):
@@ -60,7 +60,7 @@ def event_nobody_handles(plugins: PluginSet) -> Iterator[Found]:
             yield plugin, Hit(message=message, pointer=hit.pointer, node=hit.node)
 
 
-def event_loop(plugins: PluginSet) -> Iterator[Found]:
+def event_loop(plugins: LintedPlugins) -> Iterator[Found]:
     """A cycle of follow-up events."""
     follows: dict[str, set[str]] = {}
     for plugin in plugins.of("Lambda"):
@@ -84,7 +84,7 @@ def _reached(start: str, follows: Mapping[str, set[str]]) -> set[str]:
     return seen
 
 
-def unknown_config(plugins: PluginSet) -> Iterator[Found]:
+def unknown_config(plugins: LintedPlugins) -> Iterator[Found]:
     """`get_service_config` with a name that no Config plugin has."""
     configs = plugins.catalog.configs
     for plugin, script in plugins.scripts:
@@ -96,7 +96,7 @@ def unknown_config(plugins: PluginSet) -> Iterator[Found]:
                 yield plugin, _in(script, message + hint, given)
 
 
-def unknown_config_key(plugins: PluginSet) -> Iterator[Found]:
+def unknown_config_key(plugins: LintedPlugins) -> Iterator[Found]:
     """A key that the values of a Config plugin do not contain."""
     for plugin, script in plugins.scripts:
         for name, config in _config_names(script):
@@ -138,7 +138,7 @@ def _config_names(script: ScriptView) -> Iterator[tuple[str, str]]:
             yield target.id, config
 
 
-def role_method(plugins: PluginSet) -> Iterator[Found]:
+def role_method(plugins: LintedPlugins) -> Iterator[Found]:
     """An HTTP method in a role that no request has."""
     for plugin in plugins.of("Role"):
         for index, authority in enumerate(plugin.value["authorities"]):
@@ -150,10 +150,10 @@ def role_method(plugins: PluginSet) -> Iterator[Found]:
                     yield plugin, Hit(message=message + hint, pointer=where)
 
 
-def route_no_role(plugins: PluginSet) -> Iterator[Found]:
+def route_no_role(plugins: LintedPlugins) -> Iterator[Found]:
     """A route that requires an account but is not allowed by any role."""
     catalog = plugins.catalog
-    everything = any(EVERYTHING.name in one.roles for one in catalog.accounts.values())
+    everything = any(EVERYTHING.name in account.roles for account in catalog.accounts.values())
     if not catalog.roles or everything:
         return
     called = set(_called_paths(plugins))
@@ -171,19 +171,19 @@ def route_no_role(plugins: PluginSet) -> Iterator[Found]:
             yield plugin, Hit(message=message, pointer=plugin.at("proxy", "path"))
 
 
-def _called_paths(plugins: PluginSet) -> Iterator[str | None]:
+def _called_paths(plugins: LintedPlugins) -> Iterator[str | None]:
     """Paths that scripts call with a pass; None for a path that is not a literal."""
     for _, script in plugins.scripts:
         for call in script.calls("callout"):
             yield constant_text(argument(call, 0, "path"))
 
 
-def event_header(plugins: PluginSet) -> Iterator[Found]:
+def event_header(plugins: LintedPlugins) -> Iterator[Found]:
     """`event.get` of a key that events do not have; before 0.2 it returned a header."""
     keys_set: dict[ScriptView, frozenset[str]] = {}
     for plugin, script in plugins.scripts:
-        ours = script.event in GATES | set(PUBLISHED) and ".get(" in script.text
-        for key in _event_gets(script) if ours else ():
+        gets_builtin = script.event in GATES | set(PUBLISHED) and ".get(" in script.text
+        for key in _event_gets(script) if gets_builtin else ():
             name = constant_text(key) or "-"
             if "-" not in name and name not in EVENT_KEYS and not _is_set(plugins, name, keys_set):
                 message = f"event.get({name!r}) looks among headers no more, since a client could"
@@ -193,13 +193,13 @@ def event_header(plugins: PluginSet) -> Iterator[Found]:
 
 def _event_gets(script: ScriptView) -> Iterator[ast.expr]:
     """The key of each `event.get(key)`."""
-    for node, key in looked_up(script):
+    for node, key in lookups(script):
         called = isinstance(script.parents[key], ast.Call)
         if called and isinstance(node, ast.Name) and node.id == "event":
             yield key
 
 
-def _is_set(plugins: PluginSet, name: str, known: dict[ScriptView, frozenset[str]]) -> bool:
+def _is_set(plugins: LintedPlugins, name: str, known: dict[ScriptView, frozenset[str]]) -> bool:
     """Whether some script may set such a key in an event; `known` caches keys by script."""
     for _, script in plugins.scripts:
         if name in script.text:
@@ -216,18 +216,18 @@ def _keys_set(script: ScriptView) -> Iterator[str]:
         if not isinstance(node.ctx, ast.Load) and (key := constant_text(node.slice)):
             yield key
     for call in script.all(ast.Call):
-        yield from (one.arg for one in call.keywords if one.arg)
+        yield from (keyword.arg for keyword in call.keywords if keyword.arg)
         if isinstance(call.func, ast.Attribute) and call.func.attr == "setdefault":
             yield constant_text(call.args[0] if call.args else None) or ""
     for given in script.all(ast.Dict):
-        yield from (key for one in given.keys if (key := constant_text(one)))
+        yield from (key for node in given.keys if (key := constant_text(node)))
 
 
-def gate_allow(plugins: PluginSet) -> Iterator[Found]:
+def gate_allow(plugins: LintedPlugins) -> Iterator[Found]:
     """A termination with 2xx in a gate that other gates follow."""
     for plugin, script in plugins.scripts:
         handlers = plugins.catalog.lambdas.get(script.event or "", ()) if script.is_gate else ()
-        after = [one.name for one in handlers if one.name > plugin.value["name"]]
+        after = [handler.name for handler in handlers if handler.name > plugin.value["name"]]
         for call in script.all(ast.Call) if after else ():
             code = status(argument(call, 0, "code")) if is_terminate(call) else None
             if code is not None and 200 <= code <= 299:
@@ -236,7 +236,7 @@ def gate_allow(plugins: PluginSet) -> Iterator[Found]:
                 yield plugin, _in(script, message, call)
 
 
-def route_timeout(plugins: PluginSet) -> Iterator[Found]:
+def route_timeout(plugins: LintedPlugins) -> Iterator[Found]:
     """A script of a route that waits without a `timeout`."""
     for plugin, script in plugins.scripts:
         waiting = "async " in script.text and not script.is_handler
@@ -250,7 +250,7 @@ def route_timeout(plugins: PluginSet) -> Iterator[Found]:
                 yield plugin, _in(script, message, waits)
 
 
-def unsupported_kind(plugins: PluginSet) -> Iterator[Found]:
+def unsupported_kind(plugins: LintedPlugins) -> Iterator[Found]:
     """A file of Qmonus SDK that is listed and not run."""
     for plugin in plugins.plugins:
         if plugin.kind.endswith("(not supported)"):

@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from qmonus_lite.catalog.lint import awaits, gates, keys, options, references, shared
-from qmonus_lite.catalog.lint.plugin_set import Plugin, PluginSet
+from qmonus_lite.catalog.lint.linted_plugins import LintedPlugin, LintedPlugins
 from qmonus_lite.catalog.lint.script import ScriptRule, ScriptView
 from qmonus_lite.catalog.lint.warning import Hit
 
-SetRule = Callable[[PluginSet], Iterator[tuple[Plugin, Hit]]]
+SetRule = Callable[[LintedPlugins], Iterator[tuple[LintedPlugin, Hit]]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class LintRule:
     """One rule."""
 
     #: Stable identifier, for people and programs.
@@ -48,9 +48,9 @@ def _gate_slow(limit: float) -> ScriptRule:
     return slow
 
 
-def rules(limit: float = USUAL_LIMIT) -> Sequence[Rule]:
+def rules(limit: float = USUAL_LIMIT) -> Sequence[LintRule]:
     """All rules; `limit` is the time limit of a request/reply event in seconds."""
-    return (*_OF_GATES, Rule(id="gate-slow", finds=_SLOW, script=_gate_slow(limit)), *_OTHERS)
+    return (*_OF_GATES, LintRule(id="gate-slow", finds=_SLOW, script=_gate_slow(limit)), *_OTHERS)
 
 
 _SLOW = (
@@ -59,34 +59,34 @@ _SLOW = (
 )
 
 _OF_GATES = (
-    Rule(
+    LintRule(
         id="gate-unawaited",
         finds="a coroutine that a gate does not await (`callout`, helpers of its own): the upload"
         " is refused with 500; before, it was let in",
         changed="0.2",
         script=gates.gate_unawaited,
     ),
-    Rule(
+    LintRule(
         id="gate-return-value",
         finds="a gate that returns something (`return 401`): the upload is refused with 500;"
         " before, it was let in",
         changed="0.2",
         script=gates.gate_return_value,
     ),
-    Rule(
+    LintRule(
         id="gate-goes-on",
         finds="a refusing `handle.terminate` that does not leave the handler: the upload is"
         " refused, and what follows still runs",
         script=gates.gate_goes_on,
     ),
-    Rule(
+    LintRule(
         id="gate-3xx",
         finds="a gate that terminates with 3xx: that is the answer; before, the upload was stored",
         changed="0.2",
         is_note=True,
         script=gates.gate_redirect,
     ),
-    Rule(
+    LintRule(
         id="gate-allow",
         finds="a gate that terminates with 2xx and has gates behind it: they run too, and all have"
         " to agree; before, they did not run",
@@ -97,95 +97,95 @@ _OF_GATES = (
 )
 
 _OTHERS = (
-    Rule(
+    LintRule(
         id="terminate-code",
         finds="`handle.terminate` with a code that is no status from 200 to 599: the answer is 500",
         script=gates.terminate_code,
     ),
-    Rule(
+    LintRule(
         id="handle-attribute",
         finds="something that `handle` does not have, or a `terminate` that is not called",
         script=gates.handle_attribute,
     ),
-    Rule(
+    LintRule(
         id="option-unknown",
         finds="a setting that `options` does not show to scripts: AttributeError; before, every"
         " flag was there",
         changed="0.2",
         script=options.unknown_option,
     ),
-    Rule(
+    LintRule(
         id="unawaited",
         finds="a coroutine that no `await` is written for, outside of gates: it never runs",
         script=gates.other_unawaited,
     ),
-    Rule(
+    LintRule(
         id="needs-async-with",
         finds="`with` where `async with` is needed, or the other way round: TypeError",
         script=awaits.needs_async_with,
     ),
-    Rule(
+    LintRule(
         id="loop-bound",
         finds="an asyncio lock or queue, a client session or a database connection kept for later"
         " runs: it works alone and fails under load, since runs have several loops and threads",
         script=shared.loop_bound,
     ),
-    Rule(
+    LintRule(
         id="masked-header",
         finds="a credential header read from a promised event, where its value is masked unless"
         " `keep_headers` names it; before, it was there",
         changed="0.2",
         script=gates.masked_header,
     ),
-    Rule(
+    LintRule(
         id="route-credential",
         finds="an API key or a pass of ours read from `request.headers`, where neither is any more",
         changed="0.2",
         script=gates.route_credential,
     ),
-    Rule(
+    LintRule(
         id="event-get-header",
         finds="`event.get` of a key without a hyphen that no event has: None; before, a header"
         " of that name was the answer",
         changed="0.2",
         plugins=references.event_header,
     ),
-    Rule(
+    LintRule(
         id="unknown-event",
         finds="a handler of an `APIGW.` event that there is not: it never runs",
         plugins=references.unknown_event,
     ),
-    Rule(
+    LintRule(
         id="event-nobody-handles",
         finds="`success`, `failure` or `lambda_event` of an event without a handler",
-        plugins=references.event_nobody_handles,
+        plugins=references.event_without_handler,
     ),
-    Rule(
+    LintRule(
         id="event-loop",
         finds="events that follow one another in a circle: the chain ends with 500 after 16",
         plugins=references.event_loop,
     ),
-    Rule(
+    LintRule(
         id="unknown-config",
         finds="`get_service_config` of a name that no Config plugin has: Error(404)",
         plugins=references.unknown_config,
     ),
-    Rule(
+    LintRule(
         id="unknown-config-key",
         finds="a key that the Config plugin does not have: AttributeError",
         plugins=references.unknown_config_key,
     ),
-    Rule(
+    LintRule(
         id="role-method",
         finds="a method in a role that is no HTTP method: it allows nothing",
         plugins=references.role_method,
     ),
-    Rule(
+    LintRule(
         id="route-no-role",
         finds="a route for accounts that no role allows",
         plugins=references.route_no_role,
     ),
-    Rule(
+    LintRule(
         id="route-timeout",
         finds="a route whose script waits for others and has no `timeout`: it may run 3600 s, also"
         " when the client left; before, 60 s",
@@ -193,28 +193,28 @@ _OTHERS = (
         is_note=True,
         plugins=references.route_timeout,
     ),
-    Rule(
+    LintRule(
         id="unknown-key",
         finds="a key below the top level that nothing reads, so that a validation is off, say",
         plugins=keys.unknown_key,
     ),
-    Rule(
+    LintRule(
         id="schema-keyword",
         finds="a misspelt keyword in a JSON Schema: it checks nothing",
         plugins=keys.schema_keyword,
     ),
-    Rule(
+    LintRule(
         id="schema-required",
         finds="a required property that the same schema does not describe",
         plugins=keys.schema_required,
     ),
-    Rule(
+    LintRule(
         id="unsupported-kind",
         finds="a file of a kind of Qmonus SDK that is listed and not run",
         plugins=references.unsupported_kind,
     ),
     # Applies to files that are not read: see `ignored`.
-    Rule(
+    LintRule(
         id="file-ignored",
         finds="a file that is not read and looks as if it should be: `GATE.YML`, `gate.yml.txt`,"
         " `gate.py`, a link to a folder",

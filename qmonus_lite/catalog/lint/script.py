@@ -83,7 +83,7 @@ class ScriptView:
         """All nodes of a type."""
         return (node for node in self.nodes if isinstance(node, kind))
 
-    def place(self, node: ast.AST) -> tuple[int, int]:
+    def position(self, node: ast.AST) -> tuple[int, int]:
         """Line and column of a node in the file, from 1, in characters."""
         line, offset = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
         row = self._rows[line - 1].encode() if line <= len(self._rows) else b""
@@ -224,7 +224,7 @@ def argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
     """The argument that a call passes for a parameter, by position or by name."""
     if position < len(call.args) and not any(isinstance(a, ast.Starred) for a in call.args):
         return call.args[position]
-    return next((one.value for one in call.keywords if one.arg == name), None)
+    return next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
 
 
 def constant_text(node: ast.AST | None) -> str | None:

@@ -48,8 +48,8 @@ def loop_bound(script: ScriptView) -> Iterator[Hit]:
 def _for_any_thread(call: ast.Call) -> bool:
     """sqlite3.connect(check_same_thread=False): the author handles thread safety."""
     return any(
-        one.arg == "check_same_thread" and getattr(one.value, "value", None) is False
-        for one in call.keywords
+        keyword.arg == "check_same_thread" and getattr(keyword.value, "value", None) is False
+        for keyword in call.keywords
     )
 
 
@@ -59,7 +59,7 @@ def _is_shared(script: ScriptView, call: ast.Call) -> bool:
         return True
     node: ast.AST = call
     while isinstance(above := script.parents.get(node), ast.expr | ast.keyword):
-        if isinstance(above, ast.Call) and _keeps(script, above, node):
+        if isinstance(above, ast.Call) and _stores(script, above, node):
             return True
         node = above
     if isinstance(above, ast.Return):
@@ -88,7 +88,7 @@ def _is_of_module(script: ScriptView, name: ast.Name) -> bool:
     return script.is_handler and bool(writes) and at_top
 
 
-def _keeps(script: ScriptView, above: ast.Call, node: ast.AST) -> bool:
+def _stores(script: ScriptView, above: ast.Call, node: ast.AST) -> bool:
     """`kept.setdefault("session", …)`, `kept.append(…)` on a global variable."""
     target = above.func
     return (
@@ -104,4 +104,4 @@ def _is_cached(script: ScriptView, returned: ast.Return) -> bool:
     """Whether it is the return value of a cached function, as with functools.cache."""
     function = script.function_of(returned)
     decorators = getattr(function, "decorator_list", [])
-    return any("cache" in ast.unparse(one) for one in decorators)
+    return any("cache" in ast.unparse(decorator) for decorator in decorators)

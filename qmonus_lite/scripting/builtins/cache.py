@@ -9,7 +9,7 @@ from typing import Any
 from qmonus_lite.scripting.builtins.raising import Error
 
 #: Seconds between two attempts to acquire a lock that another script holds.
-_RETRY = 0.01
+_RETRY_SECONDS = 0.01
 #: Number of values above which `put` removes expired ones.
 _SWEEP_ABOVE = 1000
 
@@ -21,10 +21,10 @@ class _TtlMap:
         self._entries: dict[str, tuple[Any, float]] = {}
         self._lock = threading.Lock()
 
-    def put(self, key: str, value: Any, ttl: float, *, unless_there: bool = False) -> bool:
+    def put(self, key: str, value: Any, ttl: float, *, only_if_absent: bool = False) -> bool:
         now = time.monotonic()
         with self._lock:
-            if unless_there and self._entries.get(key, (None, 0.0))[1] > now:
+            if only_if_absent and self._entries.get(key, (None, 0.0))[1] > now:
                 return False
             self._entries[key] = (value, now + ttl)
             if len(self._entries) > _SWEEP_ABOVE:
@@ -34,8 +34,8 @@ class _TtlMap:
     def get(self, key: str) -> tuple[bool, Any]:
         with self._lock:
             value, expires = self._entries.get(key, (None, 0.0))
-        there = expires > time.monotonic()
-        return there, value if there else None
+        unexpired = expires > time.monotonic()
+        return unexpired, value if unexpired else None
 
     def drop(self, key: str, value: Any = None) -> None:
         with self._lock:
@@ -61,10 +61,10 @@ class Cache:
 
     async def __aenter__(self) -> "Cache":
         deadline = time.monotonic() + self._timeout
-        while not _locks.put(self._key, self, self._ttl, unless_there=True):
+        while not _locks.put(self._key, self, self._ttl, only_if_absent=True):
             if time.monotonic() > deadline:
                 raise Error(408, f"Cache: {self._key!r} was not free within {self._timeout:g} s")
-            await asyncio.sleep(_RETRY)
+            await asyncio.sleep(_RETRY_SECONDS)
         return self
 
     async def __aexit__(

@@ -93,9 +93,9 @@ class Callout:
         scenario_resume_index, scenario_iteration, lambda_termination, via_apigw.
         """
         target = self._target(url, endpoint, path, auto_url_encode)
-        ours = self._is_ours(target)
+        own = self._is_own(target)
         sent = callout_headers.fields(headers, body, static_route, authentication)
-        tls, tls_of_other_name = self._trust(ours, validate_cert, ca_certs, client_cert, client_key)
+        tls, tls_of_other_name = self._trust(own, validate_cert, ca_certs, client_cert, client_key)
         message = OutgoingRequest(
             url=str(target),
             method=method.upper(),
@@ -103,38 +103,38 @@ class Callout:
             body=callout_headers.payload(body),
             connect_timeout=connect_timeout or self._timeouts.connect,
             # Our own APIGW limits its scripts, and the calling script has a time limit too.
-            request_timeout=request_timeout or (None if ours else self._timeouts.request),
+            request_timeout=request_timeout or (None if own else self._timeouts.request),
             tls=tls,
             tls_of_other_name=tls_of_other_name,
         )
         await asyncio.sleep(delay)
-        response = await self._send(message, target, ours)
+        response = await self._send(message, target, own)
         while retry_count > 0 and response.code in retry_codes:
             retry_count -= 1
             await asyncio.sleep(retry_interval)
-            response = await self._send(message, target, ours)
+            response = await self._send(message, target, own)
         return _jsonified(response) if response_jsonify else response
 
-    async def _send(self, message: OutgoingRequest, target: URL, ours: bool) -> HTTPResponse:
+    async def _send(self, message: OutgoingRequest, target: URL, own: bool) -> HTTPResponse:
         """One attempt. Each has its own pass, which expires soon."""
-        if ours and not _BROUGHT & {name.lower() for name in message.headers}:
+        if own and not _BROUGHT & {name.lower() for name in message.headers}:
             # The path as the client will send it: spaces and the like percent-encoded.
-            issued = self._gateways.credential(_place(target), message.method, target.raw_path)
+            issued = self._gateways.credential(_host_port(target), message.method, target.raw_path)
             message = replace(message, headers={**message.headers, **issued})
         response = await self._outgoing.send(message)
-        if ours:
+        if own:
             _note(message, target, response)
         return response
 
     def _trust(
-        self, ours: bool, validate: bool, ca_certs: str | None, cert: str | None, key: str | None
+        self, own: bool, validate: bool, ca_certs: str | None, cert: str | None, key: str | None
     ) -> tuple[ssl.SSLContext | bool, ssl.SSLContext | None]:
         """TLS settings, and those for an own APIGW whose certificate has another name."""
         certfile = self._gateways.certfile
-        if ours and certfile and validate and not ca_certs and not cert:
-            own = callout_tls.for_own(certfile)
-            return own.named, own.pinned
-        trusted = ca_certs or (certfile if ours else None)
+        if own and certfile and validate and not ca_certs and not cert:
+            own_trust = callout_tls.for_own(certfile)
+            return own_trust.named, own_trust.pinned
+        trusted = ca_certs or (certfile if own else None)
         return callout_tls.settings(validate, trusted, cert, key), None
 
     def _target(self, url: str | None, endpoint: str | None, path: str | None, encode: bool) -> URL:
@@ -147,11 +147,11 @@ class Callout:
             url = where.rstrip("/") + "/" + path.lstrip("/")
         return _parsed(quote(url, safe="%/:=&?~#+!$,;'@()*[]") if encode else url)
 
-    def _is_ours(self, url: URL) -> bool:
-        return self._gateways.scheme(_place(url)) == url.scheme
+    def _is_own(self, url: URL) -> bool:
+        return self._gateways.scheme(_host_port(url)) == url.scheme
 
 
-def _place(url: URL) -> str:
+def _host_port(url: URL) -> str:
     return f"{url.host_subcomponent}:{url.port}"
 
 

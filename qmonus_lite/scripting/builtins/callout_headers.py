@@ -64,7 +64,7 @@ def fields(
     if body is None or is_json:
         dropped |= _OF_THE_BODY
     headers = {name: value for name, value in headers.items() if name.lower() not in dropped}
-    if is_json and not _says_json(headers):
+    if is_json and not _has_json_type(headers):
         _replace(headers, "Content-Type", "application/json")
     if static_route:
         _replace(headers, "X-Xaas-Static-Routing", static_route)
@@ -100,7 +100,7 @@ def _named_by_connection(headers: Mapping[str, str]) -> frozenset[str]:
     return frozenset(token.strip().lower() for token in listed.split(",")) - _CREDENTIALS
 
 
-def _says_json(headers: Mapping[str, str]) -> bool:
+def _has_json_type(headers: Mapping[str, str]) -> bool:
     """Whether Content-Type is a form of JSON: `application/json`, `application/geo+json`..."""
     kinds = [value for name, value in headers.items() if name.lower() == "content-type"]
     return bool(kinds) and all("json" in kind.partition(";")[0].lower() for kind in kinds)

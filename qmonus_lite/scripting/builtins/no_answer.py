@@ -13,29 +13,29 @@ from yarl import URL
 logger = logging.getLogger(__name__)
 
 #: Seconds in which the same cause at the same server is logged once; maximum of causes kept.
-QUIET, MAX_KEPT = 10.0, 1000
+LOG_INTERVAL_SECONDS, MAX_CAUSES = 10.0, 1000
 
 
 def reason(error: BaseException, url: URL, connect: float, request: float | None) -> str:
     """Message for the script and the log; the seconds are the timeouts of this callout."""
-    place = f"{url.host_subcomponent}:{url.port}"
+    server = f"{url.host_subcomponent}:{url.port}"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"the certificate of {place} is not accepted: {_of_certificate(error)}"
+        return f"the certificate of {server} is not accepted: {_of_certificate(error)}"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"{url.host}: the name cannot be resolved: {error.strerror or error}"
     if isinstance(error, aiohttp.ClientSSLError):
-        return f"no TLS with {place}: {error.os_error}"
+        return f"no TLS with {server}: {error.os_error}"
     if isinstance(error, aiohttp.ClientConnectorError):
         # asyncio's own text is "Connect call failed" for all of them.
         cause = os.strerror(error.errno) if error.errno else str(error.os_error)
-        return f"no connection to {place}: {cause}"
+        return f"no connection to {server}: {cause}"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return f"no connection to {place} within {connect:g} s"
+        return f"no connection to {server} within {connect:g} s"
     if isinstance(error, asyncio.TimeoutError) and request is not None:
-        return f"no answer from {place} within {request:g} s"
+        return f"no answer from {server} within {request:g} s"
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return f"{place} closed the connection without an answer"
-    return f"no usable answer from {place}: {str(error) or type(error).__name__}"
+        return f"{server} closed the connection without an answer"
+    return f"no usable answer from {server}: {str(error) or type(error).__name__}"
 
 
 def is_other_name(error: BaseException) -> bool:
@@ -47,30 +47,32 @@ def is_other_name(error: BaseException) -> bool:
 
 def _of_certificate(error: aiohttp.ClientConnectorCertificateError) -> str:
     cause = error.certificate_error
-    said = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""
-    return said.rstrip(".") or str(cause)
+    message = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""
+    return message.rstrip(".") or str(cause)
 
 
-class Notes:
+class FailureLog:
     """Rate-limited log of callouts without an answer: a persisting cause is repeated."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         #: Time of the last log record of a cause, and the number of suppressed records since.
-        self._told: dict[tuple[str, str], tuple[float, int]] = {}
+        self._logged: dict[tuple[str, str], tuple[float, int]] = {}
 
     def failed(self, method: str, url: URL, why: str) -> None:
         """Log that one callout of this method and address got no answer."""
         now = time.monotonic()
         with self._lock:
-            last, untold = self._told.get((str(url.origin()), why), (-QUIET, 0))
-            due = now - last >= QUIET
-            if len(self._told) >= MAX_KEPT:
-                self._told.clear()
-            self._told[str(url.origin()), why] = (now, 0) if due else (last, untold + 1)
+            last, suppressed = self._logged.get(
+                (str(url.origin()), why), (-LOG_INTERVAL_SECONDS, 0)
+            )
+            due = now - last >= LOG_INTERVAL_SECONDS
+            if len(self._logged) >= MAX_CAUSES:
+                self._logged.clear()
+            self._logged[str(url.origin()), why] = (now, 0) if due else (last, suppressed + 1)
         if due:
             # Without the query, which may contain a credential.
-            extra = {"action": "callout_failed", "code": 599, "untold": untold}
+            extra = {"action": "callout_failed", "code": 599, "suppressed": suppressed}
             logger.warning("callout %s %s: %s", method, shown(url), why, extra=extra)
 
 

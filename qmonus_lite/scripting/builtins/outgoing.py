@@ -48,28 +48,28 @@ class OutgoingRequest:
 class Outgoing:
     """Sends requests; connections are reused, redirects are not followed."""
 
-    def __init__(self, *, most: int) -> None:
-        self._most = most
-        self._lane: ScriptThread | None = None
+    def __init__(self, *, max_connections: int) -> None:
+        self._max_connections = max_connections
+        self._thread: ScriptThread | None = None
         # Scripts call from several script threads.
         self._opening = threading.Lock()
         self._session: aiohttp.ClientSession | None = None
-        self._notes = no_answer.Notes()
+        self._failure_log = no_answer.FailureLog()
         #: Servers (`scheme://host:port`) accepted by their pinned key, not by their name.
         self._of_other_name: set[str] = set()
 
     async def send(self, message: OutgoingRequest) -> HTTPResponse:
         """The answer; code 599 with `error` set if there was none."""
         with self._opening:
-            lane = self._lane = self._lane or ScriptThread("callout")
-        return await asyncio.wrap_future(lane.submit(lambda: self._exchange(message)))
+            thread = self._thread = self._thread or ScriptThread("callout")
+        return await asyncio.wrap_future(thread.submit(lambda: self._exchange(message)))
 
     async def close(self) -> None:
         """Close the connections and stop the event loop."""
-        if self._lane is not None:
-            await asyncio.wrap_future(self._lane.submit(self._close_session))
-            self._lane.stop()
-            self._lane = None
+        if self._thread is not None:
+            await asyncio.wrap_future(self._thread.submit(self._close_session))
+            self._thread.stop()
+            self._thread = None
 
     async def _close_session(self) -> None:
         if self._session is not None:
@@ -82,8 +82,8 @@ class Outgoing:
             return await self._trusting(message, url)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             why = no_answer.reason(error, url, message.connect_timeout, message.request_timeout)
-            self._notes.failed(message.method, url, why)
-            return _nothing(message, why)
+            self._failure_log.failed(message.method, url, why)
+            return _no_answer_response(message, why)
 
     async def _trusting(self, message: OutgoingRequest, url: URL) -> HTTPResponse:
         """The answer of a server whose certificate matches one of the TLS settings."""
@@ -145,7 +145,9 @@ class Outgoing:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=self._most, keepalive_timeout=60, socket_factory=keepalive_socket
+                    limit=self._max_connections,
+                    keepalive_timeout=60,
+                    socket_factory=keepalive_socket,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=True,
@@ -182,7 +184,7 @@ def _response(
     return HTTPResponse(request, code, headers=headers, buffer=BytesIO(body), request_time=elapsed)
 
 
-def _nothing(message: OutgoingRequest, why: str) -> HTTPResponse:
+def _no_answer_response(message: OutgoingRequest, why: str) -> HTTPResponse:
     request = HTTPRequest(message.url, method=message.method, allow_nonstandard_methods=True)
     response = HTTPResponse(request, NO_ANSWER, buffer=BytesIO(b""), reason=why)
     response.error = HTTPClientError(NO_ANSWER, why, response)

@@ -15,7 +15,7 @@ from tests.unit.auth.test_gatekeeper import Gate
 
 
 def admin(tmp_path: Path, gate: Gate) -> LocalAdmin:
-    return LocalAdmin(data_dir=DataDir(tmp_path), gatekeeper=gate.keeper)
+    return LocalAdmin(data_dir=DataDir(tmp_path), gatekeeper=gate.gatekeeper)
 
 
 def test_writes_a_token_that_only_the_owner_reads(tmp_path: Path) -> None:
@@ -26,8 +26,8 @@ def test_writes_a_token_that_only_the_owner_reads(tmp_path: Path) -> None:
 
 
 async def test_writes_a_new_one_before_the_old_one_ends(tmp_path: Path) -> None:
-    keeper = dataclasses.replace(Gate().keeper, token_ttl=0.1)
-    one = LocalAdmin(data_dir=DataDir(tmp_path), gatekeeper=keeper)
+    gatekeeper = dataclasses.replace(Gate().gatekeeper, token_ttl=0.1)
+    one = LocalAdmin(data_dir=DataDir(tmp_path), gatekeeper=gatekeeper)
     renewing = asyncio.create_task(one.renew())
     await asyncio.sleep(0.2)
     renewing.cancel()

@@ -46,9 +46,9 @@ def test_a_key_that_is_a_little_off_has_no_owner(change: Callable[[str], str]) -
 
 
 def test_the_digest_is_no_key() -> None:
-    one = account("a", new_key())
+    owned = account("a", new_key())
 
-    assert owner(one.api_key_sha256 or "", [one]) is None
+    assert owner(owned.api_key_sha256 or "", [owned]) is None
 
 
 @given(st.text(st.characters(exclude_categories=[])))

@@ -56,7 +56,7 @@ def test_what_was_long_ago_is_forgotten() -> None:
     assert throttle.failed("a") == 0
 
 
-def test_one_client_does_not_brake_another() -> None:
+def test_one_client_does_not_delay_another() -> None:
     throttle = LoginThrottle(Watch())
     for _ in range(FREE_FAILURES + 1):
         throttle.failed("192.0.2.1")
@@ -81,18 +81,18 @@ def test_remembers_so_many_clients_and_no_more() -> None:
     assert len(throttle._records) == MAX_CLIENTS
 
 
-def test_a_right_key_is_let_in_while_its_address_is_braked() -> None:
+def test_a_right_key_is_accepted_while_its_address_is_throttled() -> None:
     gate = Gate()
     gate.add("user")
-    keeper = gate.keeper
+    gatekeeper = gate.gatekeeper
     for _ in range(FREE_FAILURES):
         with pytest.raises(Unauthorized):
-            keeper.log_on("qml_wrong", "192.0.2.1")
+            gatekeeper.log_on("qml_wrong", "192.0.2.1")
     with pytest.raises(TooManyRequests) as braked:
-        keeper.log_on("qml_wrong", "192.0.2.1")
+        gatekeeper.log_on("qml_wrong", "192.0.2.1")
 
     assert braked.value.headers == {"Retry-After": "1"}
-    assert keeper.log_on(KEY, "192.0.2.1").username == "user"
+    assert gatekeeper.log_on(KEY, "192.0.2.1").username == "user"
 
 
 def test_the_key_before_is_good_too() -> None:
@@ -107,7 +107,7 @@ def test_the_key_before_is_good_too() -> None:
         previous_key_sha256=account.api_key_sha256,
     )
 
-    assert {gate.keeper.log_on(key).username for key in (fresh, KEY)} == {"user"}
+    assert {gate.gatekeeper.log_on(key).username for key in (fresh, KEY)} == {"user"}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_the_key_before_is_good_too() -> None:
 )
 def test_400_for_two_credentials_in_one_place(headers: dict[str, str]) -> None:
     with pytest.raises(BadRequest):
-        Gate().keeper.identify(headers, "PUT", "/upload/a")
+        Gate().gatekeeper.identify(headers, "PUT", "/upload/a")
 
 
 @pytest.mark.parametrize(
@@ -129,4 +129,4 @@ def test_400_for_two_credentials_in_one_place(headers: dict[str, str]) -> None:
 )
 def test_401_for_a_credential_of_another_kind(value: str) -> None:
     with pytest.raises(Unauthorized):
-        Gate().keeper.identify({"Authorization": value}, "PUT", "/upload/a")
+        Gate().gatekeeper.identify({"Authorization": value}, "PUT", "/upload/a")

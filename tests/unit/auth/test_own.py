@@ -87,11 +87,11 @@ def test_masks_however_deep() -> None:
 
 def test_scripts_see_neither_pass_nor_key() -> None:
     headers = Headers({HEADER: "p", "X-API-Key": KEY, "Authorization": f"Basic {basic(KEY)}"})
-    kept = {"X-Auth-Token": TOKEN, "Accept": "*/*"}
-    headers |= kept
+    unaffected = {"X-Auth-Token": TOKEN, "Accept": "*/*"}
+    headers |= unaffected
     hide_from_scripts(headers)
 
-    assert headers == kept
+    assert headers == unaffected
 
 
 def test_looking_for_credentials_takes_time_that_grows_with_the_text_alone() -> None:

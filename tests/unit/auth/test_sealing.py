@@ -9,41 +9,42 @@ from hypothesis import strategies as st
 from qmonus_lite.auth.sealing import CannotOpen, Sealer
 
 SEALER = Sealer(key=b"s" * 32)
-PLACE = "handson.yml|aws.secret"
+LOCATION = "handson.yml|aws.secret"
 
 
-@given(text=st.text(), place=st.text())
-def test_opens_what_it_sealed_for_the_place(text: str, place: str) -> None:
-    assert SEALER.open(SEALER.seal(text, place=place), place=place) == text
+@given(text=st.text(), location=st.text())
+def test_opens_what_it_sealed_for_the_location(text: str, location: str) -> None:
+    assert SEALER.open(SEALER.seal(text, location=location), location=location) == text
 
 
 def test_shows_nothing_of_the_text_and_seals_differently_each_time() -> None:
-    first, second = (SEALER.seal("secret", place=PLACE) for _ in range(2))
+    first, second = (SEALER.seal("secret", location=LOCATION) for _ in range(2))
 
     assert first != second
     assert "secret" not in base64.urlsafe_b64decode(first.removeprefix("v1.")).decode("latin-1")
 
 
 @pytest.mark.parametrize(
-    "place", ["other.yml|aws.secret", "handson.yml|aws.key", "handson.yml|aws", "", PLACE + " "]
+    "location",
+    ["other.yml|aws.secret", "handson.yml|aws.key", "handson.yml|aws", "", LOCATION + " "],
 )
-def test_does_not_open_elsewhere(place: str) -> None:
+def test_does_not_open_elsewhere(location: str) -> None:
     with pytest.raises(CannotOpen):
-        SEALER.open(SEALER.seal("secret", place=PLACE), place=place)
+        SEALER.open(SEALER.seal("secret", location=LOCATION), location=location)
 
 
 def test_does_not_open_with_another_key() -> None:
     with pytest.raises(CannotOpen):
-        Sealer(key=b"x" * 32).open(SEALER.seal("secret", place=PLACE), place=PLACE)
+        Sealer(key=b"x" * 32).open(SEALER.seal("secret", location=LOCATION), location=LOCATION)
 
 
 @given(st.integers(0, 60), st.integers(1, 255))
 def test_does_not_open_when_a_bit_changed(at: int, change: int) -> None:
-    raw = bytearray(base64.urlsafe_b64decode(SEALER.seal("secret" * 6, place=PLACE)[3:]))
+    raw = bytearray(base64.urlsafe_b64decode(SEALER.seal("secret" * 6, location=LOCATION)[3:]))
     raw[at] ^= change
 
     with pytest.raises(CannotOpen):
-        SEALER.open("v1." + base64.urlsafe_b64encode(raw).decode(), place=PLACE)
+        SEALER.open("v1." + base64.urlsafe_b64encode(raw).decode(), location=LOCATION)
 
 
 @pytest.mark.parametrize(
@@ -51,31 +52,31 @@ def test_does_not_open_when_a_bit_changed(at: int, change: int) -> None:
 )
 def test_does_not_open_what_was_never_sealed(sealed: str) -> None:
     with pytest.raises(CannotOpen):
-        SEALER.open(sealed, place=PLACE)
+        SEALER.open(sealed, location=LOCATION)
 
 
 @given(st.text())
 def test_any_text_may_be_tried(sealed: str) -> None:
     with pytest.raises(CannotOpen):
-        SEALER.open(sealed, place=PLACE)
+        SEALER.open(sealed, location=LOCATION)
 
 
 def test_says_the_place_and_never_the_text() -> None:
     with pytest.raises(CannotOpen) as caught:
-        SEALER.open("v1.looks-like-a-secret", place=PLACE)
+        SEALER.open("v1.looks-like-a-secret", location=LOCATION)
 
-    assert str(caught.value) == PLACE
+    assert str(caught.value) == LOCATION
 
 
-def test_keeps_the_keys_that_it_met() -> None:
+def test_keeps_the_further_keys_that_opened_a_value() -> None:
     there = [b"2" * 32]
     sealer = Sealer(key=b"1" * 32, others=lambda: there)
-    sealed = Sealer(key=b"2" * 32).seal("text", place="a|b")
-    assert sealer.open(sealed, place="a|b") == "text"
+    sealed = Sealer(key=b"2" * 32).seal("text", location="a|b")
+    assert sealer.open(sealed, location="a|b") == "text"
     there[:] = [b"3" * 32]
 
-    assert sealer.open(sealed, place="a|b") == "text"
-    newest = Sealer(key=b"3" * 32).seal("newest", place="a|b")
-    assert sealer.open(newest, place="a|b") == "newest"
+    assert sealer.open(sealed, location="a|b") == "text"
+    newest = Sealer(key=b"3" * 32).seal("newest", location="a|b")
+    assert sealer.open(newest, location="a|b") == "newest"
     with pytest.raises(CannotOpen):
-        sealer.open(newest, place="a|c")
+        sealer.open(newest, location="a|c")

@@ -74,7 +74,7 @@ def test_many_tokens_are_not_all_remembered() -> None:
     for number in range(MAX_VERIFIED + 5):
         minter.read(minted(n=str(number)), audience="door")
 
-    assert len(minter._good) <= MAX_VERIFIED
+    assert len(minter._verified_claims) <= MAX_VERIFIED
 
 
 def test_refuses_a_token_from_the_future() -> None:

@@ -58,18 +58,18 @@ def test_says_what_is_wrong_with_a_handler(folder: Folder, text: str, faults: li
     found = folder.faults()
 
     assert len(found) == len(faults)
-    assert all(one.startswith(wanted) for one, wanted in zip(found, faults, strict=True)), found
+    assert all(fault.startswith(wanted) for fault, wanted in zip(found, faults, strict=True)), found
 
 
 @pytest.mark.parametrize("key", ["category", "update", "created_at", "workspace", "description"])
-def test_keys_of_other_book_keeping_are_no_slips(folder: Folder, key: str) -> None:
+def test_keys_of_other_tools_are_not_misspelt(folder: Folder, key: str) -> None:
     folder.put("a.yml", handler() + f"{key}: x\n")
 
     assert folder.faults() == []
 
 
 def test_builds_a_config_with_its_secrets_still_closed(folder: Folder) -> None:
-    sealed = SEALER.seal("s3cret", place="a.yml|aws.keys.0")
+    sealed = SEALER.seal("s3cret", location="a.yml|aws.keys.0")
     folder.put("a.yml", f"name: c\nvalues:\n  aws:\n    keys: [!sealed {sealed}, !env KEY]\n")
     plugin = folder.load().configs["c"]
 
@@ -81,7 +81,7 @@ def test_builds_a_config_with_its_secrets_still_closed(folder: Folder) -> None:
     ("file", "key"), [("b.yml", "secret"), ("a.yml", "other"), ("a.yml", "secret.deeper")]
 )
 def test_refuses_a_sealed_value_that_was_moved(folder: Folder, file: str, key: str) -> None:
-    sealed = SEALER.seal("s3cret", place=f"{file}|{key}")
+    sealed = SEALER.seal("s3cret", location=f"{file}|{key}")
     folder.put("a.yml", f"name: c\nvalues:\n  a: 1\n  secret: !sealed {sealed}\n")
 
     [fault] = folder.faults()
@@ -98,7 +98,7 @@ def test_refuses_values_that_are_no_mapping(folder: Folder, values: str) -> None
 
 
 def test_a_fault_of_a_config_shows_no_secret(folder: Folder) -> None:
-    sealed = SEALER.seal("s3cret", place="a.yml|x")
+    sealed = SEALER.seal("s3cret", location="a.yml|x")
     folder.put("a.yml", f"name: c\nvalues: [!sealed {sealed}, !env HOME]\n")
 
     [fault] = folder.faults()

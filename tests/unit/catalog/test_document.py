@@ -65,7 +65,7 @@ def fault(source: str) -> str:
     ],
 )
 def test_knows_the_place_of_everything(pointer: Pointer, place: tuple[int, int]) -> None:
-    assert Document("a.yml", ROUTE).place(pointer) == place
+    assert Document("a.yml", ROUTE).position(pointer) == place
 
 
 @pytest.mark.parametrize(

@@ -62,11 +62,11 @@ def written(folder: Folder) -> bytes:
 def test_a_pair_of_escapes_is_its_one_character(folder: Folder, place: str) -> None:
     folder.put("a.yml", filled(PLACES[place].replace("TEXT", EMOJI)))
     folder.put("b.yml", handler("b"))
-    said = written(folder).decode()
+    text = written(folder).decode()
 
-    assert json.loads(said)
+    assert json.loads(text)
     if place in {"name", "event", "config name", "usage", "schema value", "username", "role"}:
-        assert "\U0001f600" in said
+        assert "\U0001f600" in text
 
 
 @pytest.mark.parametrize("text", [HALF, r"\ude00\ud83d", rf"{EMOJI}\udfff"])
@@ -106,7 +106,7 @@ def test_a_number_that_is_not_finite_is_a_fault(folder: Folder, place: str, numb
         ("name: x\nvalues:\n  a: " + "9" * 5000 + "\n", "3:6"),
     ],
 )
-def test_a_scalar_that_cannot_be_read_is_told_with_its_place(
+def test_a_scalar_that_cannot_be_read_is_reported_with_its_position(
     folder: Folder, source: str, place: str
 ) -> None:
     folder.put("a.yml", source)
@@ -153,7 +153,7 @@ def test_a_tag_outside_of_a_config_is_a_fault(folder: Folder, source: str, fault
     assert "is for the values of a Config plugin only" in found
 
 
-def test_names_that_are_one_after_pairing_are_told(folder: Folder) -> None:
+def test_names_that_are_equal_after_pairing_are_reported(folder: Folder) -> None:
     folder.put("a.yml", f'name: c\nvalues: {{"{EMOJI}": 1, "\U0001f600": 2}}\n')
 
     [fault] = folder.faults()

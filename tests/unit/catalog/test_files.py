@@ -103,11 +103,11 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_refused_with_its_place_and_soon(folder: Folder, name: str) -> None:
     folder.put("a.yml", HOSTILE[name])
-    began = time.monotonic()
+    began = time.process_time()
 
     faults = folder.faults()
 
-    took = time.monotonic() - began
+    took = time.process_time() - began
     assert faults
     assert all(fault.startswith("a.yml:") for fault in faults)
     # Most of them take some milliseconds; the bound is for a busy machine.

@@ -53,7 +53,7 @@ def test_tells_something_of_any_mapping(value: dict[str, Any]) -> None:
     assert name(value) in {None, *KINDS, *UNSUPPORTED}
 
 
-def test_every_key_has_its_words() -> None:
+def test_every_key_has_a_gloss() -> None:
     for kind in KINDS.values():
         assert kind.shape
         assert all(key.gloss for key in kind.keys.values())

@@ -70,37 +70,37 @@ def test_a_start_with_faults_is_refused(folder: Folder) -> None:
         Live(folder.loader)
 
 
-async def test_takes_over_a_sound_change_and_tells(live: Live, folder: Folder) -> None:
-    told: list[Catalog] = []
-    live.on_change(told.append)
+async def test_takes_over_a_sound_change_and_notifies_listeners(live: Live, folder: Folder) -> None:
+    notified: list[Catalog] = []
+    live.on_change(notified.append)
     before = live.catalog
     folder.put("b.yml", handler("b", event="Other"))
 
     assert await live.reload()
     assert live.catalog.events == ("Other", "Sample")
-    assert told == [live.catalog]
+    assert notified == [live.catalog]
     assert before.events == ("Sample",)
 
 
 async def test_a_fault_anywhere_changes_nothing(
     live: Live, folder: Folder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: list[Catalog] = []
-    live.on_change(told.append)
+    notified: list[Catalog] = []
+    live.on_change(notified.append)
     before = live.catalog
     folder.put("b.yml", handler("b"))
     bad = folder.put("c.yml", handler("c", line="return josn"))
 
     assert not await live.reload()
     assert live.catalog is before
-    assert told == []
+    assert notified == []
     assert [(fault.file, fault.line, fault.column) for fault in live.faults] == [(str(bad), 5, 14)]
     actions = [vars(record)["action"] for record in caplog.records]
     assert actions == ["plugin_fault", "plugins_kept"]
     assert f"{bad}:5:14: c.script: name 'josn'" in caplog.text
 
 
-async def test_the_mended_set_is_taken_over_whole(live: Live, folder: Folder) -> None:
+async def test_the_repaired_set_is_taken_over_completely(live: Live, folder: Folder) -> None:
     folder.put("b.yml", handler("b"))
     bad = folder.put("c.yml", "x: 1\n")
     await live.reload()
@@ -108,7 +108,7 @@ async def test_the_mended_set_is_taken_over_whole(live: Live, folder: Folder) ->
 
     assert await live.reload()
     assert live.faults == ()
-    assert [one.name for one in live.catalog.listed] == ["a", "b"]
+    assert [plugin.name for plugin in live.catalog.listed] == ["a", "b"]
 
 
 async def test_going_back_to_what_runs_clears_the_faults(live: Live, folder: Folder) -> None:
@@ -205,19 +205,19 @@ async def test_reads_many_changes_at_once_as_one(
         folder.put(f"n{n}.yml", handler(f"n{n}", event=f"E{n}"))
     await until(lambda: len(watched.catalog.events) == 21)
 
-    taken = [one for one in caplog.records if vars(one).get("action") == "plugins_loaded"]
+    taken = [record for record in caplog.records if vars(record).get("action") == "plugins_loaded"]
     assert len(taken) <= 3
 
 
 async def test_says_what_is_in_force_and_what_is_wrong(live: Live, folder: Folder) -> None:
     bad = folder.put("b.yml", "x: 1\n")
     await live.reload()
-    said = json.loads(json.dumps(asdict(describe(live))))
+    described = json.loads(json.dumps(asdict(describe(live))))
 
-    assert said["plugins"] == [{"file": f"{folder.path}/a.yml", "kind": "Lambda", "name": "a"}]
-    assert said["events"] == ["Sample"]
-    assert said["fingerprint"] == live.catalog.fingerprint
-    assert [(one["file"], one["line"], one["column"]) for one in said["faults"]] == [
+    assert described["plugins"] == [{"file": f"{folder.path}/a.yml", "kind": "Lambda", "name": "a"}]
+    assert described["events"] == ["Sample"]
+    assert described["fingerprint"] == live.catalog.fingerprint
+    assert [(fault["file"], fault["line"], fault["column"]) for fault in described["faults"]] == [
         (str(bad), 1, 1)
     ]
 
@@ -225,7 +225,7 @@ async def test_says_what_is_in_force_and_what_is_wrong(live: Live, folder: Folde
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_module, "POLL_MS", 20)
-    monkeypatch.setattr(live_module, "NOTICES_AGAIN", 0.2)
+    monkeypatch.setattr(live_module, "NOTIFICATION_RETRY_SECONDS", 0.2)
     monkeypatch.setattr(live_module, "MIN_DELAY_SECONDS", 0.05)
 
 
@@ -240,7 +240,7 @@ async def watch(live: Live) -> AsyncIterator[Callable[[], None]]:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_polls_where_no_notices_are_to_be_had_and_tells_why_once(
+async def test_polls_where_change_notifications_are_missing_and_logs_the_reason_once(
     live: Live, folder: Folder, watch: Callable[[], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -260,7 +260,7 @@ async def test_polls_where_no_notices_are_to_be_had_and_tells_why_once(
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_says_which_name_made_an_end_of_the_notices(
+async def test_logs_which_name_ended_the_change_notifications(
     live: Live, folder: Folder, watch: Callable[[], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     watch()
@@ -315,7 +315,7 @@ def test_a_start_with_a_folder_that_cannot_be_listed_is_refused(folder: Folder) 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("error", [RecursionError("deep"), MemoryError(), RuntimeError("\udcff")])
-async def test_what_nobody_expected_is_a_fault_that_is_told_and_tried_again(
+async def test_an_unexpected_error_is_a_fault_that_is_logged_and_tried_again(
     live: Live,
     folder: Folder,
     error: Exception,
@@ -344,17 +344,17 @@ async def test_what_nobody_expected_is_a_fault_that_is_told_and_tried_again(
 async def test_a_listener_that_fails_keeps_the_others_from_nothing(
     live: Live, folder: Folder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: list[Catalog] = []
+    notified: list[Catalog] = []
 
     def fail(_catalog: Catalog) -> None:
         raise ValueError("broken")
 
     live.on_change(fail)
-    live.on_change(told.append)
+    live.on_change(notified.append)
     folder.put("b.yml", handler("b", event="Other"))
 
     assert await live.reload()
-    assert told == [live.catalog]
+    assert notified == [live.catalog]
     assert "listener_failed" in actions(caplog)
 
 
@@ -365,7 +365,7 @@ async def test_says_so_while_the_folders_cannot_be_looked_at(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(live_module, "UNSEEN_AFTER", 0.5)
+    monkeypatch.setattr(live_module, "SCAN_TIMEOUT_SECONDS", 0.5)
     hangs = threading.Event()
     monkeypatch.setattr(folder.loader, "stamp", hangs.wait)
     assert live.unhealthy_reason is None
@@ -387,14 +387,17 @@ async def test_warnings_are_logged_once_and_shown_and_stop_nothing(
     upper = folder.put("GATE.YML", handler("c", gate))
     assert await live.reload()
 
-    warned = [one for one in caplog.records if vars(one).get("action") == "plugin_warning"]
-    assert [(vars(one)["rule"], vars(one)["file"]) for one in warned] == [
+    warned = [record for record in caplog.records if vars(record).get("action") == "plugin_warning"]
+    assert [(vars(record)["rule"], vars(record)["file"]) for record in warned] == [
         ("gate-return-value", str(bad)),
         ("file-ignored", str(upper)),
     ]
     assert live.catalog.events == (gate,)
-    said = json.loads(json.dumps(asdict(describe(live))))["warnings"]
-    assert [(one["file"], one["line"], one["column"], one["rule"]) for one in said] == [
+    described = json.loads(json.dumps(asdict(describe(live))))["warnings"]
+    assert [
+        (warning["file"], warning["line"], warning["column"], warning["rule"])
+        for warning in described
+    ] == [
         (str(upper), 1, 1, "file-ignored"),
         (str(bad), 5, 7, "gate-return-value"),
     ]

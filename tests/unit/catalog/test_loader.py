@@ -31,7 +31,7 @@ def test_takes_every_yaml_file_below_the_folder(folder: Folder) -> None:
     folder.put(".git/c.yml", "{")
     (folder.path / "folder.yml").mkdir()
 
-    assert [one.name for one in folder.load().listed] == ["a", "b"]
+    assert [plugin.name for plugin in folder.load().listed] == ["a", "b"]
 
 
 def test_follows_no_links(folder: Folder, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_handlers_of_an_event_stand_in_the_order_of_their_names(folder: Folder) 
     folder.put("other.yml", handler("other", event="D"))
     catalog = folder.load()
 
-    assert [one.name for one in catalog.lambdas["E"]] == ["C", "a", "b"]
+    assert [plugin.name for plugin in catalog.lambdas["E"]] == ["C", "a", "b"]
     assert catalog.events == ("D", "E")
 
 
@@ -65,7 +65,7 @@ def test_one_catalog_holds_every_kind(folder: Folder) -> None:
     assert [route.template.text for route in catalog.routes] == ["/v1/x"]
     assert catalog.roles["reader"].allows("GET", "/x")
     assert catalog.accounts["u"].roles == ("reader",)
-    assert {(one.kind, one.name) for one in catalog.listed} == {
+    assert {(plugin.kind, plugin.name) for plugin in catalog.listed} == {
         ("Lambda", "l"),
         ("Config", "conf"),
         ("Routing", "/v1/x"),
@@ -81,7 +81,7 @@ def test_lists_kinds_of_qmonus_that_it_does_not_run(folder: Folder) -> None:
     folder.put("t.yml", "target: scene\nassertion: {}\n")
     folder.put("same.yml", "name: scene\nuri: /x\ncommands: []\n")
 
-    assert [(one.kind, one.name) for one in folder.load().listed] == [
+    assert [(plugin.kind, plugin.name) for plugin in folder.load().listed] == [
         ("Module (not supported)", "mod"),
         ("Scenario (not supported)", "scene"),
         ("Scenario (not supported)", "scene"),
@@ -171,7 +171,7 @@ def test_a_second_of_one_name_in_one_file_has_its_own_line(folder: Folder) -> No
     assert folder.faults() == [f"a.yml:4:3: Account 'u' exists already, at {folder.path}/a.yml:1"]
 
 
-def test_a_role_that_nobody_defines_is_a_fault(folder: Folder) -> None:
+def test_an_undefined_role_is_a_fault(folder: Folder) -> None:
     folder.put("a.yml", "- username: u\n  roles: [admin, missing]\n")
 
     assert folder.faults() == ["a.yml:2:3: account 'u' has role 'missing', which no plugin defines"]
@@ -181,7 +181,7 @@ def test_a_folder_that_lies_in_another_is_read_once(folder: Folder) -> None:
     folder.put("sub/a.yml", handler("a"))
     loader = Loader([folder.path, folder.path / "sub"], SHOP)
 
-    assert [one.name for one in loader.load().listed] == ["a"]
+    assert [plugin.name for plugin in loader.load().listed] == ["a"]
 
 
 def test_a_folder_that_is_gone_is_a_fault_and_no_empty_set(folder: Folder) -> None:
@@ -192,7 +192,7 @@ def test_a_folder_that_is_gone_is_a_fault_and_no_empty_set(folder: Folder) -> No
     assert folder.faults() == [f"{folder.path}:1:1: the plugin folder is gone"]
 
 
-def test_the_fingerprint_tells_what_the_files_hold(folder: Folder) -> None:
+def test_the_fingerprint_changes_with_the_content_of_the_files(folder: Folder) -> None:
     place = folder.put("a.yml", handler("a"))
     first = folder.load().fingerprint
     os.utime(place, (1, 1))
@@ -204,7 +204,7 @@ def test_the_fingerprint_tells_what_the_files_hold(folder: Folder) -> None:
     assert folder.load().fingerprint == first
 
 
-def test_the_stamp_tells_that_a_file_was_touched(folder: Folder) -> None:
+def test_the_stamp_changes_when_a_file_is_touched(folder: Folder) -> None:
     empty = folder.loader.stamp()
     stamps = {empty}
     place = folder.put("a.yml", handler("a"))
@@ -243,7 +243,7 @@ def test_reads_again_only_what_changed(folder: Folder) -> None:
     catalog = folder.load()
 
     assert time.perf_counter() - started < first
-    assert "changed" in {one.name for one in catalog.listed}
+    assert "changed" in {plugin.name for plugin in catalog.listed}
 
 
 KEYS = st.sampled_from(

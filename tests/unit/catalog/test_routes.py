@@ -44,7 +44,9 @@ async def test_builds_a_route(folder: Folder) -> None:
     assert list(route.methods) == ["GET", "PUT"]
     assert route.methods["GET"].normal_codes == (200, 304)
     assert route.methods["PUT"].normal_codes == (200,)
-    assert [one.pointer for one in route.methods["GET"].schemas["params"].mismatches({})] == [""]
+    assert [fault.pointer for fault in route.methods["GET"].schemas["params"].mismatches({})] == [
+        ""
+    ]
 
 
 async def test_its_scripts_see_what_they_were_promised(folder: Folder) -> None:
@@ -124,5 +126,5 @@ def test_says_what_is_wrong_with_a_route(folder: Folder, text: str, faults: list
     found = [fault.removeprefix("a.yml:") for fault in folder.faults()]
 
     assert len(found) == len(faults), found
-    for one, wanted in zip(found, faults, strict=True):
-        assert one.startswith(wanted), found
+    for fault, wanted in zip(found, faults, strict=True):
+        assert fault.startswith(wanted), found

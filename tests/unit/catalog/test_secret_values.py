@@ -11,7 +11,7 @@ from tests.unit.catalog.stage import SEALER, Folder
 
 @pytest.fixture
 def sealed(folder: Folder) -> Folder:
-    text = SEALER.seal("s3cret", place="a.yml|aws.keys.1")
+    text = SEALER.seal("s3cret", location="a.yml|aws.keys.1")
     folder.put(
         "a.yml",
         f"name: c\nvalues:\n  n: 5\n  aws:\n    id: !env ID\n    keys: [x, !sealed {text}]\n",

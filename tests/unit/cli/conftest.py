@@ -11,7 +11,7 @@ from qmonus_lite.cli.main import main
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended and what it said."""
+    """Exit status and output of a command."""
 
     status: int
     out: str
@@ -36,15 +36,15 @@ class Shell:
         place.write_text(text)
         return place
 
-    def run(self, *words: str) -> Ended:
+    def run(self, *arguments: str) -> Ended:
         """Run one command line to its end."""
-        status = main(words)
-        said = self._capsys.readouterr()
-        return Ended(status, said.out, said.err)
+        status = main(arguments)
+        captured = self._capsys.readouterr()
+        return Ended(status, captured.out, captured.err)
 
-    def refused(self, *words: str) -> str:
+    def refused(self, *arguments: str) -> str:
         """The one message of a command line that is refused."""
-        ended = self.run(*words)
+        ended = self.run(*arguments)
         assert (ended.status, ended.out) == (2, "")
         assert ended.err.startswith("qmonus-lite: ")
         assert "Traceback" not in ended.err

@@ -34,7 +34,7 @@ def test_the_account_is_a_sound_plugin(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (
             ("account",),
@@ -54,8 +54,8 @@ def test_the_account_is_a_sound_plugin(shell: Shell) -> None:
         (("token", "nobody"), "token: no account is named 'nobody'"),
     ],
 )
-def test_says_what_it_expected(shell: Shell, words: tuple[str, ...], message: str) -> None:
-    assert shell.refused(*words).startswith(message)
+def test_says_what_it_expected(shell: Shell, arguments: tuple[str, ...], message: str) -> None:
+    assert shell.refused(*arguments).startswith(message)
     assert list(shell.plugins.iterdir()) == []
 
 
@@ -68,9 +68,9 @@ def test_adds_the_first_account_before_the_first_start(shell: Shell) -> None:
 
 
 def test_makes_no_plugin_folder_that_was_named(shell: Shell) -> None:
-    said = shell.refused("account", "add", "kim", "--roles=admin", "--plugins_base_dirs=more")
+    output = shell.refused("account", "add", "kim", "--roles=admin", "--plugins_base_dirs=more")
 
-    assert said.startswith("--plugins_base_dirs: more: no folder at ")
+    assert output.startswith("--plugins_base_dirs: more: no folder at ")
 
 
 def test_adds_no_account_twice(shell: Shell) -> None:
@@ -114,8 +114,8 @@ def digests(shell: Shell) -> tuple[str | None, str | None]:
     return entry.get("api_key_hash"), entry.get("previous_api_key_hash")
 
 
-def key_of(said: str) -> str:
-    return str(re.findall(r"qml_[A-Za-z0-9_-]{43}", said)[0])
+def key_of(output: str) -> str:
+    return str(re.findall(r"qml_[A-Za-z0-9_-]{43}", output)[0])
 
 
 def test_a_rotation_keeps_the_key_before_until_it_is_retired(shell: Shell) -> None:

@@ -12,7 +12,7 @@ from qmonus_lite.settings.table import FLAGS
 
 
 @pytest.mark.parametrize(
-    ("typed", "flags", "words"),
+    ("typed", "flags", "positionals"),
     [
         ([], {}, ()),
         (["--port=1"], {"port": "1"}, ()),
@@ -27,12 +27,12 @@ from qmonus_lite.settings.table import FLAGS
         (["-", "x"], {}, ("-", "x")),
     ],
 )
-def test_reads_flags_and_words(
-    typed: list[str], flags: dict[str, str], words: tuple[str, ...]
+def test_reads_flags_and_positionals(
+    typed: list[str], flags: dict[str, str], positionals: tuple[str, ...]
 ) -> None:
     found = parse(typed)
 
-    assert (found.flags, found.words, found.typed) == (flags, words, tuple(typed))
+    assert (found.flags, found.positionals, found.typed) == (flags, positionals, tuple(typed))
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ def test_says_its_version(shell: Shell) -> None:
     assert shell.run("--version").out == f"qmonus-lite {__version__}\n"
 
 
-@pytest.mark.parametrize("word", ["--help", "-h", "help"])
-def test_shows_all_commands(shell: Shell, word: str) -> None:
-    ended = shell.run(word)
+@pytest.mark.parametrize("argument", ["--help", "-h", "help"])
+def test_shows_all_commands(shell: Shell, argument: str) -> None:
+    ended = shell.run(argument)
 
     assert ended.status == 0
     assert all(f"\n  {name}" in ended.out for name in COMMANDS)
@@ -51,7 +51,7 @@ def test_help_shows_defaults_as_one_would_type_them(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (("upp",), "no command 'upp'; there are: up, apigw, lambda, writer, check"),
         (("check", "--prot=1"), "--prot: no such setting; did you mean --port?"),
@@ -65,12 +65,12 @@ def test_help_shows_defaults_as_one_would_type_them(shell: Shell) -> None:
         (("check", "--event-secret", "swordfish"), "--event_secret: a secret cannot be a flag"),
     ],
 )
-def test_refuses_in_one_line(shell: Shell, words: tuple[str, ...], message: str) -> None:
-    said = shell.refused(*words)
+def test_refuses_in_one_line(shell: Shell, arguments: tuple[str, ...], message: str) -> None:
+    message_line = shell.refused(*arguments)
 
-    assert said.startswith(message)
-    assert "\n" not in said
-    assert "swordfish" not in said
+    assert message_line.startswith(message)
+    assert "\n" not in message_line
+    assert "swordfish" not in message_line
 
 
 def test_reports_every_flag_that_a_command_does_not_take(shell: Shell) -> None:

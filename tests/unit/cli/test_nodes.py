@@ -28,9 +28,9 @@ def locked(shell: Shell) -> Iterator[None]:
 @pytest.fixture
 def kept(shell: Shell) -> ReportFile:
     """A worker that answered when the APIGW was killed, and one that was away by then."""
-    words = ReportFile(DataDir(shell.state).path)
+    report_file = ReportFile(DataDir(shell.state).path)
     for endpoint, state in ((A, State.LIVE), (B, State.AWAY)):
-        word = KeptReport(
+        report = KeptReport(
             endpoint=endpoint,
             handles=frozenset({"APIGW.OnFileUploading"} if endpoint == B else ()),
             generation="0123456789abcdef",
@@ -38,8 +38,8 @@ def kept(shell: Shell) -> ReportFile:
             state=state,
             since=2000.0,
         )
-        words.edit(keep_all({endpoint: word}))
-    return words
+        report_file.edit(keep_all({endpoint: report}))
+    return report_file
 
 
 def test_an_installation_without_workers_lists_none(shell: Shell) -> None:
@@ -75,14 +75,14 @@ def test_says_nothing_of_who_answers_while_no_apigw_runs(shell: Shell) -> None:
 
 @pytest.mark.parametrize("name", [B, "10.0.0.9:9100"])
 def test_drops_the_report_of_a_worker(shell: Shell, kept: ReportFile, name: str) -> None:
-    said = shell.run("nodes", "forget", name).out
+    output = shell.run("nodes", "forget", name).out
 
-    assert said == f"dropped the report of {B}; a running APIGW takes it within a second\n"
+    assert output == f"dropped the report of {B}; a running APIGW takes it within a second\n"
     assert kept.read()[B].dropped and not kept.read()[B].counted
     assert f"{B} dropped since" in shell.run("nodes").out
 
 
-def test_a_worker_that_was_never_heard_can_be_told_to_handle_nothing(
+def test_a_worker_that_never_reported_can_be_set_to_handle_nothing(
     shell: Shell, kept: ReportFile
 ) -> None:
     shell.run("nodes", "forget", "http://10.0.0.7:9100")
@@ -93,16 +93,21 @@ def test_a_worker_that_was_never_heard_can_be_told_to_handle_nothing(
 
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "output"),
     [
-        (("forget", "10.0.0.7:9100"), f"no worker '10.0.0.7:9100' was ever heard; known: {A}, {B}"),
+        (
+            ("forget", "10.0.0.7:9100"),
+            f"no worker '10.0.0.7:9100' has ever reported; known: {A}, {B}",
+        ),
         (("forget", "ftp://x:1"), "expected http(s)://host:port, got 'ftp://x:1'"),
         (("forget",), "expected nothing, 'list' or 'forget NAME'"),
         (("drop", A), "expected nothing, 'list' or 'forget NAME'"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(shell: Shell, words: tuple[str, ...], said: str) -> None:
-    assert said in shell.refused("nodes", *words)
+def test_what_cannot_be_meant_is_refused(
+    shell: Shell, arguments: tuple[str, ...], output: str
+) -> None:
+    assert output in shell.refused("nodes", *arguments)
 
 
 @pytest.mark.usefixtures("kept", "locked")

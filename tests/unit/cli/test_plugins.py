@@ -86,7 +86,7 @@ def test_refuses_a_folder_that_is_not_there(shell: Shell) -> None:
     )
 
 
-def test_takes_no_words(shell: Shell) -> None:
+def test_takes_no_positionals(shell: Shell) -> None:
     assert shell.refused("check", "a.yml").startswith("unexpected 'a.yml'")
 
 

@@ -34,9 +34,9 @@ def values(file: Path) -> dict[str, object]:
     return found
 
 
-def opened(shell: Shell, sealed: object, place: str) -> str:
+def opened(shell: Shell, sealed: object, location: str) -> str:
     assert isinstance(sealed, Sealed)
-    return Sealer(key=DataDir(shell.state).key("config.key")).open(sealed.text, place=place)
+    return Sealer(key=DataDir(shell.state).key("config.key")).open(sealed.text, location=location)
 
 
 def test_seals_the_values_named_and_keeps_all_else(shell: Shell, file: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_linked_file_stays_a_link(shell: Shell, file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         ((), "config: expected 'seal FILE [KEY ...]', 'show NAME' or 'rotate'"),
         (("seal",), "config: expected 'seal FILE"),
@@ -104,8 +104,8 @@ def test_a_linked_file_stays_a_link(shell: Shell, file: Path) -> None:
     ],
 )
 @pytest.mark.usefixtures("file")
-def test_says_what_it_expected(shell: Shell, words: tuple[str, ...], message: str) -> None:
-    assert shell.refused("config", *words).startswith(message)
+def test_says_what_it_expected(shell: Shell, arguments: tuple[str, ...], message: str) -> None:
+    assert shell.refused("config", *arguments).startswith(message)
     assert (shell.plugins / "outer.yml").read_text() == CONFIG
 
 
@@ -131,10 +131,10 @@ def test_a_file_that_was_renamed_is_refused_without_its_secret(shell: Shell, fil
     shell.run("config", "seal", str(file), "login.password")
     sealed = values(file)["login"]
     file.rename(file.with_name("other.yml"))
-    said = shell.refused("config", "show", "outer")
+    output = shell.refused("config", "show", "outer")
 
-    assert "login.password cannot be unsealed" in said
-    assert "s3cret" not in said and str(sealed) not in said
+    assert "login.password cannot be unsealed" in output
+    assert "s3cret" not in output and str(sealed) not in output
 
 
 def keys(shell: Shell) -> list[str]:
@@ -164,8 +164,8 @@ def test_a_rotation_that_was_broken_off_goes_on(
     shell: Shell, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = shell.put("zother.yml", "name: other\nvalues: {a: x}\n")
-    for one in (file, other):
-        shell.run("config", "seal", str(one))
+    for path in (file, other):
+        shell.run("config", "seal", str(path))
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt

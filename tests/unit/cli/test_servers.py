@@ -11,7 +11,7 @@ from qmonus_lite.settings.table import Settings
 from tests.unit.cli.conftest import Shell
 
 
-def test_makes_the_plugin_folder_that_nobody_named(tmp_path: Path) -> None:
+def test_makes_the_default_plugin_folder(tmp_path: Path) -> None:
     process_start.make_default_folder(Settings.of(base_dir=tmp_path))
     process_start.make_default_folder(Settings.of(base_dir=tmp_path))
 
@@ -40,12 +40,12 @@ def test_a_child_gets_our_flags_and_its_own_in_their_place() -> None:
 
 
 def test_refuses_a_launch_directory_that_is_not_there(shell: Shell) -> None:
-    said = shell.refused("apigw", "--base_dir=missing")
+    message = shell.refused("apigw", "--base_dir=missing")
 
-    assert said.startswith(f"--base_dir={shell.folder}/missing: no such directory")
+    assert message.startswith(f"--base_dir={shell.folder}/missing: no such directory")
 
 
-def test_goes_on_when_nobody_hears_what_it_says() -> None:
+def test_goes_on_when_the_reader_of_stdout_is_gone() -> None:
     script = "from qmonus_lite.cli.apigw import _print_line as say; say('ready'); say('still')"
     reading, writing = os.pipe()
     os.close(reading)

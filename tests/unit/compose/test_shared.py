@@ -83,18 +83,18 @@ def test_a_named_plugin_folder_has_to_be_there(folder: Path) -> None:
 def test_processes_that_share_a_secret_understand_each_other(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "other" / "plugins").mkdir(parents=True)
     secret = Secret("s" * 32)
-    one = common(settings(folder, event_secret=secret), {})
-    two = common(settings(tmp_path / "other", event_secret=secret), {})
+    first = common(settings(folder, event_secret=secret), {})
+    second = common(settings(tmp_path / "other", event_secret=secret), {})
 
-    assert two.signer.verify(one.signer.sign("id", b"body"), b"body") == "id"
-    issued = one.passes.issue("h:1", "PUT", "/x")
-    assert two.passes.admits(next(iter(issued.values())), "h:1", "PUT", "/x")
+    assert second.signer.verify(first.signer.sign("id", b"body"), b"body") == "id"
+    issued = first.passes.issue("h:1", "PUT", "/x")
+    assert second.passes.admits(next(iter(issued.values())), "h:1", "PUT", "/x")
 
 
 def test_processes_of_one_data_directory_share_its_secret(folder: Path) -> None:
-    one, two = common(settings(folder), {}), common(settings(folder), {})
+    first, second = common(settings(folder), {}), common(settings(folder), {})
 
-    assert two.signer.verify(one.signer.sign("id", b"body"), b"body") == "id"
+    assert second.signer.verify(first.signer.sign("id", b"body"), b"body") == "id"
 
 
 def test_nothing_is_stored_where_plugins_or_data_live(folder: Path) -> None:

@@ -33,7 +33,10 @@ class WorkerStage:
         self.folder = Folder(path / "plugins")
         self.folder.path.mkdir()
         self._state = path
-        self._script_threads = [ScriptThreads("ask", most=4), ScriptThreads("deliver", most=4)]
+        self._script_threads = [
+            ScriptThreads("ask", max_threads=4),
+            ScriptThreads("deliver", max_threads=4),
+        ]
         self._listener: Listener | None = None
         self._inbox: Inbox | None = None
         self.port = 0

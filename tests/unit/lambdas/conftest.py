@@ -11,6 +11,6 @@ from tests.unit.lambdas.stage import Stage
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    script_threads = ScriptThreads("test", most=4)
+    script_threads = ScriptThreads("test", max_threads=4)
     yield Stage(tmp_path, script_threads)
     assert await script_threads.close(within=5)

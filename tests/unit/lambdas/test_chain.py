@@ -214,7 +214,7 @@ async def test_a_chain_that_leads_back_to_itself_ends(
 
     assert outcome.code == 500
     assert "events follow one another; the last is E" in outcome.output
-    assert [vars(one).get("action") for one in caplog.records].count("chain_too_deep") == 1
+    assert [vars(record).get("action") for record in caplog.records].count("chain_too_deep") == 1
     assert len(seen(outcome)) == MAX_DEPTH + 1
 
 
@@ -241,7 +241,7 @@ async def test_leaving_what_cannot_travel_is_a_failure(
 
     assert (outcome.code, outcome.event, outcome.handlers) == (500, {}, ("a",))
     assert outcome.output == "a handler left something that JSON cannot hold"
-    assert [vars(one)["action"] for one in caplog.records] == ["event_not_json"]
+    assert [vars(record)["action"] for record in caplog.records] == ["event_not_json"]
 
 
 async def test_a_dict_of_attributes_travels_as_a_dict(stage: Stage) -> None:

@@ -45,7 +45,7 @@ async def asked(stage: Stage, body: str, **how: Any) -> Outcome:
 
 
 def actions(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [vars(one).get("action", "") for one in caplog.records]
+    return [vars(record).get("action", "") for record in caplog.records]
 
 
 TERMINATED = {
@@ -192,13 +192,13 @@ async def test_a_coroutine_that_is_not_awaited_refuses(
     assert (outcome.refusal.plugin, outcome.refusal.rule) == ("a", "not-awaited")
     assert outcome.refusal.line == FIRST + 1 + line
     assert outcome.refusal.file.endswith("a.yml")
-    told = [vars(one) for one in caplog.records if one.levelname == "ERROR"]
-    assert {one["action"] for one in told} == {"coroutine_not_awaited"}
-    assert told[0]["line"] == FIRST + 1 + line
+    logged = [vars(record) for record in caplog.records if record.levelname == "ERROR"]
+    assert {record["action"] for record in logged} == {"coroutine_not_awaited"}
+    assert logged[0]["line"] == FIRST + 1 + line
 
 
 @pytest.mark.parametrize("call", ["gather", "create_task", "ensure_future"])
-async def test_a_task_whose_failure_nobody_saw_refuses(stage: Stage, call: str) -> None:
+async def test_a_task_whose_failure_was_not_retrieved_refuses(stage: Stage, call: str) -> None:
     outcome = await asked(stage, f"x = asyncio.{call}(check(event))\nawait asyncio.sleep(0.01)")
 
     assert outcome.code == 500
@@ -272,8 +272,8 @@ async def test_a_returned_value_refuses(
     assert (outcome.refusal.plugin, outcome.refusal.rule) == ("a", "returned-value")
     assert (outcome.refusal.file[-5:], outcome.refusal.line) == ("a.yml", FIRST + 2)
     [record] = caplog.records
-    said = {name: vars(record)[name] for name in ("action", "plugin", "line", "rule")}
-    assert said == {
+    found = {name: vars(record)[name] for name in ("action", "plugin", "line", "rule")}
+    assert found == {
         "action": "gate_refused",
         "plugin": "a",
         "line": FIRST + 2,
@@ -326,18 +326,18 @@ async def test_an_output_that_json_cannot_hold_refuses_even_an_allow(
         ("await check(event)", 401, "Error"),
     ],
 )
-async def test_an_exception_is_told_with_its_line(
+async def test_an_exception_is_reported_with_its_line(
     stage: Stage, line: str, code: int, kind: str
 ) -> None:
     outcome = await asked(stage, f"x = 1\n{line}")
 
     assert outcome.code == code
     assert outcome.refusal is not None
-    said = outcome.refusal
+    found = outcome.refusal
     # The innermost line: that of a helper, where it raised.
     helpers = FIRST + 1 + len(["x = 1", line]) + 2
-    assert said.line == (helpers if "check" in line else FIRST + 2)
-    assert (said.plugin, said.rule) == ("a", kind)
+    assert found.line == (helpers if "check" in line else FIRST + 2)
+    assert (found.plugin, found.rule) == ("a", kind)
 
 
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
@@ -404,10 +404,10 @@ async def test_elsewhere_they_are_no_refusal(
     outcome = await stage.publish("Other")
 
     assert (outcome.code, outcome.refusal) == (200, None)
-    told = [vars(one) for one in caplog.records]
-    assert [one["action"] for one in told] == ["coroutine_not_awaited"] * ("check" in body)
-    assert all((one["plugin"], one["line"]) == ("a", FIRST + 1) for one in told)
-    assert all(one["levelname"] == "WARNING" for one in told)
+    logged = [vars(record) for record in caplog.records]
+    assert [record["action"] for record in logged] == ["coroutine_not_awaited"] * ("check" in body)
+    assert all((record["plugin"], record["line"]) == ("a", FIRST + 1) for record in logged)
+    assert all(record["levelname"] == "WARNING" for record in logged)
 
 
 async def test_elsewhere_a_coroutine_may_be_awaited_by_a_later_run(
@@ -425,7 +425,7 @@ async def test_elsewhere_a_coroutine_may_be_awaited_by_a_later_run(
     assert caplog.records == []
 
 
-async def test_runs_on_one_lane_do_not_answer_for_each_other(stage: Stage) -> None:
+async def test_runs_on_one_thread_are_kept_apart(stage: Stage) -> None:
     body = (
         "await asyncio.sleep(event['wait'])\n"
         "if event['bad']:\n    x = check(event)\n    list(map(check, [event]))\n"
@@ -436,7 +436,9 @@ async def test_runs_on_one_lane_do_not_answer_for_each_other(stage: Stage) -> No
     events = [DATA | {"bad": not n % 3, "wait": n % 5 / 100} for n in range(30)]
     outcomes = await asyncio.gather(*[stage.publish(UPLOADING, event) for event in events])
 
-    assert [one.code for one in outcomes] == [500 if event["bad"] else 200 for event in events]
+    assert [outcome.code for outcome in outcomes] == [
+        500 if event["bad"] else 200 for event in events
+    ]
 
 
 @pytest.fixture

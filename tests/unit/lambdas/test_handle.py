@@ -32,7 +32,7 @@ def test_knows_the_ids_of_its_event(handle: Handle) -> None:
     assert known == ("e", 2, "r", "u")
 
 
-def test_nobody_terminated_at_first(handle: Handle) -> None:
+def test_nothing_is_terminated_at_first(handle: Handle) -> None:
     assert (handle.termination, handle.refusal) == (None, None)
 
 
@@ -99,8 +99,8 @@ def test_refuses_what_is_no_final_status(
     assert handle.refusal is not None
     assert (handle.refusal.code, handle.refusal.output) == (500, caught.value.reason)
     [record] = caplog.records
-    said = {name: vars(record)[name] for name in ("action", "plugin", "file", "line")}
-    assert said == {
+    logged = {name: vars(record)[name] for name in ("action", "plugin", "file", "line")}
+    assert logged == {
         "action": "terminate_misused",
         "plugin": "a",
         "file": "plugins/a.yml",
@@ -153,11 +153,11 @@ def test_refuses_header_fields_that_cannot_be_sent(handle: Handle, given: Any, w
     assert (handle.refusal.code, handle.refusal.headers) == (500, {})
 
 
-def test_a_call_after_the_end_is_told_and_changes_nothing(
+def test_a_call_after_the_end_is_logged_and_changes_nothing(
     handle: Handle, caplog: pytest.LogCaptureFixture
 ) -> None:
     handle.close()
     handle.terminate(401)
 
     assert (handle.termination, handle.refusal) == (None, None)
-    assert [vars(one)["action"] for one in caplog.records] == ["terminate_too_late"]
+    assert [vars(record)["action"] for record in caplog.records] == ["terminate_too_late"]

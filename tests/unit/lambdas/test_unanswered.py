@@ -18,7 +18,7 @@ UNANSWERED = (
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    script_threads = ScriptThreads("test", most=4)
+    script_threads = ScriptThreads("test", max_threads=4)
     yield Stage(tmp_path, script_threads)
     assert await script_threads.close(within=5)
 
@@ -27,11 +27,11 @@ async def warnings(stage: Stage, caplog: pytest.LogCaptureFixture, *lines: str) 
     stage.handler("a", "E", *UNANSWERED, *lines)
     with caplog.at_level(logging.WARNING):
         await stage.publish("E")
-    return [one.getMessage() for one in caplog.records if "ended well" in one.getMessage()]
+    return [record.getMessage() for record in caplog.records if "ended well" in record.getMessage()]
 
 
 @pytest.mark.parametrize("end", ["pass", "return", "await handle.terminate(200)"])
-async def test_a_handler_that_ends_well_is_told_of_with_its_line(
+async def test_a_handler_that_ends_well_is_logged_with_its_line(
     stage: Stage, caplog: pytest.LogCaptureFixture, tmp_path: Path, end: str
 ) -> None:
     (warning,) = await warnings(stage, caplog, end)

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from qmonus_lite.headers import Headers
-from tests.unit.routing.stage import Echo, Heard, Stage
+from tests.unit.routing.stage import Echo, ReceivedRequest, Stage
 
 
 @pytest.fixture
@@ -21,12 +21,12 @@ async def stage() -> AsyncIterator[Stage]:
 
 @pytest.fixture
 async def echo() -> AsyncIterator[Echo]:
-    """A backend that answers as it is told and remembers what it heard."""
+    """A backend that answers as configured and records what it received."""
     echo = Echo()
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        echo.heard.append(
-            Heard(
+        echo.received.append(
+            ReceivedRequest(
                 method=request.method,
                 raw_path=request.raw_path,
                 headers=Headers.combined(request.headers.items()),
@@ -94,8 +94,8 @@ def _has_ipv6() -> bool:
 
 
 @pytest.fixture
-def nobody() -> str:
-    """A host:port where nobody listens."""
+def unreachable() -> str:
+    """A host:port without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{taken.getsockname()[1]}"

@@ -16,12 +16,12 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.headers import Headers
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.routing.backend import Backends
-from qmonus_lite.routing.message import Incoming, Request
+from qmonus_lite.routing.message import Incoming, ScriptRequest
 from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.schema import Schema
 from qmonus_lite.scripting.builtins.names import granted
 from qmonus_lite.scripting.compiler import Script, compile_body
-from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.origin import Origin
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import ScriptThreads
@@ -88,7 +88,7 @@ class RouteOf:
             authorities=tuple(self.authorities),
             target=PathTemplate.parse(self.target or self.path),
             target_scheme=self.scheme,
-            methods={one.method: one for one in self.specs},
+            methods={spec.method: spec for spec in self.specs},
             request_script=script(self.request) if self.request else None,
             response_script=(
                 script(self.response, "response_forbidden_process") if self.response else None
@@ -133,17 +133,19 @@ class Stage:
             directory=lambda: DIRECTORY,
             minter=minter,
             passes=Passes(minter=minter),
-            place=PLACE,
+            host_port=PLACE,
             clock=clock,
             token_ttl=60,
         )
-        self.script_threads = ScriptThreads("test", most=2)
-        self.backends = Backends(connect_timeout=2, answer_timeout=answer_timeout, most=8)
+        self.script_threads = ScriptThreads("test", max_threads=2)
+        self.backends = Backends(
+            connect_timeout=2, answer_timeout=answer_timeout, max_connections=8
+        )
         self.routing = Routing(
             gatekeeper=self.gatekeeper,
             runner=Runner(script_threads=self.script_threads),
             backends=self.backends,
-            surroundings=lambda _catalog: Surroundings(config=_no_config, publish=_no_event),
+            script_context=lambda _catalog: ScriptContext(config=_no_config, publish=_no_event),
             script_timeout=script_timeout,
         )
 
@@ -174,16 +176,16 @@ class Stage:
         incoming.request.body = body
         answer = await self.routing.answer(admission, incoming, plugins)
         try:
-            whole = answer.body
-            if not isinstance(whole, bytes):
-                whole = b"".join([piece async for piece in whole])
+            content = answer.body
+            if not isinstance(content, bytes):
+                content = b"".join([piece async for piece in content])
         finally:
             await answer.close()
         return Reply(
             code=answer.code,
             headers=Headers.combined(answer.headers),
             fields=answer.headers,
-            body=whole,
+            body=content,
         )
 
     async def close(self) -> None:
@@ -192,7 +194,7 @@ class Stage:
 
 
 def incoming_of(method: str, path: str, query: str, headers: Mapping[str, str]) -> Incoming:
-    request = Request(
+    request = ScriptRequest(
         method=method,
         path=path,
         headers=Headers(headers),
@@ -219,7 +221,7 @@ async def _no_event(name: str, event: dict[str, Any]) -> None:
 
 
 @dataclass(kw_only=True)
-class Heard:
+class ReceivedRequest:
     """One request as a backend got it."""
 
     method: str
@@ -230,14 +232,14 @@ class Heard:
 
 @dataclass(kw_only=True)
 class Echo:
-    """What a backend heard, and what it is to say."""
+    """What a backend received, and what it answers."""
 
     authority: str = ""
-    heard: list[Heard] = field(default_factory=list)
+    received: list[ReceivedRequest] = field(default_factory=list)
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b"from the backend"
 
     @property
-    def last(self) -> Heard:
-        return self.heard[-1]
+    def last(self) -> ReceivedRequest:
+        return self.received[-1]

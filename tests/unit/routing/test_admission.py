@@ -69,7 +69,7 @@ async def test_a_method_without_a_spec_is_refused_with_those_that_have_one(stage
     assert refused.value.headers == {"Allow": "GET, HEAD, PUT"}
 
 
-async def test_who_may_not_does_not_hear_of_methods(stage: Stage) -> None:
+async def test_a_refused_account_does_not_learn_the_methods(stage: Stage) -> None:
     with pytest.raises(Unauthorized):
         await admit(stage, RouteOf(needs_account=True, specs=[spec("PUT")]), "POST")
 
@@ -88,7 +88,7 @@ async def test_other_roles_do_not_replace_the_backends(stage: Stage, name: str) 
         await admit(stage, CLOSED, "GET", headers)
 
 
-async def test_nobody_replaces_the_backends_of_an_open_route(stage: Stage) -> None:
+async def test_the_backends_of_an_open_route_cannot_be_replaced(stage: Stage) -> None:
     headers = {"X-Auth-Token": stage.token("guide"), "X-Xaas-Static-Routing": "other:80"}
 
     with pytest.raises(Forbidden):
@@ -129,13 +129,13 @@ async def test_roles_have_to_allow_a_path_as_it_was_written_and_as_it_is_normali
         )
         account = Account(username=name, roles=(name,))
         directory = Directory(accounts={name: account}, roles={name: role})
-        keeper = replace(stage.gatekeeper, directory=partial(_same, directory))
+        gatekeeper = replace(stage.gatekeeper, directory=partial(_same, directory))
         match = best(catalog(route).routes, "/v1/%E2%84%AA")
         assert match is not None
-        headers = {"X-Auth-Token": keeper.token_for(name).token}
+        headers = {"X-Auth-Token": gatekeeper.token_for(name).token}
         request = incoming_of("GET", "/v1/%E2%84%AA", "", headers).request
         with pytest.raises(Forbidden):
-            gate_admit(keeper, match, request)
+            gate_admit(gatekeeper, match, request)
 
         assert request.account == {"name": name, "roles": [name]}
 

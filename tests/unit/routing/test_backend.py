@@ -75,7 +75,7 @@ async def test_headers_of_one_connection_stay_there(stage: Stage, echo: Echo) ->
     assert {"Connection", "X-Hop", "Keep-Alive"}.isdisjoint(reply.headers)
 
 
-async def test_what_the_door_says_of_itself_is_not_said_twice(stage: Stage, echo: Echo) -> None:
+async def test_header_fields_of_the_gateway_are_not_sent_twice(stage: Stage, echo: Echo) -> None:
     echo.headers = [("X-Request-Id", "theirs")]
     reply = await stage.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x")
 
@@ -125,10 +125,10 @@ async def test_a_script_may_put_a_credential_in_place_of_ours(stage: Stage, echo
 
 
 async def test_a_named_backend_takes_the_place_of_those_of_the_route(
-    stage: Stage, echo: Echo, nobody: str
+    stage: Stage, echo: Echo, unreachable: str
 ) -> None:
     headers = {"X-Auth-Token": stage.token("guide"), "X-Xaas-Static-Routing": echo.authority}
-    route = RouteOf(needs_account=True, authorities=[nobody])
+    route = RouteOf(needs_account=True, authorities=[unreachable])
     reply = await stage.ask(route, "GET", "/v1/x", headers=headers)
 
     assert reply.code == 200
@@ -136,19 +136,21 @@ async def test_a_named_backend_takes_the_place_of_those_of_the_route(
 
 
 async def test_the_next_backend_is_tried_when_one_is_away(
-    stage: Stage, echo: Echo, nobody: str
+    stage: Stage, echo: Echo, unreachable: str
 ) -> None:
-    route = RouteOf(authorities=[nobody, "no-such-host.invalid", echo.authority])
+    route = RouteOf(authorities=[unreachable, "no-such-host.invalid", echo.authority])
     reply = await stage.ask(route, "POST", "/v1/x", body=b"once")
 
     assert reply.code == 200
-    assert [heard.body for heard in echo.heard] == [b"once"]
+    assert [received.body for received in echo.received] == [b"once"]
 
 
 @pytest.mark.parametrize("many", [0, 2])
-async def test_no_backend_in_reach_is_a_bad_gateway(stage: Stage, nobody: str, many: int) -> None:
+async def test_no_backend_in_reach_is_a_bad_gateway(
+    stage: Stage, unreachable: str, many: int
+) -> None:
     with pytest.raises(BadGateway) as refused:
-        await stage.ask(RouteOf(authorities=[nobody] * many), "GET", "/v1/x")
+        await stage.ask(RouteOf(authorities=[unreachable] * many), "GET", "/v1/x")
 
     assert refused.value.detail == "no backend of this route answered"
 
@@ -157,7 +159,7 @@ async def test_a_redirect_is_given_to_the_client(stage: Stage, echo: Echo) -> No
     echo.status, echo.headers = 302, [("Location", "/elsewhere")]
     reply = await stage.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x")
 
-    assert (reply.code, reply.headers["Location"], len(echo.heard)) == (302, "/elsewhere", 1)
+    assert (reply.code, reply.headers["Location"], len(echo.received)) == (302, "/elsewhere", 1)
 
 
 async def test_a_compressed_body_stays_compressed(stage: Stage, echo: Echo) -> None:
@@ -337,21 +339,19 @@ async def test_a_body_too_large_for_a_script_is_a_bad_gateway(stage: Stage, echo
     assert len(without_script.body) == MAX_BODY_BYTES + 1
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(
-    stage: Stage, echo: Echo
-) -> None:
+async def test_a_backend_without_tls_is_not_trusted_for_https(stage: Stage, echo: Echo) -> None:
     route = RouteOf(scheme="https", authorities=[echo.authority])
     with pytest.raises(BadGateway):
         await stage.ask(route, "GET", "/v1/x")
 
 
-async def test_the_log_names_the_backend_and_the_client_does_not_hear_of_it(
-    stage: Stage, nobody: str, caplog: pytest.LogCaptureFixture
+async def test_the_log_names_the_backend_and_the_answer_does_not(
+    stage: Stage, unreachable: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(BadGateway) as refused:
-        await stage.ask(RouteOf(authorities=[nobody]), "GET", "/v1/x")
+        await stage.ask(RouteOf(authorities=[unreachable]), "GET", "/v1/x")
 
-    assert nobody in caplog.text
+    assert unreachable in caplog.text
     assert not re.search(r"\d", refused.value.detail)
 
 

@@ -77,11 +77,11 @@ def test_many_brackets_side_by_side_are_not_deep() -> None:
     "body", [b"[" + b"1," * 500_000 + b"1]", b"[" + b'{"a":1},' * 120_000 + b"1]", b"[" * (1 << 20)]
 )
 def test_a_mebibyte_takes_less_than_a_second(body: bytes) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with suppress(BadJson):
         read(body)
 
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(

@@ -18,5 +18,5 @@ async def test_large_bodies_are_checked_on_one_thread(stage: Stage) -> None:
     replies = await asyncio.gather(*[stage.ask(ROUTE, "PUT", "/v1/x", body=body) for _ in range(6)])
 
     assert [reply.json for reply in replies] == [[len(body)]] * 6
-    began = [one.name for one in set(threading.enumerate()) - before]
+    began = [thread.name for thread in set(threading.enumerate()) - before]
     assert [name for name in began if not name.startswith("test")] == ["check-body_0"]

@@ -10,7 +10,7 @@ from qmonus_lite.auth import apikey
 from qmonus_lite.errors import BadRequest, InternalFault, Problem
 from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.routing.pipeline import Routing
-from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner
 from tests.unit.routing.stage import Echo, Reply, RouteOf, Stage, spec
 
@@ -99,11 +99,11 @@ async def test_a_script_refuses_with_the_code_it_raises(stage: Stage, text: str,
     assert (await refusal(stage, text)).status == code
 
 
-async def test_the_client_hears_the_reason_of_an_error(stage: Stage) -> None:
+async def test_the_client_gets_the_reason_of_an_error(stage: Stage) -> None:
     assert (await refusal(stage, "raise Error(404, 'no such image')")).detail == "no such image"
 
 
-async def test_the_client_never_hears_an_unknown_exception(stage: Stage) -> None:
+async def test_the_client_gets_no_text_of_an_unknown_exception(stage: Stage) -> None:
     assert "secret" not in (await refusal(stage, "raise ValueError('secret')")).detail
 
 
@@ -160,7 +160,7 @@ async def test_an_error_that_is_no_answer_is_our_fault(stage: Stage) -> None:
     assert isinstance(await refusal(stage, "raise Error(99)"), InternalFault)
 
 
-async def test_a_script_that_blocks_delays_nobody(stage: Stage) -> None:
+async def test_a_script_that_blocks_delays_no_other_request(stage: Stage) -> None:
     slow = asyncio.create_task(answer(stage, "time.sleep(1)\nreturn 'slow'"))
     await asyncio.sleep(0.1)
 
@@ -318,7 +318,7 @@ async def test_an_event_of_a_route_carries_no_credential_of_its_client(stage: St
         gatekeeper=stage.gatekeeper,
         runner=Runner(script_threads=stage.script_threads),
         backends=stage.backends,
-        surroundings=lambda _catalog: Surroundings(config=lambda _name: {}, publish=publish),
+        script_context=lambda _catalog: ScriptContext(config=lambda _name: {}, publish=publish),
         script_timeout=5,
     )
     text = "await lambda_event('Told', {'headers': request.headers, 'a': [str(request.headers)]})"

@@ -7,14 +7,14 @@ import pytest
 
 from qmonus_lite.errors import BadRequest
 from qmonus_lite.headers import Headers
-from qmonus_lite.routing.message import Request
+from qmonus_lite.routing.message import ScriptRequest
 from qmonus_lite.routing.validation import validate
 from tests.unit.routing.stage import spec
 
 
-def request(**given: Any) -> Request:
-    whole: dict[str, Any] = {"headers": Headers(), "params": {}, "body": b""} | given
-    return Request(method="PUT", path="/v1/x", **whole)
+def request(**given: Any) -> ScriptRequest:
+    complete: dict[str, Any] = {"headers": Headers(), "params": {}, "body": b""} | given
+    return ScriptRequest(method="PUT", path="/v1/x", **complete)
 
 
 def faults(schemas: dict[str, Any], **given: Any) -> list[str]:
@@ -57,16 +57,16 @@ def test_names_every_missing_property() -> None:
 
 
 def test_a_request_without_schemas_is_left_alone() -> None:
-    whole = request(body=b"not JSON")
-    validate(spec("PUT"), whole, {})
-    validate(None, whole, {})
+    complete = request(body=b"not JSON")
+    validate(spec("PUT"), complete, {})
+    validate(None, complete, {})
 
-    assert whole == request(body=b"not JSON")
+    assert complete == request(body=b"not JSON")
 
 
 def test_fills_in_defaults_before_it_checks() -> None:
     resources: dict[str, str] = {}
-    whole = request(body=b'{ "size": 5 }')
+    complete = request(body=b'{ "size": 5 }')
     part = {"properties": {"Content-Type": {"default": "application/json"}}}
     validate(
         spec(
@@ -76,21 +76,21 @@ def test_fills_in_defaults_before_it_checks() -> None:
             resources={"properties": {"kind": {"default": "disk"}}},
             body={"properties": {"名": {"default": "日本"}}},
         ),
-        whole,
+        complete,
         resources,
     )
 
-    assert whole.headers == {"Content-Type": "application/json"}
-    assert whole.params == {"limit": ["10"], "tag": ["a", "true"]}
+    assert complete.headers == {"Content-Type": "application/json"}
+    assert complete.params == {"limit": ["10"], "tag": ["a", "true"]}
     assert resources == {"kind": "disk"}
-    assert json.loads(whole.body) == {"size": 5, "名": "日本"}
+    assert json.loads(complete.body) == {"size": 5, "名": "日本"}
 
 
 def test_a_body_that_needs_no_default_keeps_its_bytes() -> None:
-    whole = request(body=b'{ "size": 5 }')
-    validate(spec("PUT", body={"properties": {"size": {"default": 1}}}), whole, {})
+    complete = request(body=b'{ "size": 5 }')
+    validate(spec("PUT", body={"properties": {"size": {"default": 1}}}), complete, {})
 
-    assert whole.body == b'{ "size": 5 }'
+    assert complete.body == b'{ "size": 5 }'
 
 
 def test_names_of_headers_match_in_any_case() -> None:
@@ -99,10 +99,10 @@ def test_names_of_headers_match_in_any_case() -> None:
         "required": ["x-count", "X-OTHER"],
         "additionalProperties": {"type": "string"},
     }
-    whole = request(headers=Headers({"X-Count": "5", "x-other": "5"}))
-    validate(spec("PUT", headers=schema), whole, {})
+    complete = request(headers=Headers({"X-Count": "5", "x-other": "5"}))
+    validate(spec("PUT", headers=schema), complete, {})
 
-    assert whole.headers == {"X-Count": "5", "X-Other": "5"}
+    assert complete.headers == {"X-Count": "5", "X-Other": "5"}
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,9 @@ def test_an_answer_holds_a_hundred_faults_and_no_body() -> None:
     assert max(map(len, found)) < 310
 
 
-def test_a_large_wrong_body_is_told_its_first_faults_and_that_there_may_be_more() -> None:
+def test_the_answer_to_a_large_wrong_body_lists_its_first_faults_and_that_there_may_be_more() -> (
+    None
+):
     body = json.dumps({f"X{n}": 0 for n in range(50_000)}).encode()
     found = faults({"body": {"propertyNames": {"pattern": "^[a-z]+$"}}}, body=body)
 

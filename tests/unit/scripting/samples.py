@@ -25,5 +25,5 @@ def faults(text: str, *, as_body: bool = False) -> list[str]:
     try:
         body(text) if as_body else handler(text)
     except BadScript as error:
-        return [f"{one.line}:{one.column}: {one.message}" for one in error.faults]
+        return [f"{fault.line}:{fault.column}: {fault.message}" for fault in error.faults]
     return []

@@ -19,7 +19,7 @@ def little_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def threads() -> list[str]:
-    return [one.name for one in threading.enumerate() if one.name == "loading"]
+    return [thread.name for thread in threading.enumerate() if thread.name == "loading"]
 
 
 @pytest.mark.parametrize(
@@ -31,9 +31,9 @@ def threads() -> list[str]:
     ],
 )
 def test_a_module_level_that_never_ends_is_a_fault_with_its_line(text: str, line: int) -> None:
-    said = "is still running after 0.3 s; what takes long has to stand inside of a function"
+    message = "is still running after 0.3 s; what takes long has to stand inside of a function"
 
-    assert faults(text + END) == [f"{line}:5: sample.script: {said}"]
+    assert faults(text + END) == [f"{line}:5: sample.script: {message}"]
     assert threads() == []
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from qmonus_lite.observations import Observation, Observers, ScriptRan
 from qmonus_lite.scripting import context
-from qmonus_lite.scripting.context import Surroundings
+from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.origin import remember_source
 from qmonus_lite.scripting.runner import Runner, ScriptOverran, ScriptRaised
 from qmonus_lite.scripting.script_threads import ScriptThreads
@@ -23,12 +23,12 @@ async def publish(name: str, event: dict[str, Any]) -> None:
     raise AssertionError(f"{name} was published")
 
 
-SURROUNDINGS = Surroundings(config={"db": {"host": "h"}}.__getitem__, publish=publish)
+CONTEXT = ScriptContext(config={"db": {"host": "h"}}.__getitem__, publish=publish)
 
 
 @pytest.fixture
 async def runner() -> AsyncIterator[Runner]:
-    script_threads = ScriptThreads("test", most=2)
+    script_threads = ScriptThreads("test", max_threads=2)
     yield Runner(script_threads=script_threads)
     assert await script_threads.close(within=5)
 
@@ -38,7 +38,7 @@ async def run(runner: Runner, text: str, timeout: float | None = 5) -> Any:
     return await runner.run(
         script,
         lambda: script.function(request=None, resources={}),
-        SURROUNDINGS,
+        CONTEXT,
         timeout=timeout,
     )
 
@@ -84,7 +84,7 @@ async def test_listeners_get_that_the_request_of_a_script_ended_first(runner: Ru
     assert [ran.outcome for ran in seen if isinstance(ran, ScriptRan)] == ["cancelled"]
 
 
-async def test_a_script_runs_in_its_surroundings(runner: Runner) -> None:
+async def test_a_script_runs_in_its_context(runner: Runner) -> None:
     assert await run(runner, "return await get_service_config('db')") == {"host": "h"}
     with pytest.raises(LookupError):
         context.current()
@@ -167,14 +167,14 @@ async def test_anything_else_is_a_failure_of_the_script(
         "t = asyncio.create_task(asyncio.sleep(1))\nt.cancel()\nawait t",
     ],
 )
-async def test_a_script_that_cancels_itself_cancels_nobody_else(runner: Runner, text: str) -> None:
+async def test_a_script_that_cancels_itself_cancels_nothing_else(runner: Runner, text: str) -> None:
     with pytest.raises(ScriptRaised, match="cancelled itself") as caught:
         await run(runner, text)
 
     assert caught.value.code == 500
 
 
-async def test_a_caller_that_is_cancelled_hears_so(runner: Runner) -> None:
+async def test_a_caller_that_is_cancelled_gets_cancelled_error(runner: Runner) -> None:
     running = asyncio.create_task(run(runner, "await asyncio.sleep(30)"))
     await asyncio.sleep(0.05)
     running.cancel()
@@ -196,7 +196,7 @@ async def test_logs_the_lines_of_the_plugin_and_not_ours(
     assert vars(caplog.records[0])["plugin_file"] == FILE
 
 
-async def test_a_script_is_told_off_after_its_time(
+async def test_a_script_is_cancelled_after_its_timeout(
     runner: Runner, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(ScriptOverran, match=r"was not done within 0\.1 s") as caught:

@@ -22,7 +22,7 @@ here: contextvars.ContextVar[str] = contextvars.ContextVar("here", default="nowh
 
 @pytest.fixture
 async def script_threads() -> AsyncIterator[ScriptThreads]:
-    script_threads = ScriptThreads("test", most=2)
+    script_threads = ScriptThreads("test", max_threads=2)
     yield script_threads
     await script_threads.close(within=5)
 
@@ -52,11 +52,11 @@ async def test_runs_a_script_in_a_thread_of_its_own(script_threads: ScriptThread
     assert script_threads.busy == 0
 
 
-async def test_opens_no_second_lane_while_one_is_idle(script_threads: ScriptThreads) -> None:
+async def test_starts_no_second_thread_while_one_is_idle(script_threads: ScriptThreads) -> None:
     assert [await script_threads.run(answer) for _ in range(3)] == ["test-0"] * 3
 
 
-async def test_a_blocked_lane_holds_up_nobody(script_threads: ScriptThreads) -> None:
+async def test_a_blocked_thread_delays_no_other_script(script_threads: ScriptThreads) -> None:
     free = threading.Event()
     blocked = asyncio.create_task(script_threads.run(blocking(free)))
     await asyncio.sleep(0.01)
@@ -69,7 +69,7 @@ async def test_a_blocked_lane_holds_up_nobody(script_threads: ScriptThreads) -> 
     assert await blocked == "blocked"
 
 
-async def test_scripts_share_lanes_when_there_are_no_more(script_threads: ScriptThreads) -> None:
+async def test_scripts_share_threads_when_there_are_no_more(script_threads: ScriptThreads) -> None:
     async def wait() -> str:
         await asyncio.sleep(0.05)
         return await answer()
@@ -162,7 +162,7 @@ async def test_a_caller_that_is_cancelled_cancels_its_script(
             await asyncio.sleep(0.01)
 
 
-async def test_a_caller_that_is_cancelled_at_once_leaves_no_lane_busy(
+async def test_a_caller_that_is_cancelled_at_once_leaves_no_thread_busy(
     script_threads: ScriptThreads,
 ) -> None:
     async def script() -> None:
@@ -198,7 +198,7 @@ async def test_many_callers_on_many_loops(script_threads: ScriptThreads) -> None
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
-async def test_a_lane_survives_what_a_left_over_task_raises(
+async def test_a_thread_survives_what_a_leftover_task_raises(
     script_threads: ScriptThreads, kind: type[BaseException]
 ) -> None:
     async def bad() -> None:
@@ -215,7 +215,7 @@ async def test_a_lane_survives_what_a_left_over_task_raises(
 
 
 async def test_close_waits_for_what_still_runs() -> None:
-    script_threads = ScriptThreads("test", most=1)
+    script_threads = ScriptThreads("test", max_threads=1)
     running = asyncio.create_task(script_threads.run(lambda: asyncio.sleep(0.1, "ended")))
     await asyncio.sleep(0.02)
 
@@ -224,7 +224,7 @@ async def test_close_waits_for_what_still_runs() -> None:
 
 
 async def test_close_says_when_it_left_something() -> None:
-    script_threads, free = ScriptThreads("test", most=1), threading.Event()
+    script_threads, free = ScriptThreads("test", max_threads=1), threading.Event()
     running = asyncio.create_task(script_threads.run(blocking(free)))
     await asyncio.sleep(0.02)
 
@@ -233,8 +233,8 @@ async def test_close_says_when_it_left_something() -> None:
     assert await running == "blocked"
 
 
-async def test_a_stopped_lane_ends_its_thread_and_cancels_what_is_left() -> None:
-    script_threads, ended = ScriptThreads("test", most=1), threading.Event()
+async def test_a_stopped_thread_ends_and_cancels_the_remaining_tasks() -> None:
+    script_threads, ended = ScriptThreads("test", max_threads=1), threading.Event()
 
     async def left() -> None:
         try:
@@ -259,12 +259,12 @@ async def test_a_stopped_lane_ends_its_thread_and_cancels_what_is_left() -> None
     assert threads() == set()
 
 
-async def test_a_lane_alone_takes_one_thing_after_the_other() -> None:
-    lane = ScriptThread("test-alone")
-    results: list[Awaitable[str]] = [asyncio.wrap_future(lane.submit(answer)) for _ in range(3)]
+async def test_a_single_thread_runs_what_is_submitted_to_it() -> None:
+    thread = ScriptThread("test-alone")
+    results: list[Awaitable[str]] = [asyncio.wrap_future(thread.submit(answer)) for _ in range(3)]
 
     assert await asyncio.gather(*results) == ["test-alone"] * 3
-    lane.stop()
+    thread.stop()
 
 
 async def compute() -> None:
@@ -272,8 +272,8 @@ async def compute() -> None:
         pass
 
 
-async def test_a_script_that_computes_on_is_broken_into_and_its_lane_goes() -> None:
-    script_threads = ScriptThreads("test", most=1)
+async def test_a_script_that_computes_on_is_interrupted_and_its_thread_ends() -> None:
+    script_threads = ScriptThreads("test", max_threads=1)
     with pytest.raises(TimeoutError):
         await script_threads.run(compute, timeout=0.05)
     assert script_threads.hung == 1
@@ -286,11 +286,11 @@ async def test_a_script_that_computes_on_is_broken_into_and_its_lane_goes() -> N
     await script_threads.close(within=1)
 
 
-async def test_stuck_lanes_leave_all_others_free_until_there_are_too_many(
+async def test_hung_threads_leave_all_others_free_until_there_are_too_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("qmonus_lite.scripting.script_threads.MAX_HUNG", 3)
-    script_threads, free = ScriptThreads("test", most=1), threading.Event()
+    script_threads, free = ScriptThreads("test", max_threads=1), threading.Event()
     for _ in range(3):
         with pytest.raises(TimeoutError):
             await script_threads.run(blocking(free), timeout=0.01)

@@ -23,7 +23,7 @@ KEEPER = Gatekeeper(
     directory=lambda: Directory(accounts={"ann": Account(username="ann", roles=("x",))}, roles={}),
     minter=Minter(key=b"t" * 32, clock=CLOCK),
     passes=Passes(minter=Minter(key=b"p" * 32, clock=CLOCK)),
-    place="127.0.0.1:9099",
+    host_port="127.0.0.1:9099",
     clock=CLOCK,
     token_ttl=86400,
 )
@@ -46,7 +46,7 @@ def asked(
 
 def test_a_question_carries_the_headers_as_they_came_but_for_the_pass() -> None:
     headers = {"X-Auth-Token": "theirs", "X-Api-Key": KEY, "Cookie": "a=1"}
-    given = KEEPER.passes.issue(KEEPER.place, "PUT", "/upload/a")
+    given = KEEPER.passes.issue(KEEPER.host_port, "PUT", "/upload/a")
 
     assert asked(headers | given)[0]["headers"] == headers
     assert HEADER in Headers(given)

@@ -16,7 +16,8 @@ def found(folder: Folder, script: str, event: str = GATE) -> list[str]:
     text = textwrap.indent(textwrap.dedent(script).strip("\n"), " " * INDENT)
     folder.put("a.yml", f"name: a\nevent: {event}\nscript: |-\n{text}\n")
     return [
-        f"{one.rule}:{one.line - BEFORE}:{one.column - INDENT}" for one in folder.load().warnings
+        f"{warning.rule}:{warning.line - BEFORE}:{warning.column - INDENT}"
+        for warning in folder.load().warnings
     ]
 
 
@@ -76,7 +77,7 @@ def in_gate(line: str) -> str:
         ("async with aiofiles.open('f') as f:\n    if f.read(): pass", 12),
     ],
 )
-def test_finds_a_coroutine_that_nobody_awaits(folder: Folder, line: str, column: int) -> None:
+def test_finds_a_coroutine_that_is_not_awaited(folder: Folder, line: str, column: int) -> None:
     folder.put("c.yml", "name: c\nvalues: {x: 1}\n")
     hits = found(folder, in_gate(line))
 
@@ -128,7 +129,7 @@ def test_says_what_to_write_and_means_it_outside_of_gates_too(folder: Folder) ->
     )
 
 
-def test_finds_methods_that_nobody_awaits(folder: Folder) -> None:
+def test_finds_methods_that_are_not_awaited(folder: Folder) -> None:
     script = """
     class Rules:
         async def ok(self, event):
@@ -151,7 +152,7 @@ def test_finds_a_coroutine_in_the_script_of_a_route(folder: Folder) -> None:
         "    async def f():\n        return 1\n    あ = 'い'; f()\n    return f()\n",
     )
 
-    assert [(one.rule, one.line, one.column) for one in folder.load().warnings] == [
+    assert [(warning.rule, warning.line, warning.column) for warning in folder.load().warnings] == [
         ("unawaited", 6, 14),
         ("unawaited", 7, 12),
     ]
@@ -319,7 +320,7 @@ def test_finds_with_in_the_place_of_async_with(folder: Folder, line: str, finds:
         "kept = {}\nasync def f(s):\n    kept['s'] = await s.create_client('s3').__aenter__()",
     ],
 )
-def test_finds_objects_of_one_loop_that_are_kept(folder: Folder, top: str) -> None:
+def test_finds_objects_of_one_loop_that_outlive_a_run(folder: Folder, top: str) -> None:
     # Some of them raise at once without a loop, so the code is one that is never run.
     script = top if "sqlite3" not in top else top.replace("db = ", "db = lambda: 1\nif 0: db = ")
     hits = found(folder, f"{script}\nasync def run(event, handle):\n    pass\n", KEPT)
@@ -366,7 +367,7 @@ def test_finds_credentials_read_where_they_are_masked(
     assert found(folder, in_gate(line)) == []
 
 
-def test_a_header_that_is_kept_is_no_matter(folder: Folder) -> None:
+def test_a_header_of_keep_headers_is_not_reported(folder: Folder) -> None:
     text = "async def run(event, handle):\n    event['headers']['Authorization']\n"
 
     assert found(folder, text, f"{KEPT}\nkeep_headers: [authorization]") == []

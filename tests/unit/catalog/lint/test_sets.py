@@ -24,14 +24,14 @@ SCHEMA = """\
 def found(folder: Folder) -> list[str]:
     """What is found, each as file:line:column: rule."""
     return [
-        f"{Path(one.file).name}:{one.line}:{one.column}: {one.rule}"
-        for one in folder.load().warnings
+        f"{Path(warning.file).name}:{warning.line}:{warning.column}: {warning.rule}"
+        for warning in folder.load().warnings
     ]
 
 
 def message(folder: Folder) -> str:
-    [one] = folder.load().warnings
-    return one.message
+    [warning] = folder.load().warnings
+    return warning.message
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_leaves_other_events_alone(folder: Folder, event: str) -> None:
     assert found(folder) == []
 
 
-def test_finds_references_to_events_that_nobody_handles(folder: Folder) -> None:
+def test_finds_references_to_events_without_a_handler(folder: Folder) -> None:
     folder.put("a.yml", handler("a", KEPT, "await lambda_event('Noboddy')") + "success: Done\n")
     folder.put(
         "b.yml", handler("b", "Doen", "await lambda_event(event['x'])") + "failure: Nobody\n"
@@ -72,7 +72,7 @@ def test_finds_references_to_events_that_nobody_handles(folder: Folder) -> None:
         "a.yml:5:26: event-nobody-handles",
         "a.yml:6:1: event-nobody-handles",
     ]
-    first, second = (one.message for one in folder.load().warnings)
+    first, second = (warning.message for warning in folder.load().warnings)
     assert first == "lambda_event: no plugin handles 'Noboddy'; did you mean 'Nobody'?"
     assert second == "success: no plugin handles 'Done'; did you mean 'Doen'?"
 
@@ -99,7 +99,7 @@ def test_finds_config_plugins_and_keys_that_are_not_there(folder: Folder) -> Non
     )
 
     assert found(folder) == ["a.yml:5:32: unknown-config", "a.yml:8:7: unknown-config-key"]
-    first, second = (one.message for one in folder.load().warnings)
+    first, second = (warning.message for warning in folder.load().warnings)
     assert first.endswith("did you mean 'handson'?")
     assert second == "Config 'handson' has no 'prefx'; did you mean 'prefix'?"
 
@@ -125,7 +125,7 @@ def test_finds_methods_of_roles_that_are_none(folder: Folder) -> None:
         ("{regex: /upload/, methods: [PUT]}", handler(line="await callout(path='/x')"), True),
     ],
 )
-def test_finds_routes_that_nobody_may_use(
+def test_finds_routes_that_no_role_allows(
     folder: Folder, role: str, more: str, finds: bool
 ) -> None:
     folder.put("r.yml", SCHEMA.format("{}").replace(", authorization: {auth_mode: none}", ""))
@@ -190,10 +190,10 @@ def test_leaves_book_keeping_of_qmonus_alone(folder: Folder) -> None:
         ("{myOwnWord: 1}", ""),
     ],
 )
-def test_finds_slips_in_schemas(folder: Folder, schema: str, rule: str) -> None:
+def test_finds_misspelt_keywords_of_schemas(folder: Folder, schema: str, rule: str) -> None:
     folder.put("r.yml", SCHEMA.format(schema))
 
-    assert [one.rule for one in folder.load().warnings] == ([rule] if rule else [])
+    assert [warning.rule for warning in folder.load().warnings] == ([rule] if rule else [])
 
 
 def test_finds_what_was_a_header_and_is_nothing_now(folder: Folder) -> None:
@@ -222,7 +222,9 @@ def test_notes_a_route_that_may_run_longer(folder: Folder) -> None:
         "    async with aiohttp.ClientSession() as s:\n      pass\n"
     )
     folder.put("r.yml", text)
-    assert [(one.rule, one.level) for one in folder.load().warnings] == [("route-timeout", "note")]
+    assert [(warning.rule, warning.level) for warning in folder.load().warnings] == [
+        ("route-timeout", "note")
+    ]
 
     folder.put("r.yml", text + "  timeout: 60\n")
     assert found(folder) == []
@@ -326,4 +328,4 @@ def test_our_own_samples_give_no_warnings(folder: Folder, places: list[str]) -> 
         for file in (top / place).glob("*.yml"):
             folder.put(file.name, file.read_text())
 
-    assert [one for one in folder.load().warnings if one.level == "warning"] == []
+    assert [warning for warning in folder.load().warnings if warning.level == "warning"] == []

@@ -17,7 +17,7 @@ from qmonus_lite.scripting.builtins.outgoing import Outgoing
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heard:
+class ReceivedRequest:
     """One request as the server got it."""
 
     method: str
@@ -31,10 +31,10 @@ class Heard:
 
 @dataclass(kw_only=True)
 class Outside:
-    """A server, what it heard, and what it says: codes in turn, the last one for good."""
+    """A server, what it received, and what it answers: codes in turn, then the last for ever."""
 
     url: str = ""
-    heard: list[Heard] = field(default_factory=list)
+    received: list[ReceivedRequest] = field(default_factory=list)
     codes: list[int] = field(default_factory=lambda: [200])
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b"hello"
@@ -46,13 +46,13 @@ class Outside:
         return urlsplit(self.url).netloc
 
     @property
-    def last(self) -> Heard:
-        return self.heard[-1]
+    def last(self) -> ReceivedRequest:
+        return self.received[-1]
 
     async def answer(self, request: web.Request) -> web.Response:
         assert request.transport is not None
-        self.heard.append(
-            Heard(
+        self.received.append(
+            ReceivedRequest(
                 method=request.method,
                 target=request.raw_path,
                 headers=dict(request.headers),
@@ -105,7 +105,7 @@ Making = Callable[[float, float], Callout]
 
 @pytest.fixture
 async def making(gateway: Outside, passes: Passes) -> AsyncIterator[Making]:
-    outgoing = Outgoing(most=4)
+    outgoing = Outgoing(max_connections=4)
     gateways = Gateways(
         default=lambda: gateway.place, scheme=passes.scheme, credential=passes.issue
     )
@@ -121,8 +121,8 @@ def callout(making: Making) -> Callout:
 
 
 @pytest.fixture
-def nobody() -> Iterator[str]:
-    """A host:port where nobody listens."""
+def unreachable() -> Iterator[str]:
+    """A host:port without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{taken.getsockname()[1]}"

@@ -120,7 +120,7 @@ async def test_opens_again_after_an_exception(key: str) -> None:
         pass
 
 
-async def test_a_holder_that_hangs_loses_it_and_takes_nobody_elses(key: str) -> None:
+async def test_a_holder_that_hangs_loses_its_lock_and_takes_no_other(key: str) -> None:
     slow, quick = Cache(key, ttl=0.05), Cache(key, timeout=1)
     async with slow:
         await asyncio.sleep(0.06)

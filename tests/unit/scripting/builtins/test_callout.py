@@ -71,27 +71,27 @@ async def test_uses_a_connection_again(callout: Callout, outside: Outside) -> No
     for _ in range(5):
         await callout(url=outside.url, method="PUT", body={"a": 1})
 
-    assert len({one.connection for one in outside.heard}) == 1
+    assert len({request.connection for request in outside.received}) == 1
 
 
-async def test_scripts_of_all_lanes_share_the_connections(
+async def test_scripts_of_all_threads_share_the_connections(
     callout: Callout, outside: Outside
 ) -> None:
     def on_a_loop_of_its_own() -> None:
         asyncio.run(callout(url=outside.url))
 
     await asyncio.gather(*(asyncio.to_thread(on_a_loop_of_its_own) for _ in range(4)))
-    assert len({one.connection for one in outside.heard}) <= 4
+    assert len({request.connection for request in outside.received}) <= 4
     for _ in range(3):
         await asyncio.to_thread(on_a_loop_of_its_own)
-    assert len({one.connection for one in outside.heard}) <= 4
+    assert len({request.connection for request in outside.received}) <= 4
 
 
 async def test_sends_no_more_at_once_than_it_may(callout: Callout, outside: Outside) -> None:
     outside.delay = 0.05
     await asyncio.gather(*(callout(url=outside.url) for _ in range(12)))
 
-    assert len({one.connection for one in outside.heard}) <= 4
+    assert len({request.connection for request in outside.received}) <= 4
 
 
 async def test_goes_on_after_the_other_side_closed(callout: Callout, outside: Outside) -> None:
@@ -99,7 +99,7 @@ async def test_goes_on_after_the_other_side_closed(callout: Callout, outside: Ou
     codes = [(await callout(url=outside.url, method="PUT", body="x")).code for _ in range(3)]
 
     assert codes == [200, 200, 200]
-    assert len({one.connection for one in outside.heard}) == 3
+    assert len({request.connection for request in outside.received}) == 3
 
 
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
@@ -111,8 +111,8 @@ async def test_follows_no_redirect(
 
     assert answer.code == code
     assert answer.headers["Location"] == f"{gateway.url}/elsewhere"
-    assert len(outside.heard) == 1
-    assert gateway.heard == []
+    assert len(outside.received) == 1
+    assert gateway.received == []
 
 
 @pytest.mark.parametrize("code", [400, 404, 503])
@@ -124,8 +124,8 @@ async def test_no_code_raises(callout: Callout, outside: Outside, code: int) -> 
     assert answer.body == b"hello"
 
 
-async def test_no_answer_is_599(callout: Callout, nobody: str) -> None:
-    answer = await callout(endpoint=nobody, path="/")
+async def test_no_answer_is_599(callout: Callout, unreachable: str) -> None:
+    answer = await callout(endpoint=unreachable, path="/")
 
     assert (answer.code, answer.body) == (599, b"")
     assert answer.error is not None
@@ -185,12 +185,12 @@ async def test_an_answer_too_large_for_memory_is_599(
     assert (await callout(url=outside.url)).body == outside.body
 
 
-async def test_tries_again_on_the_codes_it_was_told(callout: Callout, outside: Outside) -> None:
+async def test_tries_again_on_the_given_codes(callout: Callout, outside: Outside) -> None:
     outside.codes = [503, 503, 200]
     answer = await callout(url=outside.url, retry_count=5, retry_codes=[503], retry_interval=0.01)
 
     assert answer.code == 200
-    assert len(outside.heard) == 3
+    assert len(outside.received) == 3
 
 
 async def test_gives_up_after_the_last_try(callout: Callout, outside: Outside) -> None:
@@ -198,24 +198,24 @@ async def test_gives_up_after_the_last_try(callout: Callout, outside: Outside) -
     answer = await callout(url=outside.url, retry_count=2, retry_codes=[503])
 
     assert answer.code == 503
-    assert len(outside.heard) == 3
+    assert len(outside.received) == 3
 
 
 async def test_tries_again_for_no_answer_only_by_default(
-    callout: Callout, outside: Outside, nobody: str
+    callout: Callout, outside: Outside, unreachable: str
 ) -> None:
     outside.codes = [503]
     started = time.monotonic()
 
     assert (await callout(url=outside.url, retry_count=3)).code == 503
-    assert len(outside.heard) == 1
+    assert len(outside.received) == 1
     assert (
-        await callout(endpoint=nobody, path="/", retry_count=2, retry_interval=0.05)
+        await callout(endpoint=unreachable, path="/", retry_count=2, retry_interval=0.05)
     ).code == 599
     assert time.monotonic() - started >= 0.1
 
 
-async def test_waits_first_when_told_to(callout: Callout, outside: Outside) -> None:
+async def test_waits_first_when_a_delay_is_given(callout: Callout, outside: Outside) -> None:
     started = time.monotonic()
     await callout(url=outside.url, delay=0.1)
 
@@ -246,12 +246,12 @@ async def test_parses_json_when_asked(callout: Callout, outside: Outside) -> Non
 
 
 async def test_an_empty_answer_is_json_null(
-    callout: Callout, outside: Outside, nobody: str
+    callout: Callout, outside: Outside, unreachable: str
 ) -> None:
     outside.codes, outside.body = [204], b""
 
     assert (await callout(url=outside.url, response_jsonify=True)).body is None
-    assert (await callout(endpoint=nobody, path="/", response_jsonify=True)).code == 599
+    assert (await callout(endpoint=unreachable, path="/", response_jsonify=True)).code == 599
 
 
 async def test_says_so_when_the_answer_is_not_json(callout: Callout, outside: Outside) -> None:
@@ -370,9 +370,9 @@ async def test_never_brings_a_pass_anywhere_else(
     ):
         await callout(url=url, headers=headers)
 
-    assert len(outside.heard) == 6
-    assert all(HEADER not in one.headers for one in outside.heard)
-    assert gateway.heard == []
+    assert len(outside.received) == 6
+    assert all(HEADER not in request.headers for request in outside.received)
+    assert gateway.received == []
 
 
 async def test_brings_no_pass_over_another_scheme(
@@ -391,7 +391,7 @@ async def test_speaks_the_scheme_that_the_gateway_has(
     answer = await callout(endpoint=outside.place, path="/")
 
     assert answer.code == 599
-    assert outside.heard == []
+    assert outside.received == []
 
 
 async def test_a_pass_goes_to_no_redirect(
@@ -400,10 +400,10 @@ async def test_a_pass_goes_to_no_redirect(
     gateway.codes, gateway.headers = [307], {"Location": outside.url}
     await callout("/v1/x")
 
-    assert outside.heard == []
+    assert outside.received == []
 
 
-async def test_routes_statically_when_told_to(callout: Callout, outside: Outside) -> None:
+async def test_routes_statically_when_asked_to(callout: Callout, outside: Outside) -> None:
     await callout(url=outside.url, static_route="10.0.0.7:80")
 
     assert outside.last.headers["X-Xaas-Static-Routing"] == "10.0.0.7:80"
@@ -431,7 +431,7 @@ def test_takes_the_arguments_of_qmonus_in_their_order() -> None:
     )
 
 
-async def test_checks_certificates_unless_told_not_to(
+async def test_checks_certificates_unless_validate_cert_is_off(
     callout: Callout, tls_files: tuple[Path, Path]
 ) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -452,7 +452,7 @@ async def test_checks_certificates_unless_told_not_to(
 async def test_a_cancelled_call_ends_its_request(callout: Callout, outside: Outside) -> None:
     outside.delay = 30
     calling = asyncio.create_task(callout(url=outside.url))
-    while not outside.heard:
+    while not outside.received:
         await asyncio.sleep(0.01)
     calling.cancel()
 
@@ -461,7 +461,7 @@ async def test_a_cancelled_call_ends_its_request(callout: Callout, outside: Outs
 
 
 async def test_calls_of_many_threads_begin_on_one_loop(outside: Outside) -> None:
-    client = Outgoing(most=8)
+    client = Outgoing(max_connections=8)
     message = OutgoingRequest(
         url=outside.url, method="GET", headers={}, body=None, connect_timeout=2, request_timeout=5
     )
@@ -475,7 +475,7 @@ async def test_calls_of_many_threads_begin_on_one_loop(outside: Outside) -> None
 
 
 async def test_an_unused_client_closes() -> None:
-    await Outgoing(most=1).close()
+    await Outgoing(max_connections=1).close()
 
 
 async def test_sends_what_json_can_hold(callout: Callout, outside: Outside) -> None:

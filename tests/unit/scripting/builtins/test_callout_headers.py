@@ -41,16 +41,16 @@ async def test_framing_and_fields_of_the_connection_are_left_out(
     answer = await callout(url=outside.url, method="POST", headers=headers, body=body)
 
     assert answer.code == 200
-    heard = {name.title(): value for name, value in outside.last.headers.items()}
-    assert not GONE & set(heard)
-    assert heard["Host"] == outside.place
-    assert (heard["X-Auth-Token"], heard["X-Kept"]) == ("of the client", "yes")
-    assert heard["Content-Length"] == str(len(outside.last.body))
+    received = {name.title(): value for name, value in outside.last.headers.items()}
+    assert not GONE & set(received)
+    assert received["Host"] == outside.place
+    assert (received["X-Auth-Token"], received["X-Kept"]) == ("of the client", "yes")
+    assert received["Content-Length"] == str(len(outside.last.body))
     if isinstance(body, dict):
         assert json.loads(outside.last.body) == body
 
 
-async def test_a_body_of_300_kb_goes_over_whole_beside_a_small_length(
+async def test_a_body_of_300_kb_is_sent_completely_beside_a_small_length(
     callout: Callout, outside: Outside
 ) -> None:
     body = b"x" * 300_000

@@ -37,7 +37,7 @@ async def serving(issued: Issued) -> AsyncIterator[str]:
 @asynccontextmanager
 async def calling(certfile: Path | None, *places: str) -> AsyncIterator[Callout]:
     """A callout that knows these as our own APIGWs."""
-    outgoing = Outgoing(most=4)
+    outgoing = Outgoing(max_connections=4)
     gateways = Gateways(
         default=lambda: places[0],
         scheme=lambda place: "https" if place in places else None,

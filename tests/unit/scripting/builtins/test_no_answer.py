@@ -19,12 +19,12 @@ from tests.unit.scripting.builtins.conftest import Making, Outside
 async def raw_server(answer: bytes) -> AsyncIterator[str]:
     """The address of a server that says these bytes to whoever asks."""
 
-    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer_raw(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
         writer.close()
 
-    async with await asyncio.start_server(say, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(answer_raw, "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
 
 
@@ -60,17 +60,17 @@ async def test_what_is_no_answer_is_599_and_says_so(callout: Callout, answer: by
 
 
 async def test_the_reason_of_no_connection_stands_in_the_answer_and_in_the_log(
-    callout: Callout, nobody: str, caplog: pytest.LogCaptureFixture
+    callout: Callout, unreachable: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        answer = await callout(url=f"http://user:secret@{nobody}/x?key=secret")
+        answer = await callout(url=f"http://user:secret@{unreachable}/x?key=secret")
 
-    assert answer.reason == f"no connection to {nobody}: Connection refused"
-    assert f"callout GET http://{nobody}/x: {answer.reason}" in caplog.text
+    assert answer.reason == f"no connection to {unreachable}: Connection refused"
+    assert f"callout GET http://{unreachable}/x: {answer.reason}" in caplog.text
     assert "secret" not in caplog.text
 
 
-async def test_a_name_that_nobody_knows_is_told(callout: Callout) -> None:
+async def test_a_name_that_does_not_resolve_is_named(callout: Callout) -> None:
     answer = await callout(url="http://nowhere.invalid/")
 
     assert answer.reason.startswith("nowhere.invalid: the name cannot be resolved")
@@ -85,16 +85,19 @@ async def test_an_answer_that_is_late_names_the_limit(callout: Callout, outside:
 
 
 async def test_the_same_cause_is_logged_once_in_a_while(
-    callout: Callout, nobody: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    callout: Callout,
+    unreachable: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for _ in range(5):
-        await callout(url=f"http://{nobody}/")
+        await callout(url=f"http://{unreachable}/")
     assert caplog.text.count("Connection refused") == 1
 
-    monkeypatch.setattr(no_answer, "QUIET", 0)
-    await callout(url=f"http://{nobody}/")
+    monkeypatch.setattr(no_answer, "LOG_INTERVAL_SECONDS", 0)
+    await callout(url=f"http://{unreachable}/")
 
-    assert [getattr(record, "untold", None) for record in caplog.records] == [0, 4]
+    assert [getattr(record, "suppressed", None) for record in caplog.records] == [0, 4]
 
 
 async def test_a_callout_to_our_own_gateway_has_no_limit_but_that_of_its_script(
@@ -114,7 +117,7 @@ async def test_waiting_for_a_free_connection_is_part_of_the_time_to_connect(
     gateway.delay = 30
     hurried = making(0.2, 5)
     waiting = [asyncio.create_task(hurried("/v1/x")) for _ in range(4)]
-    while len(gateway.heard) < 4:
+    while len(gateway.received) < 4:
         await asyncio.sleep(0.01)
 
     answer = await hurried("/v1/x")
@@ -130,19 +133,19 @@ async def test_each_try_brings_a_pass_of_its_own(callout: Callout, gateway: Outs
 
     await callout("/v1/x", retry_count=1, retry_interval=1.1)
 
-    first, second = (one.headers["X-Qmonus-Lite-Pass"] for one in gateway.heard)
+    first, second = (request.headers["X-Qmonus-Lite-Pass"] for request in gateway.received)
     assert first != second
 
 
-async def unanswered(run: Callable[[], object]) -> context.Surroundings:
-    surroundings = context.Surroundings(config=dict, publish=dict)  # type: ignore[arg-type]
+async def unanswered(run: Callable[[], object]) -> context.ScriptContext:
+    script_context = context.ScriptContext(config=dict, publish=dict)  # type: ignore[arg-type]
 
     async def script() -> None:
-        context.enter(surroundings)
+        context.enter(script_context)
         await run()  # type: ignore[misc]
 
     await asyncio.create_task(script())
-    return surroundings
+    return script_context
 
 
 @pytest.mark.parametrize("code", [504, 599])
@@ -157,9 +160,9 @@ async def test_a_run_knows_the_callouts_to_our_own_gateway_that_were_not_answere
 
     found = (await unanswered(run)).unanswered
     assert list(found) == [("PUT", f"{gateway.url}/v1/x")]
-    one = found["PUT", f"{gateway.url}/v1/x"]
-    assert one.code == code
-    assert one.line_in(__file__) == run.__code__.co_firstlineno + 2
+    record = found["PUT", f"{gateway.url}/v1/x"]
+    assert record.code == code
+    assert record.line_in(__file__) == run.__code__.co_firstlineno + 2
 
 
 async def test_a_callout_that_was_answered_at_another_try_of_the_script_is_not_among_them(
@@ -177,6 +180,6 @@ async def test_a_callout_that_was_answered_at_another_try_of_the_script_is_not_a
 def test_the_sockets_of_callouts_find_out_that_the_other_machine_is_gone() -> None:
     info = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 1))
 
-    with keepalive_socket(info) as one:
-        assert one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-        assert one.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60
+    with keepalive_socket(info) as sock:
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60

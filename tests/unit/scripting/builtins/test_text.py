@@ -15,7 +15,7 @@ NAMES = st.from_regex(r"[a-z]{1,5}", fullmatch=True)
 
 
 @given(length=st.integers(0, 200), continuity=st.integers(1, 4), exclude=st.text("abcXYZ019"))
-def test_makes_keys_as_long_and_as_varied_as_told(
+def test_makes_keys_as_long_and_as_varied_as_asked(
     length: int, continuity: int, exclude: str
 ) -> None:
     key = genkey(length, continuity, exclude)

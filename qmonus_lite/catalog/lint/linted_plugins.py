@@ -12,7 +12,7 @@ from qmonus_lite.catalog.plugins import Catalog
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plugin:
+class LintedPlugin:
     """One plugin as written in its file."""
 
     document: Document
@@ -28,26 +28,26 @@ class Plugin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PluginSet:
+class LintedPlugins:
     """All plugins of one load."""
 
-    plugins: Sequence[Plugin]
+    plugins: Sequence[LintedPlugin]
     catalog: Catalog
     #: Files below the folders that are not plugin files.
     ignored: Sequence[Path]
 
-    def of(self, kind: str) -> Iterator[Plugin]:
+    def of(self, kind: str) -> Iterator[LintedPlugin]:
         """The plugins of a kind."""
         return (plugin for plugin in self.plugins if plugin.kind == kind)
 
     @property
-    def scripts(self) -> Iterator[tuple[Plugin, ScriptView]]:
+    def scripts(self) -> Iterator[tuple[LintedPlugin, ScriptView]]:
         """Every script, with its plugin."""
         return ((plugin, script) for plugin in self.plugins for script in plugin.scripts)
 
 
 def near(name: str, known: Collection[str], *, cutoff: float = 0.7) -> str:
     """`; did you mean 'x'?`, or an empty string if no known name is similar."""
-    by_folded = {one.casefold(): one for one in sorted(known)}
+    by_folded = {candidate.casefold(): candidate for candidate in sorted(known)}
     found = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=cutoff)
     return f"; did you mean {by_folded[found[0]]!r}?" if found else ""

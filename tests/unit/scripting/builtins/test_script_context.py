@@ -24,10 +24,10 @@ async def publish(name: str, event: dict[str, Any]) -> Outcome:
 
 
 async def in_a_run(call: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a call, in surroundings of its own."""
+    """The result of a call, in a script context of its own."""
 
     async def run() -> Any:
-        context.enter(context.Surroundings(config=CONFIGS.__getitem__, publish=publish))
+        context.enter(context.ScriptContext(config=CONFIGS.__getitem__, publish=publish))
         return await call
 
     return await asyncio.create_task(run())
@@ -70,7 +70,7 @@ async def test_gives_what_the_handlers_of_an_event_made_of_it() -> None:
     assert (await in_a_run(lambda_event("Welcomed"))).event == {"seen": True}
 
 
-async def test_an_event_that_nobody_can_take_now_is_an_error_of_the_script() -> None:
+async def test_an_event_without_a_live_worker_is_an_error_of_the_script() -> None:
     with pytest.raises(Error, match="no Lambda worker answers") as caught:
         await in_a_run(lambda_event("Away"))
 

@@ -19,14 +19,14 @@ def names() -> None:
     granted(callout=None, options=None)
 
 
-async def test_a_session_of_aiohttp_is_bound_by_silence_and_not_by_its_whole_time() -> None:
+async def test_a_session_of_aiohttp_has_a_read_timeout_and_no_total_one() -> None:
     async with aiohttp.ClientSession() as session:
         assert session.timeout.total is None
         assert session.timeout.sock_read == 300
         assert session.timeout.sock_connect == 30
 
 
-async def test_a_body_that_takes_longer_than_the_bound_for_silence_goes_over_whole(
+async def test_a_body_that_takes_longer_than_the_read_timeout_is_sent_completely(
     outside: Outside,
 ) -> None:
     async def slowly() -> AsyncIterator[bytes]:

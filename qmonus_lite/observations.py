@@ -7,15 +7,29 @@ Code that does the work makes a value and calls `Observers.notify`; it does not 
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from qmonus_lite.errors import Refusal
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(slots=True, kw_only=True)
+class RequestRecord:
+    """What is known of a request by the time it is answered; filled in while it is processed."""
+
+    request_id: str = ""
+    #: Empty until the request opens an upload.
+    upload_id: str = ""
+    #: Name of the account of the request's credential, or None.
+    account: str | None = None
+    #: Why the request was refused, or None.
+    refusal: Refusal | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class RequestAnswered:
-    """A request of APIGW was answered, or its client left before the answer."""
+    """A request of APIGW was answered."""
 
     method: str
     #: Undecoded, as in the request line, without the query.
@@ -88,7 +102,8 @@ class ScriptRan:
 
 
 Observation = RequestAnswered | UploadDecided | UploadStored | DeliveryTried | ScriptRan
-Listener = Callable[[Observation], None]
+#: Called with the values of the class that it was given for, and with no others.
+Listener = Callable[[Any], None]
 
 
 class Observers:
@@ -111,3 +126,6 @@ class Observers:
                 listener(observation)
             except Exception:
                 logger.exception("a listener failed", extra={"action": "listener_failed"})
+
+
+NO_OBSERVERS = Observers()

@@ -15,20 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from qmonus_lite import errors
-from qmonus_lite.apigw import framing
 from qmonus_lite.apigw.endpoint import Endpoint
 from qmonus_lite.apigw.endpoints import ADMIN, UPLOAD
 from qmonus_lite.apigw.json_values import descriptions
 from qmonus_lite.apigw.openapi import problems_of
+from qmonus_lite.apigw.protocols import put
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED, Kind
 from qmonus_lite.catalog.lint.rules import rules as all_rules
 from qmonus_lite.cli import help
 from qmonus_lite.cli.commands import COMMANDS
+from qmonus_lite.http import framing
 from qmonus_lite.scripting.builtins.callout import Callout
 from qmonus_lite.scripting.builtins.names import NAMES
 from qmonus_lite.scripting.options import OPTIONS
 from qmonus_lite.settings.table import FLAGS, SECRETS
 from qmonus_lite.stores.file import disk_errors
+from qmonus_lite.uploads import rules as upload_rules
 from qmonus_lite.uploads.lifecycle import TRANSITIONS, UploadState, UploadTransition
 from qmonus_lite.uploads.receipt import Receipt
 
@@ -204,7 +206,7 @@ def _status(error: type[errors.Problem]) -> str:
 
 
 #: The ordered lists of rules, in the order in which a request passes them.
-RULE_LISTS: Sequence[Sequence[errors.Rule[Any]]] = (framing.RULES,)
+RULE_LISTS: Sequence[Sequence[errors.Rule[Any]]] = (framing.RULES, put.RULES, upload_rules.RULES)
 
 
 def refusals() -> str:

@@ -99,5 +99,5 @@ class Endpoint:
         patterns = {entry.name: entry.pattern for entry in self.parameters}
         parts = _VARIABLE.split(self.path)
         parts[::2] = map(re.escape, parts[::2])
-        parts[1::2] = [f"({patterns[name]})" for name in parts[1::2]]
+        parts[1::2] = [f"(?P<{name}>{patterns[name]})" for name in parts[1::2]]
         return "".join(parts)

@@ -5,7 +5,6 @@ An endpoint needs a row here, and a handler in `app.HANDLERS`. Paths are matched
 
 from collections.abc import Mapping
 
-from qmonus_lite.apigw.body_memory import MAX_BODY
 from qmonus_lite.apigw.endpoint import Access, Answer, Endpoint, Operation, Parameter
 from qmonus_lite.apigw.resources import (
     EventDetail,
@@ -39,6 +38,7 @@ from qmonus_lite.errors import (
     UploadLimitReached,
 )
 from qmonus_lite.events.log import STATES
+from qmonus_lite.http.body_memory import MAX_BODY
 from qmonus_lite.uploads.receipt import Receipt
 
 _EVENT_ID = Parameter(

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from qmonus_lite.apigw.answers import PROBLEM, ProblemDetails
 from qmonus_lite.apigw.endpoint import Access, Answer, Endpoint, Operation, Parameter
 from qmonus_lite.apigw.endpoints import ADMIN, UPLOAD
 from qmonus_lite.apigw.json_values import Schemas
 from qmonus_lite.catalog.plugins import Route
 from qmonus_lite.errors import Problem
+from qmonus_lite.http.response import PROBLEM, ProblemDetails
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.routing.openapi import REFUSED, describe_routes
 

@@ -1,127 +1,79 @@
-"""Request handler of plugin routes: all paths that are neither uploads nor built in."""
+"""Routes of plugins: every path that is neither an upload nor built in."""
 
-import logging
+from dataclasses import dataclass
 
-from tornado.iostream import StreamClosedError
-
-from qmonus_lite.apigw.body_memory import Body
-from qmonus_lite.apigw.endpoint import Endpoint
-from qmonus_lite.apigw.handler import BaseHandler
-from qmonus_lite.apigw.upload import query
+from qmonus_lite.apigw.dispatch import check_body_length
+from qmonus_lite.apigw.endpoints import ROUTES
+from qmonus_lite.apigw.query import read_query
 from qmonus_lite.catalog.live import Live
-from qmonus_lite.catalog.plugins import Catalog
-from qmonus_lite.errors import NotFound, Problem, Terminated
-from qmonus_lite.headers import Headers
-from qmonus_lite.log import bound
-from qmonus_lite.routing.admission import AuthorizedRequest
+from qmonus_lite.errors import MethodNotAllowed, NotFound
+from qmonus_lite.http.body import Body
+from qmonus_lite.http.body_memory import BodyMemory, BufferedBytes
+from qmonus_lite.http.request import Request
+from qmonus_lite.http.response import Response
 from qmonus_lite.routing.message import Incoming, RouteResponse, ScriptRequest
 from qmonus_lite.routing.pipeline import Routing
 
-logger = logging.getLogger(__name__)
 
-
-class RouteHandler(BaseHandler):
+@dataclass(frozen=True, kw_only=True)
+class Routes:
     """Any method on any path that a routing plugin may serve."""
 
-    def initialize(self, endpoint: Endpoint, routing: Routing, live: Live) -> None:
-        """Set the routing pipeline and the live plugin catalog."""
-        self.endpoint = endpoint
-        self.routing = routing
-        self.live = live
-        self.admission: AuthorizedRequest | None = None
-        #: Name of the account of a valid credential, for the access record.
-        self.account: str | None = None
-        #: The request until it is served; refers to this handler (reference cycle).
-        self.incoming: Incoming | None = None
-        self._body = Body(self.application.settings["bodies"])
+    routing: Routing
+    live: Live
+    memory: BodyMemory
 
-    async def check(self) -> None:
-        """Find the route and authorize the request before the body; raises NotFound, Problem."""
+    async def handle(self, request: Request, body: Body) -> Response:
+        """Find the route, authorize the request, then read its body and process it.
+
+        Raises NotFound and other Problems.
+        """
+        check_body_length(request, ROUTES)
         # The whole request uses the plugin set in force at its start.
-        self.catalog: Catalog = self.live.catalog
-        match = self.routing.find(self.catalog, self.request.path)
+        catalog = self.live.catalog
+        match = self.routing.find(catalog, request.path)
         if match is None:
             raise NotFound("nothing is served at this path")
-        self.incoming = self._incoming()
+        incoming = _incoming(request)
         try:
-            self.admission = await self.routing.admit(match, self.incoming)
+            admission = await self.routing.admit(match, incoming)
         finally:
-            known = self.incoming.request.account
-            self.account = known["name"] if known else None
-
-    async def take(self, chunk: bytes) -> int:
-        """Buffer a chunk of the body; returns its size. Raises Problem."""
-        self._body.add(chunk)
-        return len(chunk)
-
-    def let_go(self) -> None:
-        """Also release the buffered body and the request."""
-        super().let_go()
-        self._body.release()
-        self.incoming = None
-
-    async def _serve(self) -> None:
-        assert self.admission is not None and self.incoming is not None
-        self.body_came()
-        incoming, self.incoming = self.incoming, None
-        incoming.request.body = self._body.take()
-        # A script runs to completion without its client; shutdown waits up to drain_timeout.
-        self.committed = self.admission.match.route.has_script
+            account = incoming.request.account
+            request.record.account = account["name"] if account else None
+        if request.method not in ROUTES.methods:
+            raise MethodNotAllowed(request.method, ROUTES.methods)
+        buffer = BufferedBytes(self.memory)
         try:
-            with bound(request_id=self.request_id):
-                await self._answer_to(self.admission, incoming)
+            await body.copy_to(buffer)
+            incoming.request.body = buffer.take()
+            return _response(request, await self.routing.answer(admission, incoming, catalog))
         finally:
-            self.committed = False
-            self.let_go()
-            if self.stream.closed():
-                self.on_done()
+            buffer.release()
 
-    async def _answer_to(self, admission: AuthorizedRequest, incoming: Incoming) -> None:
-        try:
-            answer = await self.routing.answer(admission, incoming, self.catalog)
-        except (Problem, Terminated) as error:
-            self.answer(error)
-        else:
-            await self._send(answer)
 
-    get = head = put = post = patch = delete = options = _serve
+def _incoming(request: Request) -> Incoming:
+    own = ScriptRequest(
+        method=request.method,
+        path=request.path,
+        headers=request.headers.copy(),
+        params=read_query(request.query),
+        body=b"",
+    )
+    hosts = request.head.values("host")
+    return Incoming(
+        request=own,
+        raw_path=request.path,
+        raw_query=request.query,
+        peer=request.client,
+        scheme=request.scheme,
+        host=hosts[0] if hosts else "127.0.0.1",
+        session=request,
+    )
 
-    async def _send(self, answer: RouteResponse) -> None:
-        self.set_status(answer.code)
-        self.clear_header("Content-Type")
-        for name, value in answer.headers:
-            self.add_header(name, value)
-        try:
-            if isinstance(answer.body, bytes):
-                self.finish(answer.body or None)
-                return
-            async for chunk in answer.body:
-                self.write(chunk)
-                await self.flush()
-            self.finish()
-        except StreamClosedError:
-            logger.debug("client left", extra={"action": "client_left"})
-        except Problem as error:
-            # The head is already sent; close early so that the client sees a truncated body.
-            logger.error("%s", error.detail, extra={"action": "backend_broke_off"})
-            self.stream.close()
-        finally:
-            await answer.close()
 
-    def _incoming(self) -> Incoming:
-        request = ScriptRequest(
-            method=self.request.method or "",
-            path=self.request.path,
-            headers=Headers.combined(self.request.headers.get_all()),
-            params=query(self.request.query),
-            body=b"",
-        )
-        return Incoming(
-            request=request,
-            raw_path=self.request.path,
-            raw_query=self.request.query,
-            peer=self.client,
-            scheme=self.scheme,
-            host=self.request.host,
-            session=self,
-        )
+def _response(request: Request, answer: RouteResponse) -> Response:
+    headers = answer.headers
+    if isinstance(answer.body, bytes) and request.method != "HEAD":
+        # The server adds the length of a body that it has.
+        headers = tuple(field for field in headers if field[0].lower() != "content-length")
+    return Response(status=answer.code, headers=headers, body=answer.body)

@@ -6,18 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tornado.httpserver import HTTPServer
-from tornado.web import Application
-
 from qmonus_lite import __version__, serving, supervisor_channel
 from qmonus_lite.apigw import local_admin
-from qmonus_lite.apigw.accept import make_server
-from qmonus_lite.apigw.app import Services, make_app
-from qmonus_lite.apigw.limits import Limits
+from qmonus_lite.apigw.app import Services, make_pipeline
 from qmonus_lite.apigw.local_admin import LocalAdmin
 from qmonus_lite.background import Background
 from qmonus_lite.events.transport import Transport
 from qmonus_lite.events.workers import WorkerRegistry
+from qmonus_lite.http.accept import GuardedServer, make_server
+from qmonus_lite.http.body_timeout import BodyRate
+from qmonus_lite.http.limits import TrustedProxies
+from qmonus_lite.http.state import ServerState
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.script_threads import ScriptThreads
@@ -56,7 +55,7 @@ class ApigwServer:
     #: Directory that files are stored below, and the plugin folders, for the announcement.
     root: Path
     plugin_dirs: tuple[Path, ...]
-    stories: Callable[[Background], Services]
+    services: Callable[[Background], Services]
     machinery: Resources
     registry: WorkerRegistry
     #: Writes the token of the local admin; set in only one of several APIGW processes.
@@ -76,21 +75,27 @@ class ApigwServer:
         handed = supervisor_channel.listening_sockets()
         sockets = handed or serving.bind(settings.address, settings.port, flag="port")
         await self.machinery.commits.begin()
-        stories = self.stories(background)
-        application = make_app(stories, Limits.of(settings, self.uploads))
+        services = self.services(background)
+        state = ServerState(
+            body_rate=BodyRate(stall=settings.body_stall_timeout, rate=settings.min_body_rate),
+            proxies=TrustedProxies.of(settings.trusted_proxies),
+        )
         most = serving.descriptors_for(settings.max_connections, self.uploads.max_uploads)
         server = make_server(
-            application, tls=tls, max_connections=most, timeout_seconds=settings.body_stall_timeout
+            make_pipeline(services, state),
+            tls=tls,
+            max_connections=most,
+            timeout_seconds=settings.body_stall_timeout,
         )
         server.alone = not handed
-        self._begin(background, stories)
+        self._begin(background, services)
         if handed:
             # The other processes accept meanwhile; accept only when a worker is available.
             await serving.until_idle(
                 lambda: not (self._is_whole or stop.asked), FIRST_WORKER_SECONDS
             )
         server.add_sockets(sockets)
-        self._announce(len(stories.live.catalog.listed))
+        self._announce(len(services.live.catalog.listed))
         if self.registry.unhealthy_reason is None:
             self._announce_ready()
         else:
@@ -98,7 +103,7 @@ class ApigwServer:
         serving.tune_interpreter()
         supervisor_channel.announce_listening()
         await stop.wait()
-        clean = await self._drain(server, application, stories.uploads)
+        clean = await self._drain(server, state, services.uploads)
         await background.close()
         clean &= await self._close()
         logger.info("stopped", extra={"action": "stopped", "clean": clean})
@@ -111,12 +116,12 @@ class ApigwServer:
             self.token is None or self.token.exists()
         )
 
-    def _begin(self, background: Background, stories: Services) -> None:
+    def _begin(self, background: Background, services: Services) -> None:
         if self.local_admin:
             self.local_admin.write()
             # Not essential: other accounts do not need it.
             background.start("token of the local admin", self.local_admin.renew, essential=False)
-        background.start("plugin watching", stories.live.watch)
+        background.start("plugin watching", services.live.watch)
         background.start("heartbeat", serving.heartbeat)
         background.start("worker registry", self.registry.follow)
 
@@ -137,13 +142,12 @@ class ApigwServer:
         self.say(f"ready; try:\n  {line}")
 
     async def _drain(
-        self, server: HTTPServer, application: Application, uploads: UploadService
+        self, server: GuardedServer, state: ServerState, uploads: UploadService
     ) -> bool:
         """Stop accepting, wait for active requests, close the rest and wait for the clean-up."""
         server.stop()
-        application.settings["draining"] = True
-        active = application.settings["active"]
-        clean = await serving.until_idle(lambda: active, self.settings.drain_timeout)
+        state.draining = True
+        clean = await serving.until_idle(lambda: state.active, self.settings.drain_timeout)
         await server.close_all_connections()
         await serving.until_idle(lambda: uploads.under_way, CLEANUP_SECONDS)
         return clean

@@ -7,10 +7,13 @@ from dataclasses import replace
 
 from qmonus_lite import __version__
 from qmonus_lite.apigw import local_admin
+from qmonus_lite.apigw.access_log import log_request
+from qmonus_lite.apigw.admin.events import EventsResource
+from qmonus_lite.apigw.admin.health import HealthResource
+from qmonus_lite.apigw.admin.logon import LogonResource
+from qmonus_lite.apigw.admin.plugins import PluginsResource
 from qmonus_lite.apigw.app import Services
-from qmonus_lite.apigw.events import EventAdmin
 from qmonus_lite.apigw.openapi import describe
-from qmonus_lite.apigw.operators import Operations
 from qmonus_lite.apigw.server import ApigwServer, Resources
 from qmonus_lite.auth.account import EVERYTHING, Directory, with_local_admin
 from qmonus_lite.auth.gatekeeper import Gatekeeper
@@ -30,6 +33,7 @@ from qmonus_lite.compose.shared import (
 from qmonus_lite.compose.writer import WriterParts, local_commit_service
 from qmonus_lite.events.envelope import UPLOADED
 from qmonus_lite.events.query import EventQuery
+from qmonus_lite.observations import Observers, RequestAnswered
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.scripting.context import ScriptContext
@@ -60,12 +64,13 @@ def compose_apigw(
     `number`, from 0, is given if several APIGWs share an installation and a writer process.
     """
     store_kind(DEFAULT_STORE).check(settings)
+    observers = Observers([(RequestAnswered, log_request)])
     if number is None:
-        shared = common(settings, environ)
+        shared = common(settings, environ, observers)
         shared.data_dir.lock()
         shared.data_dir.note_address(settings.server.advertised_host, settings.server.port)
     else:
-        shared = common(_share(settings), environ)
+        shared = common(_share(settings), environ, observers)
     return _Apigw(shared, say, number).server()
 
 
@@ -130,7 +135,7 @@ class _Apigw:
             uploads=settings.uploads,
             root=self._shared.settings.storage.root,
             plugin_dirs=settings.plugin_dirs,
-            stories=self._stories,
+            services=self._services,
             machinery=Resources(
                 commits=self._commits,
                 script_threads=self._script_threads,
@@ -146,10 +151,11 @@ class _Apigw:
             room=self._store,
         )
 
-    def _stories(self, background: Background) -> Services:
+    def _services(self, background: Background) -> Services:
         live = self._shared.live
         return Services(
             uploads=self._uploads(),
+            max_uploads=self._shared.settings.uploads.max_uploads,
             routing=Routing(
                 gatekeeper=self._gatekeeper,
                 runner=Runner(
@@ -162,22 +168,19 @@ class _Apigw:
                 script_timeout=self._shared.settings.plugins.route_script_timeout,
             ),
             live=live,
-            operations=Operations(
-                live=live,
-                gatekeeper=self._gatekeeper,
-                clock=self._shared.clock,
+            gatekeeper=self._gatekeeper,
+            health=HealthResource(
                 unready=lambda: (
                     background.unhealthy_reason or live.unhealthy_reason or self._unready()
                 ),
                 warnings=lambda: self._registry.warnings,
-                openapi=self._openapi,
             ),
-            outgoings=EventAdmin(
-                commits=self._commits,
-                gatekeeper=self._gatekeeper,
-                gateway=make_gateway(self._shared.settings),
+            logon=LogonResource(gatekeeper=self._gatekeeper, clock=self._shared.clock),
+            plugins=PluginsResource(live=live, describe_api=self._openapi),
+            events=EventsResource(
+                commits=self._commits, gateway=make_gateway(self._shared.settings)
             ),
-            background=background.run,
+            observers=self._shared.observers,
         )
 
     def _uploads(self) -> UploadService:

@@ -20,7 +20,7 @@ from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlace
 from qmonus_lite.events.gateway import Gateway
 from qmonus_lite.events.report_file import ReportFile
-from qmonus_lite.observations import Observers
+from qmonus_lite.observations import NO_OBSERVERS, Observers
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.scripting.builtins.callout import Callout, Gateways, Timeouts
 from qmonus_lite.scripting.builtins.names import granted
@@ -56,11 +56,13 @@ class Common:
     secrets: SecretResolver
     live: Live
     environ: Mapping[str, str]
-    #: Listeners of this process; the log of requests has its own.
+    #: Listeners of this process.
     observers: Observers
 
 
-def common(settings: Settings, environ: Mapping[str, str]) -> Common:
+def common(
+    settings: Settings, environ: Mapping[str, str], observers: Observers = NO_OBSERVERS
+) -> Common:
     """Build the parts that APIGW and workers both have; raises Refused."""
     clock = Clock(settings.logs.timezone)
     data_dir = DataDir(settings.storage.state_dir)
@@ -84,7 +86,7 @@ def common(settings: Settings, environ: Mapping[str, str]) -> Common:
         secrets=secrets,
         live=Live(make_loader(settings, secrets.sealer, _callout(settings, outgoing, passes))),
         environ=environ,
-        observers=Observers(),
+        observers=observers,
     )
 
 

@@ -11,7 +11,7 @@ from qmonus_lite.datadir import DataDir
 from qmonus_lite.event_logs.sqlite.event_log import FILE, SqliteEventLog, migration_values
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.dispatcher import Dispatcher
-from qmonus_lite.observations import Observers
+from qmonus_lite.observations import NO_OBSERVERS, Observers
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.transports.http.signature import Signer
 from qmonus_lite.transports.http.signed_client import SignedClient
@@ -36,7 +36,7 @@ class WriterParts:
     store: UploadStore
     registry: HttpWorkerRegistry
     threads: ThreadPoolExecutor
-    observers: Observers = Observers()
+    observers: Observers = NO_OBSERVERS
 
 
 def local_commit_service(parts: WriterParts) -> LocalCommitService:

@@ -3,8 +3,8 @@
 import logging
 
 from qmonus_lite.errors import Problem
+from qmonus_lite.observations import RequestRecord
 from qmonus_lite.rate_limited_log import RateLimitedLog
-from qmonus_lite.uploads.record import UploadRecord
 
 logger = logging.getLogger(__name__)
 
@@ -13,7 +13,7 @@ _refused = RateLimitedLog(logger)
 
 
 def log_store_failure(
-    problem: Problem, record: UploadRecord, path: str, upload_id: str = ""
+    problem: Problem, record: RequestRecord, path: str, upload_id: str = ""
 ) -> None:
     """Log the failed system call of a Problem; does nothing for a Problem without one.
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qmonus_lite.headers import Headers
+from qmonus_lite.observations import RequestRecord
 from qmonus_lite.uploads.lifecycle import OnDisconnect
-from qmonus_lite.uploads.record import UploadRecord
 from qmonus_lite.uploads.store import IF_ABSENT, UNCONDITIONAL, Condition
 
 
@@ -26,7 +26,7 @@ class UploadRequest:
     #: Content-Length, or None for a chunked body.
     length: int | None
     #: Its fields in the access log.
-    record: UploadRecord = field(default_factory=UploadRecord)
+    record: RequestRecord = field(default_factory=RequestRecord)
     #: What becomes of the upload if the connection ends before the body does.
     on_disconnect: OnDisconnect = OnDisconnect.ABORT
 

@@ -11,7 +11,6 @@ from qmonus_lite.errors import (
     BadGateway,
     Conflict,
     Forbidden,
-    InvalidPath,
     Problem,
     Refusal,
     Terminated,
@@ -26,12 +25,11 @@ from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.uploads.accepted import AcceptedUpload
 from qmonus_lite.uploads.active import ActiveUpload, ActiveUploads
 from qmonus_lite.uploads.digest import Digests
-from qmonus_lite.uploads.event_data import question_data
 from qmonus_lite.uploads.failure_log import log_store_failure
 from qmonus_lite.uploads.names import BadName, parts_of
 from qmonus_lite.uploads.request import UploadRequest
+from qmonus_lite.uploads.rules import Candidate, check_head
 from qmonus_lite.uploads.store import PendingUpload, StoredPath, UploadStore
-from qmonus_lite.uploads.target import read_target
 
 logger = logging.getLogger(__name__)
 
@@ -56,12 +54,10 @@ class UploadService:
     async def open(self, head: UploadRequest) -> ActiveUpload:
         """Authorize an upload and reserve space; raises Problem or Terminated if refused."""
         began = self.now()
-        self.active.quota.check_size(head.length or 0)
-        digests = Digests.read(head.headers)
-        target = read_target(head.values)
-        asked, actor = question_data(head, target, self.gatekeeper)
-        account = asked["account"]
-        where = _stored_path(target.path)
+        candidate = Candidate(request=head, quota=self.active.quota, gatekeeper=self.gatekeeper)
+        check_head(candidate)
+        asked, actor, target = candidate.question, candidate.actor, candidate.target
+        digests, where, account = candidate.digests, candidate.parts, asked["account"]
         upload_id = head.record.upload_id = new_id()
         observed = self.active.observers.wants(UploadDecided)
         decide = self._authorize_observed if observed else self._authorize
@@ -152,10 +148,3 @@ class UploadService:
             problem = BadGateway("a plugin gave a path that cannot be stored")
             problem.refusal = Refusal(plugin=names, rule="bad-path", reason=f"{path!r}: {error}")
             raise problem from None
-
-
-def _stored_path(path: str) -> StoredPath:
-    try:
-        return parts_of(path)
-    except BadName as error:
-        raise InvalidPath(str(error)) from None

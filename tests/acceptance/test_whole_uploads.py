@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from qmonus_lite.apigw.idle_timeout import IDLE_SECONDS
+from qmonus_lite.http.idle_timeout import IDLE_SECONDS
 from tests.acceptance.harness import UPLOADED, UPLOADING, Installation
 from tests.acceptance.process import open_files, until
 

@@ -22,7 +22,7 @@ BREACHES = (
     ("events/outcome.py", "aiohttp", "The events package knows no transport and no HTTP library"),
     ("events/retry.py", "tornado", "The events package knows no transport and no HTTP library"),
     ("events/envelope.py", "qmonus_lite.worker.app", "Layers"),
-    ("events/known_handlers.py", "qmonus_lite.apigw.methods", "Layers"),
+    ("events/known_handlers.py", "qmonus_lite.apigw.dispatch", "Layers"),
     ("transports/local.py", "qmonus_lite.worker.limits", "Layers"),
     ("transports/heartbeat.py", "qmonus_lite.compose.shared", "Layers"),
     ("transports/http/codec.py", "tornado", "Transports know no HTTP library and no database"),

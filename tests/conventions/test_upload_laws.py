@@ -15,8 +15,8 @@ TOP = Path(__file__).parents[2]
 BROKEN = {
     "quota": "qmonus_lite.stores.file.store",
     "receipt": "qmonus_lite.stores.memory",
-    "record": "qmonus_lite.http.request",
-    "request": "qmonus_lite.apigw.limits",
+    "names": "qmonus_lite.http.request",
+    "request": "qmonus_lite.apigw.dispatch",
     "lifecycle": "qmonus_lite.writer.service",
     "batching": "qmonus_lite.event_logs.other",
     "keyed_lock": "qmonus_lite.transports.other",

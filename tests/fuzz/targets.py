@@ -18,24 +18,23 @@ from tornado.httputil import (
     parse_request_start_line,
 )
 
-from qmonus_lite.apigw import framing
-from qmonus_lite.apigw.body_timeout import BodyRate
-from qmonus_lite.apigw.buffered import MAX_BUFFERED_BODY_BYTES, MAX_HEAD_BYTES, parse_plain_put
-from qmonus_lite.apigw.framing import RequestHead
-from qmonus_lite.apigw.limits import Limits
 from qmonus_lite.auth.sealing import Sealer
 from qmonus_lite.catalog.builders import BuildContext
 from qmonus_lite.catalog.document import BadDocument, Document
 from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.errors import BadPlugins, BadRequest, Problem
 from qmonus_lite.headers import Headers
+from qmonus_lite.http import framing
+from qmonus_lite.http.buffered import MAX_BUFFERED_BODY_BYTES, MAX_HEAD_BYTES, parse_plain_put
+from qmonus_lite.http.framing import RequestHead
+from qmonus_lite.http.limits import TrustedProxies
 from qmonus_lite.pathtemplate import BadTemplate, PathTemplate, decode
 from qmonus_lite.uploads.names import MAX_PART_BYTES, MAX_PARTS, MAX_PATH_BYTES, BadName, parts_of
 from qmonus_lite.uploads.target import read_target
 
 UPLOADS = PathTemplate.parse("/upload/{filepath}", rest="filepath")
 IMAGES = PathTemplate.parse("/v1/{tenant_id}/images/{filename}/file")
-LIMITS = Limits(max_uploads=1, pace=BodyRate(stall=1, rate=0), trusted=())
+PROXIES = TrustedProxies()
 
 
 def names(data: bytes) -> None:
@@ -101,8 +100,8 @@ def head(data: bytes) -> None:
         fields=tuple(fields.get_all()),
     )
     # Asked of refused heads too, to see whether bytes stand behind them.
-    _ = given.body_follows, given.waits, given.last_of_connection
-    client = LIMITS.client("127.0.0.1", fields.get_list("X-Forwarded-For"))
+    _ = given.body_follows, given.waits
+    client = PROXIES.client("127.0.0.1", fields.get_list("X-Forwarded-For"))
     assert client == "127.0.0.1"
     combined = Headers.combined(given.fields)
     try:
@@ -113,6 +112,15 @@ def head(data: bytes) -> None:
     assert given.length is None or not given.chunked
     assert given.length is None or given.length >= 0
     assert not given.chunked or combined["transfer-encoding"].lower() == "chunked"
+
+
+def refusal(head: RequestHead) -> str | None:
+    """Why the framing rules refuse a head, or None."""
+    try:
+        framing.check_framing(head)
+    except Problem as problem:
+        return problem.detail
+    return None
 
 
 def whole(data: bytes) -> None:
@@ -127,7 +135,16 @@ def whole(data: bytes) -> None:
     start, fields = parse_request_start_line(line), HTTPHeaders.parse(block)
     # Raises where Tornado would not go on.
     request = HTTPServerRequest(start_line=start, headers=fields, connection=HTTPConnection())
-    framing.check_framing(RequestHead.of(request))
+    assert request.host == put.head.values("host")[0]
+    received = RequestHead(
+        method=start.method,
+        target=start.path,
+        version=start.version,
+        fields=tuple(fields.get_all()),
+    )
+    assert received.length == put.head.length
+    # What one of them refuses the other refuses, for the same reason.
+    assert refusal(received) == refusal(put.head)
     assert (start.method, start.path, start.version) == ("PUT", put.head.target, "HTTP/1.1")
     assert Headers.combined(put.head.fields) == Headers.combined(fields.get_all())
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from tornado.http1connection import HTTP1Connection
 from tornado.iostream import BaseIOStream
 
-from qmonus_lite.apigw.buffered import BufferedPut
-from qmonus_lite.apigw.connection import Connection
-from qmonus_lite.apigw.handler import BaseHandler
+from qmonus_lite.http.body import BufferedBody
+from qmonus_lite.http.connection import Connection
+from qmonus_lite.http.request import Request
+from qmonus_lite.http.stream_body import StreamBody
+from qmonus_lite.http.tornado_adapter import StreamHandler
 from qmonus_lite.routing.message import Incoming
 from qmonus_lite.uploads.active import ActiveUpload
 from qmonus_lite.uploads.publish import ReceivedUpload
@@ -21,7 +23,7 @@ from tests.integration.stage import TwoProcesses, until
 
 #: What holds a request, its body, or the buffers of its connection.
 HOLDING = (
-    *(BaseHandler, ActiveUpload, ReceivedUpload, Incoming, BufferedPut),
+    *(StreamHandler, Request, StreamBody, BufferedBody, ActiveUpload, ReceivedUpload, Incoming),
     *(Connection, HTTP1Connection, BaseIOStream),
 )
 #: More than a socket takes at once, and less than the longest body.

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tornado.http1connection import HTTP1Connection
 from yarl import URL
 
-from qmonus_lite.apigw import connection
-from qmonus_lite.apigw.buffered import BufferedPut
-from qmonus_lite.apigw.upload import UploadHandler
 from qmonus_lite.auth import apikey
 from qmonus_lite.compose.apigw import compose_apigw
 from qmonus_lite.errors import BadPlace
+from qmonus_lite.http import connection
+from qmonus_lite.http.request import Request
+from qmonus_lite.http.tornado_adapter import StreamHandler
+from qmonus_lite.http.tornado_internals import RequestConnection
 from qmonus_lite.uploads.active import ActiveUpload
 from tests.integration.stage import TwoProcesses, events, until
 
@@ -79,12 +79,12 @@ async def test_only_what_is_no_whole_upload_goes_through_tornado(
     await two.start()
     by_tornado = []
 
-    class Counted(HTTP1Connection):
+    class Counted(RequestConnection):
         def __init__(self, *given: Any) -> None:
             super().__init__(*given)
             by_tornado.append(self)
 
-    monkeypatch.setattr(connection, "HTTP1Connection", Counted)
+    monkeypatch.setattr(connection, "RequestConnection", Counted)
     small = [await two.status("PUT", f"/upload/{n}", data=b"x", headers=two.admin) for n in "ab"]
     assert (small, by_tornado) == ([201, 201], [])
 
@@ -106,7 +106,7 @@ async def test_an_upload_leaves_nothing_to_the_garbage_collector(
         await two.send("PUT", "/upload/b", data=b"x", headers=headers)
         gc.collect()
         left = [
-            one for one in gc.garbage if isinstance(one, (UploadHandler, BufferedPut, ActiveUpload))
+            one for one in gc.garbage if isinstance(one, (StreamHandler, Request, ActiveUpload))
         ]
     finally:
         gc.set_debug(0)

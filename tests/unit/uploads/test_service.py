@@ -10,13 +10,12 @@ from qmonus_lite.auth.own import OwnCredentials
 from qmonus_lite.errors import Forbidden
 from qmonus_lite.events.query import EventQuery
 from qmonus_lite.headers import Headers
-from qmonus_lite.observations import Observation, Observers, UploadDecided
+from qmonus_lite.observations import Observation, Observers, RequestRecord, UploadDecided
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.stores.memory import MemoryStore
 from qmonus_lite.uploads.active import ActiveUploads
 from qmonus_lite.uploads.completion import Completion
 from qmonus_lite.uploads.quota import Quota
-from qmonus_lite.uploads.record import UploadRecord
 from qmonus_lite.uploads.request import UploadRequest
 from qmonus_lite.uploads.service import UploadService
 
@@ -52,7 +51,7 @@ class Stage:
             params={},
             headers=Headers({}),
             length=3,
-            record=UploadRecord(request_id="r1"),
+            record=RequestRecord(request_id="r1"),
         )
         await (await self.service.open(head)).abort()
 

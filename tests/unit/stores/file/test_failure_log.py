@@ -7,12 +7,12 @@ import os
 import pytest
 
 from qmonus_lite import rate_limited_log
+from qmonus_lite.observations import RequestRecord
 from qmonus_lite.rate_limited_log import RateLimitedLog
 from qmonus_lite.stores.file.disk_errors import FINDING, WRITING, DiskOperation
 from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.uploads import failure_log
 from qmonus_lite.uploads.failure_log import log_store_failure
-from qmonus_lite.uploads.record import UploadRecord
 
 
 def logged(
@@ -20,7 +20,7 @@ def logged(
 ) -> list[dict[str, object]]:
     """What is logged of an upload that ends with an error."""
     caplog.clear()
-    record = UploadRecord(request_id="r1")
+    record = RequestRecord(request_id="r1")
     problem = Filesystem().answer(OSError(code, os.strerror(code)), action)
     log_store_failure(problem, record, "/upload/a", "u1")
     return [vars(record) for record in caplog.records]

@@ -1,0 +1,1 @@
+"""The resources under `/-/`, one module each."""

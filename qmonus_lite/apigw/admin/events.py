@@ -1,0 +1,50 @@
+"""`/-/events`: list the events of the outbox, show an event, replay a dead letter."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qmonus_lite.apigw.json_values import json_value
+from qmonus_lite.apigw.query import read_query
+from qmonus_lite.apigw.resources import EventDetail, EventListing, Replay
+from qmonus_lite.errors import Conflict, InvalidQuery, NotFound
+from qmonus_lite.events.event_redaction import redacted_detail
+from qmonus_lite.events.gateway import Gateway
+from qmonus_lite.events.log import STATES
+from qmonus_lite.http.body import Body
+from qmonus_lite.http.request import Request
+from qmonus_lite.http.response import Response, json_response
+from qmonus_lite.writer.service import CommitService
+
+#: Maximum events per listing.
+MAX_LISTED = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventsResource:
+    """The events of the outbox, for operators."""
+
+    commits: CommitService
+    gateway: Gateway
+
+    async def list(self, request: Request, _body: Body, _values: Mapping[str, str]) -> Response:
+        """List the events, oldest first, and the count of all events by state."""
+        state = read_query(request.query).get("state", [""])[-1].strip()
+        if state and state not in STATES:
+            raise InvalidQuery(f"state has to be one of {', '.join(STATES)}")
+        events = tuple(await self.commits.list_events(state, MAX_LISTED))
+        counts = await self.commits.counts()
+        return json_response(json_value(EventListing(events=events, counts=counts)))
+
+    async def show(self, _request: Request, _body: Body, values: Mapping[str, str]) -> Response:
+        """Return the event, credentials masked; raises NotFound if it is not in the outbox."""
+        event = await self.commits.show(values["id"])
+        if event is None:
+            raise NotFound("no event of this id is in the outbox; it may be delivered")
+        return json_response(json_value(EventDetail(**redacted_detail(event, self.gateway))))
+
+    async def replay(self, _request: Request, _body: Body, values: Mapping[str, str]) -> Response:
+        """Reset a dead letter to `ready`; raises Conflict if no dead letter has this id."""
+        event_id = values["id"]
+        if not await self.commits.replay(event_id):
+            raise Conflict("no dead letter has this id")
+        return json_response(json_value(Replay(id=event_id, state="ready")), 202)

@@ -1,0 +1,34 @@
+"""`/-/logon`: a token for the owner of an API key."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qmonus_lite.apigw.json_values import json_value
+from qmonus_lite.apigw.resources import Logon
+from qmonus_lite.auth.gatekeeper import Gatekeeper
+from qmonus_lite.clock import Clock
+from qmonus_lite.errors import CredentialInQuery
+from qmonus_lite.http.body import Body
+from qmonus_lite.http.request import Request
+from qmonus_lite.http.response import Response, json_response
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogonResource:
+    """Exchanges API keys for tokens."""
+
+    gatekeeper: Gatekeeper
+    clock: Clock
+
+    async def post(self, request: Request, _body: Body, _values: Mapping[str, str]) -> Response:
+        """Exchange `X-API-Key` for a token.
+
+        Any query is refused: a key in the URL is in logs and histories already, even a valid one.
+        Raises CredentialInQuery, Unauthorized, TooManyRequests.
+        """
+        if request.query:
+            raise CredentialInQuery("give the API key as X-API-Key, and nothing in the query")
+        given = self.gatekeeper.log_on(request.headers.get("X-API-Key"), request.client)
+        expires = self.clock.at(given.expires_at).isoformat(timespec="seconds")
+        logon = Logon(token=given.token, expires_at=expires, username=given.username)
+        return json_response(json_value(logon), headers=(("Cache-Control", "no-store"),))

@@ -1,0 +1,117 @@
+"""Dispatch: the endpoint that serves a request, and what is checked before its handler."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from qmonus_lite.apigw.endpoint import MAX_UNUSED_BODY_BYTES, Endpoint
+from qmonus_lite.errors import LengthRequired, MethodNotAllowed, NotFound, TooLarge
+from qmonus_lite.http.body import Body, discard
+from qmonus_lite.http.request import KNOWN_METHODS, Request
+from qmonus_lite.http.response import Response
+
+#: Paths reserved for built-in endpoints; never a plugin route or an upload.
+ADMIN_PATH = re.compile(r"/-(?:/.*)?$")
+
+#: The variables in a path by name, undecoded; None for a path of another endpoint.
+Match = Callable[[str], Mapping[str, str] | None]
+#: Processes a request, given the variables of its path.
+EndpointHandler = Callable[[Request, Body, Mapping[str, str]], Awaitable[Response]]
+
+
+class BoundEndpoint:
+    """A row of the table of endpoints with its handlers."""
+
+    __slots__ = ("_authorize", "_handlers", "_reads_body", "_row", "match")
+
+    def __init__(
+        self,
+        row: Endpoint,
+        handlers: Mapping[str, EndpointHandler],
+        match: Match,
+        *,
+        authorize: Callable[[Request], None] | None = None,
+        reads_body: bool = False,
+    ) -> None:
+        """`handlers` by method, where GET serves HEAD as well; without them, nothing is served.
+
+        `authorize` raises Unauthorized or Forbidden. A body is discarded unless `reads_body`.
+        """
+        self._row = row
+        self._handlers = handlers
+        self.match = match
+        self._authorize = authorize
+        self._reads_body = reads_body
+
+    def handle(
+        self, request: Request, body: Body, values: Mapping[str, str]
+    ) -> Awaitable[Response]:
+        """Process a request of this path; raises Problem before the body is read."""
+        method = request.head.method
+        check_body_length(request, self._row)
+        if self._authorize is not None and method in KNOWN_METHODS:
+            # No role can allow an unknown method: respond 405 instead of 403.
+            self._authorize(request)
+        handler = self._handlers.get("GET" if method == "HEAD" else method)
+        if handler is None:
+            raise MethodNotAllowed(method, self._row.methods)
+        if self._reads_body:
+            return handler(request, body, values)
+        return _without_body(handler, request, body, values)
+
+
+def check_body_length(request: Request, row: Endpoint) -> None:
+    """Check what the head says of the body; raises TooLarge or LengthRequired."""
+    head, limit = request.head, row.max_body_bytes
+    if limit is not None and (head.length or 0) > limit:
+        raise TooLarge(f"a body may have at most {limit} bytes here")
+    if head.method in row.body_required_for and head.length is None and not head.chunked:
+        raise LengthRequired("give Content-Length, or send the body chunked")
+
+
+async def _without_body(
+    handler: EndpointHandler, request: Request, body: Body, values: Mapping[str, str]
+) -> Response:
+    await discard(body, MAX_UNUSED_BODY_BYTES)
+    return await handler(request, body, values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dispatch:
+    """All endpoints of an APIGW."""
+
+    upload: BoundEndpoint
+    #: Endpoints under `/-/`, and the row of every other path there.
+    admin: Sequence[BoundEndpoint]
+    nothing: Endpoint
+    #: Serves every other path, with the routes of plugins.
+    routes: Callable[[Request, Body], Awaitable[Response]]
+
+    def handle(self, request: Request, body: Body) -> Awaitable[Response]:
+        """Give a request to the endpoint of its path; raises Problem."""
+        path, upload = request.path, self.upload
+        if path.startswith("/-") and ADMIN_PATH.match(path):
+            return self._admin(request, body)
+        values = upload.match(path)
+        if values is None:
+            return self.routes(request, body)
+        return upload.handle(request, body, values)
+
+    def _admin(self, request: Request, body: Body) -> Awaitable[Response]:
+        for endpoint in self.admin:
+            values = endpoint.match(request.path)
+            if values is not None:
+                return endpoint.handle(request, body, values)
+        check_body_length(request, self.nothing)
+        raise NotFound("nothing is served at this path")
+
+
+def matching(row: Endpoint) -> Match:
+    """The match of the path of a row."""
+    pattern = re.compile(row.regex)
+
+    def match(path: str) -> Mapping[str, str] | None:
+        found = pattern.fullmatch(path)
+        return None if found is None else found.groupdict()
+
+    return match

@@ -1,0 +1,1 @@
+"""One module for each way to upload: HTTP in, upload service behind."""

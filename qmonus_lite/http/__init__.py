@@ -1,0 +1,1 @@
+"""HTTP server machinery that knows no upload and no plugin."""

@@ -1,0 +1,129 @@
+"""Everything private to Tornado that this package uses, in one module.
+
+Each name has a unit test (`tests/unit/http/test_tornado_internals.py`) that fails when a release of
+Tornado changes what is relied on here; no other module may use a private name of Tornado.
+"""
+
+import contextlib
+import os
+import socket
+from collections.abc import Awaitable, Iterable, Iterator
+from typing import Any
+
+from tornado.http1connection import HTTP1Connection
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPHeaders, HTTPMessageDelegate
+from tornado.ioloop import IOLoop
+from tornado.iostream import IOStream, SSLIOStream
+from tornado.web import RequestHandler
+
+
+class RequestConnection(HTTP1Connection):
+    """Tornado's connection for one request, where this package decides on four things.
+
+    The body may be taken from the stream by somebody else (`body_taken`); `100 Continue` is not
+    sent by Tornado; the token `close` is recognized among others in `Connection`; and the header
+    fields are kept as received.
+    """
+
+    #: True if the body was read from the stream already: Tornado reads none.
+    body_taken = False
+    #: Header fields as received, in order.
+    fields: tuple[tuple[str, str], ...] = ()
+
+    def _parse_headers(self, data: bytes) -> tuple[str, HTTPHeaders]:
+        start_line, headers = super()._parse_headers(data)
+        self.fields = tuple(headers.get_all())
+        # Tornado would send 100 before anybody asked for the body, and compares case-sensitively.
+        headers.pop("Expect", None)
+        return start_line, headers
+
+    def _can_keep_alive(self, start_line: Any, headers: HTTPHeaders) -> bool:
+        tokens = headers.get("Connection", "").lower().split(",")
+        return "close" not in map(str.strip, tokens) and super()._can_keep_alive(
+            start_line, headers
+        )
+
+    def _read_body(
+        self, code: int, headers: HTTPHeaders, delegate: HTTPMessageDelegate
+    ) -> Awaitable[None] | None:
+        return None if self.body_taken else super()._read_body(code, headers, delegate)
+
+
+def can_detach(stream: IOStream) -> bool:
+    """True if Tornado holds no buffered bytes, so that the next bytes are in the socket."""
+    return not (
+        isinstance(stream, SSLIOStream)
+        or stream.closed()
+        or stream.reading()
+        or stream.writing()
+        or stream._read_buffer_size
+    )
+
+
+@contextlib.contextmanager
+def detached(stream: IOStream) -> Iterator[int]:
+    """Yield a duplicate descriptor; valid until the block ends, even if the stream is closed.
+
+    Tornado watches a connection for closing also without a pending read; not within the block.
+    """
+    loop, descriptor = stream.io_loop, stream.socket.fileno()
+    own = os.dup(descriptor)
+    if stream._state is not None:
+        loop.update_handler(descriptor, IOLoop.ERROR)
+    try:
+        yield own
+    finally:
+        os.close(own)
+        if stream._state is not None and not stream.closed():
+            loop.update_handler(descriptor, stream._state)
+
+
+def stop_watching(stream: IOStream) -> None:
+    """Stop Tornado watching a detachable stream; its next read or write resumes watching."""
+    if stream._state is not None:
+        stream.io_loop.remove_handler(stream.socket.fileno())
+        stream._state = None
+
+
+def written_bytes(stream: IOStream) -> int:
+    """Bytes that the stream has written to its socket."""
+    return stream._total_write_done_index
+
+
+class ConnectionServer(HTTPServer):
+    """Tornado's HTTP server with connections of another class."""
+
+    def accept_connection(self, connection: socket.socket, address: Any) -> None:
+        """Serve an accepted socket; Tornado wraps it in a stream, with TLS if configured."""
+        self._handle_connection(connection, address)
+
+    def add_connection(self, connection: Any) -> None:
+        """Register an open connection, which `close_all_connections` closes."""
+        self._connections.add(connection)
+
+    async def close_all_connections(self) -> None:
+        """Close all connections at once; then wait for the requests that are in progress."""
+        connections: Iterable[Any] = tuple(self._connections)
+        for connection in connections:
+            connection.close()
+        await super().close_all_connections()
+
+    @property
+    def open_connections(self) -> Iterable[Any]:
+        """The registered connections that are open."""
+        return self._connections
+
+    def disable_header_timeout(self) -> None:
+        """No timeout of Tornado for a request head."""
+        self.conn_params.header_timeout = None
+
+
+def forget_body_future(handler: RequestHandler) -> None:
+    """Break a reference cycle of a handler whose client left before the end of its body.
+
+    The exception in the future refers to the frame that awaits it, and that to the handler.
+    """
+    prepared = handler._prepared_future
+    if prepared is not None and prepared.done():
+        handler.request._body_future = None

@@ -16,7 +16,7 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadRequest
 from qmonus_lite.events.gateway import FIELDS, UNFILLED, Gateway
 from qmonus_lite.headers import Headers
-from qmonus_lite.uploads.event_data import promised_data, question_data
+from qmonus_lite.uploads.event_data import question_data, stored_event_data
 from qmonus_lite.uploads.request import UploadRequest
 from qmonus_lite.uploads.target import Target
 
@@ -89,10 +89,10 @@ def test_a_credential_in_the_query_is_refused() -> None:
         asked({}, {"t": [f"Bearer {TOKEN}"]})
 
 
-def promised(headers: Any, *kept: str) -> Any:
+def promised(headers: Any, *unmasked: str) -> Any:
     event = {"path": "/upload/a", "headers": headers}
     data = json.loads(
-        promised_data(event, {"path": "/b"}, {"bytes": 1}, frozenset(kept), KEEPER.own)
+        stored_event_data(event, {"path": "/b"}, {"bytes": 1}, frozenset(unmasked), KEEPER.own)
     )
     assert data["path"] == "/b"
     return data["headers"]
@@ -125,7 +125,7 @@ def test_a_handler_may_have_left_something_else_as_headers(headers: Any) -> None
 
 
 def test_an_event_whose_headers_a_handler_took_away_has_none() -> None:
-    text = promised_data({}, {"path": "/b"}, {"bytes": 1}, frozenset(), KEEPER.own)
+    text = stored_event_data({}, {"path": "/b"}, {"bytes": 1}, frozenset(), KEEPER.own)
 
     assert json.loads(text) == {"path": "/b", **dict.fromkeys(FIELDS), "bytes": 1}
 
@@ -147,7 +147,7 @@ def test_a_completed_event_is_what_one_with_all_its_fields_would_be(event: dict[
     accepted = {"path": "/b", "account": None, "length": None}
     stored = {"mime": "text/plain", "bytes": 7}
     pending = SimpleNamespace(
-        data=promised_data(event, accepted, stored, frozenset(), KEEPER.own),
+        data=stored_event_data(event, accepted, stored, frozenset(), KEEPER.own),
         store="file",
         store_path='a "b"/名',
     )

@@ -155,7 +155,7 @@ def whole(data: bytes) -> None:
 
 
 #: Nothing that a script could do harm with while it is loaded.
-SHOP = BuildContext(
+BUILD_CONTEXT = BuildContext(
     names={"__builtins__": {}}, sealer=Sealer(key=bytes(32)), reserved=lambda _public: None
 )
 
@@ -186,7 +186,7 @@ def plugins(data: bytes) -> None:
     with tempfile.TemporaryDirectory(prefix="qmonus-lite-fuzz-") as folder:
         (Path(folder) / "x.yml").write_bytes(data)
         try:
-            catalog = Loader([Path(folder)], SHOP).load()
+            catalog = Loader([Path(folder)], BUILD_CONTEXT).load()
         except BadPlugins as error:
             assert error.faults
             assert all(fault.line >= 1 and fault.column >= 1 for fault in error.faults)

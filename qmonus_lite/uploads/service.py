@@ -56,13 +56,13 @@ class UploadService:
         began = self.now()
         candidate = Candidate(request=head, quota=self.active.quota, gatekeeper=self.gatekeeper)
         check_head(candidate)
-        asked, actor, target = candidate.question, candidate.actor, candidate.target
-        digests, where, account = candidate.digests, candidate.parts, asked["account"]
+        question, actor, target = candidate.question, candidate.actor, candidate.target
+        digests, where, account = candidate.digests, candidate.parts, question["account"]
         upload_id = head.record.upload_id = new_id()
         observed = self.active.observers.wants(UploadDecided)
         decide = self._authorize_observed if observed else self._authorize
-        outcome = await decide(head, asked, actor)
-        event = asked if outcome is None else outcome.event
+        outcome = await decide(head, question, actor)
+        event = question if outcome is None else outcome.event
         try:
             if outcome is None or event.get("path") == target.path:
                 pending = await self._create(head, where, digests)
@@ -75,12 +75,12 @@ class UploadService:
         return ActiveUpload(self.active, accepted, digests, began)
 
     async def _authorize_observed(
-        self, head: UploadRequest, asked: dict[str, Any], actor: Actor | None
+        self, head: UploadRequest, question: dict[str, Any], actor: Actor | None
     ) -> Outcome | None:
         """Authorize, and tell the listeners how that ended."""
-        began, path = self.now(), asked["path"]
+        began, path = self.now(), question["path"]
         try:
-            outcome = await self._authorize(head, asked, actor)
+            outcome = await self._authorize(head, question, actor)
         except (Problem, Terminated) as error:
             self._observe(head, path, began, outcome=refusal_of(error).rule)
             raise
@@ -101,12 +101,12 @@ class UploadService:
         )
 
     async def _authorize(
-        self, head: UploadRequest, asked: dict[str, Any], actor: Actor | None
+        self, head: UploadRequest, question: dict[str, Any], actor: Actor | None
     ) -> Outcome | None:
         """The handlers' outcome; None without handlers, where default authorization applies."""
         if self.query.is_handled(UPLOADING):
             ids = Ids(request_id=head.record.request_id, upload_id=head.record.upload_id)
-            outcome = await self.query.ask(UPLOADING, asked, subject=asked["path"], ids=ids)
+            outcome = await self.query.ask(UPLOADING, question, subject=question["path"], ids=ids)
             if outcome.denied:
                 raise outcome.terminated()
             if outcome.handlers:

@@ -15,6 +15,12 @@ from tests.docs.page import Step, matches
 
 #: Ports that pages name.
 PORTS = ("9099", "9100", "9333", "9444")
+#: The seconds that pages wait are enough on a machine with nothing else to do; tests run beside
+#: others.
+PATIENT = """sleep() {
+    case $1 in *.*) command sleep "$1" ;; *) command sleep $(($1 * 3)) ;; esac
+}
+"""
 #: Stands between what two commands print.
 _END = "--- end of a step, status"
 
@@ -62,6 +68,8 @@ class Reader:
             stderr=self._said,
             text=True,
         )
+        assert self._shell.stdin
+        self._shell.stdin.write(PATIENT)
 
     def follow(self, step: Step) -> None:
         """Do one step; fails when something else is printed than the page says."""

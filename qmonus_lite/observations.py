@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qmonus_lite.errors import Refusal
+from qmonus_lite.values import Value
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +28,7 @@ class RequestRecord:
     refusal: Refusal | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class RequestAnswered:
+class RequestAnswered(Value, frozen=True, kw_only=True):
     """A request of APIGW was answered."""
 
     method: str
@@ -46,8 +46,7 @@ class RequestAnswered:
     refusal: Refusal | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class UploadDecided:
+class UploadDecided(Value, frozen=True, kw_only=True):
     """An upload was allowed or refused by its `OnFileUploading` event or by the default rule."""
 
     request_id: str
@@ -60,8 +59,7 @@ class UploadDecided:
     seconds: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class UploadStored:
+class UploadStored(Value, frozen=True, kw_only=True):
     """A file was published at its path."""
 
     request_id: str
@@ -74,8 +72,7 @@ class UploadStored:
     seconds: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeliveryTried:
+class DeliveryTried(Value, frozen=True, kw_only=True):
     """One attempt to deliver an event to a worker ended."""
 
     event_id: str

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from qmonus_lite.events.stored_event import (
     Types,
     direct,
 )
+from qmonus_lite.values import changed
 
 Value = TypeVar("Value")
 
@@ -59,7 +60,7 @@ class _Row:
         """Lease the event for its next attempt."""
         self.leased, self.next_at, self.attempt = True, lease, self.attempt + 1
         claimed = direct(self.seq, self.event)
-        return replace(claimed, attempt=self.attempt, since=self.since, direct=False)
+        return changed(claimed, attempt=self.attempt, since=self.since, direct=False)
 
 
 class MemoryEventLog:
@@ -99,7 +100,7 @@ class MemoryEventLog:
         """Replace the token of a prepared event."""
 
         def change(row: _Row) -> None:
-            row.event = replace(row.event, token=token)
+            row.event = changed(row.event, token=token)
 
         return self._change(event_id, ("prepared",), change)
 

@@ -1,11 +1,11 @@
 """Event envelope: CloudEvents 1.0 JSON messages (https://cloudevents.io)."""
 
 import enum
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from qmonus_lite import strictjson
+from qmonus_lite.values import Value
 
 #: The synchronous query before the first byte is received, and the message after the file is
 #: stored durably.
@@ -50,8 +50,7 @@ class Purpose(enum.StrEnum):
     DELIVERY = "delivery"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ids:
+class Ids(Value, frozen=True, kw_only=True):
     """Ids of an event in handlers and log records; empty if unknown."""
 
     event_id: str = ""
@@ -72,8 +71,7 @@ class Ids:
         return {name: value for name, value in ids.items() if value}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Attributes:
+class Attributes(Value, frozen=True, kw_only=True):
     """Attributes of an envelope, without its data."""
 
     purpose: Purpose
@@ -127,8 +125,7 @@ class Attributes:
         return b'%b,"data":%b}' % (strictjson.write_plain(attributes)[:-1], data.encode())
 
 
-@dataclass(frozen=True, kw_only=True)
-class OutgoingEvent(Attributes):
+class OutgoingEvent(Attributes, frozen=True, kw_only=True):
     """An event to send."""
 
     #: JSON text of the value that handlers get as `event`.
@@ -139,8 +136,7 @@ class OutgoingEvent(Attributes):
         return self.around(self.data)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Envelope(Attributes):
+class Envelope(Attributes, frozen=True, kw_only=True):
     """An event as a worker receives it."""
 
     #: The value that handlers get as `event`.

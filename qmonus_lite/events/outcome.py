@@ -1,7 +1,7 @@
 """Outcome of an event and report of a worker: the JSON response format of the workers."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
@@ -9,6 +9,7 @@ from qmonus_lite import strictjson
 from qmonus_lite.errors import Refusal, Terminated
 from qmonus_lite.events.envelope import FIRST_PROTOCOL, PROTOCOL
 from qmonus_lite.headers import BadFields, answer_fields
+from qmonus_lite.values import Value
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -17,8 +18,7 @@ class BadOutcome(Exception):
     """A response that is not a valid outcome or report."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
+class Outcome(Value, frozen=True, kw_only=True):
     """Result of the handlers of an event."""
 
     #: Status code: of `terminate`, of the exception of a handler, or 200.
@@ -30,7 +30,7 @@ class Outcome:
     #: Names of the handlers that ran, in order.
     handlers: tuple[str, ...] = ()
     #: Header fields of `terminate`, for the response to the client.
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NO_HEADERS
     #: Which handler refused, where and why.
     refusal: Refusal | None = None
 
@@ -113,8 +113,7 @@ def _refusal(given: Any) -> Refusal | None:
     return Refusal(**given)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Report:
+class Report(Value, frozen=True, kw_only=True):
     """Response of a worker: the outcome, if an event was sent, and the events that it handles."""
 
     #: Names of the events for which this worker has handlers.

@@ -9,6 +9,8 @@ import random
 from dataclasses import dataclass
 from typing import ClassVar
 
+from qmonus_lite.values import Value
+
 #: First and maximum back-off in seconds; the maximum also caps `Retry-After`.
 FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.5, 300.0
 _TRANSIENT = frozenset({408, 425, 429})
@@ -41,8 +43,7 @@ class Dead:
 Decision = Done | Retry | Dead
 
 
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
+class Attempt(Value, frozen=True, kw_only=True):
     """A delivery attempt and its result."""
 
     #: Number of the attempt, from 1.

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from qmonus_lite.values import Value
 
-@dataclass(frozen=True, kw_only=True)
-class PendingEvent:
+
+class PendingEvent(Value, frozen=True, kw_only=True):
     """An event that is to be delivered once the file of its upload is published."""
 
     id: str
@@ -36,8 +37,7 @@ class InDoubt:
     token: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClaimedEvent:
+class ClaimedEvent(Value, frozen=True, kw_only=True):
     """An event that is leased for delivery, or in direct delivery."""
 
     #: Sequence number in this log, in commit order.

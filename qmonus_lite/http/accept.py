@@ -6,7 +6,6 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from tornado.ioloop import IOLoop
@@ -24,6 +23,7 @@ from qmonus_lite.http.write_timeout import WriteTimeout
 from qmonus_lite.ids import new_id
 from qmonus_lite.rate_limited_log import RateLimitedLog
 from qmonus_lite.serving import CHUNK_BYTES
+from qmonus_lite.values import changed
 
 logger = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ def _too_many_connections() -> bytes:
     request_id = new_id()
     response = error_response(ConnectionLimitReached("too many connections"), request_id)
     assert isinstance(response.body, bytes)
-    return head_on_wire(replace(response, closes=True), request_id) + response.body
+    return head_on_wire(changed(response, closes=True), request_id) + response.body
 
 
 def make_server(

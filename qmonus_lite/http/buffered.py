@@ -7,9 +7,9 @@ is refused is a matter of the pipeline, which both pass.
 """
 
 import re
-from dataclasses import dataclass
 
 from qmonus_lite.http.framing import RequestHead
+from qmonus_lite.values import Value
 
 #: Maximum bytes of the head, and of the body, of a buffered request.
 MAX_HEAD_BYTES, MAX_BUFFERED_BODY_BYTES = 8 << 10, 64 << 10
@@ -27,8 +27,7 @@ _LENGTH = re.compile(r"0|[1-9][0-9]{0,4}")
 _NOT_PLAIN = frozenset({"expect", "transfer-encoding", "upgrade"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class ParsedPut:
+class ParsedPut(Value, frozen=True, kw_only=True):
     """A parsed PUT in its simplest form; its body may be incomplete."""
 
     head: RequestHead

@@ -8,7 +8,6 @@ behind them. A rule for all requests is one more step, or one more of `framing.R
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from http import HTTPStatus
 
 from qmonus_lite.errors import InternalFault, Problem, Stopping, Terminated, refusal_of
@@ -19,6 +18,7 @@ from qmonus_lite.http.response import Response, error_response
 from qmonus_lite.http.state import ServerState
 from qmonus_lite.log import bound
 from qmonus_lite.observations import Observers, RequestAnswered
+from qmonus_lite.values import changed
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def errors_to_responses(handler: Handler, state: ServerState) -> Handler:
                 problem = InternalFault(HTTPStatus.INTERNAL_SERVER_ERROR.description)
                 record.refusal = refusal_of(problem)
                 response = error_response(problem, record.request_id)
-        return replace(response, closes=True) if closes else response
+        return changed(response, closes=True) if closes else response
 
     return answer
 

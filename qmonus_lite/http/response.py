@@ -12,6 +12,7 @@ from tornado.httputil import format_timestamp
 
 from qmonus_lite import strictjson
 from qmonus_lite.errors import Problem, Terminated
+from qmonus_lite.values import Value
 
 PROBLEM = "application/problem+json"
 
@@ -39,8 +40,7 @@ class BodyStream(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Response:
+class Response(Value, frozen=True, kw_only=True):
     """An HTTP response: status, header fields and body."""
 
     status: int

@@ -22,6 +22,7 @@ from qmonus_lite.lambdas.verdict import (
 from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner, ScriptRaised
 from qmonus_lite.scripting.unawaited import Watch
+from qmonus_lite.values import changed
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ class Chain:
 
     async def _below(self, name: str, data: dict[str, Any]) -> Outcome:
         """Run an event that a script publishes."""
-        below = replace(self, ids=replace(self.ids, attempt=1), depth=self.depth + 1)
+        below = replace(self, ids=changed(self.ids, attempt=1), depth=self.depth + 1)
         return await replace(below, below_gate=False).run(name, data)
 
     def _script_context(self) -> ScriptContext:

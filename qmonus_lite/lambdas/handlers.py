@@ -1,7 +1,7 @@
 """Runs the handlers of a received event: of a question each time, of a delivery once."""
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from qmonus_lite.catalog.live import Live
@@ -11,6 +11,7 @@ from qmonus_lite.events.outcome import Outcome, Report
 from qmonus_lite.lambdas.chain import Chain
 from qmonus_lite.log import bound
 from qmonus_lite.scripting.runner import Runner
+from qmonus_lite.values import changed
 
 
 class CompletedDeliveries(Protocol):
@@ -42,7 +43,7 @@ class EventHandlers:
         """Outcome of the handlers; of a delivery without the resulting event, which nobody uses."""
         if envelope.purpose is Purpose.QUESTION:
             return await self._run(envelope, self.questions)
-        return replace(await self._deliver(envelope), event={})
+        return changed(await self._deliver(envelope), event={})
 
     def report(self, outcome: Outcome | None = None, *, stopping: bool = False) -> Report:
         """Handled events and fingerprint of the plugin set, with the outcome of an event."""

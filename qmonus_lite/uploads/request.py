@@ -1,16 +1,15 @@
 """Request line and headers of an upload, as known before its body."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from qmonus_lite.headers import Headers
 from qmonus_lite.observations import RequestRecord
 from qmonus_lite.uploads.lifecycle import OnDisconnect
 from qmonus_lite.uploads.store import IF_ABSENT, UNCONDITIONAL, Condition
+from qmonus_lite.values import Value, field
 
 
-@dataclass(frozen=True, kw_only=True)
-class UploadRequest:
+class UploadRequest(Value, frozen=True, kw_only=True):
     """Path, query, headers and length of an upload request.
 
     The properties use `dict.get` to skip the normalization of header names: the names are already

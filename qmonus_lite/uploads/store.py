@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 
 from qmonus_lite.errors import PreconditionFailed
 from qmonus_lite.uploads.digest import Digests
+from qmonus_lite.values import Value
 
 #: Parts of a stored path, validated by `uploads.names`.
 StoredPath = tuple[str, ...]
@@ -168,8 +169,7 @@ class PendingUpload(Protocol):
         """Free what is held for an upload whose publishing has ended, such as reserved space."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Publication:
+class Publication(Value, frozen=True, kw_only=True):
     """One of the uploads that `publish` makes visible together."""
 
     upload: PendingUpload

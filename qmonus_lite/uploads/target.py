@@ -2,16 +2,15 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from qmonus_lite.pathtemplate import decode, decode_variable
+from qmonus_lite.values import Value
 
 #: Folder of uploads below the launch directory, as on the founding page.
 FOLDER = "/upload/"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Target:
+class Target(Value, frozen=True, kw_only=True):
     """Template variables and stored path of one request path."""
 
     #: Every variable of the template, decoded once, in NFC.

@@ -28,6 +28,7 @@ from qmonus_lite.stores.file.filesystem import Filesystem, StrPath
 from qmonus_lite.stores.file.root_dir import OpenDir
 from qmonus_lite.uploads.digest import NO_DIGESTS, Digests
 from qmonus_lite.uploads.store import replaced_meanwhile
+from qmonus_lite.values import Value
 
 Bytes = bytes | bytearray | memoryview
 P = TypeVar("P", int, str)
@@ -232,8 +233,7 @@ class StagedFile:
             self.disk.close(descriptor)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PublishedFile:
+class PublishedFile(Value, frozen=True, kw_only=True):
     """A file published at its path; durable after `sync_name`."""
 
     file: StagedFile

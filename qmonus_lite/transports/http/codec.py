@@ -5,9 +5,11 @@ refused: no other framing, no line folding, no trailers.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
+
+from qmonus_lite.values import Value
 
 #: Maximum bytes of a head, and of a body.
 MAX_HEAD_BYTES, MAX_BODY_BYTES = 16 << 10, 4 << 20
@@ -23,8 +25,7 @@ class BadHttpMessage(ValueError):
         super().__init__(reason)
 
 
-@dataclass(frozen=True, kw_only=True)
-class HttpRequest:
+class HttpRequest(Value, frozen=True, kw_only=True):
     """A complete POST request."""
 
     path: str
@@ -33,12 +34,11 @@ class HttpRequest:
     body: bytes
 
 
-@dataclass(frozen=True, kw_only=True)
-class HttpResponse:
+class HttpResponse(Value, frozen=True, kw_only=True):
     """A complete response; header fields by lower-case name if it was received."""
 
     status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     body: bytes = b""
 
 

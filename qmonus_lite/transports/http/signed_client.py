@@ -1,12 +1,12 @@
 """Client for signed POST requests to workers; verifies the signature of every response."""
 
 import asyncio
-from dataclasses import dataclass
 
 from qmonus_lite.events.outcome import BadOutcome, Report
 from qmonus_lite.transports.http.client import ExchangeFailed, HttpClient, InvalidReply
 from qmonus_lite.transports.http.codec import HttpRequest, HttpResponse
 from qmonus_lite.transports.http.signature import ID, BadSignature, Signer
+from qmonus_lite.values import Value
 
 #: Maximum bytes of a refusal that are logged.
 MAX_REASON_BYTES = 300
@@ -26,8 +26,7 @@ class WorkerBusy(ExchangeFailed):
         super().__init__(f"the worker asked to come back in {seconds:g} s")
 
 
-@dataclass(frozen=True, kw_only=True)
-class SignedMessage:
+class SignedMessage(Value, frozen=True, kw_only=True):
     """A message to send to a worker."""
 
     id: str

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from qmonus_lite.events.stored_event import (
     Types,
     direct,
 )
+from qmonus_lite.values import changed
 from tests.unit.event_logs.events import (
     DATA,
     LEASE,
@@ -87,7 +87,7 @@ class TestEventLogContract:
         put(log, "e1")
         [due] = claim(log)
 
-        assert direct(1, pending("e1")) == replace(due, direct=True)
+        assert direct(1, pending("e1")) == changed(due, direct=True)
 
     def test_a_prepared_event_is_not_due(self, log: EventLog) -> None:
         log.prepare([pending("e1")])

@@ -6,7 +6,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 from tornado.testing import bind_unused_port
@@ -23,6 +23,7 @@ from qmonus_lite.http.request import Request
 from qmonus_lite.http.response import Response
 from qmonus_lite.http.state import ServerState
 from qmonus_lite.observations import Observers
+from qmonus_lite.values import changed
 
 #: Seconds that the server of these tests waits for a head.
 PATIENCE = 1.0
@@ -261,7 +262,7 @@ async def test_a_client_that_reads_slowly_finds_the_whole_answer(closing: bool) 
     async with serving(send_buffer=4096) as setup:
         long = bytes(range(256)) * 8192
         given = Response(status=201, body=long)
-        setup.whole.answer = replace(given, closes=closing)
+        setup.whole.answer = changed(given, closes=closing)
         slow = socket.socket()
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.setblocking(False)
@@ -287,7 +288,7 @@ async def test_a_client_that_reads_slowly_finds_the_whole_answer(closing: bool) 
 
 
 async def test_the_last_answer_of_a_connection_is_read_before_it_ends(setup: ServerSetup) -> None:
-    setup.whole.answer = replace(setup.whole.answer, closes=True)
+    setup.whole.answer = changed(setup.whole.answer, closes=True)
     reader, writer = await setup.connect()
     writer.write(put("/whole") + 10 * put("/whole"))
 
@@ -321,7 +322,7 @@ async def test_a_connection_that_failed_is_closed_and_logged(
         raise OSError(errno.EHOSTUNREACH, "no way there")
 
     monkeypatch.setattr(connection, "lingering_close", unreachable)
-    setup.whole.answer = replace(setup.whole.answer, closes=True)
+    setup.whole.answer = changed(setup.whole.answer, closes=True)
     reader, writer = await setup.connect()
     writer.write(put("/whole"))
 

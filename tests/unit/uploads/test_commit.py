@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from qmonus_lite.errors import InternalFault, PreconditionFailed
 from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.uploads.commit import UploadWithEvent, recover
 from qmonus_lite.uploads.store import IF_ABSENT, UNCONDITIONAL, StoredFile
+from qmonus_lite.values import changed
 from tests.integration.disk.storage import Storage, restart, storage
 
 
@@ -154,7 +154,7 @@ def test_an_event_whose_staging_directory_is_not_there_waits_for_the_next_start(
     staged.touch()
     event = upload(store, "e1", b"", "volume", "file").event
     token = f"{store.staging.token(staged)}//volume/file"
-    store.log.prepare([replace(event, token=token)])
+    store.log.prepare([changed(event, token=token)])
     mount.rename(tmp_path / "away")
 
     recover(store.log, store.store)

@@ -21,9 +21,13 @@ class ConcurrencyLimit:
         self._detail = detail
         self.held = 0
 
-    def __enter__(self) -> None:
+    def check(self) -> None:
+        """Raise the problem if there are as many holders as there may be."""
         if self.held >= self._maximum:
             raise self._refused(self._detail)
+
+    def __enter__(self) -> None:
+        self.check()
         self.held += 1
 
     def __exit__(self, *_error: object) -> None:

@@ -26,7 +26,8 @@
       Terminated                 a plugin ended the request with its own response
 
 A `Rule` with its `Stage` is a check whose failure is one of these problems; a `RuleDescription`
-describes what only shows in an operation. `Refusal` and `DiskError` hold further details of a failed request, for the log only.
+describes what only shows in an operation. `Refusal` and `DiskError` hold further details of a
+failed request, for the log only.
 `Problem.detail` is sent to the client: it never contains a secret or the text of an unexpected
 exception.
 """

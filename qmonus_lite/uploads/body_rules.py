@@ -11,7 +11,6 @@ from qmonus_lite.errors import (
 from qmonus_lite.uploads.lifecycle import UploadState
 from qmonus_lite.uploads.quota import Quota
 
-
 #: The limits, and the bytes of the body so far, with the chunk that came last.
 ReceivedBody = tuple[Quota, int]
 

@@ -6,7 +6,6 @@ the handlers of `APIGW.OnFileUploading` decided: all ways in pass them. Rules on
 """
 
 import logging
-
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +33,6 @@ from qmonus_lite.uploads.names import BadName, parts_of
 from qmonus_lite.uploads.quota import Quota
 from qmonus_lite.uploads.request import UploadRequest
 from qmonus_lite.uploads.target import Target, read_target
-
 
 logger = logging.getLogger(__name__)
 

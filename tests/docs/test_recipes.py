@@ -14,12 +14,12 @@ from tests.docs.page import blocks
 
 PAGE = TOP / "docs" / "contributing.md"
 SIZES = (0, 1_000, 60_000, 300_000)
-#: Arguments of curl, for a body in a file: with `Expect` or not, with a length or chunked.
+#: Arguments of curl, which has the body in a file and on its standard input.
 WAYS = {
     "curl -T": ("-T", "{file}"),
     "Expect": ("-H", "Expect: 100-continue", "-T", "{file}"),
     "no Expect": ("-H", "Expect:", "-X", "PUT", "--data-binary", "@{file}"),
-    "chunked": ("-H", "Transfer-Encoding: chunked", "-T", "{file}"),
+    "chunked": ("-T", "-"),
 }
 
 
@@ -52,11 +52,14 @@ def by_every_way(installation: Installation, *arguments: str) -> dict[tuple[str,
     token = installation.token
     answers = {}
     for size in SIZES:
-        file = str(installation.file(f"{size}", b"x" * size))
+        content = b"x" * size
+        file = str(installation.file(f"{size}", content))
         for way, given in WAYS.items():
             sent = [argument.format(file=file) for argument in given]
             path = f"/upload/{way.replace(' ', '-')}-{size}"
-            answers[way, size] = installation.curl(path, *sent, *arguments, token=token)
+            answers[way, size] = installation.curl(
+                path, *sent, *arguments, token=token, stdin=content
+            )
     return answers
 
 

@@ -1,4 +1,4 @@
-"""The rules of an upload: one list, in the order of the stages, with every problem that it can get."""
+"""The rules of an upload: one list, in the order of stages, with every problem that it can get."""
 
 from qmonus_lite import errors
 from qmonus_lite.apigw.endpoints import UPLOAD
@@ -37,7 +37,7 @@ def test_rules_stand_in_the_order_of_their_stages() -> None:
 
 
 def test_every_problem_is_of_a_rule_or_of_no_upload() -> None:
-    assert LISTED & NOT_OF_UPLOADS == set()
+    assert not LISTED & NOT_OF_UPLOADS
     assert set(errors.PROBLEMS) - LISTED == NOT_OF_UPLOADS
 
 

@@ -42,9 +42,9 @@ def read_format(directory: Path) -> DataFormat | None:
 
     Raises BadPlace for a directory of a newer format, and if the file cannot be read.
     """
-    place = directory / FILE
+    path = directory / FILE
     try:
-        value = json.loads(place.read_bytes())
+        value = json.loads(path.read_bytes())
         number = int(value["format"])
         if number > FORMAT:
             raise BadPlace(
@@ -63,7 +63,7 @@ def read_format(directory: Path) -> DataFormat | None:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BadPlace(
-            f"{place}: not a usable format file: {error}; restore it from a copy, or remove it if"
+            f"{path}: not a usable format file: {error}; restore it from a copy, or remove it if"
             " this version made the directory"
         ) from None
 

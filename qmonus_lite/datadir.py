@@ -22,7 +22,7 @@ class DataDir:
         """Create or check the directory; raises BadPlace, also for a newer format."""
         self.path = path
         try:
-            missing = [place for place in (path, *path.parents) if not place.exists()]
+            missing = [parent for parent in (path, *path.parents) if not parent.exists()]
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.chmod(0o700)
             for made in missing:
@@ -65,16 +65,16 @@ class DataDir:
         Processes that start at the same time get the same key: the file is created atomically by
         link(2).
         """
-        place = self.path / name
+        path = self.path / name
         try:
-            if not place.exists():
-                self._make_key(place)
-            key = base64.b64decode(place.read_bytes(), validate=False)
+            if not path.exists():
+                self._make_key(path)
+            key = base64.b64decode(path.read_bytes(), validate=False)
         except (OSError, ValueError) as error:
-            raise BadPlace(f"{place}: not a usable key: {error}") from None
+            raise BadPlace(f"{path}: not a usable key: {error}") from None
         if len(key) != KEY_BYTES:
             # A truncated key would still produce signatures, but could be guessed.
-            raise BadPlace(f"{place}: not a usable key: expected {KEY_BYTES} bytes in base64")
+            raise BadPlace(f"{path}: not a usable key: expected {KEY_BYTES} bytes in base64")
         return key
 
     def known_key(self, name: str) -> list[bytes]:
@@ -85,9 +85,9 @@ class DataDir:
             return []
         return [key] if len(key) == KEY_BYTES else []
 
-    def promote_key(self, name: str, place: str) -> None:
-        """Replace the key file `place` by the file `name`, atomically and with fsync."""
-        os.replace(self.path / name, self.path / place)
+    def promote_key(self, name: str, target: str) -> None:
+        """Replace the key file `target` by the file `name`, atomically and with fsync."""
+        os.replace(self.path / name, self.path / target)
         sync(self.path)
 
     @contextmanager
@@ -100,15 +100,15 @@ class DataDir:
         finally:
             os.close(descriptor)
 
-    def _make_key(self, place: Path) -> None:
-        draft = self.path / f".{place.name}.{secrets.token_hex(8)}"
+    def _make_key(self, path: Path) -> None:
+        draft = self.path / f".{path.name}.{secrets.token_hex(8)}"
         draft.touch(mode=0o600)
         try:
             draft.write_bytes(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
             draft.chmod(0o400)
             # fsync before link: a file left empty by a power failure would fail every start.
             sync(draft)
-            os.link(draft, place)
+            os.link(draft, path)
         except FileExistsError:
             pass
         finally:
@@ -117,22 +117,22 @@ class DataDir:
 
     def write_private(self, name: str, text: str) -> Path:
         """Write a file of mode 0600 by atomic rename; returns its path. Requires the lock."""
-        place = self.path / name
+        path = self.path / name
         # A fixed name, so that a file left behind by a killed process is removed by the next write.
         draft = self.path / f".{name}.draft"
         draft.unlink(missing_ok=True)
         draft.touch(mode=0o600)
         draft.write_text(text)
-        draft.replace(place)
-        return place
+        draft.replace(path)
+        return path
 
     def lock(self) -> int:
         """Lock the directory for this process; raises BadPlace when another APIGW holds it.
 
         Returns the descriptor. The flock is released when the process ends, also by SIGKILL.
         """
-        place = self.path / "apigw.lock"
-        descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path = self.path / "apigw.lock"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -143,9 +143,9 @@ class DataDir:
         return descriptor
 
 
-def sync(place: Path) -> None:
+def sync(path: Path) -> None:
     """fsync a file, or the entries of a directory."""
-    descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

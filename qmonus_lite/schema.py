@@ -66,9 +66,9 @@ class Pattern:
 
     def __init__(self, text: str) -> None:
         """Compile; raises BadPattern."""
-        for whole in (text, f"^(?:{text})"):
+        for pattern in (text, f"^(?:{text})"):
             try:
-                self._schema = Schema({"type": "string", "pattern": whole})
+                self._schema = Schema({"type": "string", "pattern": pattern})
             except BadSchema:
                 raise BadPattern(
                     f"not a regular expression that can be used: {text[:80]!r}"
@@ -212,8 +212,8 @@ class _Listing:
             self._split(pointer, value, path, level)
             return
         for error in part.validator.iter_errors(value):
-            whole = (*path, *error.instance_path)
-            self._found.append(Mismatch(path=whole, message=error.message))
+            location = (*path, *error.instance_path)
+            self._found.append(Mismatch(path=location, message=error.message))
 
     def _split(self, pointer: str, value: object, path: Path, level: int) -> None:
         """Validate the parts of a value whose total cost is above the limit."""

@@ -127,33 +127,35 @@ def _faults(schema: object, value: object) -> int:
     """Maximum number of errors of this schema at this value, subschemas excluded."""
     if not isinstance(schema, Mapping):
         return 1
-    return 1 + sum([_faults_of(word, part, value) for word, part in schema.items()])
+    return 1 + sum([_faults_of(keyword, part, value) for keyword, part in schema.items()])
 
 
-def _faults_of(word: str, part: object, value: object) -> int:
-    if word == "required" and isinstance(part, list):
+def _faults_of(keyword: str, part: object, value: object) -> int:
+    if keyword == "required" and isinstance(part, list):
         return len(part)
-    if word in {"dependentRequired", "dependencies"} and isinstance(part, Mapping):
+    if keyword in {"dependentRequired", "dependencies"} and isinstance(part, Mapping):
         return sum([len(names) for names in part.values() if isinstance(names, list)])
-    if word == "propertyNames":
-        return _words(part) * (len(value) if isinstance(value, dict) else 0)
-    return 0 if word in SILENT or word in PARTS else 1
+    if keyword == "propertyNames":
+        return _keywords(part) * (len(value) if isinstance(value, dict) else 0)
+    return 0 if keyword in SILENT or keyword in PARTS else 1
 
 
-def _words(schema: object) -> int:
+def _keywords(schema: object) -> int:
     """Number of keywords in a schema, subschemas included."""
     if isinstance(schema, Mapping):
-        return 1 + sum([_words(part) for part in schema.values()]) + REFERENCE * ("$ref" in schema)
-    return 1 + sum([_words(part) for part in schema]) if isinstance(schema, list) else 1
+        return (
+            1 + sum([_keywords(part) for part in schema.values()]) + REFERENCE * ("$ref" in schema)
+        )
+    return 1 + sum([_keywords(part) for part in schema]) if isinstance(schema, list) else 1
 
 
 def _parts(references: References, schema: Mapping[str, object], value: object) -> Iterator[_Part]:
     """The next pairs of subschema and value: the same value, or a child of it."""
-    for word, part in schema.items():
-        if word in {"$ref", "$dynamicRef", "$recursiveRef"}:
+    for keyword, part in schema.items():
+        if keyword in {"$ref", "$dynamicRef", "$recursiveRef"}:
             yield references.follow(part), value
-        elif word in PARTS:
-            yield from PARTS[word](part, value)
+        elif keyword in PARTS:
+            yield from PARTS[keyword](part, value)
 
 
 def _same(part: object, value: object) -> Iterator[_Part]:

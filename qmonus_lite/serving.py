@@ -73,23 +73,23 @@ class Stop:
     """Stop request: set by SIGTERM, SIGINT, or the end of the supervisor process."""
 
     def __init__(self) -> None:
-        self._asked = asyncio.Event()
+        self._requested = asyncio.Event()
         loop = asyncio.get_running_loop()
         for sign in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(sign, self._asked.set)
-        supervisor_channel.watch(lambda: self._ask_from_outside(loop))
+            loop.add_signal_handler(sign, self._requested.set)
+        supervisor_channel.watch(lambda: self._request_from_thread(loop))
 
     @property
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         """Whether a stop was requested."""
-        return self._asked.is_set()
+        return self._requested.is_set()
 
-    def _ask_from_outside(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.call_soon_threadsafe(self._asked.set)
+    def _request_from_thread(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.call_soon_threadsafe(self._requested.set)
 
     async def wait(self) -> None:
         """Wait until a stop is requested."""
-        await self._asked.wait()
+        await self._requested.wait()
 
 
 async def heartbeat() -> None:

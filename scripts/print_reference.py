@@ -236,10 +236,10 @@ def disk() -> str:
     )
 
 
-def _places(where: Sequence[disk_errors.ErrorPlace]) -> str:
-    if set(where) == set(disk_errors.ErrorPlace):
+def _places(where: Sequence[disk_errors.FailedObject]) -> str:
+    if set(where) == set(disk_errors.FailedObject):
         return "anything"
-    return ", ".join(place.value for place in where)
+    return ", ".join(location.value for location in where)
 
 
 def lifecycle() -> str:
@@ -275,7 +275,7 @@ def endpoints() -> str:
 
 
 def _query(endpoint: Endpoint) -> str:
-    names = [entry.name for entry in endpoint.parameters if entry.place == "query"]
+    names = [entry.name for entry in endpoint.parameters if entry.location == "query"]
     return "?" + "&".join(f"{name}=" for name in names) if names else ""
 
 

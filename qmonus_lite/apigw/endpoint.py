@@ -38,7 +38,7 @@ class Parameter:
     name: str
     description: str
     #: Place in the request, as in OpenAPI: `path` or `query`.
-    place: str = "path"
+    location: str = "path"
     #: JSON Schema.
     schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string"})
     #: Regular expression that a variable of the path matches.

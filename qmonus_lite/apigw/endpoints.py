@@ -137,7 +137,7 @@ ADMIN = (
         parameters=(
             Parameter(
                 name="state",
-                place="query",
+                location="query",
                 description="only events in this state; without it, or empty, in any",
                 schema={"type": "string", "enum": ["", *STATES]},
             ),

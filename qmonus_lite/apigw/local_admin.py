@@ -25,7 +25,7 @@ class LocalAdmin:
     gatekeeper: Gatekeeper
 
     @property
-    def place(self) -> Path:
+    def path(self) -> Path:
         """Path of the token file."""
         return self.data_dir.path / TOKEN_FILE
 
@@ -36,7 +36,7 @@ class LocalAdmin:
             self.data_dir.write_private(TOKEN_FILE, token.token + "\n")
         except OSError as error:
             reason = error.strerror or error
-            raise BadPlace(f"{self.place}: the token cannot be written: {reason}") from None
+            raise BadPlace(f"{self.path}: the token cannot be written: {reason}") from None
 
     async def renew(self) -> None:
         """Write a new token now and every half of its lifetime, until cancelled.

@@ -86,8 +86,8 @@ def _operation(endpoint: Endpoint, operation: Operation, schemas: Schemas) -> No
 def _parameter(parameter: Parameter) -> Node:
     return {
         "name": parameter.name,
-        "in": parameter.place,
-        "required": parameter.place == "path",
+        "in": parameter.location,
+        "required": parameter.location == "path",
         "description": parameter.description,
         "schema": dict(parameter.schema),
     }

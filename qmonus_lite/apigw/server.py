@@ -56,7 +56,7 @@ class ApigwServer:
     root: Path
     plugin_dirs: tuple[Path, ...]
     services: Callable[[Background], Services]
-    machinery: Resources
+    resources: Resources
     registry: WorkerRegistry
     #: Writes the token of the local admin; set in only one of several APIGW processes.
     local_admin: LocalAdmin | None
@@ -65,7 +65,7 @@ class ApigwServer:
     #: Prints a line for the user on standard output.
     say: Callable[[str], None]
     #: Its health: whether uploads can be stored at all.
-    room: UploadStore
+    store: UploadStore
 
     async def serve(self) -> bool:
         """Serve until stopped; returns True if all active requests completed."""
@@ -74,7 +74,7 @@ class ApigwServer:
         stop, background = serving.Stop(), Background()
         handed = supervisor_channel.listening_sockets()
         sockets = handed or serving.bind(settings.address, settings.port, flag="port")
-        await self.machinery.commits.begin()
+        await self.resources.commits.begin()
         services = self.services(background)
         state = ServerState(
             body_rate=BodyRate(stall=settings.body_stall_timeout, rate=settings.min_body_rate),
@@ -92,7 +92,7 @@ class ApigwServer:
         if handed:
             # The other processes accept meanwhile; accept only when a worker is available.
             await serving.until_idle(
-                lambda: not (self._is_whole or stop.asked), FIRST_WORKER_SECONDS
+                lambda: not (self._is_ready or stop.requested), FIRST_WORKER_SECONDS
             )
         server.add_sockets(sockets)
         self._announce(len(services.live.catalog.listed))
@@ -110,7 +110,7 @@ class ApigwServer:
         return clean
 
     @property
-    def _is_whole(self) -> bool:
+    def _is_ready(self) -> bool:
         """True if a worker is available and the announced token file, if any, exists."""
         return self.registry.unhealthy_reason is None and (
             self.token is None or self.token.exists()
@@ -134,7 +134,7 @@ class ApigwServer:
 
     def _announce_ready(self) -> None:
         """A worker is available: print an example upload, or the reason why uploads fail."""
-        if unhealthy_reason := self.room.unhealthy_reason:
+        if unhealthy_reason := self.store.unhealthy_reason:
             self.say(f"not ready: {unhealthy_reason}")
             return
         data_dir = self.local_admin.data_dir if self.local_admin else None
@@ -153,12 +153,12 @@ class ApigwServer:
         return clean
 
     async def _close(self) -> bool:
-        machinery = self.machinery
-        machinery.commits.stop_deliveries()
-        clean = await machinery.script_threads.close(within=1.0)
-        await machinery.outgoing.close()
-        await machinery.backends.close()
-        await machinery.transport.close()
-        machinery.threads.shutdown()
-        machinery.commits.close()
+        resources = self.resources
+        resources.commits.stop_deliveries()
+        clean = await resources.script_threads.close(within=1.0)
+        await resources.outgoing.close()
+        await resources.backends.close()
+        await resources.transport.close()
+        resources.threads.shutdown()
+        resources.commits.close()
         return clean

@@ -28,8 +28,8 @@ from qmonus_lite.pathtemplate import decode_as_written, normalized
 #: Audience of the tokens that logon issues.
 AUDIENCE = "qmonus-lite"
 #: Headers in which a request may have a token.
-_PLACES = ("X-Auth-Token", "Authorization")
-CREDENTIAL_HEADERS = (*_PLACES, callout_pass.HEADER)
+_CREDENTIAL_HEADERS = ("X-Auth-Token", "Authorization")
+CREDENTIAL_HEADERS = (*_CREDENTIAL_HEADERS, callout_pass.HEADER)
 
 #: Matches a field value with more than one credential.
 _SECOND = re.compile(r"^bearer\b.*,|,\s*(?:bearer|basic|digest)\b|^[^\s,]+,", re.IGNORECASE)
@@ -164,7 +164,7 @@ class Gatekeeper:
 
     def check_single(self, headers: Mapping[str, str]) -> None:
         """Raise AmbiguousCredentials for a request with two credentials in one field."""
-        for name in _PLACES:
+        for name in _CREDENTIAL_HEADERS:
             _single_credential(headers.get(name, ""))
 
     @cached_property

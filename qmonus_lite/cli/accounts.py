@@ -16,7 +16,7 @@ from qmonus_lite.catalog.document import Document, dump, set_texts
 from qmonus_lite.catalog.kinds import ACCOUNT, detect_kind
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.cli.arguments import Arguments
-from qmonus_lite.cli.command import PLACES, Command
+from qmonus_lite.cli.command import DIRECTORY_FLAGS, Command
 from qmonus_lite.cli.process_start import make_default_folder
 from qmonus_lite.cli.rewriting import replace
 from qmonus_lite.clock import Clock
@@ -178,13 +178,13 @@ COMMANDS = {
         summary="add an account and show its API key once, give it a new key beside the one it has,"
         " or take the older one away",
         usage="add NAME --roles=ROLE[,ROLE] | rotate NAME | retire NAME",
-        flags=(*PLACES, "timezone"),
+        flags=(*DIRECTORY_FLAGS, "timezone"),
         own_flags={"--roles=ROLE[,ROLE]": "roles of the account, 'admin' or those of Role plugins"},
     ),
     "token": Command(
         run=token,
         summary="print a token for an account",
         usage="NAME",
-        flags=(*PLACES, "token_ttl"),
+        flags=(*DIRECTORY_FLAGS, "token_ttl"),
     ),
 }

@@ -7,7 +7,7 @@ from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.errors import BadSetting
 
 #: Settings of all commands that use plugin folders or keys.
-PLACES = ("base_dir", "data_dir", "plugins_base_dirs")
+DIRECTORY_FLAGS = ("base_dir", "data_dir", "plugins_base_dirs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Command:
     #: Arguments after the command's name, for --help.
     usage: str = "[--name=value ...]"
     #: Settings that are accepted as flags; None means all.
-    flags: tuple[str, ...] | None = PLACES
+    flags: tuple[str, ...] | None = DIRECTORY_FLAGS
     #: Flags that are not settings: syntax -> description.
     own_flags: Mapping[str, str] = field(default_factory=dict)
 

@@ -57,10 +57,10 @@ def _show(arguments: Arguments, event_id: str) -> int:
 def _replay(arguments: Arguments, event_id: str) -> int:
     clock = Clock(_settings(arguments).logs.timezone)
     with _event_log(arguments) as log:
-        wanted = [event_id]
+        ids = [event_id]
         if event_id == "all":
-            wanted = [entry.id for entry in log.list_events("dead", MAX_LISTED).result()]
-        replayed = sum(log.replay(wanted_id, clock.now()).result() for wanted_id in wanted)
+            ids = [entry.id for entry in log.list_events("dead", MAX_LISTED).result()]
+        replayed = sum(log.replay(dead_id, clock.now()).result() for dead_id in ids)
     if not replayed and event_id != "all":
         raise BadSetting(f"events replay: no dead letter has the id {event_id!r}")
     print(f"replayed {replayed} event(s); a running APIGW takes them within a second")

@@ -11,7 +11,7 @@ from typing import Any
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
 from qmonus_lite.errors import BadPlace, BadSetting
-from qmonus_lite.events.report_file import Entries, KeptReport, ReportFile, State
+from qmonus_lite.events.report_file import Entries, ReportFile, State, StoredReport
 from qmonus_lite.settings.values import endpoints
 
 #: Characters shown of a plugin set's fingerprint.
@@ -43,7 +43,7 @@ def _list(data_dir: Path, *, as_json: bool) -> int:
     return 0
 
 
-def _row(report: KeptReport, apigw_runs: bool) -> dict[str, Any]:
+def _row(report: StoredReport, apigw_runs: bool) -> dict[str, Any]:
     state = "dropped" if report.dropped else report.state.value
     if report.state is State.LIVE and not apigw_runs:
         # Stale: written by an APIGW that ended without updating it.
@@ -71,7 +71,7 @@ def _forget(data_dir: Path, name: str) -> int:
                 f"nodes forget: {endpoint} answers now; stop that worker, or take it out of"
                 " --lambda_endpoints, first"
             )
-        entries[endpoint] = KeptReport(
+        entries[endpoint] = StoredReport(
             endpoint=endpoint,
             handles=frozenset(),
             generation="",

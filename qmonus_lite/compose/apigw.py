@@ -136,7 +136,7 @@ class _Apigw:
             root=self._shared.settings.storage.root,
             plugin_dirs=settings.plugin_dirs,
             services=self._services,
-            machinery=Resources(
+            resources=Resources(
                 commits=self._commits,
                 script_threads=self._script_threads,
                 outgoing=self._shared.outgoing,
@@ -146,9 +146,9 @@ class _Apigw:
             ),
             registry=self._registry,
             local_admin=admin if self._has_admin and self._first else None,
-            token=admin.place if self._has_admin else None,
+            token=admin.path if self._has_admin else None,
             say=self._print_line,
-            room=self._store,
+            store=self._store,
         )
 
     def _services(self, background: Background) -> Services:
@@ -235,8 +235,8 @@ class _Apigw:
         if self._number is None:
             return ReservedSpace()
         settings = self._shared.settings
-        place = self._shared.data_dir.path / "promised"
-        return SharedReservedSpace(place, row=self._number, rows=settings.server.apigw_processes)
+        path = self._shared.data_dir.path / "promised"
+        return SharedReservedSpace(path, row=self._number, rows=settings.server.apigw_processes)
 
     def _script_context(self, catalog: Catalog) -> ScriptContext:
         secrets = self._shared.secrets

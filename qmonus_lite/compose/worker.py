@@ -17,15 +17,17 @@ from qmonus_lite.worker.server import WorkerServer
 def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServer:
     """A Lambda worker, ready to serve; raises Refused."""
     shared = common(settings, environ)
-    asked = ScriptThreads("ask", max_threads=MAX_SCRIPT_THREADS)
-    delivered = ScriptThreads("deliver", max_threads=MAX_SCRIPT_THREADS)
+    for_questions = ScriptThreads("ask", max_threads=MAX_SCRIPT_THREADS)
+    for_deliveries = ScriptThreads("deliver", max_threads=MAX_SCRIPT_THREADS)
     runner = partial(_runner, shared.observers)
     inbox = Inbox(shared.data_dir.path / "inbox.sqlite3", shared.clock)
     handlers = EventHandlers(
         live=shared.live,
         secrets=shared.secrets,
-        questions=runner(asked, settings.events.lambda_sync_timeout, "lambda_sync_timeout"),
-        deliveries=runner(delivered, settings.events.lambda_event_timeout, "lambda_event_timeout"),
+        questions=runner(for_questions, settings.events.lambda_sync_timeout, "lambda_sync_timeout"),
+        deliveries=runner(
+            for_deliveries, settings.events.lambda_event_timeout, "lambda_event_timeout"
+        ),
         completed=inbox,
     )
     return WorkerServer(
@@ -33,7 +35,7 @@ def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServ
         drain_timeout=settings.server.drain_timeout,
         worker=Worker(handlers=handlers, signer=shared.signer, passes=shared.passes),
         inbox=inbox,
-        script_threads=(asked, delivered),
+        script_threads=(for_questions, for_deliveries),
         outgoing=shared.outgoing,
     )
 

@@ -22,17 +22,21 @@ def migrate(
     """Bring a database to the newest format; `values` are the parameters of the migrations.
 
     Raises BadPlace for a format that is newer and if a migration fails; the database is then
-    unchanged. Processes that start at the same time migrate one after the other.
+    unchanged. Processes that start at the same time migrate one after the other. A new
+    database is made by the same statements, and nothing is logged.
     """
     newest = len(schema.migrations)
     if _number(connection) == newest:
         return
+    empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
     try:
         found = _migrate(connection, path, schema, values)
     except sqlite3.Error as error:
         raise BadPlace(
             f"{path}: cannot be migrated to format {newest}: {error}; it is unchanged"
         ) from None
+    if empty:
+        return
     for number in range(found + 1, newest + 1):
         extra = {"action": "database_migrated", "database": path.name, "format": number}
         logger.info("%s migrated to format %d", path.name, number, extra=extra)

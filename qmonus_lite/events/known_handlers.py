@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from qmonus_lite.events.envelope import PROTOCOL, UPLOADING
 from qmonus_lite.events.outcome import Report
-from qmonus_lite.events.report_file import KeptReport, State
+from qmonus_lite.events.report_file import State, StoredReport
 
 #: Seconds that a problem has to last before it is logged: a change of plugins reaches the workers
 #: one after the other.
@@ -19,7 +19,7 @@ class KnownWorker:
 
     endpoint: str
     #: Its last report, possibly to an earlier APIGW process; None if there was never one.
-    last: KeptReport | None = None
+    last: StoredReport | None = None
     #: Whether it has answered since this APIGW started.
     has_reported: bool = False
     #: Whether its last long poll was answered, and not with `stopping`.
@@ -42,14 +42,16 @@ class KnownHandlers:
     #: Events with a handler in any report that counts.
     handled: frozenset[str] = frozenset()
     #: All known reports, including those of workers that are no longer configured.
-    reports: tuple[KeptReport, ...] = ()
+    reports: tuple[StoredReport, ...] = ()
     #: Reason why events outside `handled` may have a handler all the same; None if they have none.
     unknown: str | None = "no Lambda worker has answered yet"
     #: Endpoints of configured workers that never reported.
     never_reported: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, workers: Sequence[KnownWorker], former: Collection[KeptReport]) -> "KnownHandlers":
+    def of(
+        cls, workers: Sequence[KnownWorker], former: Collection[StoredReport]
+    ) -> "KnownHandlers":
         """Compute the snapshot from the configured workers and the reports of former ones."""
         reports = (*(worker.last for worker in workers if worker.last), *former)
         live = [worker for worker in workers if worker.healthy and worker.last]
@@ -111,7 +113,9 @@ def _unknown(workers: Sequence[KnownWorker], never_reported: Sequence[str]) -> s
     return "not every Lambda worker has answered yet" if never_reported else None
 
 
-def superseded(workers: Sequence[KnownWorker], former: Collection[KeptReport]) -> list[KeptReport]:
+def superseded(
+    workers: Sequence[KnownWorker], former: Collection[StoredReport]
+) -> list[StoredReport]:
     """Reports that no longer count, with `dropped` set, as they are to be stored.
 
     Reports of stopped workers and of workers no longer configured, if a live worker has the same
@@ -128,26 +132,26 @@ def superseded(workers: Sequence[KnownWorker], former: Collection[KeptReport]) -
 
 def warnings(workers: Sequence[KnownWorker], known: KnownHandlers) -> list[str]:
     """Problems of workers that do not block uploads; for operators."""
-    said = []
+    found = []
     for worker in workers:
         if worker.last and not worker.healthy and not worker.last.dropped:
             aborted = f"; {worker.aborted} questions and deliveries there were ended"
             text = f"the Lambda worker {worker.endpoint} is {state_text(worker.last)}"
-            said.append(text + aborted * bool(worker.aborted))
+            found.append(text + aborted * bool(worker.aborted))
     for event in sorted(known.handled - set(known.takers)) if known.live else ():
         names = ", ".join(report.endpoint for report in known.reports if event in report.counted)
-        said.append(f"{event} waits for {names}: no worker that answers has a handler of it")
-    said += [_other_protocol(worker) for worker in workers if worker.protocol != PROTOCOL]
+        found.append(f"{event} waits for {names}: no worker that answers has a handler of it")
+    found += [_other_protocol(worker) for worker in workers if worker.protocol != PROTOCOL]
     sets: dict[str, list[str]] = {}
     for report in _live_reports(workers):
         sets.setdefault(report.generation, []).append(report.endpoint)
     if len(sets) > 1:
         listed = "; ".join(f"{name[:12]} at {', '.join(sets[name])}" for name in sorted(sets))
-        said.append(f"Lambda workers have different plugins: {listed}")
-    return said
+        found.append(f"Lambda workers have different plugins: {listed}")
+    return found
 
 
-def _live_reports(workers: Sequence[KnownWorker]) -> list[KeptReport]:
+def _live_reports(workers: Sequence[KnownWorker]) -> list[StoredReport]:
     return [worker.last for worker in workers if worker.healthy and worker.last]
 
 
@@ -176,7 +180,7 @@ class Problems:
         return due
 
 
-def state_text(report: KeptReport) -> str:
+def state_text(report: StoredReport) -> str:
     """The state of a worker as text, with the time since when."""
     since = datetime.fromtimestamp(report.since, UTC).isoformat(timespec="seconds")
     return f"{report.state} since {since}"

@@ -31,7 +31,7 @@ class State(enum.StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptReport:
+class StoredReport:
     """The last report of a worker, as it is persisted."""
 
     endpoint: str
@@ -55,7 +55,7 @@ class KeptReport:
         """Its events, or none if it is dropped."""
         return frozenset() if self.dropped else self.handles
 
-    def is_equivalent(self, other: "KeptReport | None") -> bool:
+    def is_equivalent(self, other: "StoredReport | None") -> bool:
         """Whether both are equal except for the times, so that no write is needed."""
         if other is None:
             return False
@@ -66,7 +66,7 @@ class KeptReport:
         return {**vars(self), "handles": sorted(self.handles), "state": self.state.value}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "KeptReport":
+    def from_json(cls, value: Mapping[str, Any]) -> "StoredReport":
         """Parse the JSON value of the file; raises TypeError, ValueError or KeyError."""
         return cls(
             endpoint=str(value["endpoint"]),
@@ -80,7 +80,7 @@ class KeptReport:
         )
 
 
-Entries = dict[str, KeptReport]
+Entries = dict[str, StoredReport]
 
 
 class ReportFile:
@@ -89,7 +89,7 @@ class ReportFile:
     def __init__(self, data_dir: Path, *, own: bool = False) -> None:
         """`own`: the reports that this process writes are of workers that `up` started."""
         self._directory = data_dir
-        self._place = data_dir / FILE
+        self._path = data_dir / FILE
         self.own = own
         self._seen: tuple[int, int] | None = None
 
@@ -105,15 +105,15 @@ class ReportFile:
 
     def _entries(self) -> Entries:
         try:
-            value = json.loads(self._place.read_bytes())
+            value = json.loads(self._path.read_bytes())
             if value["format"] != FORMAT:
                 raise ValueError(f"format {value['format']!r} is not one that this version reads")
-            return {name: KeptReport.from_json(entry) for name, entry in value["workers"].items()}
+            return {name: StoredReport.from_json(entry) for name, entry in value["workers"].items()}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise BadPlace(
-                f"{self._place}: not a usable list of workers: {error}; move it aside, and"
+                f"{self._path}: not a usable list of workers: {error}; move it aside, and"
                 " every worker has to be heard anew before it is known which events are handled"
             ) from None
 
@@ -147,7 +147,7 @@ class ReportFile:
             file.write(text)
             file.flush()
             os.fsync(descriptor)
-        draft.replace(self._place)
+        draft.replace(self._path)
         with _opened(self._directory) as directory:
             os.fsync(directory)
 
@@ -160,7 +160,7 @@ class ReportFile:
 
     def _signature(self) -> tuple[int, int] | None:
         try:
-            found = self._place.stat()
+            found = self._path.stat()
         except OSError:
             return None
         return found.st_ino, found.st_mtime_ns

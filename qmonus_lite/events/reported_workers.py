@@ -18,7 +18,7 @@ from qmonus_lite.events.known_handlers import (
     warnings,
 )
 from qmonus_lite.events.outcome import Report
-from qmonus_lite.events.report_file import Entries, KeptReport, ReportFile, State
+from qmonus_lite.events.report_file import Entries, ReportFile, State, StoredReport
 from qmonus_lite.events.stored_reports import StoredReports
 from qmonus_lite.events.workers import Handled
 
@@ -145,11 +145,11 @@ class ReportedWorkers:
         names, self._obsolete = self._obsolete, set()
         await self._stored.edit(lambda entries: [entries.pop(name, None) for name in names])
 
-    def _kept(self, worker: KnownWorker, report: Report) -> KeptReport:
+    def _kept(self, worker: KnownWorker, report: Report) -> StoredReport:
         now = time.time()
         state = State.STOPPED if report.stopping else State.LIVE
         same = worker.last is not None and worker.last.state is state
-        return KeptReport(
+        return StoredReport(
             endpoint=worker.endpoint,
             handles=report.handles,
             generation=report.generation,
@@ -159,7 +159,7 @@ class ReportedWorkers:
             own=self._stored.own,
         )
 
-    async def _store(self, worker: KnownWorker, report: KeptReport) -> None:
+    async def _store(self, worker: KnownWorker, report: StoredReport) -> None:
         worker.stored = await self._stored.edit(
             lambda entries: entries.update({report.endpoint: report})
         )
@@ -203,7 +203,7 @@ class ReportedWorkers:
         await self._settle()
         self._notify()
 
-    async def _assert(self, worker: KnownWorker, entry: KeptReport) -> None:
+    async def _assert(self, worker: KnownWorker, entry: StoredReport) -> None:
         """Undo an external drop of a worker that is up: its live report has precedence."""
         if worker.last is not None and entry.dropped and not worker.last.dropped:
             await self._store(worker, worker.last)
@@ -224,7 +224,7 @@ class ReportedWorkers:
             logger.warning("%s", line, extra={"action": "workers_wrong"})
 
 
-def _mark_away(entries: Entries, report: KeptReport) -> None:
+def _mark_away(entries: Entries, report: StoredReport) -> None:
     """Set the state to away; keeps `handles`, which another process may have updated."""
     found = entries.setdefault(report.endpoint, report)
     if found.state is State.LIVE:

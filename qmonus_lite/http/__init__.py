@@ -1,1 +1,1 @@
-"""HTTP server machinery that knows no upload and no plugin."""
+"""HTTP server that knows no upload and no plugin."""

@@ -22,6 +22,7 @@ from qmonus_lite.http.tornado_adapter import make_application
 from qmonus_lite.http.tornado_internals import ConnectionServer
 from qmonus_lite.http.write_timeout import WriteTimeout
 from qmonus_lite.ids import new_id
+from qmonus_lite.rate_limited_log import RateLimitedLog
 from qmonus_lite.serving import CHUNK_BYTES
 
 logger = logging.getLogger(__name__)
@@ -31,8 +32,6 @@ logger = logging.getLogger(__name__)
 ACCEPT_BATCH, SHARED_ACCEPT_BATCH = 128, 1
 #: Seconds without accepting after the process ran out of file descriptors.
 ACCEPT_BACKOFF_SECONDS = 0.25
-#: Minimum seconds between two log lines of the same kind.
-LOG_INTERVAL_SECONDS = 10.0
 #: Connections above the limit that get a 503 at the same time; further ones are closed.
 MAX_REFUSALS_PENDING = 64
 #: Seconds to send the 503, and again for the lingering close.
@@ -49,23 +48,6 @@ RULES = (
 )
 
 
-class RateLimitedLog:
-    """Rate-limited log; a logged line carries the number of suppressed ones."""
-
-    def __init__(self) -> None:
-        self._next = 0.0
-        self._held = 0
-
-    def warn(self, message: str, action: str) -> None:
-        """Log a warning, unless one was logged within `LOG_INTERVAL_SECONDS`."""
-        now = IOLoop.current().time()
-        if now < self._next:
-            self._held += 1
-            return
-        logger.warning(message, extra={"action": action, "held_back": self._held})
-        self._next, self._held = now + LOG_INTERVAL_SECONDS, 0
-
-
 class Acceptor:
     """Accepts the connections of one listening socket."""
 
@@ -80,7 +62,7 @@ class Acceptor:
         self._socket = listening
         self._take = take
         self._loop = IOLoop.current()
-        self._rarely = RateLimitedLog()
+        self._rate_limited_log = RateLimitedLog(logger)
         self._pause: object | None = None
         self._watch()
 
@@ -107,7 +89,8 @@ class Acceptor:
             except OSError as error:
                 # EMFILE and similar: the connection stays in the accept queue, so an immediate
                 # retry would only busy-loop until a descriptor is free.
-                self._rarely.warn(f"cannot accept: {error.strerror}", "accept_failed")
+                message = f"cannot accept: {error.strerror}"
+                self._rate_limited_log.warn(message, action="accept_failed")
                 self._loop.remove_handler(self._socket)
                 self._pause = self._loop.call_later(ACCEPT_BACKOFF_SECONDS, self._watch)
                 return
@@ -131,7 +114,7 @@ class GuardedServer(ConnectionServer):
         self._connection_count = 0
         self._refusing: set[asyncio.Task[None]] = set()
         self._acceptors: list[Acceptor] = []
-        self._rarely = RateLimitedLog()
+        self._rate_limited_log = RateLimitedLog(logger)
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """Start accepting, and start the write and idle timeouts."""
@@ -158,7 +141,9 @@ class GuardedServer(ConnectionServer):
             self.add_connection(connection)
             connection.start_serving()
             return
-        self._rarely.warn("more connections than --max_connections", "connection_refused")
+        self._rate_limited_log.warn(
+            "more connections than --max_connections", action="connection_refused"
+        )
         if len(self._refusing) >= MAX_REFUSALS_PENDING:
             stream.close()
             return

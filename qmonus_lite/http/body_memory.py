@@ -69,9 +69,9 @@ class BufferedBytes:
 
     def take(self) -> bytes:
         """Return the complete body and drop the buffer; bytes stay counted until `release`."""
-        whole = bytes(self._kept[: self._size])
+        body = bytes(self._kept[: self._size])
         self._forget()
-        return whole
+        return body
 
     def release(self) -> None:
         """Drop the buffer and release the counted bytes; idempotent."""

@@ -44,8 +44,8 @@ class BodyRate:
 class BodyTimeout:
     """Timeout of one body; only time spent waiting for the client counts, not processing."""
 
-    def __init__(self, pace: BodyRate, late: Callable[[], None]) -> None:
-        self._pace = pace
+    def __init__(self, rate: BodyRate, late: Callable[[], None]) -> None:
+        self._rate = rate
         self._late = late
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -56,7 +56,7 @@ class BodyTimeout:
         """Start the timer: `came` bytes were received so far, more are expected."""
         self._since = self._loop.time()
         self._timer = self._loop.call_later(
-            max(0.0, self._pace.timeout_seconds(came, self._waited)), self._late
+            max(0.0, self._rate.timeout_seconds(came, self._waited)), self._late
         )
 
     def stop(self) -> None:

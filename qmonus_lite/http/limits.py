@@ -12,26 +12,26 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 class ConcurrencyLimit:
     """At most `maximum` holders at once; `with limit:` raises a problem if there are as many."""
 
-    __slots__ = ("_detail", "_maximum", "_refused", "held")
+    __slots__ = ("_detail", "_maximum", "_refused", "active")
 
     def __init__(self, maximum: int, refused: type[Unavailable], detail: str) -> None:
         """`refused` is the problem of a refusal, and `detail` its text."""
         self._maximum = maximum
         self._refused = refused
         self._detail = detail
-        self.held = 0
+        self.active = 0
 
     def check(self) -> None:
         """Raise the problem if there are as many holders as there may be."""
-        if self.held >= self._maximum:
+        if self.active >= self._maximum:
             raise self._refused(self._detail)
 
     def __enter__(self) -> None:
         self.check()
-        self.held += 1
+        self.active += 1
 
     def __exit__(self, *_error: object) -> None:
-        self.held -= 1
+        self.active -= 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,5 +74,5 @@ class TrustedProxies:
         """`https` or `http` as requested; uses `forwarded` only if `peer` is trusted."""
         if not forwarded:
             return own
-        said = forwarded[-1].rpartition(",")[2].strip().lower()
-        return said if said in {"http", "https"} and self.trusts(peer) else own
+        scheme = forwarded[-1].rpartition(",")[2].strip().lower()
+        return scheme if scheme in {"http", "https"} and self.trusts(peer) else own

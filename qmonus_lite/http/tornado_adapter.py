@@ -10,12 +10,13 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
+from tornado.httputil import ParseBodyConfig, ParseUrlEncodedConfig, set_parse_body_config
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import Application, RequestHandler, stream_request_body
 
 from qmonus_lite.errors import InternalFault, Problem
 from qmonus_lite.http.body import Body, UnreadableBody
-from qmonus_lite.http.framing import RequestHead, origin_form
+from qmonus_lite.http.framing import MAX_LINE_BYTES, RequestHead, origin_form
 from qmonus_lite.http.idle_timeout import IdleTimeout
 from qmonus_lite.http.lingering_close import half_close, lingering_close
 from qmonus_lite.http.pipeline import Pipeline
@@ -222,7 +223,14 @@ class StreamHandler(RequestHandler):
 
 
 def make_application(pipeline: Pipeline, idle: IdleTimeout) -> Application:
-    """The Tornado application of a server: one handler for everything."""
+    """The Tornado application of a server: one handler for everything.
+
+    Tornado parses each query, and would refuse one of more than 1000 arguments before the pipeline
+    could. A request line that the rules allow has no room for as many as are allowed here.
+    """
+    set_parse_body_config(
+        ParseBodyConfig(urlencoded=ParseUrlEncodedConfig(max_arguments=MAX_LINE_BYTES))
+    )
     given = {"pipeline": pipeline, "idle": idle}
     return Application([(r".*", StreamHandler, given)], log_function=_log_nothing)
 

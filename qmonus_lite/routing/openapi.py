@@ -17,7 +17,7 @@ _BARE = {"action": "route_not_described"}
 
 _VERBS = ("GET", "PUT", "POST", "DELETE", "PATCH")
 #: OpenAPI parameter location (`in`) by part of a request.
-_PLACES = {"resources": "path", "params": "query", "headers": "header"}
+_LOCATIONS = {"resources": "path", "params": "query", "headers": "header"}
 #: Header parameters that OpenAPI ignores, since it describes them in other ways.
 _ELSEWHERE = frozenset({"Accept", "Authorization", "Content-Type"})
 
@@ -81,7 +81,9 @@ def _operation(route: Route, spec: MethodSpec, schemas_of_plugins: SchemaCompone
     if spec.usage:
         operation["description"] = spec.usage
     if schema := spec.schemas.get("body"):
-        content = {_media_type(spec): {"schema": schemas_of_plugins.place(schema, schema.document)}}
+        content = {
+            _media_type(spec): {"schema": schemas_of_plugins.embedded(schema, schema.document)}
+        }
         operation["requestBody"] = {"required": True, "content": content}
     if not route.needs_account:
         operation["security"] = []
@@ -104,12 +106,12 @@ def _parameters(route: Route, spec: MethodSpec, schemas_of_plugins: SchemaCompon
 
 
 def _parameter(part: str, name: str, schema: Schema, schemas_of_plugins: SchemaComponents) -> Node:
-    place = _PLACES[part]
+    location = _LOCATIONS[part]
     return {
         "name": name,
-        "in": place,
-        "required": place == "path" or name in _required(schema),
-        "schema": schemas_of_plugins.place(
+        "in": location,
+        "required": location == "path" or name in _required(schema),
+        "schema": schemas_of_plugins.embedded(
             schema, _properties(schema).get(name, {"type": "string"})
         ),
     }

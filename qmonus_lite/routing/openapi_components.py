@@ -13,14 +13,14 @@ class SchemaComponents:
         self.schemas: dict[str, Any] = {}
         self._names: dict[Schema, str] = {}
 
-    def place(self, schema: Schema, part: object) -> object:
+    def embedded(self, schema: Schema, part: object) -> object:
         """`part` of a schema, valid anywhere in the document."""
         if not _refers(part):
             return part
         name = self._name(schema)
         if part is schema.document:
-            return {"$ref": _place(name)}
-        return _led(part, name)
+            return {"$ref": _pointer(name)}
+        return _with_references(part, name)
 
     def cut(self, count: int) -> None:
         """Remove all schemas but the first `count`."""
@@ -31,11 +31,11 @@ class SchemaComponents:
         if schema not in self._names:
             name = f"plugin{len(self._names) + 1}"
             self._names[schema] = name
-            self.schemas[name] = _led(schema.document, name)
+            self.schemas[name] = _with_references(schema.document, name)
         return self._names[schema]
 
 
-def _place(name: str) -> str:
+def _pointer(name: str) -> str:
     return f"#/components/schemas/{name}"
 
 
@@ -49,13 +49,13 @@ def _refers(node: object) -> bool:
     return isinstance(node, list) and any(map(_refers, node))
 
 
-def _led(node: object, name: str) -> Any:
+def _with_references(node: object, name: str) -> Any:
     if isinstance(node, list):
-        return [_led(entry, name) for entry in node]
+        return [_with_references(entry, name) for entry in node]
     if not isinstance(node, dict):
         return node
     return {
-        key: _place(name) + value[1:] if _is_local(key, value) else _led(value, name)
+        key: _pointer(name) + value[1:] if _is_local(key, value) else _with_references(value, name)
         for key, value in node.items()
         # An `$id` would make the schema its own resource root again.
         if key != "$id"

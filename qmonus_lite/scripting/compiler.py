@@ -171,8 +171,8 @@ def _unknown_names(code: CodeType, known: set[str]) -> list[tuple[str, int, int]
     for step in steps:
         reads = step.opname in {"LOAD_NAME", "LOAD_GLOBAL"}
         if reads and step.argval not in known | made and step.positions:
-            place = (step.argval, step.positions.lineno or 1, step.positions.col_offset or 0)
-            found.setdefault(step.argval, place)
+            position = (step.argval, step.positions.lineno or 1, step.positions.col_offset or 0)
+            found.setdefault(step.argval, position)
     return sorted(found.values(), key=lambda entry: entry[1:])
 
 

@@ -47,6 +47,6 @@ def line_now(file: str) -> int:
 
 def line_raised(error: BaseException, file: str) -> int:
     """Innermost line of the file in the traceback of an exception, or 0."""
-    places = traceback.walk_tb(error.__traceback__)
-    lines = [line for frame, line in places if frame.f_code.co_filename == file]
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_code.co_filename == file]
     return lines[-1] if lines else 0

@@ -65,11 +65,11 @@ def flag_fault(name: str) -> str | None:
         return unknown(name, f"--{name}")
     return (
         f"--{name}: a secret cannot be a flag, since other users of the machine see command lines:"
-        f" {_secret_place(name)}"
+        f" {_how_to_give(name)}"
     )
 
 
-def _secret_place(name: str) -> str:
+def _how_to_give(name: str) -> str:
     row = SECRETS[name]
     return f"give it as {row.variable} in the environment, or in {row.other_source}"
 
@@ -92,7 +92,7 @@ class _Resolution:
         text = _as_text(value)
         if known in SECRETS:
             self.faults.append(
-                f"{where}: a secret cannot stand in a settings file: {_secret_place(known)}"
+                f"{where}: a secret cannot stand in a settings file: {_how_to_give(known)}"
             )
         elif text is None:
             self._refuse(known, f"{where}: expected text, a number, or a list of them")

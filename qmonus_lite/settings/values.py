@@ -118,9 +118,9 @@ def endpoints(value: str) -> tuple[str, ...]:
     found = names(value)
     for endpoint in found:
         parts = urlsplit(endpoint)
-        whole = parts.scheme in {"http", "https"} and parts.hostname and parts.port
+        complete = parts.scheme in {"http", "https"} and parts.hostname and parts.port
         bare = endpoint.removesuffix("/") == f"{parts.scheme}://{parts.netloc}"
-        if not whole or not bare:
+        if not complete or not bare:
             raise ValueError(f"expected http(s)://host:port, got {endpoint!r}")
     return tuple(endpoint.rstrip("/") for endpoint in found)
 

@@ -10,7 +10,7 @@ from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.uploads.accepted import AcceptedUpload
 from qmonus_lite.uploads.commit import Commits, UploadWithEvent
-from qmonus_lite.uploads.event_data import promised_data
+from qmonus_lite.uploads.event_data import stored_event_data
 from qmonus_lite.uploads.keyed_lock import KeyedLock
 from qmonus_lite.uploads.publish import DirectPublisher, ReceivedUpload
 from qmonus_lite.uploads.store import StoredFile
@@ -65,7 +65,7 @@ class Completion:
             type=UPLOADED,
             path=path,
             time=self.clock.moment(),
-            data=promised_data(upload.event, fields, stored, self.kept_headers(), self.own()),
+            data=stored_event_data(upload.event, fields, stored, self.kept_headers(), self.own()),
             store=self.store,
             store_path=path[1:],
             gateway=self.gateway,

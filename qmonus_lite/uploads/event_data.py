@@ -60,32 +60,33 @@ def _normalized(params: Mapping[str, list[str]]) -> dict[str, list[str]]:
     return found
 
 
-def promised_data(
+def stored_event_data(
     event: Mapping[str, Any],
     accepted: Mapping[str, Any],
     stored: Mapping[str, Any],
-    kept: frozenset[str],
+    unmasked: frozenset[str],
     own: OwnCredentials,
 ) -> str:
     """JSON of an event after its handlers have run, updated with the gateway's fields.
 
     These are `accepted` (`path`, `account`, `length`), then the fields that are made at delivery
     (`events.gateway`), then `stored` (`mime`, `bytes`). Credential headers are masked except those
-    in `kept` (names in lower case), and so are the gateway's own credentials in any other header.
+    in `unmasked` (names in lower case), and so are the gateway's own credentials in any other
+    header.
     """
     if _LAST_FIELDS.isdisjoint(event):
-        text = _masked_text({**event, **accepted}, kept, own)
+        text = _masked_text({**event, **accepted}, unmasked, own)
         return f"{text[:-1]},{UNFILLED},{strictjson.write_plain(stored)[1:].decode()}"
     # A handler has set some of the fields: they keep their places in its event.
-    return _masked_text({**event, **accepted, **dict.fromkeys(FIELDS), **stored}, kept, own)
+    return _masked_text({**event, **accepted, **dict.fromkeys(FIELDS), **stored}, unmasked, own)
 
 
-def _masked_text(data: dict[str, Any], kept: frozenset[str], own: OwnCredentials) -> str:
+def _masked_text(data: dict[str, Any], unmasked: frozenset[str], own: OwnCredentials) -> str:
     headers = data.get("headers")
     # A handler may have replaced the headers by any value.
     if not isinstance(headers, dict):
         return strictjson.write(data)
-    hidden = _hidden(kept) if kept else MASKED
+    hidden = _hidden(unmasked) if unmasked else MASKED
     data["headers"] = headers = {
         name: MASK if name.lower() in hidden else value for name, value in headers.items()
     }
@@ -93,15 +94,15 @@ def _masked_text(data: dict[str, Any], kept: frozenset[str], own: OwnCredentials
     if "qml_" not in text and "eyJ" not in text:
         return text
     data["headers"] = {
-        name: value if name.lower() in kept else _without_own(value, own)
+        name: value if name.lower() in unmasked else _without_own(value, own)
         for name, value in headers.items()
     }
     return strictjson.write(data)
 
 
 @lru_cache(maxsize=8)
-def _hidden(kept: frozenset[str]) -> frozenset[str]:
-    return MASKED - kept
+def _hidden(unmasked: frozenset[str]) -> frozenset[str]:
+    return MASKED - unmasked
 
 
 def _without_own(value: Any, own: OwnCredentials) -> Any:

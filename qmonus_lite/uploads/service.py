@@ -91,9 +91,9 @@ class UploadService:
         Raises Problem, and Terminated if a handler refused.
         """
         if self.query.is_handled(UPLOADING):
-            record, asked = upload.request.record, upload.question
+            record, question = upload.request.record, upload.question
             ids = Ids(request_id=record.request_id, upload_id=record.upload_id)
-            outcome = await self.query.ask(UPLOADING, asked, subject=asked["path"], ids=ids)
+            outcome = await self.query.ask(UPLOADING, question, subject=question["path"], ids=ids)
             if outcome.denied:
                 raise outcome.terminated()
             if outcome.handlers:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 _HEAD = re.compile(rb"qmonus-lite chaos ([\w-]+) (\d+) ([0-9a-f]{64})\n")
 
 
-class NotWhole(Exception):
+class IncompleteContent(Exception):
     """Bytes that are no whole content; the message says what is wrong with them."""
 
 
@@ -31,11 +31,11 @@ def tag_of(data: bytes) -> str:
     """The tag of a whole content; raises NotWhole."""
     head = _HEAD.match(data)
     if head is None:
-        raise NotWhole(f"{len(data)} bytes that begin with {data[:40]!r}")
+        raise IncompleteContent(f"{len(data)} bytes that begin with {data[:40]!r}")
     tag, length, digest = (part.decode() for part in head.groups())
     rest = memoryview(data)[head.end() :]
     if len(rest) != int(length):
-        raise NotWhole(f"{tag} has {len(rest)} of {length} bytes")
+        raise IncompleteContent(f"{tag} has {len(rest)} of {length} bytes")
     if hashlib.sha256(rest).hexdigest() != digest:
-        raise NotWhole(f"{tag} has another SHA-256 than it says")
+        raise IncompleteContent(f"{tag} has another SHA-256 than it says")
     return tag

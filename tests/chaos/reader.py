@@ -5,7 +5,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.chaos.content import NotWhole, tag_of
+from tests.chaos.content import IncompleteContent, tag_of
 from tests.chaos.planned_uploads import EMPTY, HOT
 from tests.chaos.record import Record, Sighting
 
@@ -41,7 +41,7 @@ def look(base: Path, path: str, record: Record) -> None:
         tag = _tag(path, (base / path[1:]).read_bytes())
     except FileNotFoundError:
         tag = None
-    except NotWhole as error:
+    except IncompleteContent as error:
         record.faults.append(f"half a file: {path}: {error}")
         return
     record.sightings.append(Sighting(path=path, at=at, tag=tag))
@@ -51,5 +51,5 @@ def _tag(path: str, data: bytes) -> str:
     if path != EMPTY:
         return tag_of(data)
     if data:
-        raise NotWhole(f"{len(data)} bytes where there should be none")
+        raise IncompleteContent(f"{len(data)} bytes where there should be none")
     return ""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chaos.content import Content, NotWhole, make, tag_of
+from tests.chaos.content import Content, IncompleteContent, make, tag_of
 from tests.chaos.judge import Evidence, verdict
 from tests.chaos.killer import Kill
 from tests.chaos.logs import LoggedEvents, Seen
@@ -173,7 +173,7 @@ def test_a_content_proves_itself(size: int) -> None:
 
     assert tag_of(content.data) == "1-1"
     for half in (content.data[:-1], content.data + b"x", content.data[:10], b""):
-        with pytest.raises(NotWhole):
+        with pytest.raises(IncompleteContent):
             tag_of(half)
 
 

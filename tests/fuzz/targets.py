@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 from tornado.httputil import (
     HTTPConnection,
@@ -27,7 +28,10 @@ from qmonus_lite.headers import Headers
 from qmonus_lite.http import framing
 from qmonus_lite.http.buffered import MAX_BUFFERED_BODY_BYTES, MAX_HEAD_BYTES, parse_plain_put
 from qmonus_lite.http.framing import RequestHead
+from qmonus_lite.http.idle_timeout import IdleTimeout
 from qmonus_lite.http.limits import TrustedProxies
+from qmonus_lite.http.pipeline import Pipeline
+from qmonus_lite.http.tornado_adapter import make_application
 from qmonus_lite.pathtemplate import BadTemplate, PathTemplate, decode
 from qmonus_lite.uploads.names import MAX_PART_BYTES, MAX_PARTS, MAX_PATH_BYTES, BadName, parts_of
 from qmonus_lite.uploads.target import read_target
@@ -133,7 +137,8 @@ def whole(data: bytes) -> None:
     assert data[: put.size].endswith(b"\r\n\r\n") and data.find(b"\r\n\r\n") + 4 == put.size
     line, _, block = data[: put.size].decode("latin-1").partition("\r\n")
     start, fields = parse_request_start_line(line), HTTPHeaders.parse(block)
-    # Raises where Tornado would not go on.
+    # Raises where Tornado would not go on, with what our application allows.
+    make_application(cast(Pipeline, None), cast(IdleTimeout, None))
     request = HTTPServerRequest(start_line=start, headers=fields, connection=HTTPConnection())
     assert request.host == put.head.values("host")[0]
     received = RequestHead(
@@ -150,7 +155,7 @@ def whole(data: bytes) -> None:
 
 
 #: Nothing that a script could do harm with while it is loaded.
-SHOP = BuildContext(
+BUILD_CONTEXT = BuildContext(
     names={"__builtins__": {}}, sealer=Sealer(key=bytes(32)), reserved=lambda _public: None
 )
 
@@ -181,7 +186,7 @@ def plugins(data: bytes) -> None:
     with tempfile.TemporaryDirectory(prefix="qmonus-lite-fuzz-") as folder:
         (Path(folder) / "x.yml").write_bytes(data)
         try:
-            catalog = Loader([Path(folder)], SHOP).load()
+            catalog = Loader([Path(folder)], BUILD_CONTEXT).load()
         except BadPlugins as error:
             assert error.faults
             assert all(fault.line >= 1 and fault.column >= 1 for fault in error.faults)

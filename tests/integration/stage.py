@@ -131,13 +131,13 @@ class TwoProcesses:
         """Stop the worker; whether it ended clean."""
         assert self._worker is not None
         (task, stop), self._worker = self._worker, None
-        stop._asked.set()
+        stop._requested.set()
         return await task
 
     async def stop_apigw(self) -> bool:
         assert self._apigw is not None
         (task, stop), self._apigw = self._apigw, None
-        stop._asked.set()
+        stop._requested.set()
         clean = await task
         # Its lock goes with the process, which does not end here.
         for descriptor in os.listdir("/proc/self/fd"):

@@ -1,1 +1,1 @@
-"""One room at a time."""
+"""One package at a time."""

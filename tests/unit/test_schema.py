@@ -30,8 +30,8 @@ def test_finds_nothing_wrong_with_a_fitting_value() -> None:
 def test_names_every_fault_by_its_place() -> None:
     found = Schema(IMAGE).mismatches({"size": "x", "tags": [{}, {"k": 1}]})
 
-    assert {one.pointer for one in found} == {"", "/size", "/tags/1/k"}
-    assert all(one.message for one in found)
+    assert {mismatch.pointer for mismatch in found} == {"", "/size", "/tags/1/k"}
+    assert all(mismatch.message for mismatch in found)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_follows_no_reference_out_of_the_document(ref: str) -> None:
 def test_follows_references_inside_the_document() -> None:
     schema = Schema({"$defs": {"n": {"type": "integer"}}, "items": {"$ref": "#/$defs/n"}})
 
-    assert [one.pointer for one in schema.mismatches([1, "x"])] == ["/1"]
+    assert [mismatch.pointer for mismatch in schema.mismatches([1, "x"])] == ["/1"]
 
 
 def test_no_pattern_stalls() -> None:
@@ -123,7 +123,10 @@ def test_takes_any_json_value(value: object) -> None:
     schema = Schema(IMAGE)
     schema.with_defaults(value)
 
-    assert all(one.pointer == "" or one.pointer.startswith("/") for one in schema.mismatches(value))
+    assert all(
+        mismatch.pointer == "" or mismatch.pointer.startswith("/")
+        for mismatch in schema.mismatches(value)
+    )
 
 
 @given(st.dictionaries(st.sampled_from(["type", "items", "properties", "pattern", "$ref"]), JSON))

@@ -57,7 +57,7 @@ def test_every_keyword_has_a_case() -> None:
 
 
 def _said(schema: dict[str, Any], value: object) -> list[tuple[str, str]]:
-    return [(one.pointer, one.message) for one in Schema(schema).mismatches(value)]
+    return [(mismatch.pointer, mismatch.message) for mismatch in Schema(schema).mismatches(value)]
 
 
 MORE = ("", "too large, or nested too deeply, to list further faults")

@@ -5,7 +5,7 @@ PUBLISHED = ("APIGW.OnFileUploading", "APIGW.OnFileUploaded")
 #: Events whose handlers decide on an upload; not all of them are published yet.
 GATES = frozenset({"APIGW.OnFileUploading", "APIGW.OnFileInspecting", "APIGW.OnFileReceived"})
 #: Events that are stored and delivered later, with credential headers redacted.
-PROMISED = frozenset({"APIGW.OnFileUploaded"})
+DELIVERED_EVENTS = frozenset({"APIGW.OnFileUploaded"})
 
 #: Keys of the events that qmonus_lite publishes.
 EVENT_KEYS = frozenset(

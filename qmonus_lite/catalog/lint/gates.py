@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 
 from qmonus_lite.catalog.lint.awaits import unawaited
-from qmonus_lite.catalog.lint.contract import HANDLE, MASKED, NOT_IN_REQUESTS, PROMISED
+from qmonus_lite.catalog.lint.contract import DELIVERED_EVENTS, HANDLE, MASKED, NOT_IN_REQUESTS
 from qmonus_lite.catalog.lint.script import (
     Function,
     ScriptRule,
@@ -233,7 +233,7 @@ def handle_attribute(script: ScriptView) -> Iterator[Hit]:
 
 def masked_header(script: ScriptView) -> Iterator[Hit]:
     """Credentials read from a stored event, in which they are redacted."""
-    if script.event not in PROMISED:
+    if script.event not in DELIVERED_EVENTS:
         return
     unmasked = {str(name).casefold() for name in script.value.get("keep_headers") or ()}
     for node, key in lookups(script):

@@ -23,8 +23,8 @@ class PluginWarning:
     level: str = "warning"
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}"
-        return f"{place}: {self.level}[{self.rule}]: {self.message}"
+        location = f"{self.file}:{self.line}:{self.column}"
+        return f"{location}: {self.level}[{self.rule}]: {self.message}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnTrust:
+class OwnCertificateTrust:
     """TLS settings for connections to our own APIGWs."""
 
     #: Verifies chain, validity and hostname.
@@ -26,7 +26,7 @@ class OwnTrust:
 
 
 @lru_cache(maxsize=1)
-def for_own(certfile: str) -> OwnTrust:
+def for_own(certfile: str) -> OwnCertificateTrust:
     """Settings for an APIGW whose chain is in this file; raises OSError or ValueError."""
     leaf = _leaf(Path(certfile).read_text(encoding="ascii", errors="replace"))
     named = ssl.create_default_context()
@@ -40,7 +40,7 @@ def for_own(certfile: str) -> OwnTrust:
         # Python 3.13 is stricter than 3.11 and 3.12, and requires more of a self-signed certificate
         # than `openssl req -x509` writes: the same file has to work with all of them.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return OwnTrust(named=named, pinned=pinned)
+    return OwnCertificateTrust(named=named, pinned=pinned)
 
 
 def settings(

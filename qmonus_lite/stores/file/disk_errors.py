@@ -21,7 +21,7 @@ from qmonus_lite.errors import (
 )
 
 
-class ErrorPlace(Enum):
+class FailedObject(Enum):
     """The object of a failed system call."""
 
     TARGET = "the folder that the client names"
@@ -30,7 +30,7 @@ class ErrorPlace(Enum):
     SYNC = "a sync"
 
 
-EVERYWHERE = tuple(ErrorPlace)
+EVERYWHERE = tuple(FailedObject)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,46 +39,46 @@ class DiskOperation:
 
     #: Its name in log records.
     name: str
-    where: ErrorPlace
+    where: FailedObject
     #: Added to the error detail when the disk failed: the known state of the file.
     outcome: str = "nothing was stored"
 
 
-LOOKING = DiskOperation(name="looking at a path", where=ErrorPlace.TARGET)
-MEASURING = DiskOperation(name="looking for free room", where=ErrorPlace.STAGED)
-MAKING_STAGING = DiskOperation(name="making a staging directory", where=ErrorPlace.STAGING)
+LOOKING = DiskOperation(name="looking at a path", where=FailedObject.TARGET)
+MEASURING = DiskOperation(name="looking for free room", where=FailedObject.STAGED)
+MAKING_STAGING = DiskOperation(name="making a staging directory", where=FailedObject.STAGING)
 MAKING_STAGING_THERE = DiskOperation(
-    name="making a staging directory there", where=ErrorPlace.TARGET
+    name="making a staging directory there", where=FailedObject.TARGET
 )
-WRITING = DiskOperation(name="writing", where=ErrorPlace.STAGED)
-SYNCING = DiskOperation(name="putting a file on stable storage", where=ErrorPlace.SYNC)
+WRITING = DiskOperation(name="writing", where=FailedObject.STAGED)
+SYNCING = DiskOperation(name="putting a file on stable storage", where=FailedObject.SYNC)
 KEEPING_STAGED = DiskOperation(
-    name="putting the name of a staged file on stable storage", where=ErrorPlace.SYNC
+    name="putting the name of a staged file on stable storage", where=FailedObject.SYNC
 )
-COPYING = DiskOperation(name="copying a staged file to another mount", where=ErrorPlace.STAGED)
-FINDING = DiskOperation(name="finding the folder of a file", where=ErrorPlace.TARGET)
+COPYING = DiskOperation(name="copying a staged file to another mount", where=FailedObject.STAGED)
+FINDING = DiskOperation(name="finding the folder of a file", where=FailedObject.TARGET)
 KEEPING_FOLDER = DiskOperation(
-    name="putting the name of a folder on stable storage", where=ErrorPlace.SYNC
+    name="putting the name of a folder on stable storage", where=FailedObject.SYNC
 )
 PLACING = DiskOperation(
     name="putting a file in place",
-    where=ErrorPlace.TARGET,
+    where=FailedObject.TARGET,
     outcome="look whether the file is there before it is sent again",
 )
 KEEPING = DiskOperation(
     name="putting a name on stable storage",
-    where=ErrorPlace.SYNC,
+    where=FailedObject.SYNC,
     outcome="the file is at its path, but a loss of power may undo that",
 )
-REMOVING = DiskOperation(name="removing a staged file", where=ErrorPlace.STAGED)
+REMOVING = DiskOperation(name="removing a staged file", where=FailedObject.STAGED)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class DiskErrorRule:
     """The response to a set of error numbers."""
 
     codes: tuple[int, ...]
-    where: tuple[ErrorPlace, ...]
+    where: tuple[FailedObject, ...]
     problem: type[Problem]
     detail: str
     #: Whether it counts as a disk failure, which can make the gateway unready.
@@ -87,63 +87,63 @@ class Rule:
 
 #: The first rule that matches the error number and the place applies.
 RULES = (
-    Rule(
+    DiskErrorRule(
         codes=(errno.ENOSPC, errno.EDQUOT),
         where=EVERYWHERE,
         problem=InsufficientStorage,
         detail="the disk is full",
     ),
-    Rule(
+    DiskErrorRule(
         codes=(errno.EFBIG,),
         where=EVERYWHERE,
         problem=TooLarge,
         detail="the file system takes no file of this size",
     ),
-    Rule(
+    DiskErrorRule(
         codes=(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS),
         where=EVERYWHERE,
         problem=Unavailable,
         detail="this machine is short of file descriptors or memory",
     ),
-    Rule(
+    DiskErrorRule(
         codes=(errno.EAGAIN, errno.EINTR, errno.ENOLCK, errno.EDEADLK),
         where=EVERYWHERE,
         problem=Unavailable,
         detail="the file system is busy",
     ),
-    Rule(
+    DiskErrorRule(
         codes=(errno.EMLINK,),
-        where=(ErrorPlace.TARGET,),
+        where=(FailedObject.TARGET,),
         problem=InsufficientStorage,
         detail="the directory takes no further entry",
     ),
-    Rule(
+    DiskErrorRule(
         codes=(errno.EACCES, errno.EPERM),
-        where=(ErrorPlace.TARGET,),
+        where=(FailedObject.TARGET,),
         problem=Forbidden,
         detail="the server has no permission to store at this path",
     ),
-    Rule(
+    DiskErrorRule(
         codes=(errno.EROFS,),
-        where=(ErrorPlace.TARGET,),
+        where=(FailedObject.TARGET,),
         problem=Forbidden,
         detail="the file system at this path is read-only",
     ),
-    Rule(
+    DiskErrorRule(
         codes=(errno.ENOKEY, errno.EOPNOTSUPP, errno.ENOSYS),
-        where=(ErrorPlace.TARGET,),
+        where=(FailedObject.TARGET,),
         problem=Forbidden,
         detail="the file system at this path does not allow it (encrypted and locked, or without"
         " what storing takes)",
     ),
-    Rule(
+    DiskErrorRule(
         codes=(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ),
-        where=(ErrorPlace.TARGET,),
+        where=(FailedObject.TARGET,),
         problem=BadRequest,
         detail="the file system at this path takes no such name (too long, or characters that it"
         " does not know)",
     ),
-    Rule(
+    DiskErrorRule(
         codes=(
             errno.ENOENT,
             errno.ENOTDIR,
@@ -155,24 +155,24 @@ RULES = (
             errno.ETXTBSY,
             errno.ESTALE,
         ),
-        where=(ErrorPlace.TARGET,),
+        where=(FailedObject.TARGET,),
         problem=Conflict,
         detail="another file or directory is in the way, or went away during the upload",
     ),
-    Rule(
+    DiskErrorRule(
         codes=(errno.EXDEV,),
-        where=(ErrorPlace.TARGET,),
+        where=(FailedObject.TARGET,),
         problem=InternalFault,
         detail="the file could not be moved to the mount of its path",
     ),
-    Rule(
+    DiskErrorRule(
         # The staging directory was removed, or mounted over; it is recreated within a second.
         codes=(errno.ENOENT,),
-        where=(ErrorPlace.STAGED,),
+        where=(FailedObject.STAGED,),
         problem=Unavailable,
         detail="the staging directory went away",
     ),
-    Rule(
+    DiskErrorRule(
         codes=(
             errno.EIO,
             errno.EREMOTEIO,
@@ -195,7 +195,7 @@ RULES = (
         detail="the disk failed",
         failing=True,
     ),
-    Rule(
+    DiskErrorRule(
         codes=(
             errno.EACCES,
             errno.EPERM,
@@ -218,7 +218,7 @@ RULES = (
             errno.ESTALE,
             errno.EXDEV,
         ),
-        where=(ErrorPlace.STAGED, ErrorPlace.STAGING, ErrorPlace.SYNC),
+        where=(FailedObject.STAGED, FailedObject.STAGING, FailedObject.SYNC),
         problem=InternalFault,
         detail="the disk failed",
         failing=True,
@@ -226,7 +226,7 @@ RULES = (
 )
 
 #: For every error number without a rule.
-UNKNOWN = Rule(
+UNKNOWN = DiskErrorRule(
     codes=(), where=EVERYWHERE, problem=InternalFault, detail="the disk failed", failing=True
 )
 
@@ -245,7 +245,7 @@ def name_of(code: int | None) -> str:
     return _NAMES.get(number) or errno.errorcode.get(number, "unknown")
 
 
-def rule_of(code: int | None, where: ErrorPlace) -> Rule:
+def rule_of(code: int | None, where: FailedObject) -> DiskErrorRule:
     """The rule for an error number at a place."""
     return _BY_CALL.get((code or 0, where), UNKNOWN)
 

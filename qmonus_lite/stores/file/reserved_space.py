@@ -34,15 +34,15 @@ class SharedReservedSpace(ReservedSpace):
     reserve the same space at the same time; then a write of one of them fails with ENOSPC.
     """
 
-    def __init__(self, place: Path, *, row: int, rows: int) -> None:
+    def __init__(self, path: Path, *, row: int, rows: int) -> None:
         """Create or map the file, and clear what a former process with this row reserved."""
         super().__init__()
         self._width = MAX_FILESYSTEMS * _PAIR.size
         self._others = [other for other in range(rows) if other != row]
         self._start = row * self._width
         #: Offset of an entry in the own row, by device number.
-        self._places: dict[int, int] = {}
-        descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._offsets: dict[int, int] = {}
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if os.fstat(descriptor).st_size < rows * self._width:
                 os.ftruncate(descriptor, rows * self._width)
@@ -54,10 +54,10 @@ class SharedReservedSpace(ReservedSpace):
     def add(self, device: int, count: int) -> None:
         """Reserve bytes on a file system, or free them (negative count)."""
         super().add(device, count)
-        if device not in self._places and len(self._places) < MAX_FILESYSTEMS:
-            self._places[device] = self._start + len(self._places) * _PAIR.size
-        if (place := self._places.get(device)) is not None:
-            _PAIR.pack_into(self._table, place, device, self._own[device])
+        if device not in self._offsets and len(self._offsets) < MAX_FILESYSTEMS:
+            self._offsets[device] = self._start + len(self._offsets) * _PAIR.size
+        if (offset := self._offsets.get(device)) is not None:
+            _PAIR.pack_into(self._table, offset, device, self._own[device])
 
     def total(self, device: int) -> int:
         """Bytes reserved on a file system by all processes."""
@@ -66,8 +66,8 @@ class SharedReservedSpace(ReservedSpace):
     def _of_row(self, row: int, device: int) -> int:
         """Bytes that another process has reserved on a file system."""
         start = row * self._width
-        for place in range(start, start + self._width, _PAIR.size):
-            found, count = _PAIR.unpack_from(self._table, place)
+        for offset in range(start, start + self._width, _PAIR.size):
+            found, count = _PAIR.unpack_from(self._table, offset)
             if found == device:
                 return int(count)
             if not found:

@@ -280,9 +280,9 @@ class DirectorySync:
         if error := self._ended[directory]:
             raise error
 
-    def _kept(self, sync: Callable[[P], None], place: P, action: DiskOperation) -> Problem | None:
+    def _kept(self, sync: Callable[[P], None], target: P, action: DiskOperation) -> Problem | None:
         try:
-            sync(place)
+            sync(target)
         except OSError as error:
             return self._disk.answer(error, action)
         return None

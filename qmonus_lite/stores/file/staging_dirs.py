@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 #: Name of the staging directory on another mount.
 MOUNT_STAGING = ".qmonus-lite-staging"
 #: Errors that mean that this user may not write to a directory.
-_NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class StagingDirs:
@@ -41,7 +41,7 @@ class StagingDirs:
         #: File that lists staging directories on other mounts, one per line, for later sweeps.
         self._known = data_dir / "staging.mounts"
         #: Cached directory of each mount and its expiry time, since mounts can change.
-        self._places: dict[Mount, tuple[Path, float]] = {}
+        self._cached: dict[Mount, tuple[Path, float]] = {}
         self._make_home()
 
     def directory(self, near: Path, mount: Mount) -> Path:
@@ -49,13 +49,13 @@ class StagingDirs:
 
         Raises Problem; Forbidden if this user may not write to the mount.
         """
-        place = self._places.get(mount)
-        if place is not None and place[1] > time.monotonic():
-            return place[0]
-        directory = self._looked_for(near, mount, place and place[0])
-        if len(self._places) >= MAX_CACHED_DIRS:
-            self._places.clear()
-        self._places[mount] = directory, time.monotonic() + CACHE_SECONDS
+        cached = self._cached.get(mount)
+        if cached is not None and cached[1] > time.monotonic():
+            return cached[0]
+        directory = self._looked_for(near, mount, cached and cached[0])
+        if len(self._cached) >= MAX_CACHED_DIRS:
+            self._cached.clear()
+        self._cached[mount] = directory, time.monotonic() + CACHE_SECONDS
         return directory
 
     def across(self, near: Path, mount: Mount) -> Iterator[Path]:
@@ -131,7 +131,7 @@ class StagingDirs:
                 try:
                     return self._made(above.pop())
                 except OSError as error:
-                    if error.errno not in _NOT_OURS:
+                    if error.errno not in _NOT_WRITABLE:
                         raise
             return self._made(near)
 
@@ -142,12 +142,12 @@ class StagingDirs:
             here = here.parent
             yield here
 
-    def _made(self, place: Path) -> Path:
-        """The staging directory in `place`, created if missing; raises OSError."""
-        directory = place / MOUNT_STAGING
+    def _made(self, parent: Path) -> Path:
+        """The staging directory in `parent`, created if missing; raises OSError."""
+        directory = parent / MOUNT_STAGING
         with suppress(FileExistsError):
             directory.mkdir(mode=0o700)
-            self._disk.sync_names_in(place)
+            self._disk.sync_names_in(parent)
         if not stat.S_ISDIR(os.lstat(directory).st_mode):
             # A symbolic link made by another user would redirect the staging files.
             raise PermissionError(errno.EACCES, f"{directory} is no directory")

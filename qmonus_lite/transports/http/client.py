@@ -12,7 +12,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from qmonus_lite.transports.http.codec import (
-    BadMessage,
+    BadHttpMessage,
     HttpRequest,
     HttpResponse,
     MessageReader,
@@ -87,13 +87,13 @@ class _ClientConnection(asyncio.Protocol):
         self._reader.feed(data)
         try:
             self._read()
-        except BadMessage as error:
+        except BadHttpMessage as error:
             self._fail(InvalidReply(str(error)))
             self.close()
 
     def _read(self) -> None:
         if self._answer is None:
-            raise BadMessage(502, "a response without a request")
+            raise BadHttpMessage(502, "a response without a request")
         if (head := self._reader.head()) is None or (body := self._reader.body()) is None:
             return
         answer, self._answer = self._answer, None

@@ -15,7 +15,7 @@ MAX_HEAD_BYTES, MAX_BODY_BYTES = 16 << 10, 4 << 20
 _MAX_DIGITS = 9
 
 
-class BadMessage(ValueError):
+class BadHttpMessage(ValueError):
     """Not a message that this codec supports; `status` is the answer to a request."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -87,7 +87,7 @@ class MessageReader(Generic[Head]):
             end = self._buffer.find(b"\r\n\r\n")
             if end < 0:
                 if len(self._buffer) > MAX_HEAD_BYTES:
-                    raise BadMessage(431, "the head of the message has no end")
+                    raise BadHttpMessage(431, "the head of the message has no end")
                 return None
             self._head = self._parse(bytes(self._buffer[:end]))
             del self._buffer[: end + 4]
@@ -111,13 +111,13 @@ class MessageReader(Generic[Head]):
 def parse_request(head: bytes) -> RequestHead:
     """Parse a head without its empty line; raises BadMessage."""
     first, *lines = head.decode("latin-1").split("\r\n")
-    words = first.split(" ")
-    if len(words) != 3 or words[2] != "HTTP/1.1":
-        raise BadMessage(400, "not an HTTP/1.1 request")
-    if words[0] != "POST":
-        raise BadMessage(405, "only POST is offered here")
+    parts = first.split(" ")
+    if len(parts) != 3 or parts[2] != "HTTP/1.1":
+        raise BadHttpMessage(400, "not an HTTP/1.1 request")
+    if parts[0] != "POST":
+        raise BadHttpMessage(405, "only POST is offered here")
     headers = _fields(lines, repeatable=False)
-    return RequestHead(words[1], headers, _length(headers))
+    return RequestHead(parts[1], headers, _length(headers))
 
 
 def parse_response(head: bytes) -> ResponseHead:
@@ -126,7 +126,7 @@ def parse_response(head: bytes) -> ResponseHead:
     version, _, rest = first.partition(" ")
     status = rest[:3]
     if version != "HTTP/1.1" or not (status.isascii() and status.isdigit()):
-        raise BadMessage(502, "not an HTTP/1.1 response")
+        raise BadHttpMessage(502, "not an HTTP/1.1 response")
     # A proxy before the worker may add several fields of a name, Set-Cookie for example.
     headers = _fields(lines, repeatable=True)
     return ResponseHead(int(status), headers, _length(headers))
@@ -166,7 +166,7 @@ def _fields(lines: list[str], *, repeatable: bool) -> dict[str, str]:
         name, colon, value = line.partition(":")
         name = name.lower()
         if not colon or (name in headers and not (repeatable and name != "content-length")):
-            raise BadMessage(400, "a field without a colon, or given twice")
+            raise BadHttpMessage(400, "a field without a colon, or given twice")
         headers[name] = value.strip()
     return headers
 
@@ -174,7 +174,7 @@ def _fields(lines: list[str], *, repeatable: bool) -> dict[str, str]:
 def _length(headers: Mapping[str, str]) -> int:
     length = headers.get("content-length", "")
     if not (length.isascii() and length.isdigit()) or "transfer-encoding" in headers:
-        raise BadMessage(411, "a message needs a Content-Length and no other framing")
+        raise BadHttpMessage(411, "a message needs a Content-Length and no other framing")
     if len(length) > _MAX_DIGITS or int(length) > MAX_BODY_BYTES:
-        raise BadMessage(413, f"a message may have at most {MAX_BODY_BYTES} bytes")
+        raise BadHttpMessage(413, f"a message may have at most {MAX_BODY_BYTES} bytes")
     return int(length)

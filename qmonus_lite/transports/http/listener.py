@@ -12,7 +12,7 @@ from typing import cast
 
 from qmonus_lite.rate_limited_log import RateLimitedLog
 from qmonus_lite.transports.http.codec import (
-    BadMessage,
+    BadHttpMessage,
     HttpRequest,
     HttpResponse,
     MessageReader,
@@ -101,7 +101,7 @@ class _ServerConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         if not self._limits.add(self):
-            self._refuse(BadMessage(503, "more connections than a worker takes"))
+            self._refuse(BadHttpMessage(503, "more connections than a worker takes"))
             return
         self._wait()
 
@@ -145,7 +145,7 @@ class _ServerConnection(asyncio.Protocol):
             return
         try:
             message = self._message()
-        except BadMessage as error:
+        except BadHttpMessage as error:
             self._refuse(error)
             return
         if message is not None:
@@ -156,7 +156,7 @@ class _ServerConnection(asyncio.Protocol):
         else:
             self._resume()
 
-    def _refuse(self, error: BadMessage) -> None:
+    def _refuse(self, error: BadHttpMessage) -> None:
         self._rate_limited_log.warn(error, action="message_refused", status=error.status)
         self._closing = True
         self._write(HttpResponse(status=error.status, body=f"{error}\n".encode()))
@@ -178,7 +178,7 @@ class _ServerConnection(asyncio.Protocol):
         if self.authenticated or head.length <= SMALL_BODY_BYTES:
             return
         if not looks_signed(head.headers):
-            raise BadMessage(401, "a long message that is not signed")
+            raise BadHttpMessage(401, "a long message that is not signed")
         if self._limits.reserve(self, head.length):
             self._reserved = head.length
         else:

@@ -1,1 +1,1 @@
-"""Proofs about what a crash or a failing disk leaves, on the storage rooms as they are."""
+"""Proofs about what a crash or a failing disk leaves, on the storage modules as they are."""

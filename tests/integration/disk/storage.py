@@ -30,7 +30,7 @@ EVENT_ID = "01890000-0000-7000-8000-000000000001"
 OLD, NEW = b"old content", b"new content, longer"
 
 
-class NoPost:
+class NoDispatcher:
     """Takes no event away: they all stay in the log."""
 
     def take(self, seq: int, event: PendingEvent) -> bool:
@@ -121,7 +121,7 @@ class Storage:
 
     @functools.cached_property
     def committer(self) -> Committer:
-        return Committer(self.store, self.log, NoPost(), threads=self.threads)
+        return Committer(self.store, self.log, NoDispatcher(), threads=self.threads)
 
     @functools.cached_property
     def publisher(self) -> DirectPublisher:

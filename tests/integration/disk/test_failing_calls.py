@@ -18,7 +18,7 @@ from qmonus_lite.errors import InternalFault, PreconditionFailed, Problem
 from qmonus_lite.event_logs.sqlite.event_log import SqliteEventLog
 from qmonus_lite.events.log import EventLogFailed
 from qmonus_lite.events.stored_event import PendingEvent
-from qmonus_lite.stores.file.disk_errors import RULES, ErrorPlace, name_of, rule_of
+from qmonus_lite.stores.file.disk_errors import RULES, FailedObject, name_of, rule_of
 from qmonus_lite.stores.file.filesystem import Filesystem, StrPath
 from qmonus_lite.stores.file.staging_dirs import MOUNT_STAGING
 from tests.integration.disk.storage import EVENT_ID, NEW, OLD, Storage, restart, storage
@@ -28,18 +28,18 @@ NEXT_ID = EVENT_ID[:-1] + "2"
 
 #: What calls are about, by their names here; those of a sync open a directory too.
 WHERE = {
-    "open_root": ErrorPlace.TARGET,
-    "open_directory": ErrorPlace.TARGET,
-    "make_directory": ErrorPlace.TARGET,
-    "status": ErrorPlace.TARGET,
-    "create": ErrorPlace.STAGED,
-    "write": ErrorPlace.STAGED,
-    "copy": ErrorPlace.STAGED,
-    "sync_file": ErrorPlace.SYNC,
-    "sync_directory": ErrorPlace.SYNC,
-    "sync_names_in": ErrorPlace.SYNC,
-    "rename": ErrorPlace.TARGET,
-    "link": ErrorPlace.TARGET,
+    "open_root": FailedObject.TARGET,
+    "open_directory": FailedObject.TARGET,
+    "make_directory": FailedObject.TARGET,
+    "status": FailedObject.TARGET,
+    "create": FailedObject.STAGED,
+    "write": FailedObject.STAGED,
+    "copy": FailedObject.STAGED,
+    "sync_file": FailedObject.SYNC,
+    "sync_directory": FailedObject.SYNC,
+    "sync_names_in": FailedObject.SYNC,
+    "rename": FailedObject.TARGET,
+    "link": FailedObject.TARGET,
 }
 #: Errors that are an answer of their own to a call, and what becomes of an upload then.
 MEANT = {

@@ -1,1 +1,1 @@
-"""Tests of the room `apigw`."""
+"""Tests of the package `apigw`."""

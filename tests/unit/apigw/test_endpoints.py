@@ -36,7 +36,7 @@ def test_no_path_is_there_twice_and_none_hides_a_later_one() -> None:
 
 def test_the_variables_of_a_path_are_its_parameters() -> None:
     for row in ADMIN:
-        given = [entry.name for entry in row.parameters if entry.place == "path"]
+        given = [entry.name for entry in row.parameters if entry.location == "path"]
 
         assert re.findall(r"\{(\w+)\}", row.path) == given
 

@@ -1,1 +1,1 @@
-"""Tests of the room `auth`."""
+"""Tests of the package `auth`."""

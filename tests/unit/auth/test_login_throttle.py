@@ -1,4 +1,4 @@
-"""The brake on guessing API keys."""
+"""The throttle on guessing API keys."""
 
 import pytest
 

@@ -17,7 +17,7 @@ TOKENS = Minter(key=b"t" * 32, clock=Clock("UTC"))
 PASSES = Passes(minter=Minter(key=b"p" * 32, clock=Clock("UTC")))
 OWN = OwnCredentials(minters=(TOKENS, PASSES.minter))
 KEY = apikey.new_key()
-TOKEN = TOKENS.mint("ann", audience="door", ttl=60)
+TOKEN = TOKENS.mint("ann", audience="audience", ttl=60)
 
 
 def basic(pair: str) -> str:
@@ -37,7 +37,7 @@ def test_tokens_passes_and_keys_are_ours() -> None:
 
 
 def test_a_token_of_ours_is_ours_when_its_time_is_over() -> None:
-    late = Minter(key=b"t" * 32, clock=LateClock(-1000)).mint("ann", audience="door", ttl=60)
+    late = Minter(key=b"t" * 32, clock=LateClock(-1000)).mint("ann", audience="audience", ttl=60)
 
     assert OWN.found_in(late) == {late}
 
@@ -56,7 +56,7 @@ def test_a_token_of_ours_is_ours_when_its_time_is_over() -> None:
         TOKEN[:-1],
         TOKEN + "x",
         TOKEN.partition(".")[2],
-        Minter(key=b"x" * 32, clock=Clock("UTC")).mint("ann", audience="door", ttl=60),
+        Minter(key=b"x" * 32, clock=Clock("UTC")).mint("ann", audience="audience", ttl=60),
         "eyJ.eyJ." + "\u00e9" * 43,
     ],
 )

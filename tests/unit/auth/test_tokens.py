@@ -29,7 +29,7 @@ class LateClock(Clock):
 
 def minted(seconds: float = 0, **claims: str) -> str:
     minter = Minter(key=KEY, clock=LateClock(seconds))
-    return minter.mint("user", audience="door", ttl=60, **claims)
+    return minter.mint("user", audience="audience", ttl=60, **claims)
 
 
 def b64(text: str) -> str:
@@ -37,7 +37,7 @@ def b64(text: str) -> str:
 
 
 def test_reads_what_it_minted() -> None:
-    claims = MINTER.read(minted(htm="PUT"), audience="door")
+    claims = MINTER.read(minted(htm="PUT"), audience="audience")
 
     assert (claims["sub"], claims["htm"]) == ("user", "PUT")
 
@@ -45,74 +45,74 @@ def test_reads_what_it_minted() -> None:
 @pytest.mark.parametrize("seconds", [-60, -61, -1_000_000])
 def test_refuses_a_token_whose_time_is_over(seconds: float) -> None:
     with pytest.raises(BadToken):
-        MINTER.read(minted(seconds), audience="door")
+        MINTER.read(minted(seconds), audience="audience")
 
 
 def test_a_token_that_was_good_is_good_for_no_other_purpose() -> None:
     minter = Minter(key=KEY, clock=Clock("UTC"))
     token = minted()
-    assert minter.read(token, audience="door") == minter.read(token, audience="door")
+    assert minter.read(token, audience="audience") == minter.read(token, audience="audience")
 
     with pytest.raises(BadToken):
-        minter.read(token, audience="another door")
+        minter.read(token, audience="another audience")
     with pytest.raises(BadToken):
-        minter.read(token + "x", audience="door")
+        minter.read(token + "x", audience="audience")
 
 
 def test_a_token_that_was_good_ends_with_its_time() -> None:
     minter = Minter(key=KEY, clock=Clock("UTC"))
-    token = minter.mint("user", audience="door", ttl=2)
-    assert minter.read(token, audience="door")["sub"] == "user"
+    token = minter.mint("user", audience="audience", ttl=2)
+    assert minter.read(token, audience="audience")["sub"] == "user"
     time.sleep(2.01)
 
     with pytest.raises(BadToken):
-        minter.read(token, audience="door")
+        minter.read(token, audience="audience")
 
 
 def test_many_tokens_are_not_all_remembered() -> None:
     minter = Minter(key=KEY, clock=Clock("UTC"))
     for number in range(MAX_VERIFIED + 5):
-        minter.read(minted(n=str(number)), audience="door")
+        minter.read(minted(n=str(number)), audience="audience")
 
     assert len(minter._verified_claims) <= MAX_VERIFIED
 
 
 def test_refuses_a_token_from_the_future() -> None:
     with pytest.raises(BadToken):
-        MINTER.read(minted(3600), audience="door")
+        MINTER.read(minted(3600), audience="audience")
 
 
 def test_refuses_a_token_for_another_purpose() -> None:
     with pytest.raises(BadToken):
-        MINTER.read(minted(), audience="another door")
+        MINTER.read(minted(), audience="another audience")
 
 
 def test_refuses_a_token_of_another_key() -> None:
     with pytest.raises(BadToken):
-        Minter(key=b"x" * 32, clock=Clock("UTC")).read(minted(), audience="door")
+        Minter(key=b"x" * 32, clock=Clock("UTC")).read(minted(), audience="audience")
 
 
 @pytest.mark.parametrize("missing", ["exp", "sub", "aud"])
 def test_refuses_a_token_that_lacks_something(missing: str) -> None:
-    body = {"sub": "user", "aud": "door", "exp": 1 << 40}
+    body = {"sub": "user", "aud": "audience", "exp": 1 << 40}
     del body[missing]
 
     with pytest.raises(BadToken):
-        MINTER.read(jwt.encode(body, KEY, algorithm="HS256"), audience="door")
+        MINTER.read(jwt.encode(body, KEY, algorithm="HS256"), audience="audience")
 
 
 @pytest.mark.parametrize("algorithm", ["none", "HS512", "HS384", "nonsense"])
 def test_refuses_any_other_algorithm(algorithm: str) -> None:
-    body = b64(json.dumps({"sub": "user", "aud": "door", "exp": 1 << 40}))
+    body = b64(json.dumps({"sub": "user", "aud": "audience", "exp": 1 << 40}))
     if algorithm.startswith("HS"):
         token = jwt.encode(
-            {"sub": "u", "aud": "door", "exp": 1 << 40}, KEY * 2, algorithm=algorithm
+            {"sub": "u", "aud": "audience", "exp": 1 << 40}, KEY * 2, algorithm=algorithm
         )
     else:
         token = f"{b64(json.dumps({'alg': algorithm}))}.{body}."
 
     with pytest.raises(BadToken):
-        MINTER.read(token, audience="door")
+        MINTER.read(token, audience="audience")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_refuses_any_other_algorithm(algorithm: str) -> None:
 )
 def test_refuses_nonsense(token: str) -> None:
     with pytest.raises(BadToken):
-        MINTER.read(token, audience="door")
+        MINTER.read(token, audience="audience")
 
 
 @given(text=st.text(), at=st.integers(0, 200))
@@ -147,4 +147,4 @@ def test_refuses_a_token_that_was_touched(text: str, at: int) -> None:
 
     if touched != token:
         with pytest.raises(BadToken):
-            MINTER.read(touched, audience="door")
+            MINTER.read(touched, audience="audience")

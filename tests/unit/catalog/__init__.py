@@ -1,1 +1,1 @@
-"""Tests of the room `catalog`."""
+"""Tests of the package `catalog`."""

@@ -1,4 +1,4 @@
-"""Fixtures of the room."""
+"""Fixtures of the package."""
 
 from pathlib import Path
 

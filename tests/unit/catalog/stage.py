@@ -30,7 +30,9 @@ def reserved(public: PathTemplate) -> str | None:
     return "is taken" if public.text.startswith("/upload/") else None
 
 
-SHOP = BuildContext(names=granted(callout=None, options=None), sealer=SEALER, reserved=reserved)
+BUILD_CONTEXT = BuildContext(
+    names=granted(callout=None, options=None), sealer=SEALER, reserved=reserved
+)
 
 
 def handler(name: str = "welcome", event: str = "Sample", line: str = "pass") -> str:
@@ -42,7 +44,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.loader = Loader([path], SHOP)
+        self.loader = Loader([path], BUILD_CONTEXT)
 
     def put(self, name: str, text: str | bytes) -> Path:
         place = self.path / name

@@ -13,7 +13,7 @@ from qmonus_lite.catalog.document import dump
 from qmonus_lite.catalog.files import MAX_FILE_BYTES
 from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.errors import BadPlugins
-from tests.unit.catalog.stage import ROUTE, SHOP, Folder, handler
+from tests.unit.catalog.stage import BUILD_CONTEXT, ROUTE, Folder, handler
 
 
 def test_an_empty_folder_is_a_sound_set(folder: Folder) -> None:
@@ -179,7 +179,7 @@ def test_an_undefined_role_is_a_fault(folder: Folder) -> None:
 
 def test_a_folder_that_lies_in_another_is_read_once(folder: Folder) -> None:
     folder.put("sub/a.yml", handler("a"))
-    loader = Loader([folder.path, folder.path / "sub"], SHOP)
+    loader = Loader([folder.path, folder.path / "sub"], BUILD_CONTEXT)
 
     assert [plugin.name for plugin in loader.load().listed] == ["a"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from qmonus_lite.datadir import DataDir
-from qmonus_lite.events.report_file import Entries, KeptReport, ReportFile, State
+from qmonus_lite.events.report_file import Entries, ReportFile, State, StoredReport
 from tests.unit.cli.conftest import Shell
 
 A, B = "http://10.0.0.8:9100", "http://10.0.0.9:9100"
@@ -30,7 +30,7 @@ def kept(shell: Shell) -> ReportFile:
     """A worker that answered when the APIGW was killed, and one that was away by then."""
     report_file = ReportFile(DataDir(shell.state).path)
     for endpoint, state in ((A, State.LIVE), (B, State.AWAY)):
-        report = KeptReport(
+        report = StoredReport(
             endpoint=endpoint,
             handles=frozenset({"APIGW.OnFileUploading"} if endpoint == B else ()),
             generation="0123456789abcdef",

@@ -1,1 +1,1 @@
-"""Tests of the room `compose`."""
+"""Tests of the package `compose`."""

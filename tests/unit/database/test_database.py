@@ -80,7 +80,7 @@ def test_a_job_at_fault_fails_alone(database: Words) -> None:
 
     assert good.result(10) == 1
     busy.result(10)
-    assert all(isinstance(one.exception(10), DatabaseFailed) for one in bad)
+    assert all(isinstance(job.exception(10), DatabaseFailed) for job in bad)
     assert words(database) == ["a", "c"]
 
 
@@ -114,10 +114,10 @@ def test_many_threads_ask_at_once(database: Words) -> None:
         wait(jobs, 10)
 
     threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
     assert len(words(database)) == 400
 
@@ -130,12 +130,12 @@ def test_threads_that_add_share_commits(database: Words) -> None:
             ended.extend(database.insert("add", [{"name": f"{thread}-{n}", "n": n}]))
 
     threads = [threading.Thread(target=add, args=(n,)) for n in range(8)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
-    assert sorted(one for one in ended if isinstance(one, int)) == list(range(1, 161))
+    assert sorted(end for end in ended if isinstance(end, int)) == list(range(1, 161))
     assert len(words(database)) == 160
 
 
@@ -156,7 +156,7 @@ def test_rows_that_could_not_be_committed_say_so(database: Words, tmp_path: Path
     other.execute("ROLLBACK")
     other.close()
 
-    assert all(isinstance(one, DatabaseFailed) for one in ended)
+    assert all(isinstance(end, DatabaseFailed) for end in ended)
     assert words(database) == []
     assert database.insert("add", [{"name": "a", "n": 1}]) == [1]
 

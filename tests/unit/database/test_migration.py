@@ -48,7 +48,16 @@ def test_migrations_run_in_order_with_their_values_and_once(
 
     assert opened(place, schema(FIRST, SECOND), n=5) == [("a", 5)]
     assert opened(place, schema(FIRST, SECOND), n=6) == [("a", 5)]
-    assert [vars(record)["format"] for record in caplog.records] == [1, 2]
+    assert [vars(record)["format"] for record in caplog.records] == [2]
+
+
+def test_a_new_database_is_no_migration_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    assert opened(tmp_path / "w.sqlite3", schema("CREATE TABLE word (name TEXT);")) == []
+    assert caplog.records == []
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:

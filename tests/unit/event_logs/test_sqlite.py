@@ -23,7 +23,7 @@ NEWEST = len(SCHEMA.migrations)
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def path(tmp_path: Path) -> Path:
     """Where the outbox is, in the data directory of a launch directory."""
     data_dir = tmp_path / ".qmonus-lite"
     data_dir.mkdir()
@@ -40,8 +40,8 @@ def shown(log: SqliteEventLog, event_id: str) -> ShownEvent:
     return detail
 
 
-def test_everything_is_there_after_a_restart(place: Path) -> None:
-    before = open_log(place)
+def test_everything_is_there_after_a_restart(path: Path) -> None:
+    before = open_log(path)
     before.prepare([pending("p", "/upload/p")])
     for name in "rsd":
         put(before, name, f"/upload/{name}")
@@ -49,7 +49,7 @@ def test_everything_is_there_after_a_restart(place: Path) -> None:
     before.retry("r", 1, NOW, "x").result(10)
     before.dead("d", 1, "x").result(10)
     before.close()
-    after = open_log(place)
+    after = open_log(path)
 
     assert states(after) == {"p": "prepared", "r": "ready", "s": "sending", "d": "dead"}
     assert after.in_doubt() == [InDoubt(id="p", store="file", token="data:staging/p//upload/p")]
@@ -60,11 +60,11 @@ def test_everything_is_there_after_a_restart(place: Path) -> None:
     after.close()
 
 
-def test_credentials_are_masked_for_display(place: Path, tmp_path: Path) -> None:
+def test_credentials_are_masked_for_display(path: Path, tmp_path: Path) -> None:
     headers = {"X-Auth-Token": "s3cret", "Authorization": "Bearer s3cret", "Accept": "*/*"}
     row = old_row(tmp_path, "e1", "/upload/a", data=compact(old_data("/a", "/b", headers=headers)))
-    write_outbox(place, "outbox_0_1", [row])
-    log = open_log(place)
+    write_outbox(path, "outbox_0_1", [row])
+    log = open_log(path)
     text = json.dumps(redacted_detail(shown(log, "e1"), gateway(tmp_path)))
     log.close()
 
@@ -75,7 +75,7 @@ def test_credentials_are_masked_for_display(place: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize("schema", OLD_SCHEMAS)
 class TestUpgrade:
     def test_events_of_every_state_survive_and_are_delivered(
-        self, schema: str, place: Path, tmp_path: Path
+        self, schema: str, path: Path, tmp_path: Path
     ) -> None:
         rows = [
             old_row(tmp_path, "prepared", "/upload/p", state="prepared"),
@@ -83,8 +83,8 @@ class TestUpgrade:
             old_row(tmp_path, "leased", "/upload/l", attempt=1, leased=1, next_at=NOW * 9),
             old_row(tmp_path, "dead", "/upload/d", state="dead", attempt=7, reason="404"),
         ]
-        write_outbox(place, schema, rows)
-        log = open_log(place)
+        write_outbox(path, schema, rows)
+        log = open_log(path)
         entries = {entry.id: entry for entry in log.list_events("", 9).result(10)}
         log.release()
         due = claim(log)
@@ -104,7 +104,7 @@ class TestUpgrade:
         log.close()
 
     def test_an_event_is_the_same_bytes_for_its_handlers(
-        self, schema: str, place: Path, tmp_path: Path
+        self, schema: str, path: Path, tmp_path: Path
     ) -> None:
         odd = {
             # A handler may have put anything there, and the fields at any place.
@@ -118,8 +118,8 @@ class TestUpgrade:
             old_row(tmp_path, "plain", "/upload/a"),
             old_row(tmp_path, "odd", "/upload/b", data=compact(odd)),
         ]
-        write_outbox(place, schema, rows)
-        log = open_log(place)
+        write_outbox(path, schema, rows)
+        log = open_log(path)
 
         for row in rows:
             detail = shown(log, row.id)
@@ -128,10 +128,10 @@ class TestUpgrade:
         log.close()
 
     def test_an_event_is_one_of_where_its_gateway_runs_now(
-        self, schema: str, place: Path, tmp_path: Path
+        self, schema: str, path: Path, tmp_path: Path
     ) -> None:
-        write_outbox(place, schema, [old_row(tmp_path, "e1", "/upload/a")])
-        log = open_log(place)
+        write_outbox(path, schema, [old_row(tmp_path, "e1", "/upload/a")])
+        log = open_log(path)
         [due] = claim(log)
         log.close()
         moved = Gateway(address="10.0.0.7", port=80, stores={"file": "/elsewhere/"})
@@ -159,15 +159,15 @@ class TestUpgrade:
     def test_what_cannot_be_made_relative_stays_as_it_is(
         self,
         schema: str,
-        place: Path,
+        path: Path,
         tmp_path: Path,
         changed: dict[str, Any],
         store_path: str | None,
     ) -> None:
         changed = {key: text.replace("BASE", str(tmp_path)) for key, text in changed.items()}
         row = old_row(tmp_path, "e1", "/upload/a", **changed)
-        write_outbox(place, schema, [row])
-        log = open_log(place)
+        write_outbox(path, schema, [row])
+        log = open_log(path)
         [due] = claim(log)
         log.close()
 
@@ -175,7 +175,7 @@ class TestUpgrade:
         assert due.store_path == (store_path or row.final)
 
     def test_staged_files_are_found_in_their_directories(
-        self, schema: str, place: Path, tmp_path: Path
+        self, schema: str, path: Path, tmp_path: Path
     ) -> None:
         rows = [
             old_row(tmp_path, "home", "/a", state="prepared"),
@@ -197,8 +197,8 @@ class TestUpgrade:
                 staged="/former/m/.qmonus-lite-staging/else",
             ),
         ]
-        write_outbox(place, schema, rows)
-        log = open_log(place)
+        write_outbox(path, schema, rows)
+        log = open_log(path)
 
         assert [event.token for event in log.in_doubt()] == [
             "data:staging/home//a",
@@ -209,12 +209,12 @@ class TestUpgrade:
         log.close()
 
     def test_each_migration_is_made_and_logged_once(
-        self, schema: str, place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+        self, schema: str, path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO)
-        write_outbox(place, schema, [old_row(tmp_path, f"e{n}", f"/{n}") for n in range(500)])
+        write_outbox(path, schema, [old_row(tmp_path, f"e{n}", f"/{n}") for n in range(500)])
         with ThreadPoolExecutor(4) as threads:
-            logs = list(threads.map(open_log, [place] * 4))
+            logs = list(threads.map(open_log, [path] * 4))
         counts = [log.counts().result(10) for log in logs]
         for log in logs:
             log.close()
@@ -225,34 +225,34 @@ class TestUpgrade:
         assert {vars(record)["action"] for record in caplog.records} == {"database_migrated"}
 
     def test_no_command_migrates_what_an_older_gateway_may_use(
-        self, schema: str, place: Path, tmp_path: Path
+        self, schema: str, path: Path, tmp_path: Path
     ) -> None:
-        write_outbox(place, schema, [old_row(tmp_path, "e1", "/upload/a")])
-        before = content(place)
+        write_outbox(path, schema, [old_row(tmp_path, "e1", "/upload/a")])
+        before = content(path)
         with pytest.raises(BadPlace, match="has the format of an older version"):
-            SqliteEventLog(place)
+            SqliteEventLog(path)
 
-        assert content(place) == before
+        assert content(path) == before
 
 
-def content(place: Path) -> list[Any]:
-    with closing(sqlite3.connect(place)) as database:
+def content(path: Path) -> list[Any]:
+    with closing(sqlite3.connect(path)) as database:
         version = database.execute("PRAGMA user_version").fetchall()
         return version + database.execute("SELECT * FROM event").fetchall()
 
 
 @pytest.mark.parametrize("migrates", [True, False])
-def test_a_newer_format_is_refused_and_stays(place: Path, migrates: bool) -> None:
-    log = open_log(place)
+def test_a_newer_format_is_refused_and_stays(path: Path, migrates: bool) -> None:
+    log = open_log(path)
     put(log, "e1")
     log.close()
-    with closing(sqlite3.connect(place)) as database:
+    with closing(sqlite3.connect(path)) as database:
         database.execute(f"PRAGMA user_version = {NEWEST + 1}")
-    before = content(place)
+    before = content(path)
     with pytest.raises(BadPlace, match=f"has format {NEWEST + 1}, made by a newer version"):
-        open_log(place) if migrates else SqliteEventLog(place)
+        open_log(path) if migrates else SqliteEventLog(path)
 
-    assert content(place) == before
+    assert content(path) == before
 
 
 def test_an_unknown_store_is_an_error_and_no_guess(tmp_path: Path) -> None:

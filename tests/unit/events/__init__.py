@@ -1,1 +1,1 @@
-"""Tests of the room `events`."""
+"""Tests of the package `events`."""

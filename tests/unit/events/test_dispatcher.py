@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("hasty")
 GATEWAY = Gateway(address="127.0.0.1", port=9099, stores={"file": "/srv/"})
 
 
-class Post:
+class DispatcherSetup:
     """An outbox, a dispatcher, and what arrived at the worker."""
 
     def __init__(self, path: Path, worker: WorkerStage, sender: SignedClient) -> None:
@@ -90,9 +90,9 @@ class Post:
         self.registry.on_ready(self._dispatcher.wake)
         self._dispatcher.start()
 
-    def post(self, event_id: str, path: str = "/a", event: str = "E") -> None:
+    def setup(self, event_id: str, path: str = "/a", event: str = "E") -> None:
         """Promise an event, let it go, and wake the dispatcher."""
-        self._promise(event_id, path, event)
+        self._prepared(event_id, path, event)
         self.log.commit(event_id)
         if self._dispatcher is not None:
             self._dispatcher.wake()
@@ -100,8 +100,8 @@ class Post:
     def commit(self, event_id: str, path: str = "/a") -> bool:
         """What the commit of an upload does; whether the event went straight to the worker."""
         assert self._dispatcher is not None
-        seq, promise = self._promise(event_id, path, "E")
-        if self._dispatcher.take(seq, promise):
+        seq, pending = self._prepared(event_id, path, "E")
+        if self._dispatcher.take(seq, pending):
             return True
         self.log.commit(event_id).add_done_callback(lambda _: self.wake())
         return False
@@ -110,8 +110,8 @@ class Post:
         if self._dispatcher is not None:
             self._dispatcher.wake()
 
-    def _promise(self, event_id: str, path: str, event: str) -> tuple[int, PendingEvent]:
-        promise = PendingEvent(
+    def _prepared(self, event_id: str, path: str, event: str) -> tuple[int, PendingEvent]:
+        pending = PendingEvent(
             id=event_id,
             type=event,
             path=path,
@@ -122,9 +122,9 @@ class Post:
             gateway="g1",
             token="s",
         )
-        [seq] = self.log.prepare([promise])
+        [seq] = self.log.prepare([pending])
         assert isinstance(seq, int)
-        return seq, promise
+        return seq, pending
 
     def entries(self) -> list[EventEntry]:
         return self.log.list_events("", 1000).result(10)
@@ -145,9 +145,9 @@ class Post:
 
 
 @pytest.fixture
-async def post(
+async def setup(
     worker: WorkerStage, tmp_path: Path, sender: SignedClient, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Post]:
+) -> AsyncIterator[DispatcherSetup]:
     """A post office with a worker that is up; its waits are short."""
     monkeypatch.setattr(dispatcher, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(settlement, "POLL_SECONDS", 0.1)
@@ -155,155 +155,163 @@ async def post(
     monkeypatch.setattr(retry, "FIRST_DELAY_SECONDS", 0.02)
     monkeypatch.setattr(worker_registry, "RECONNECT_SECONDS", 0.05)
     await worker.start()
-    post = Post(tmp_path, worker, sender)
-    await until(lambda: post.registry.ready)
-    yield post
-    await post.close()
+    setup = DispatcherSetup(tmp_path, worker, sender)
+    await until(lambda: setup.registry.ready)
+    yield setup
+    await setup.close()
 
 
-async def test_delivers_an_event_and_forgets_it(post: Post, worker: WorkerStage) -> None:
-    post.handler("h", "E")
-    await post.reload()
-    post.start()
-    post.post("e1")
-    await post.delivered()
+async def test_delivers_an_event_and_forgets_it(
+    setup: DispatcherSetup, worker: WorkerStage
+) -> None:
+    setup.handler("h", "E")
+    await setup.reload()
+    setup.start()
+    setup.setup("e1")
+    await setup.delivered()
 
-    assert post.arrived == ["e1"]
-
-
-async def test_delivers_what_was_there_before_it_began(post: Post, worker: WorkerStage) -> None:
-    post.handler("h", "E")
-    await post.reload()
-    post.post("e1")
-    post.start()
-    await post.delivered()
-
-    assert post.arrived == ["e1"]
+    assert setup.arrived == ["e1"]
 
 
-async def test_an_event_that_nobody_handles_is_delivered(post: Post) -> None:
-    post.start()
-    post.post("e1")
+async def test_delivers_what_was_there_before_it_began(
+    setup: DispatcherSetup, worker: WorkerStage
+) -> None:
+    setup.handler("h", "E")
+    await setup.reload()
+    setup.setup("e1")
+    setup.start()
+    await setup.delivered()
 
-    await post.delivered()
+    assert setup.arrived == ["e1"]
 
 
-async def test_keeps_the_order_of_a_path(post: Post, worker: WorkerStage) -> None:
-    post.handler("h", "E", "import random", "await asyncio.sleep(random.random() / 100)")
-    post.handler("i", "F")
-    await post.reload()
-    post.start()
+async def test_an_event_that_nobody_handles_is_delivered(setup: DispatcherSetup) -> None:
+    setup.start()
+    setup.setup("e1")
+
+    await setup.delivered()
+
+
+async def test_keeps_the_order_of_a_path(setup: DispatcherSetup, worker: WorkerStage) -> None:
+    setup.handler("h", "E", "import random", "await asyncio.sleep(random.random() / 100)")
+    setup.handler("i", "F")
+    await setup.reload()
+    setup.start()
     for n in range(20):
-        post.post(f"a{n}", "/a", "E" if n % 2 else "F")
-        post.post(f"b{n}", "/b", "F")
-    await post.delivered()
+        setup.setup(f"a{n}", "/a", "E" if n % 2 else "F")
+        setup.setup(f"b{n}", "/b", "F")
+    await setup.delivered()
 
     for path in "ab":
-        names = [name for name in post.arrived if name.startswith(path)]
+        names = [name for name in setup.arrived if name.startswith(path)]
         assert names == [f"{path}{n}" for n in range(20)]
 
 
-async def test_a_slow_path_holds_up_no_other(post: Post, worker: WorkerStage) -> None:
-    post.handler("h", "Slow", "await asyncio.sleep(0.5)")
-    post.handler("i", "E")
-    await post.reload()
-    post.start()
-    post.post("s", "/slow", "Slow")
+async def test_a_slow_path_holds_up_no_other(setup: DispatcherSetup, worker: WorkerStage) -> None:
+    setup.handler("h", "Slow", "await asyncio.sleep(0.5)")
+    setup.handler("i", "E")
+    await setup.reload()
+    setup.start()
+    setup.setup("s", "/slow", "Slow")
     for n in range(10):
-        post.post(f"e{n}", f"/{n}")
-    await until(lambda: len(post.arrived) == 10, 0.4)
+        setup.setup(f"e{n}", f"/{n}")
+    await until(lambda: len(setup.arrived) == 10, 0.4)
 
-    assert "s" not in post.arrived
-    await post.delivered()
+    assert "s" not in setup.arrived
+    await setup.delivered()
 
 
-async def test_tries_again_until_it_goes_well(post: Post, worker: WorkerStage) -> None:
+async def test_tries_again_until_it_goes_well(setup: DispatcherSetup, worker: WorkerStage) -> None:
     flag = worker.folder.path / "ready"
-    post.handler(
+    setup.handler(
         "h", "E", "import os", f"if not os.path.exists({str(flag)!r}): raise Error(503, 'not now')"
     )
-    await post.reload()
-    post.start()
-    post.post("e1")
-    await until(lambda: any(one.attempt > 2 for one in post.entries()))
-    [one] = post.entries()
-    assert one.reason == "503: not now"
+    await setup.reload()
+    setup.start()
+    setup.setup("e1")
+    await until(lambda: any(entry.attempt > 2 for entry in setup.entries()))
+    [entry] = setup.entries()
+    assert entry.reason == "503: not now"
     flag.touch()
 
-    await post.delivered()
-    assert post.arrived == ["e1"]
+    await setup.delivered()
+    assert setup.arrived == ["e1"]
 
 
-async def test_gives_up_what_will_never_go_well(post: Post, worker: WorkerStage) -> None:
-    post.handler("h", "E", "raise Error(422, 'never')")
-    await post.reload()
-    post.start()
-    post.post("e1")
-    await until(lambda: [one.state for one in post.entries()] == ["dead"])
+async def test_gives_up_what_will_never_go_well(
+    setup: DispatcherSetup, worker: WorkerStage
+) -> None:
+    setup.handler("h", "E", "raise Error(422, 'never')")
+    await setup.reload()
+    setup.start()
+    setup.setup("e1")
+    await until(lambda: [entry.state for entry in setup.entries()] == ["dead"])
 
-    [one] = post.entries()
-    assert (one.attempt, one.reason) == (1, "422: never")
-
-
-async def test_gives_up_what_is_too_old(post: Post, worker: WorkerStage) -> None:
-    post.handler("h", "E", "raise Error(503)")
-    await post.reload()
-    post.max_age = 0.05
-    post.start()
-    post.post("e1")
-    await until(lambda: [one.state for one in post.entries()] == ["dead"])
-
-    assert post.entries()[0].reason.startswith("older than 0.05 s")
+    [entry] = setup.entries()
+    assert (entry.attempt, entry.reason) == (1, "422: never")
 
 
-async def test_a_poisoned_event_lets_the_next_one_go(post: Post, worker: WorkerStage) -> None:
-    post.handler("h", "Poison", "raise Error(400)")
-    post.handler("i", "E")
-    await post.reload()
-    post.start()
-    post.post("p", "/a", "Poison")
-    post.post("e", "/a", "E")
+async def test_gives_up_what_is_too_old(setup: DispatcherSetup, worker: WorkerStage) -> None:
+    setup.handler("h", "E", "raise Error(503)")
+    await setup.reload()
+    setup.max_age = 0.05
+    setup.start()
+    setup.setup("e1")
+    await until(lambda: [entry.state for entry in setup.entries()] == ["dead"])
 
-    await until(lambda: [one.id for one in post.entries()] == ["p"])
-    assert post.arrived == ["e"]
+    assert setup.entries()[0].reason.startswith("older than 0.05 s")
+
+
+async def test_a_poisoned_event_lets_the_next_one_go(
+    setup: DispatcherSetup, worker: WorkerStage
+) -> None:
+    setup.handler("h", "Poison", "raise Error(400)")
+    setup.handler("i", "E")
+    await setup.reload()
+    setup.start()
+    setup.setup("p", "/a", "Poison")
+    setup.setup("e", "/a", "E")
+
+    await until(lambda: [entry.id for entry in setup.entries()] == ["p"])
+    assert setup.arrived == ["e"]
 
 
 async def test_waits_for_a_worker_without_counting_attempts(
-    post: Post, worker: WorkerStage
+    setup: DispatcherSetup, worker: WorkerStage
 ) -> None:
-    post.handler("h", "E")
+    setup.handler("h", "E")
     await worker.stop()
-    await until(lambda: not post.registry.ready)
-    post.start()
-    post.post("e1")
+    await until(lambda: not setup.registry.ready)
+    setup.start()
+    setup.setup("e1")
     await asyncio.sleep(0.3)
-    assert [(one.state, one.attempt) for one in post.entries()] == [("ready", 0)]
+    assert [(entry.state, entry.attempt) for entry in setup.entries()] == [("ready", 0)]
 
     await worker.start()
-    await post.delivered()
-    assert post.arrived == ["e1"]
+    await setup.delivered()
+    assert setup.arrived == ["e1"]
 
 
 async def test_delivers_again_under_the_same_id_after_a_stop(
-    post: Post, worker: WorkerStage
+    setup: DispatcherSetup, worker: WorkerStage
 ) -> None:
-    post.handler("h", "E", "await asyncio.sleep(0.3)")
-    await post.reload()
-    post.start()
-    post.post("e1")
+    setup.handler("h", "E", "await asyncio.sleep(0.3)")
+    await setup.reload()
+    setup.start()
+    setup.setup("e1")
     await until(lambda: worker.handlers.running)
-    await post.stop()
-    assert [one.state for one in post.entries()] == ["sending"]
-    post.log.release()
-    post.start()
-    await post.delivered()
+    await setup.stop()
+    assert [entry.state for entry in setup.entries()] == ["sending"]
+    setup.log.release()
+    setup.start()
+    await setup.delivered()
 
     # The worker knows the id: its handler ran once.
-    assert post.arrived == ["e1"]
+    assert setup.arrived == ["e1"]
 
 
 async def test_goes_on_after_the_outbox_failed(
-    post: Post,
+    setup: DispatcherSetup,
     worker: WorkerStage,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -311,46 +319,46 @@ async def test_goes_on_after_the_outbox_failed(
 ) -> None:
     """Another process holds the database for longer than we wait."""
     assert BUSY_TIMEOUT_SECONDS > 1
-    post.handler("h", "E")
-    await post.reload()
-    post.log.close()
+    setup.handler("h", "E")
+    await setup.reload()
+    setup.log.close()
     monkeypatch.setattr("qmonus_lite.database.database.BUSY_TIMEOUT_SECONDS", 0.05)
-    post.log = open_log(tmp_path / "outbox.sqlite3")
-    post.post("e1")
-    post.log.retry("e1", 0, CLOCK.now() + 0.3, "later").result(10)
-    post.start()
+    setup.log = open_log(tmp_path / "outbox.sqlite3")
+    setup.setup("e1")
+    setup.log.retry("e1", 0, CLOCK.now() + 0.3, "later").result(10)
+    setup.start()
     blocker = sqlite3.connect(tmp_path / "outbox.sqlite3", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     await until(lambda: "outbox_failed" in {vars(r).get("action") for r in caplog.records})
     blocker.execute("COMMIT")
     blocker.close()
 
-    await post.delivered()
-    assert post.arrived == ["e1"]
+    await setup.delivered()
+    assert setup.arrived == ["e1"]
 
 
 async def test_goes_on_after_a_row_that_it_cannot_read(
-    post: Post, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    setup: DispatcherSetup, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    post.handler("h", "E")
-    await post.reload()
-    post.post("e1")
+    setup.handler("h", "E")
+    await setup.reload()
+    setup.setup("e1")
     with contextlib.closing(sqlite3.connect(tmp_path / "outbox.sqlite3")) as database, database:
         database.execute("UPDATE event SET time = 'never'")
-    post.start()
+    setup.start()
     await until(lambda: "outbox_failed" in {vars(r).get("action") for r in caplog.records})
-    assert post.commit("e2", "/b")
+    assert setup.commit("e2", "/b")
 
-    await until(lambda: post.arrived == ["e2"])
+    await until(lambda: setup.arrived == ["e2"])
 
 
 async def test_a_delivery_that_breaks_off_is_tried_again(
-    post: Post, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    setup: DispatcherSetup, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    post.handler("h", "E")
-    await post.reload()
-    post.start()
-    ask, failures = post.transport.ask, [ValueError("broken")]
+    setup.handler("h", "E")
+    await setup.reload()
+    setup.start()
+    ask, failures = setup.transport.ask, [ValueError("broken")]
 
     async def fail_once(
         event: OutgoingEvent, timeout: float, heartbeat: Heartbeat | None
@@ -359,234 +367,240 @@ async def test_a_delivery_that_breaks_off_is_tried_again(
             raise failures.pop()
         return await ask(event, timeout, heartbeat)
 
-    monkeypatch.setattr(post.transport, "ask", fail_once)
-    assert post.commit("e1")
-    post.commit("e2")
+    monkeypatch.setattr(setup.transport, "ask", fail_once)
+    assert setup.commit("e1")
+    setup.commit("e2")
 
-    await post.delivered()
-    assert post.arrived == ["e1", "e2"]
+    await setup.delivered()
+    assert setup.arrived == ["e1", "e2"]
     assert "delivery_failed" in {vars(record).get("action") for record in caplog.records}
 
 
-async def test_waking_it_after_the_stop_harms_nobody(post: Post) -> None:
-    post.start()
-    running = post._dispatcher
+async def test_waking_it_after_the_stop_harms_nobody(setup: DispatcherSetup) -> None:
+    setup.start()
+    running = setup._dispatcher
     assert running is not None
-    await post.stop()
+    await setup.stop()
 
     running.wake()
 
 
-async def test_delivers_many_at_once(post: Post, worker: WorkerStage) -> None:
-    post.handler("h", "E")
-    await post.reload()
+async def test_delivers_many_at_once(setup: DispatcherSetup, worker: WorkerStage) -> None:
+    setup.handler("h", "E")
+    await setup.reload()
     for n in range(150):
-        post.post(f"e{n}", f"/{n}")
-    post.start()
-    await post.delivered()
+        setup.setup(f"e{n}", f"/{n}")
+    setup.start()
+    await setup.delivered()
 
-    assert sorted(post.arrived) == sorted(f"e{n}" for n in range(150))
+    assert sorted(setup.arrived) == sorted(f"e{n}" for n in range(150))
 
 
 # Straight from the commit.
 
 
-async def test_an_event_goes_straight_from_its_commit(post: Post) -> None:
-    post.handler("h", "E")
-    await post.reload()
-    post.start()
+async def test_an_event_goes_straight_from_its_commit(setup: DispatcherSetup) -> None:
+    setup.handler("h", "E")
+    await setup.reload()
+    setup.start()
 
-    assert post.commit("e1")
-    await post.delivered()
-    assert post.arrived == ["e1"]
+    assert setup.commit("e1")
+    await setup.delivered()
+    assert setup.arrived == ["e1"]
 
 
-async def test_what_comes_behind_waits_and_keeps_the_order(post: Post) -> None:
-    post.handler("h", "E", "await asyncio.sleep(0.05)")
-    await post.reload()
-    post.start()
+async def test_what_comes_behind_waits_and_keeps_the_order(setup: DispatcherSetup) -> None:
+    setup.handler("h", "E", "await asyncio.sleep(0.05)")
+    await setup.reload()
+    setup.start()
 
-    assert [post.commit(f"e{n}") for n in range(5)] == [True, False, False, False, False]
-    assert post.commit("other", "/b")
-    await post.delivered()
-    assert [name for name in post.arrived if name != "other"] == [f"e{n}" for n in range(5)]
+    assert [setup.commit(f"e{n}") for n in range(5)] == [True, False, False, False, False]
+    assert setup.commit("other", "/b")
+    await setup.delivered()
+    assert [name for name in setup.arrived if name != "other"] == [f"e{n}" for n in range(5)]
 
 
 async def test_while_no_worker_answers_events_wait_in_the_outbox(
-    post: Post, worker: WorkerStage
+    setup: DispatcherSetup, worker: WorkerStage
 ) -> None:
-    post.handler("h", "E")
-    await post.reload()
-    post.start()
+    setup.handler("h", "E")
+    await setup.reload()
+    setup.start()
     await worker.stop()
-    await until(lambda: not post.registry.ready)
+    await until(lambda: not setup.registry.ready)
 
-    assert not post.commit("e1")
-    assert [one.attempt for one in post.entries()] == [0]
+    assert not setup.commit("e1")
+    assert [entry.attempt for entry in setup.entries()] == [0]
     await worker.start()
-    await post.delivered()
-    assert post.arrived == ["e1"]
+    await setup.delivered()
+    assert setup.arrived == ["e1"]
 
 
 async def test_a_straight_event_that_failed_is_tried_again_before_later_ones(
-    post: Post, tmp_path: Path
+    setup: DispatcherSetup, tmp_path: Path
 ) -> None:
     fail = f"import pathlib; p = pathlib.Path({str(tmp_path / 'tried')!r})"
     once = "if event['name'] == 'e1' and not p.exists(): p.touch(); raise Error(503, 'not yet')"
-    post.handler("h", "E", fail, once)
-    await post.reload()
-    post.start()
+    setup.handler("h", "E", fail, once)
+    await setup.reload()
+    setup.start()
 
-    assert post.commit("e1")
+    assert setup.commit("e1")
     await until((tmp_path / "tried").exists)
-    post.commit("e2")
-    await post.delivered()
-    assert post.arrived == ["e1", "e2"]
+    setup.commit("e2")
+    await setup.delivered()
+    assert setup.arrived == ["e1", "e2"]
 
 
 async def test_a_straight_event_that_takes_long_is_shown_as_being_sent(
-    post: Post, monkeypatch: pytest.MonkeyPatch
+    setup: DispatcherSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport_module, "HEARTBEAT_SECONDS", 0.05)
-    post.handler("h", "E", "await asyncio.sleep(0.5)")
-    await post.reload()
-    post.start()
-    assert post.commit("e1")
+    setup.handler("h", "E", "await asyncio.sleep(0.5)")
+    await setup.reload()
+    setup.start()
+    assert setup.commit("e1")
 
-    await until(lambda: [(one.state, one.attempt) for one in post.entries()] == [("sending", 1)])
-    await post.delivered()
-
-
-async def test_a_dead_straight_event_is_kept_and_blocks_nobody(post: Post) -> None:
-    post.handler("h", "E", "if event['name'] == 'e1': raise Error(404, 'never')")
-    await post.reload()
-    post.start()
-    assert post.commit("e1")
-    await until(lambda: [one.state for one in post.entries()] == ["dead"])
-
-    assert post.commit("e2")
-    await until(lambda: post.arrived == ["e2"])
+    await until(
+        lambda: [(entry.state, entry.attempt) for entry in setup.entries()] == [("sending", 1)]
+    )
+    await setup.delivered()
 
 
-async def test_what_waited_at_the_start_goes_before_what_comes(post: Post) -> None:
-    post.handler("h", "E", "await asyncio.sleep(0.05)")
-    await post.reload()
-    post.post("e1")
-    post.log.next_due(0).result(10)
-    post.start()
+async def test_a_dead_straight_event_is_kept_and_blocks_nobody(setup: DispatcherSetup) -> None:
+    setup.handler("h", "E", "if event['name'] == 'e1': raise Error(404, 'never')")
+    await setup.reload()
+    setup.start()
+    assert setup.commit("e1")
+    await until(lambda: [entry.state for entry in setup.entries()] == ["dead"])
 
-    assert not post.commit("e2")
-    await post.delivered()
-    assert post.arrived == ["e1", "e2"]
+    assert setup.commit("e2")
+    await until(lambda: setup.arrived == ["e2"])
+
+
+async def test_what_waited_at_the_start_goes_before_what_comes(setup: DispatcherSetup) -> None:
+    setup.handler("h", "E", "await asyncio.sleep(0.05)")
+    await setup.reload()
+    setup.setup("e1")
+    setup.log.next_due(0).result(10)
+    setup.start()
+
+    assert not setup.commit("e2")
+    await setup.delivered()
+    assert setup.arrived == ["e1", "e2"]
 
 
 async def test_a_stop_leaves_a_straight_event_to_the_next_start(
-    post: Post, worker: WorkerStage
+    setup: DispatcherSetup, worker: WorkerStage
 ) -> None:
-    post.handler("h", "E", "await asyncio.sleep(0.3)")
-    await post.reload()
-    post.start()
-    assert post.commit("e1")
+    setup.handler("h", "E", "await asyncio.sleep(0.3)")
+    await setup.reload()
+    setup.start()
+    assert setup.commit("e1")
     await until(lambda: worker.handlers.running)
-    await post.stop()
+    await setup.stop()
     # As the recovery of a start does it.
-    assert [one.id for one in post.log.in_doubt()] == ["e1"]
-    post.log.commit("e1", attempt=1).result(10)
-    post.start()
-    await post.delivered()
+    assert [entry.id for entry in setup.log.in_doubt()] == ["e1"]
+    setup.log.commit("e1", attempt=1).result(10)
+    setup.start()
+    await setup.delivered()
 
-    assert post.arrived == ["e1"]
+    assert setup.arrived == ["e1"]
 
 
 # Workers with different plugins, and workers that are lost.
 
 
 async def test_an_event_waits_for_the_worker_that_handles_it_and_holds_up_no_other(
-    post: Post, worker: WorkerStage, tmp_path: Path
+    setup: DispatcherSetup, worker: WorkerStage, tmp_path: Path
 ) -> None:
     (tmp_path / "two").mkdir()
     other = WorkerStage(tmp_path / "two")
     await other.start()
     other.handler("o", "Elsewhere", "open(event['name'], 'w').close()")
     await other.live.reload()
-    post.handler("h", "E")
-    await post.reload()
-    await post.follow(worker.endpoint, other.endpoint)
-    post.start()
+    setup.handler("h", "E")
+    await setup.reload()
+    await setup.follow(worker.endpoint, other.endpoint)
+    setup.start()
     mark = str(tmp_path / "mark")
-    post.post(mark, "/o", "Elsewhere")
+    setup.setup(mark, "/o", "Elsewhere")
     await until(lambda: (tmp_path / "mark").exists())
-    await post.delivered()
+    await setup.delivered()
 
     await other.stop()
-    await until(lambda: len(post.registry.known.live) == 1)
+    await until(lambda: len(setup.registry.known.live) == 1)
     later = str(tmp_path / "later")
     for n in range(300):
-        post.post(f"{tmp_path}/gone-{n}", f"/gone/{n}", "Elsewhere")
-    post.post(later, "/o", "Elsewhere")
-    post.post("e1", "/e")
-    await until(lambda: post.arrived == ["e1"])
+        setup.setup(f"{tmp_path}/gone-{n}", f"/gone/{n}", "Elsewhere")
+    setup.setup(later, "/o", "Elsewhere")
+    setup.setup("e1", "/e")
+    await until(lambda: setup.arrived == ["e1"])
     await asyncio.sleep(0.3)
-    assert {one.attempt for one in post.entries()} == {0}
-    assert len(post.entries()) == 301
+    assert {entry.attempt for entry in setup.entries()} == {0}
+    assert len(setup.entries()) == 301
 
     await other.start()
-    await post.delivered()
+    await setup.delivered()
     assert (tmp_path / "later").exists()
     await other.close()
 
 
 async def test_deliveries_under_way_at_a_lost_worker_are_tried_again(
-    post: Post, worker: WorkerStage
+    setup: DispatcherSetup, worker: WorkerStage
 ) -> None:
     flag = worker.folder.path / "second"
-    post.handler(
+    setup.handler(
         "h", "E", "import os", f"if not os.path.exists({str(flag)!r}): await asyncio.sleep(4)"
     )
-    await post.reload()
-    post.start()
-    post.post("e1")
+    await setup.reload()
+    setup.start()
+    setup.setup("e1")
     await until(lambda: worker.handlers.running)
     flag.touch()
 
-    assert post.transport.abandon(worker.endpoint) == 1
-    await until(lambda: [one.reason for one in post.entries()] != [""])
-    assert "the worker is lost" in post.entries()[0].reason
+    assert setup.transport.abandon(worker.endpoint) == 1
+    await until(lambda: [entry.reason for entry in setup.entries()] != [""])
+    assert "the worker is lost" in setup.entries()[0].reason
 
 
 # What is observed.
 
 
-async def test_each_attempt_is_observed_with_its_outcome(post: Post, worker: WorkerStage) -> None:
+async def test_each_attempt_is_observed_with_its_outcome(
+    setup: DispatcherSetup, worker: WorkerStage
+) -> None:
     flag = worker.folder.path / "second"
     code = f"if event['name'] == 'bad': raise Error(422, 'never')\n      p = {str(flag)!r}"
     once = "if not os.path.exists(p): open(p, 'w').close(); raise Error(503, 'not yet')"
-    post.handler("h", "E", "import os", code, once)
-    await post.reload()
-    post.start()
-    post.post("bad", "/bad")
-    post.post("good", "/good")
-    await until(lambda: len(post.tried) == 3)
+    setup.handler("h", "E", "import os", code, once)
+    await setup.reload()
+    setup.start()
+    setup.setup("bad", "/bad")
+    setup.setup("good", "/good")
+    await until(lambda: len(setup.tried) == 3)
 
-    tried = [one for one in post.tried if isinstance(one, DeliveryTried)]
-    assert sorted((one.event_id, one.attempt, one.outcome) for one in tried) == [
+    tried = [entry for entry in setup.tried if isinstance(entry, DeliveryTried)]
+    assert sorted((entry.event_id, entry.attempt, entry.outcome) for entry in tried) == [
         ("bad", 1, "dead"),
         ("good", 1, "retry"),
         ("good", 2, "delivered"),
     ]
-    assert {one.event for one in tried} == {"E"}
-    assert all(0 < one.seconds < 5 for one in tried)
+    assert {entry.event for entry in tried} == {"E"}
+    assert all(0 < entry.seconds < 5 for entry in tried)
 
 
-async def test_an_attempt_that_reached_no_worker_is_none(post: Post, worker: WorkerStage) -> None:
-    post.handler("h", "E")
-    await post.reload()
+async def test_an_attempt_that_reached_no_worker_is_none(
+    setup: DispatcherSetup, worker: WorkerStage
+) -> None:
+    setup.handler("h", "E")
+    await setup.reload()
     await worker.stop()
-    post.start()
-    post.post("e1")
+    setup.start()
+    setup.setup("e1")
     await asyncio.sleep(0.2)
-    assert post.tried == []
+    assert setup.tried == []
 
     await worker.start()
-    await post.delivered()
-    assert len(post.tried) == 1
+    await setup.delivered()
+    assert len(setup.tried) == 1

@@ -12,7 +12,7 @@ from qmonus_lite.events.known_handlers import (
     warnings,
 )
 from qmonus_lite.events.outcome import Report
-from qmonus_lite.events.report_file import KeptReport, State
+from qmonus_lite.events.report_file import State, StoredReport
 
 A, B = "http://a:1", "http://b:1"
 
@@ -24,8 +24,8 @@ def word(
     generation: str = "g",
     own: bool = False,
     dropped: bool = False,
-) -> KeptReport:
-    return KeptReport(
+) -> StoredReport:
+    return StoredReport(
         endpoint=endpoint,
         handles=frozenset(handles),
         generation=generation,
@@ -42,7 +42,7 @@ def live(endpoint: str, *handles: str, generation: str = "g", own: bool = False)
     return KnownWorker(endpoint=endpoint, last=said, has_reported=True, healthy=True)
 
 
-def away(said: KeptReport, *, has_reported: bool = True) -> KnownWorker:
+def away(said: StoredReport, *, has_reported: bool = True) -> KnownWorker:
     return KnownWorker(endpoint=said.endpoint, last=said, has_reported=has_reported)
 
 
@@ -126,7 +126,7 @@ def test_an_answer_without_handlers_is_open_while_somebody_may_have_one(
     ],
 )
 def test_a_configured_worker_is_superseded_when_it_stopped_and_its_set_lives(
-    said: KeptReport, gone: bool
+    said: StoredReport, gone: bool
 ) -> None:
     found = superseded([live(A, "E", own=True), away(said)], [])
 
@@ -145,7 +145,7 @@ def test_a_configured_worker_is_superseded_when_it_stopped_and_its_set_lives(
     ],
 )
 def test_a_worker_that_is_configured_no_more_is_superseded_by_its_set_or_by_the_next_up(
-    said: KeptReport, own: bool, gone: bool
+    said: StoredReport, own: bool, gone: bool
 ) -> None:
     assert bool(superseded([live(A, "E", own=own)], [said])) is gone
 

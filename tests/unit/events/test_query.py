@@ -216,9 +216,9 @@ async def test_another_worker_is_asked_when_one_is_away(
 ) -> None:
     (tmp_path / "two").mkdir()
     other = WorkerStage(tmp_path / "two")
-    for one in (worker, other):
-        one.handler("a", "E", "event['n'] = event.get('n', 0) + 1")
-        await one.start()
+    for process in (worker, other):
+        process.handler("a", "E", "event['n'] = event.get('n', 0) + 1")
+        await process.start()
     question = await asking(worker.endpoint, other.endpoint, workers=2)
     await worker.stop()
 
@@ -334,8 +334,8 @@ async def test_no_question_is_asked_twice_once_it_was_sent(
         *(question.ask("E", DATA) for _ in range(4)), return_exceptions=True
     )
 
-    assert sum(isinstance(one, Unavailable) for one in ended) == 2
-    assert sum(isinstance(one, Outcome) for one in ended) == 2
+    assert sum(isinstance(outcome, Unavailable) for outcome in ended) == 2
+    assert sum(isinstance(outcome, Outcome) for outcome in ended) == 2
 
 
 async def test_a_worker_that_fails_again_and_again_is_left_alone(
@@ -347,7 +347,11 @@ async def test_a_worker_that_fails_again_and_again_is_left_alone(
         with pytest.raises(Unavailable):
             await question.ask("E", DATA)
 
-    asked = [one for one in stranger.has_reported if HANDLES.encode() not in one.split(b"\r\n")[0]]
+    asked = [
+        request
+        for request in stranger.has_reported
+        if HANDLES.encode() not in request.split(b"\r\n")[0]
+    ]
     assert len(asked) == MAX_FAILURES
 
 

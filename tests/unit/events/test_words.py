@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.errors import BadPlace
-from qmonus_lite.events.report_file import FILE, KeptReport, ReportFile, State
+from qmonus_lite.events.report_file import FILE, ReportFile, State, StoredReport
 
 A, B = "http://127.0.0.1:9100", "http://127.0.0.1:9101"
 
 
 def word(
     endpoint: str = A, *handles: str, state: State = State.LIVE, generation: str = "g"
-) -> KeptReport:
-    return KeptReport(
+) -> StoredReport:
+    return StoredReport(
         endpoint=endpoint,
         handles=frozenset(handles),
         generation=generation,
@@ -26,7 +26,7 @@ def word(
     )
 
 
-def keep(words: ReportFile, one: KeptReport) -> None:
+def keep(words: ReportFile, one: StoredReport) -> None:
     words.edit(lambda entries: entries.update({one.endpoint: one}))
 
 

@@ -59,7 +59,7 @@ class Recorder:
 
 
 @dataclass
-class Place:
+class ServerSetup:
     """A server, and what it gave to us."""
 
     server: GuardedServer
@@ -74,7 +74,7 @@ class Place:
 
 
 @asynccontextmanager
-async def serving(send_buffer: int = 0) -> AsyncIterator[Place]:
+async def serving(send_buffer: int = 0) -> AsyncIterator[ServerSetup]:
     whole = Recorder()
     state = ServerState(body_rate=BodyRate(stall=30, rate=0), proxies=TrustedProxies())
     server = make_server(
@@ -88,20 +88,20 @@ async def serving(send_buffer: int = 0) -> AsyncIterator[Place]:
     if send_buffer:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     server.add_sockets([listening])
-    place = Place(server, port, whole)
+    setup = ServerSetup(server, port, whole)
     try:
-        yield place
+        yield setup
     finally:
-        for writer in place.writers:
+        for writer in setup.writers:
             writer.close()
         server.stop()
         await asyncio.wait_for(server.close_all_connections(), 10)
 
 
 @pytest.fixture
-async def place() -> AsyncIterator[Place]:
-    async with serving() as place:
-        yield place
+async def setup() -> AsyncIterator[ServerSetup]:
+    async with serving() as setup:
+        yield setup
 
 
 def put(path: str, body: bytes = b"x", length: int | None = None) -> bytes:
@@ -123,17 +123,17 @@ async def ended(reader: asyncio.StreamReader) -> bool:
     return await asyncio.wait_for(reader.read(), 10 * PATIENCE) == b""
 
 
-async def nobody_left(place: Place) -> None:
+async def nobody_left(setup: ServerSetup) -> None:
     """All connections have ended, well before anybody's patience does."""
     for _ in range(50):
-        if not place.server.open_connections:
+        if not setup.server.open_connections:
             return
         await asyncio.sleep(0.01)
-    raise AssertionError(f"{len(list(place.server.open_connections))} connections are still there")
+    raise AssertionError(f"{len(list(setup.server.open_connections))} connections are still there")
 
 
-async def test_turns_change_as_often_as_the_requests_do(place: Place) -> None:
-    reader, writer = await place.connect()
+async def test_turns_change_as_often_as_the_requests_do(setup: ServerSetup) -> None:
+    reader, writer = await setup.connect()
     for number in range(3):
         writer.write(put("/whole", b"%d" % number))
         assert await answer(reader) == b"whole"
@@ -144,72 +144,72 @@ async def test_turns_change_as_often_as_the_requests_do(place: Place) -> None:
             await asyncio.sleep(0.02)
         assert await answer(reader) == TORNADO
 
-    assert place.whole.taken == [b"0", b"1", b"2"]
+    assert setup.whole.taken == [b"0", b"1", b"2"]
 
 
-async def test_what_stands_behind_a_request_waits_for_its_turn(place: Place) -> None:
-    place.whole.may_answer.clear()
-    reader, writer = await place.connect()
+async def test_what_stands_behind_a_request_waits_for_its_turn(setup: ServerSetup) -> None:
+    setup.whole.may_answer.clear()
+    reader, writer = await setup.connect()
     writer.write(put("/whole", b"1") + put("/whole", b"2") + put("/other") + put("/whole", b"3"))
     await asyncio.sleep(0.1)
-    assert place.whole.taken == [b"1"]
-    place.whole.may_answer.set()
+    assert setup.whole.taken == [b"1"]
+    setup.whole.may_answer.set()
 
     # The last one Tornado had read already.
     assert [await answer(reader) for _ in range(4)] == [b"whole", b"whole", TORNADO, TORNADO]
-    assert place.whole.taken == [b"1", b"2"]
+    assert setup.whole.taken == [b"1", b"2"]
 
 
 async def test_the_rest_of_a_body_is_waited_for_a_moment(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    setup: ServerSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader, writer = await place.connect()
+    reader, writer = await setup.connect()
     for timeout_seconds, pause, taken in ((10, 0, 1), (10, 0.05, 2), (0.05, 0.2, 2)):
         monkeypatch.setattr(connection, "BODY_WAIT_SECONDS", timeout_seconds)
         writer.write(put("/whole", b"", length=2))
         await writer.drain()
         await asyncio.sleep(pause)
         # The head is there: this connection is no longer one that waits for it.
-        assert pause != 0.05 or not place.server.service.idle._waiting
+        assert pause != 0.05 or not setup.server.service.idle._waiting
         writer.write(b"ab")
         await answer(reader)
-        assert len(place.whole.taken) == taken
+        assert len(setup.whole.taken) == taken
 
     writer.write(put("/whole", b"a"))
     assert await answer(reader) == b"whole"
 
 
-async def test_a_client_that_leaves_is_noticed_in_either_turn(place: Place) -> None:
+async def test_a_client_that_leaves_is_noticed_in_either_turn(setup: ServerSetup) -> None:
     for request in (b"", put("/whole"), put("/other"), put("/whole", b"", 2), b"GET"):
         for _ in range(MOST // 4):
-            _, writer = await place.connect()
+            _, writer = await setup.connect()
             writer.write(request)
             await asyncio.sleep(0.01)
             writer.close()
-        await nobody_left(place)
+        await nobody_left(setup)
 
 
 @pytest.mark.parametrize("behind", [b"", b"and more"])
 async def test_a_client_that_breaks_off_is_noticed_in_either_turn(
-    place: Place, caplog: pytest.LogCaptureFixture, behind: bytes
+    setup: ServerSetup, caplog: pytest.LogCaptureFixture, behind: bytes
 ) -> None:
     for request in (b"", put("/whole"), put("/other"), put("/whole", b"", 2), b"GET"):
         for pause in (0, 0.05):
-            one = socket.create_connection(("127.0.0.1", place.port))
+            one = socket.create_connection(("127.0.0.1", setup.port))
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             one.sendall(request + behind)
             await asyncio.sleep(pause)
             # A reset, perhaps in the same turn of the loop as the request.
             one.close()
-        await nobody_left(place)
+        await nobody_left(setup)
 
     assert not [record for record in caplog.records if record.exc_info]
 
 
-async def test_the_next_request_does_not_come(place: Place) -> None:
+async def test_the_next_request_does_not_come(setup: ServerSetup) -> None:
     loop = asyncio.get_running_loop()
     for request in (b"", put("/whole"), put("/other"), put("/whole")[:20]):
-        reader, writer = await place.connect()
+        reader, writer = await setup.connect()
         writer.write(request)
         if request.endswith(b"x"):
             await answer(reader)
@@ -219,9 +219,9 @@ async def test_the_next_request_does_not_come(place: Place) -> None:
         assert loop.time() - began > 0.9 * PATIENCE
 
 
-async def test_half_a_head_gives_no_time_beyond_that(place: Place) -> None:
-    reader, writer = await place.connect()
-    waiting = place.server.service.idle._waiting
+async def test_half_a_head_gives_no_time_beyond_that(setup: ServerSetup) -> None:
+    reader, writer = await setup.connect()
+    waiting = setup.server.service.idle._waiting
     while not waiting:
         await asyncio.sleep(0.01)
     began = dict(waiting)
@@ -232,41 +232,41 @@ async def test_half_a_head_gives_no_time_beyond_that(place: Place) -> None:
     assert await ended(reader)
 
 
-async def test_a_refusal_is_sent_as_any_other_response(place: Place) -> None:
-    place.whole.most = 2
-    place.whole.may_answer.clear()
-    pairs = [await place.connect() for _ in range(MOST)]
+async def test_a_refusal_is_sent_as_any_other_response(setup: ServerSetup) -> None:
+    setup.whole.most = 2
+    setup.whole.may_answer.clear()
+    pairs = [await setup.connect() for _ in range(MOST)]
     for _, writer in pairs:
         writer.write(put("/whole"))
     await asyncio.sleep(0.2)
-    place.whole.may_answer.set()
+    setup.whole.may_answer.set()
 
     said = [await answer(reader) for reader, _ in pairs]
-    assert said.count(b"whole") == len(place.whole.taken) == 2
+    assert said.count(b"whole") == len(setup.whole.taken) == 2
     refused = [problem for problem in said if b'"status": 503' in problem]
     assert len(refused) == MOST - 2
 
 
-async def test_one_under_way_may_take_its_time(place: Place) -> None:
-    place.whole.may_answer.clear()
-    reader, writer = await place.connect()
+async def test_one_under_way_may_take_its_time(setup: ServerSetup) -> None:
+    setup.whole.may_answer.clear()
+    reader, writer = await setup.connect()
     writer.write(put("/whole"))
-    asyncio.get_running_loop().call_later(2.5 * PATIENCE, place.whole.may_answer.set)
+    asyncio.get_running_loop().call_later(2.5 * PATIENCE, setup.whole.may_answer.set)
 
     assert await answer(reader) == b"whole"
 
 
 @pytest.mark.parametrize("closing", [False, True])
 async def test_a_client_that_reads_slowly_finds_the_whole_answer(closing: bool) -> None:
-    async with serving(send_buffer=4096) as place:
+    async with serving(send_buffer=4096) as setup:
         long = bytes(range(256)) * 8192
         given = Response(status=201, body=long)
-        place.whole.answer = replace(given, closes=closing)
+        setup.whole.answer = replace(given, closes=closing)
         slow = socket.socket()
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(slow, ("127.0.0.1", place.port))
+        await loop.sock_connect(slow, ("127.0.0.1", setup.port))
         await loop.sock_sendall(slow, put("/whole"))
         came, end = bytearray(), loop.time() + 2 * PATIENCE
         while not came.endswith(long):
@@ -281,50 +281,50 @@ async def test_a_client_that_reads_slowly_finds_the_whole_answer(closing: bool) 
             assert TORNADO in await asyncio.wait_for(loop.sock_recv(slow, 65536), 10)
             await loop.sock_sendall(slow, put("/whole"))
             assert await asyncio.wait_for(loop.sock_recv(slow, 65536), 10)
-            assert len(place.whole.taken) == 2
+            assert len(setup.whole.taken) == 2
         slow.close()
-        await nobody_left(place)
+        await nobody_left(setup)
 
 
-async def test_the_last_answer_of_a_connection_is_read_before_it_ends(place: Place) -> None:
-    place.whole.answer = replace(place.whole.answer, closes=True)
-    reader, writer = await place.connect()
+async def test_the_last_answer_of_a_connection_is_read_before_it_ends(setup: ServerSetup) -> None:
+    setup.whole.answer = replace(setup.whole.answer, closes=True)
+    reader, writer = await setup.connect()
     writer.write(put("/whole") + 10 * put("/whole"))
 
     assert await answer(reader) == b"whole"
     assert await ended(reader)
-    assert place.whole.taken == [b"x"]
+    assert setup.whole.taken == [b"x"]
 
 
-async def test_all_connections_are_closed_whatever_they_do(place: Place) -> None:
-    place.whole.may_answer.clear()
+async def test_all_connections_are_closed_whatever_they_do(setup: ServerSetup) -> None:
+    setup.whole.may_answer.clear()
     readers = []
     for request in (b"", put("/whole"), put("/other")[:-1]):
-        reader, writer = await place.connect()
+        reader, writer = await setup.connect()
         writer.write(request)
         readers.append(reader)
     await asyncio.sleep(0.05)
-    closing = asyncio.create_task(place.server.close_all_connections())
+    closing = asyncio.create_task(setup.server.close_all_connections())
     for reader in readers:
         assert await ended(reader)
     # What is under way is not torn away from those who close what it needs.
     assert not closing.done()
-    place.whole.may_answer.set()
+    setup.whole.may_answer.set()
 
     await asyncio.wait_for(closing, 10)
 
 
 async def test_a_connection_that_failed_is_closed_and_logged(
-    place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    setup: ServerSetup, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def unreachable(_stream: object) -> None:
         raise OSError(errno.EHOSTUNREACH, "no way there")
 
     monkeypatch.setattr(connection, "lingering_close", unreachable)
-    place.whole.answer = replace(place.whole.answer, closes=True)
-    reader, writer = await place.connect()
+    setup.whole.answer = replace(setup.whole.answer, closes=True)
+    reader, writer = await setup.connect()
     writer.write(put("/whole"))
 
     assert await answer(reader) == b"whole"
-    await nobody_left(place)
+    await nobody_left(setup)
     assert [record.message for record in caplog.records if record.exc_info] == ["connection failed"]

@@ -48,6 +48,6 @@ def test_as_many_hold_a_limit_as_it_allows_and_no_more() -> None:
     with limit:
         with limit, pytest.raises(Unavailable, match="two are under way"), limit:
             pass
-        assert limit.held == 1
+        assert limit.active == 1
 
-    assert limit.held == 0
+    assert limit.active == 0

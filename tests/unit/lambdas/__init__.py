@@ -1,1 +1,1 @@
-"""Tests of the room `lambdas`."""
+"""Tests of the package `lambdas`."""

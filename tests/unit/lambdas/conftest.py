@@ -1,4 +1,4 @@
-"""Fixtures of the room."""
+"""Fixtures of the package."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.scripting.script_threads import ScriptThreads
-from tests.unit.lambdas.stage import Stage
+from tests.unit.lambdas.stage import HandlersSetup
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path) -> AsyncIterator[HandlersSetup]:
     script_threads = ScriptThreads("test", max_threads=4)
-    yield Stage(tmp_path, script_threads)
+    yield HandlersSetup(tmp_path, script_threads)
     assert await script_threads.close(within=5)

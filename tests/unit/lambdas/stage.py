@@ -14,7 +14,7 @@ from tests.unit.catalog.stage import SEALER, Folder
 DATA = {"path": "/upload/a", "headers": {"X-Auth-Token": "t"}, "seen": []}
 
 
-class Stage:
+class HandlersSetup:
     """Handlers, and a way to publish events to them."""
 
     def __init__(self, path: Path, script_threads: ScriptThreads) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.lambdas.chain import MAX_DEPTH
-from tests.unit.lambdas.stage import DATA, Stage
+from tests.unit.lambdas.stage import DATA, HandlersSetup
 
 
 def note(text: str) -> str:
@@ -16,11 +16,13 @@ def seen(outcome: Outcome) -> list[str]:
     return names
 
 
-async def test_an_event_without_handlers_goes_through(stage: Stage) -> None:
+async def test_an_event_without_handlers_goes_through(stage: HandlersSetup) -> None:
     assert await stage.publish("E") == Outcome(code=200, output=None, event=DATA, handlers=())
 
 
-async def test_handlers_run_by_name_each_seeing_what_the_one_before_changed(stage: Stage) -> None:
+async def test_handlers_run_by_name_each_seeing_what_the_one_before_changed(
+    stage: HandlersSetup,
+) -> None:
     stage.handler("b", "E", note("b"), "event['path'] += '/b'")
     stage.handler("a", "E", note("a"), "event['path'] += '/a'")
     stage.handler("c", "Other", note("c"))
@@ -31,7 +33,7 @@ async def test_handlers_run_by_name_each_seeing_what_the_one_before_changed(stag
     assert outcome.event["path"] == "/upload/a/a/b"
 
 
-async def test_what_was_published_stays_as_it_was(stage: Stage) -> None:
+async def test_what_was_published_stays_as_it_was(stage: HandlersSetup) -> None:
     stage.handler("a", "E", "event['path'] = 'x'", "event['headers']['X'] = 'y'")
     data = {"path": "/upload/a", "headers": {}}
     await stage.publish("E", data)
@@ -39,7 +41,7 @@ async def test_what_was_published_stays_as_it_was(stage: Stage) -> None:
     assert data == {"path": "/upload/a", "headers": {}}
 
 
-async def test_the_first_terminate_ends_the_chain(stage: Stage) -> None:
+async def test_the_first_terminate_ends_the_chain(stage: HandlersSetup) -> None:
     stage.handler("a", "E", note("a"), "await handle.terminate(202, {'kept': True})", note("after"))
     stage.handler("b", "E", note("b"))
     outcome = await stage.publish("E")
@@ -49,7 +51,7 @@ async def test_the_first_terminate_ends_the_chain(stage: Stage) -> None:
     assert seen(outcome) == ["a", "after"]
 
 
-async def test_the_handler_of_the_founding_page_reads_its_token(stage: Stage) -> None:
+async def test_the_handler_of_the_founding_page_reads_its_token(stage: HandlersSetup) -> None:
     stage.handler(
         "a",
         "E",
@@ -80,7 +82,7 @@ async def test_the_handler_of_the_founding_page_reads_its_token(stage: Stage) ->
     ],
 )
 async def test_a_handler_that_raises_ends_the_chain(
-    stage: Stage, line: str, code: int, output: object
+    stage: HandlersSetup, line: str, code: int, output: object
 ) -> None:
     stage.handler("a", "E", line)
     stage.handler("b", "E", note("b"))
@@ -90,20 +92,20 @@ async def test_a_handler_that_raises_ends_the_chain(
     assert seen(outcome) == []
 
 
-async def test_a_handler_that_raises_after_terminate_has_raised(stage: Stage) -> None:
+async def test_a_handler_that_raises_after_terminate_has_raised(stage: HandlersSetup) -> None:
     stage.handler("a", "E", "await handle.terminate(200)", "raise ValueError")
 
     assert (await stage.publish("E")).code == 500
 
 
-async def test_a_handler_has_its_own_time(stage: Stage) -> None:
+async def test_a_handler_has_its_own_time(stage: HandlersSetup) -> None:
     stage.handler("a", "E", "await asyncio.sleep(30)", more="timeout: 0.1\n")
     outcome = await stage.publish("E")
 
     assert (outcome.code, outcome.output) == (504, "a.script was not done within 0.1 s")
 
 
-async def test_success_follows_a_normal_end(stage: Stage) -> None:
+async def test_success_follows_a_normal_end(stage: HandlersSetup) -> None:
     stage.handler("a", "E", note("a"), more="success: Won\nfailure: Lost\n")
     stage.handler("b", "E", note("b"))
     stage.handler("w", "Won", note("w"))
@@ -112,7 +114,7 @@ async def test_success_follows_a_normal_end(stage: Stage) -> None:
     assert seen(await stage.publish("E")) == ["a", "w", "b"]
 
 
-async def test_failure_follows_an_exception_and_the_code_stays(stage: Stage) -> None:
+async def test_failure_follows_an_exception_and_the_code_stays(stage: HandlersSetup) -> None:
     stage.handler(
         "a", "E", note("a"), "raise Error(409, 'x')", more="success: Won\nfailure: Lost\n"
     )
@@ -124,7 +126,7 @@ async def test_failure_follows_an_exception_and_the_code_stays(stage: Stage) -> 
     assert (outcome.code, outcome.output) == (409, "x")
 
 
-async def test_failure_may_put_another_end_there(stage: Stage) -> None:
+async def test_failure_may_put_another_end_there(stage: HandlersSetup) -> None:
     stage.handler("a", "E", "raise ValueError", more="failure: Lost\n")
     stage.handler("l", "Lost", "await handle.terminate(202, 'mended')")
     outcome = await stage.publish("E")
@@ -136,7 +138,7 @@ async def test_failure_may_put_another_end_there(stage: Stage) -> None:
     ("code", "followed"), [(200, True), (302, True), (400, False), (503, False)]
 )
 async def test_success_follows_a_kind_terminate_only(
-    stage: Stage, code: int, followed: bool
+    stage: HandlersSetup, code: int, followed: bool
 ) -> None:
     stage.handler("a", "E", f"await handle.terminate({code}, 'x')", more="success: Won\n")
     stage.handler("w", "Won", note("w"))
@@ -146,7 +148,7 @@ async def test_success_follows_a_kind_terminate_only(
     assert (outcome.code, outcome.output) == (code, "x")
 
 
-async def test_a_refusal_further_down_ends_the_chain(stage: Stage) -> None:
+async def test_a_refusal_further_down_ends_the_chain(stage: HandlersSetup) -> None:
     stage.handler("a", "E", more="success: Won\n")
     stage.handler("b", "E", note("b"))
     stage.handler("w", "Won", more="success: Twice\n")
@@ -157,7 +159,7 @@ async def test_a_refusal_further_down_ends_the_chain(stage: Stage) -> None:
     assert seen(outcome) == []
 
 
-async def test_what_follows_changes_the_event_and_keeps_its_headers(stage: Stage) -> None:
+async def test_what_follows_changes_the_event_and_keeps_its_headers(stage: HandlersSetup) -> None:
     stage.handler("a", "E", more="success: Won\n")
     stage.handler("b", "E", "event['token'] = event['headers']['x-auth-token']", note("b"))
     stage.handler("w", "Won", "event['path'] = '/moved'")
@@ -166,14 +168,16 @@ async def test_what_follows_changes_the_event_and_keeps_its_headers(stage: Stage
     assert (outcome.code, outcome.event["path"], outcome.event["token"]) == (200, "/moved", "t")
 
 
-async def test_headers_that_a_handler_put_there_are_found_in_any_case_too(stage: Stage) -> None:
+async def test_headers_that_a_handler_put_there_are_found_in_any_case_too(
+    stage: HandlersSetup,
+) -> None:
     stage.handler("a", "E", "event['headers'] = {'x-new': '1'}")
     stage.handler("b", "E", "event['found'] = [event['headers']['X-NEW'], event.get('X-New')]")
 
     assert (await stage.publish("E")).event["found"] == ["1", "1"]
 
 
-async def test_a_script_publishes_an_event_itself(stage: Stage) -> None:
+async def test_a_script_publishes_an_event_itself(stage: HandlersSetup) -> None:
     stage.handler(
         "a",
         "E",
@@ -185,7 +189,7 @@ async def test_a_script_publishes_an_event_itself(stage: Stage) -> None:
     assert (await stage.publish("E")).event["made"] == [201, "ok", 2]
 
 
-async def test_a_script_reads_the_config_of_its_plugin_set(stage: Stage) -> None:
+async def test_a_script_reads_the_config_of_its_plugin_set(stage: HandlersSetup) -> None:
     stage.put("c.yml", "name: conf\nvalues: {id: !env ID}\n")
     stage.handler("a", "E", "event['id'] = (await get_service_config('conf'))['id']")
     stage.handler("b", "E", "await get_service_config('missing')")
@@ -197,7 +201,7 @@ async def test_a_script_reads_the_config_of_its_plugin_set(stage: Stage) -> None
 
 @pytest.mark.parametrize("way", ["success", "failure", "script"])
 async def test_a_chain_that_leads_back_to_itself_ends(
-    stage: Stage, way: str, caplog: pytest.LogCaptureFixture
+    stage: HandlersSetup, way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     lines = {
         "success": (note("a"),),
@@ -234,7 +238,7 @@ async def test_a_chain_that_leads_back_to_itself_ends(
     ],
 )
 async def test_leaving_what_cannot_travel_is_a_failure(
-    stage: Stage, line: str, caplog: pytest.LogCaptureFixture
+    stage: HandlersSetup, line: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.handler("a", "E", line)
     outcome = await stage.publish("E")
@@ -244,7 +248,7 @@ async def test_leaving_what_cannot_travel_is_a_failure(
     assert [vars(record)["action"] for record in caplog.records] == ["event_not_json"]
 
 
-async def test_a_dict_of_attributes_travels_as_a_dict(stage: Stage) -> None:
+async def test_a_dict_of_attributes_travels_as_a_dict(stage: HandlersSetup) -> None:
     stage.handler("a", "E", "event['mu'] = MU(a=MU(b=1))", "event['n'] = {1: 2}")
     outcome = await stage.publish("E")
 

@@ -10,7 +10,7 @@ import pytest
 
 from qmonus_lite.events.envelope import GATES, UPLOADING, Ids
 from qmonus_lite.events.outcome import Outcome
-from tests.unit.lambdas.stage import DATA, Stage
+from tests.unit.lambdas.stage import DATA, HandlersSetup
 
 #: Line of the script's own first line in the files of `gate`.
 FIRST = 4
@@ -32,14 +32,14 @@ def deep(handle):
 
 
 def put(
-    stage: Stage, body: str, *, name: str = "a", event: str = UPLOADING, more: str = ""
+    stage: HandlersSetup, body: str, *, name: str = "a", event: str = UPLOADING, more: str = ""
 ) -> None:
     script = f"async def run(event, handle):\n{textwrap.indent(body, '    ')}\n{HELPERS}"
     text = textwrap.indent(script, "  ")
     stage.put(f"{name}.yml", f"name: {name}\nevent: {event}\nscript: |-\n{text}\n{more}")
 
 
-async def asked(stage: Stage, body: str, **how: Any) -> Outcome:
+async def asked(stage: HandlersSetup, body: str, **how: Any) -> Outcome:
     put(stage, body, **how)
     return await stage.publish(UPLOADING)
 
@@ -85,7 +85,7 @@ TERMINATED = {
 
 
 @pytest.mark.parametrize("body", TERMINATED.values(), ids=TERMINATED)
-async def test_a_termination_counts_when_it_is_called(stage: Stage, body: str) -> None:
+async def test_a_termination_counts_when_it_is_called(stage: HandlersSetup, body: str) -> None:
     outcome = await asked(stage, body)
 
     assert (outcome.code, outcome.output, outcome.denied) == (401, "no token", True)
@@ -93,13 +93,13 @@ async def test_a_termination_counts_when_it_is_called(stage: Stage, body: str) -
     assert (outcome.refusal.plugin, outcome.refusal.rule) == ("a", "terminate")
 
 
-async def test_a_termination_counts_before_a_timeout(stage: Stage) -> None:
+async def test_a_termination_counts_before_a_timeout(stage: HandlersSetup) -> None:
     body = "handle.terminate(401, 'no')\nawait asyncio.sleep(30)"
 
     assert (await asked(stage, body, more="timeout: 0.1\n")).code == 401
 
 
-async def test_an_allow_before_a_timeout_is_none(stage: Stage) -> None:
+async def test_an_allow_before_a_timeout_is_none(stage: HandlersSetup) -> None:
     body = "handle.terminate(200)\nawait asyncio.sleep(30)"
     outcome = await asked(stage, body, more="timeout: 0.1\n")
 
@@ -109,7 +109,7 @@ async def test_an_allow_before_a_timeout_is_none(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("code", [300, 302, 304, 308, 399, 400, 599])
-async def test_300_and_above_is_the_answer(stage: Stage, code: int) -> None:
+async def test_300_and_above_is_the_answer(stage: HandlersSetup, code: int) -> None:
     headers = {"location": "https://other/x"}
     outcome = await asked(stage, f"handle.terminate({code}, 'x', {headers})")
 
@@ -183,7 +183,7 @@ UNAWAITED = {
 
 @pytest.mark.parametrize(("body", "line"), UNAWAITED.values(), ids=UNAWAITED)
 async def test_a_coroutine_that_is_not_awaited_refuses(
-    stage: Stage, body: str, line: int, caplog: pytest.LogCaptureFixture
+    stage: HandlersSetup, body: str, line: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     outcome = await asked(stage, body)
 
@@ -198,7 +198,9 @@ async def test_a_coroutine_that_is_not_awaited_refuses(
 
 
 @pytest.mark.parametrize("call", ["gather", "create_task", "ensure_future"])
-async def test_a_task_whose_failure_was_not_retrieved_refuses(stage: Stage, call: str) -> None:
+async def test_a_task_whose_failure_was_not_retrieved_refuses(
+    stage: HandlersSetup, call: str
+) -> None:
     outcome = await asked(stage, f"x = asyncio.{call}(check(event))\nawait asyncio.sleep(0.01)")
 
     assert outcome.code == 500
@@ -251,7 +253,7 @@ AWAITED = {
 
 @pytest.mark.parametrize("body", AWAITED.values(), ids=AWAITED)
 async def test_what_leaves_nothing_open_lets_in(
-    stage: Stage, body: str, caplog: pytest.LogCaptureFixture
+    stage: HandlersSetup, body: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     outcome = await asked(stage, body)
 
@@ -263,7 +265,7 @@ async def test_what_leaves_nothing_open_lets_in(
     "value", ["401, 'no'", "False", "True", "0", "''", "{}", "{'code': 200}", "200", "event"]
 )
 async def test_a_returned_value_refuses(
-    stage: Stage, value: str, caplog: pytest.LogCaptureFixture
+    stage: HandlersSetup, value: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     outcome = await asked(stage, f"if event:\n    return {value}")
 
@@ -284,7 +286,7 @@ async def test_a_returned_value_refuses(
 @pytest.mark.parametrize("code", ["700", "99", "100", "True", "'401'", "401.0", "None"])
 @pytest.mark.parametrize("swallowed", [True, False])
 async def test_a_termination_that_is_none_refuses(
-    stage: Stage, code: str, swallowed: bool, caplog: pytest.LogCaptureFixture
+    stage: HandlersSetup, code: str, swallowed: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     call = f"handle.terminate({code})"
     outcome = await asked(stage, f"try: {call}\nexcept Exception: pass" if swallowed else call)
@@ -297,7 +299,7 @@ async def test_a_termination_that_is_none_refuses(
 
 
 @pytest.mark.parametrize("given", ["403, 'no', None, 4", "status=403", "code=403, message='no'"])
-async def test_a_termination_with_other_arguments_refuses(stage: Stage, given: str) -> None:
+async def test_a_termination_with_other_arguments_refuses(stage: HandlersSetup, given: str) -> None:
     outcome = await asked(stage, f"try: handle.terminate({given})\nexcept Exception: pass")
 
     assert outcome.code == 500
@@ -305,13 +307,13 @@ async def test_a_termination_with_other_arguments_refuses(stage: Stage, given: s
     assert (outcome.refusal.rule, outcome.refusal.line) == ("bad-terminate", FIRST + 1)
 
 
-async def test_an_exception_after_an_allow_refuses(stage: Stage) -> None:
+async def test_an_exception_after_an_allow_refuses(stage: HandlersSetup) -> None:
     assert (await asked(stage, "handle.terminate(200)\nraise ValueError")).code == 500
 
 
 @pytest.mark.parametrize("output", ["object()", "float('nan')", "chr(0xD800)"])
 async def test_an_output_that_json_cannot_hold_refuses_even_an_allow(
-    stage: Stage, output: str
+    stage: HandlersSetup, output: str
 ) -> None:
     assert (await asked(stage, f"handle.terminate(200, {output})")).code == 500
 
@@ -327,7 +329,7 @@ async def test_an_output_that_json_cannot_hold_refuses_even_an_allow(
     ],
 )
 async def test_an_exception_is_reported_with_its_line(
-    stage: Stage, line: str, code: int, kind: str
+    stage: HandlersSetup, line: str, code: int, kind: str
 ) -> None:
     outcome = await asked(stage, f"x = 1\n{line}")
 
@@ -341,7 +343,7 @@ async def test_an_exception_is_reported_with_its_line(
 
 
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
-async def test_all_gates_have_to_agree(stage: Stage, order: tuple[str, str]) -> None:
+async def test_all_gates_have_to_agree(stage: HandlersSetup, order: tuple[str, str]) -> None:
     allow, refuse = order
     put(stage, "await handle.terminate(200, 'welcome')", name=allow)
     put(stage, "await handle.terminate(413, 'quota')", name=refuse)
@@ -353,7 +355,7 @@ async def test_all_gates_have_to_agree(stage: Stage, order: tuple[str, str]) -> 
     assert outcome.handlers == (("a", "b") if refuse == "b" else ("a",))
 
 
-async def test_each_gate_sees_what_the_one_before_allowed(stage: Stage) -> None:
+async def test_each_gate_sees_what_the_one_before_allowed(stage: HandlersSetup) -> None:
     put(stage, "event['path'] = '/x'\nhandle.terminate(200)", name="a")
     put(stage, "event['path'] += '/y'", name="b")
     outcome = await stage.publish(UPLOADING)
@@ -378,7 +380,7 @@ async def test_each_gate_sees_what_the_one_before_allowed(stage: Stage) -> None:
     ],
 )
 async def test_what_follows_from_a_gate_is_a_gate(
-    stage: Stage, first: str, follows: str, code: int
+    stage: HandlersSetup, first: str, follows: str, code: int
 ) -> None:
     put(stage, first, more="success: Next\nfailure: Next\n")
     put(stage, follows, name="n", event="Next")
@@ -390,7 +392,7 @@ async def test_what_follows_from_a_gate_is_a_gate(
 
 
 @pytest.mark.parametrize("name", sorted(GATES))
-async def test_every_gate_event_has_these_rules(stage: Stage, name: str) -> None:
+async def test_every_gate_event_has_these_rules(stage: HandlersSetup, name: str) -> None:
     put(stage, "return 401", event=name)
 
     assert (await stage.publish(name)).code == 500
@@ -398,7 +400,7 @@ async def test_every_gate_event_has_these_rules(stage: Stage, name: str) -> None
 
 @pytest.mark.parametrize("body", ["return 401, 'no'", "check(event)", "x = check(event)"])
 async def test_elsewhere_they_are_no_refusal(
-    stage: Stage, body: str, caplog: pytest.LogCaptureFixture
+    stage: HandlersSetup, body: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(stage, body, event="Other")
     outcome = await stage.publish("Other")
@@ -411,7 +413,7 @@ async def test_elsewhere_they_are_no_refusal(
 
 
 async def test_elsewhere_a_coroutine_may_be_awaited_by_a_later_run(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    stage: HandlersSetup, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = (
         "async def late(): fine.done = True\n"
@@ -425,7 +427,7 @@ async def test_elsewhere_a_coroutine_may_be_awaited_by_a_later_run(
     assert caplog.records == []
 
 
-async def test_runs_on_one_thread_are_kept_apart(stage: Stage) -> None:
+async def test_runs_on_one_thread_are_kept_apart(stage: HandlersSetup) -> None:
     body = (
         "await asyncio.sleep(event['wait'])\n"
         "if event['bad']:\n    x = check(event)\n    list(map(check, [event]))\n"
@@ -452,7 +454,7 @@ def no_collection() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_collection")
 async def test_the_garbage_of_one_run_is_not_blamed_on_another(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    stage: HandlersSetup, caplog: pytest.LogCaptureFixture
 ) -> None:
     # `map` makes the coroutine out of sight, and the circle keeps it until a collection.
     body = (
@@ -466,7 +468,7 @@ async def test_the_garbage_of_one_run_is_not_blamed_on_another(
     assert set(actions(caplog)) == {"coroutine_not_awaited"}
 
 
-async def test_handlers_read_their_ids(stage: Stage) -> None:
+async def test_handlers_read_their_ids(stage: HandlersSetup) -> None:
     line = "[handle.event_id, handle.attempt, handle.request_id, handle.upload_id]"
     below = "event['below'] = (await lambda_event('Below')).event['ids']"
     put(stage, f"event['ids'] = {line}\n{below}", event="Other")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.scripting.script_threads import ScriptThreads
-from tests.unit.lambdas.stage import Stage
+from tests.unit.lambdas.stage import HandlersSetup
 
 #: What `callout` notes when it got no answer, from inside of a handler.
 UNANSWERED = (
@@ -17,13 +17,15 @@ UNANSWERED = (
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path) -> AsyncIterator[HandlersSetup]:
     script_threads = ScriptThreads("test", max_threads=4)
-    yield Stage(tmp_path, script_threads)
+    yield HandlersSetup(tmp_path, script_threads)
     assert await script_threads.close(within=5)
 
 
-async def warnings(stage: Stage, caplog: pytest.LogCaptureFixture, *lines: str) -> list[str]:
+async def warnings(
+    stage: HandlersSetup, caplog: pytest.LogCaptureFixture, *lines: str
+) -> list[str]:
     stage.handler("a", "E", *UNANSWERED, *lines)
     with caplog.at_level(logging.WARNING):
         await stage.publish("E")
@@ -32,7 +34,7 @@ async def warnings(stage: Stage, caplog: pytest.LogCaptureFixture, *lines: str) 
 
 @pytest.mark.parametrize("end", ["pass", "return", "await handle.terminate(200)"])
 async def test_a_handler_that_ends_well_is_logged_with_its_line(
-    stage: Stage, caplog: pytest.LogCaptureFixture, tmp_path: Path, end: str
+    stage: HandlersSetup, caplog: pytest.LogCaptureFixture, tmp_path: Path, end: str
 ) -> None:
     (warning,) = await warnings(stage, caplog, end)
 
@@ -43,13 +45,13 @@ async def test_a_handler_that_ends_well_is_logged_with_its_line(
 
 @pytest.mark.parametrize("end", ["raise Error(502, 'x')", "await handle.terminate(502)"])
 async def test_a_handler_that_took_it_for_a_failure_is_not(
-    stage: Stage, caplog: pytest.LogCaptureFixture, end: str
+    stage: HandlersSetup, caplog: pytest.LogCaptureFixture, end: str
 ) -> None:
     assert await warnings(stage, caplog, end) == []
 
 
 async def test_each_handler_answers_for_its_own_callouts(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    stage: HandlersSetup, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.handler("b", "E", "pass")
 

@@ -1,1 +1,1 @@
-"""The room `routing`, against real backends on real sockets."""
+"""The package `routing`, against real backends on real sockets."""

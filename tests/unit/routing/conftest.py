@@ -1,4 +1,4 @@
-"""Fixtures of the room: a stage, and backends on free ports."""
+"""Fixtures of the package: a stage, and backends on free ports."""
 
 import asyncio
 import socket
@@ -9,12 +9,12 @@ import pytest
 from aiohttp import web
 
 from qmonus_lite.headers import Headers
-from tests.unit.routing.stage import Echo, ReceivedRequest, Stage
+from tests.unit.routing.stage import Echo, ReceivedRequest, RoutingSetup
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    stage = Stage()
+async def stage() -> AsyncIterator[RoutingSetup]:
+    stage = RoutingSetup()
     yield stage
     await stage.close()
 

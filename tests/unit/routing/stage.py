@@ -123,7 +123,7 @@ class Reply:
         return json.loads(self.body)
 
 
-class Stage:
+class RoutingSetup:
     """One Routing."""
 
     def __init__(self, *, script_timeout: float | None = 5, answer_timeout: float = 5) -> None:

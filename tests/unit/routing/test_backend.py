@@ -12,10 +12,10 @@ from qmonus_lite.auth import apikey
 from qmonus_lite.errors import BadGateway, GatewayTimeout
 from qmonus_lite.routing.backend import MAX_BODY_BYTES
 from tests.unit.routing.conftest import Raw
-from tests.unit.routing.stage import Echo, RouteOf, Stage, catalog, incoming_of
+from tests.unit.routing.stage import Echo, RouteOf, RoutingSetup, catalog, incoming_of
 
 
-async def test_passes_request_and_answer_through(stage: Stage, echo: Echo) -> None:
+async def test_passes_request_and_answer_through(stage: RoutingSetup, echo: Echo) -> None:
     echo.status, echo.headers = 404, [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-A", "b")]
     reply = await stage.ask(
         RouteOf(authorities=[echo.authority]),
@@ -41,7 +41,9 @@ async def test_passes_request_and_answer_through(stage: Stage, echo: Echo) -> No
     assert (reply.headers["X-A"], reply.headers["Content-Length"]) == ("b", "16")
 
 
-async def test_fills_the_target_with_variables_as_they_came(stage: Stage, echo: Echo) -> None:
+async def test_fills_the_target_with_variables_as_they_came(
+    stage: RoutingSetup, echo: Echo
+) -> None:
     route = RouteOf(
         path="/v1/{kind}/{id}", target="/back/{id}/of/{kind}", authorities=[echo.authority]
     )
@@ -50,7 +52,7 @@ async def test_fills_the_target_with_variables_as_they_came(stage: Stage, echo: 
     assert echo.last.raw_path == "/back/%E6%97%A5%3f/of/a%20b"
 
 
-async def test_headers_of_one_connection_stay_there(stage: Stage, echo: Echo) -> None:
+async def test_headers_of_one_connection_stay_there(stage: RoutingSetup, echo: Echo) -> None:
     echo.headers = [("Connection", "X-Hop"), ("X-Hop", "1"), ("Keep-Alive", "timeout=5")]
     sent = {
         "Connection": "keep-alive, x-mine",
@@ -75,7 +77,9 @@ async def test_headers_of_one_connection_stay_there(stage: Stage, echo: Echo) ->
     assert {"Connection", "X-Hop", "Keep-Alive"}.isdisjoint(reply.headers)
 
 
-async def test_header_fields_of_the_gateway_are_not_sent_twice(stage: Stage, echo: Echo) -> None:
+async def test_header_fields_of_the_gateway_are_not_sent_twice(
+    stage: RoutingSetup, echo: Echo
+) -> None:
     echo.headers = [("X-Request-Id", "theirs")]
     reply = await stage.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x")
 
@@ -84,7 +88,7 @@ async def test_header_fields_of_the_gateway_are_not_sent_twice(stage: Stage, ech
 
 @pytest.mark.parametrize("needs_account", [True, False])
 async def test_a_credential_of_ours_is_never_forwarded(
-    stage: Stage, echo: Echo, needs_account: bool
+    stage: RoutingSetup, echo: Echo, needs_account: bool
 ) -> None:
     token = stage.token("reader")
     route = RouteOf(needs_account=needs_account, authorities=[echo.authority])
@@ -94,7 +98,7 @@ async def test_a_credential_of_ours_is_never_forwarded(
         assert headers.keys().isdisjoint(echo.last.headers)
 
 
-async def test_a_pass_is_never_forwarded(stage: Stage, echo: Echo) -> None:
+async def test_a_pass_is_never_forwarded(stage: RoutingSetup, echo: Echo) -> None:
     for needs_account in (True, False):
         route = RouteOf(needs_account=needs_account, authorities=[echo.authority])
         await stage.ask(route, "GET", "/v1/x", headers=stage.pass_for("GET", "/v1/x"))
@@ -102,7 +106,7 @@ async def test_a_pass_is_never_forwarded(stage: Stage, echo: Echo) -> None:
         assert "X-Qmonus-Lite-Pass" not in echo.last.headers
 
 
-async def test_a_credential_for_the_backend_is_forwarded(stage: Stage, echo: Echo) -> None:
+async def test_a_credential_for_the_backend_is_forwarded(stage: RoutingSetup, echo: Echo) -> None:
     closed = RouteOf(needs_account=True, authorities=[echo.authority])
     headers = {"X-Auth-Token": stage.token("reader"), "Authorization": "Basic dTpw"}
     await stage.ask(closed, "GET", "/v1/x", headers=headers)
@@ -113,7 +117,9 @@ async def test_a_credential_for_the_backend_is_forwarded(stage: Stage, echo: Ech
     assert headers.items() <= echo.last.headers.items()
 
 
-async def test_a_script_may_put_a_credential_in_place_of_ours(stage: Stage, echo: Echo) -> None:
+async def test_a_script_may_put_a_credential_in_place_of_ours(
+    stage: RoutingSetup, echo: Echo
+) -> None:
     route = RouteOf(
         needs_account=True,
         authorities=[echo.authority],
@@ -125,7 +131,7 @@ async def test_a_script_may_put_a_credential_in_place_of_ours(stage: Stage, echo
 
 
 async def test_a_named_backend_takes_the_place_of_those_of_the_route(
-    stage: Stage, echo: Echo, unreachable: str
+    stage: RoutingSetup, echo: Echo, unreachable: str
 ) -> None:
     headers = {"X-Auth-Token": stage.token("guide"), "X-Xaas-Static-Routing": echo.authority}
     route = RouteOf(needs_account=True, authorities=[unreachable])
@@ -136,7 +142,7 @@ async def test_a_named_backend_takes_the_place_of_those_of_the_route(
 
 
 async def test_the_next_backend_is_tried_when_one_is_away(
-    stage: Stage, echo: Echo, unreachable: str
+    stage: RoutingSetup, echo: Echo, unreachable: str
 ) -> None:
     route = RouteOf(authorities=[unreachable, "no-such-host.invalid", echo.authority])
     reply = await stage.ask(route, "POST", "/v1/x", body=b"once")
@@ -147,7 +153,7 @@ async def test_the_next_backend_is_tried_when_one_is_away(
 
 @pytest.mark.parametrize("many", [0, 2])
 async def test_no_backend_in_reach_is_a_bad_gateway(
-    stage: Stage, unreachable: str, many: int
+    stage: RoutingSetup, unreachable: str, many: int
 ) -> None:
     with pytest.raises(BadGateway) as refused:
         await stage.ask(RouteOf(authorities=[unreachable] * many), "GET", "/v1/x")
@@ -155,14 +161,14 @@ async def test_no_backend_in_reach_is_a_bad_gateway(
     assert refused.value.detail == "no backend of this route answered"
 
 
-async def test_a_redirect_is_given_to_the_client(stage: Stage, echo: Echo) -> None:
+async def test_a_redirect_is_given_to_the_client(stage: RoutingSetup, echo: Echo) -> None:
     echo.status, echo.headers = 302, [("Location", "/elsewhere")]
     reply = await stage.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x")
 
     assert (reply.code, reply.headers["Location"], len(echo.received)) == (302, "/elsewhere", 1)
 
 
-async def test_a_compressed_body_stays_compressed(stage: Stage, echo: Echo) -> None:
+async def test_a_compressed_body_stays_compressed(stage: RoutingSetup, echo: Echo) -> None:
     echo.headers, echo.body = [("Content-Encoding", "gzip")], gzip.compress(b"text")
     reply = await stage.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x")
 
@@ -170,21 +176,23 @@ async def test_a_compressed_body_stays_compressed(stage: Stage, echo: Echo) -> N
     assert reply.headers["Content-Encoding"] == "gzip"
 
 
-async def test_a_head_keeps_the_length_and_has_no_body(stage: Stage, echo: Echo) -> None:
+async def test_a_head_keeps_the_length_and_has_no_body(stage: RoutingSetup, echo: Echo) -> None:
     reply = await stage.ask(RouteOf(authorities=[echo.authority]), "HEAD", "/v1/x")
 
     assert (echo.last.method, reply.body) == ("HEAD", b"")
     assert reply.headers["Content-Length"] == "16"
 
 
-async def test_a_head_through_a_response_script_names_no_length(stage: Stage, echo: Echo) -> None:
+async def test_a_head_through_a_response_script_names_no_length(
+    stage: RoutingSetup, echo: Echo
+) -> None:
     route = RouteOf(response="pass", authorities=[echo.authority])
     reply = await stage.ask(route, "HEAD", "/v1/x")
 
     assert "Content-Length" not in reply.headers
 
 
-async def test_bytes_of_a_header_survive(stage: Stage, raw: Raw) -> None:
+async def test_bytes_of_a_header_survive(stage: RoutingSetup, raw: Raw) -> None:
     heads: list[bytes] = []
 
     async def talk(reader: StreamReader, writer: StreamWriter) -> None:
@@ -200,7 +208,7 @@ async def test_bytes_of_a_header_survive(stage: Stage, raw: Raw) -> None:
     assert reply.headers["X-Name"] == sent
 
 
-async def test_a_body_flows_while_the_backend_still_sends(stage: Stage, raw: Raw) -> None:
+async def test_a_body_flows_while_the_backend_still_sends(stage: RoutingSetup, raw: Raw) -> None:
     more = asyncio.Event()
 
     async def talk(reader: StreamReader, writer: StreamWriter) -> None:
@@ -224,7 +232,7 @@ async def test_a_body_flows_while_the_backend_still_sends(stage: Stage, raw: Raw
     assert {"Transfer-Encoding", "Content-Length"}.isdisjoint(dict(answer.headers))
 
 
-async def test_connections_are_kept(stage: Stage, raw: Raw) -> None:
+async def test_connections_are_kept(stage: RoutingSetup, raw: Raw) -> None:
     opened = 0
 
     async def talk(reader: StreamReader, writer: StreamWriter) -> None:
@@ -241,7 +249,9 @@ async def test_connections_are_kept(stage: Stage, raw: Raw) -> None:
     assert opened == 1
 
 
-async def test_a_kept_connection_that_was_closed_loses_no_body(stage: Stage, raw: Raw) -> None:
+async def test_a_kept_connection_that_was_closed_loses_no_body(
+    stage: RoutingSetup, raw: Raw
+) -> None:
     bodies: list[bytes] = []
 
     async def talk(reader: StreamReader, writer: StreamWriter) -> None:
@@ -258,7 +268,7 @@ async def test_a_kept_connection_that_was_closed_loses_no_body(stage: Stage, raw
     assert bodies == [b"one.", b"two."]
 
 
-async def test_an_ipv6_backend_stands_in_brackets(stage: Stage, raw: Raw) -> None:
+async def test_an_ipv6_backend_stands_in_brackets(stage: RoutingSetup, raw: Raw) -> None:
     heads: list[bytes] = []
 
     async def talk(reader: StreamReader, writer: StreamWriter) -> None:
@@ -283,7 +293,9 @@ async def test_an_ipv6_backend_stands_in_brackets(stage: Stage, raw: Raw) -> Non
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nshort",
     ],
 )
-async def test_a_broken_answer_is_a_bad_gateway(stage: Stage, raw: Raw, answer: bytes) -> None:
+async def test_a_broken_answer_is_a_bad_gateway(
+    stage: RoutingSetup, raw: Raw, answer: bytes
+) -> None:
     async def talk(reader: StreamReader, writer: StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
@@ -298,7 +310,7 @@ async def test_a_silent_backend_is_a_gateway_timeout(raw: Raw, head: bytes) -> N
         writer.write(head)
         await reader.read()
 
-    stage = Stage(answer_timeout=0.3)
+    stage = RoutingSetup(answer_timeout=0.3)
     with pytest.raises(GatewayTimeout):
         await stage.ask(RouteOf(authorities=[await raw(talk)]), "GET", "/v1/x")
     await stage.close()
@@ -310,7 +322,7 @@ async def test_a_backend_that_reads_no_body_is_a_gateway_timeout(raw: Raw) -> No
     async def talk(reader: StreamReader, writer: StreamWriter) -> None:
         await done.wait()
 
-    stage = Stage(answer_timeout=0.3)
+    stage = RoutingSetup(answer_timeout=0.3)
     route = RouteOf(authorities=[await raw(talk)])
     with pytest.raises(GatewayTimeout):
         await stage.ask(route, "PUT", "/v1/x", body=bytes(32 << 20))
@@ -324,13 +336,15 @@ async def test_a_body_that_stops_is_a_bad_gateway(raw: Raw) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort")
         await reader.read()
 
-    stage = Stage(answer_timeout=0.3)
+    stage = RoutingSetup(answer_timeout=0.3)
     with pytest.raises(BadGateway):
         await stage.ask(RouteOf(authorities=[await raw(talk)]), "GET", "/v1/x")
     await stage.close()
 
 
-async def test_a_body_too_large_for_a_script_is_a_bad_gateway(stage: Stage, echo: Echo) -> None:
+async def test_a_body_too_large_for_a_script_is_a_bad_gateway(
+    stage: RoutingSetup, echo: Echo
+) -> None:
     echo.body = bytes(MAX_BODY_BYTES + 1)
     with pytest.raises(BadGateway, match="too large"):
         await stage.ask(RouteOf(response="pass", authorities=[echo.authority]), "GET", "/v1/x")
@@ -339,14 +353,16 @@ async def test_a_body_too_large_for_a_script_is_a_bad_gateway(stage: Stage, echo
     assert len(without_script.body) == MAX_BODY_BYTES + 1
 
 
-async def test_a_backend_without_tls_is_not_trusted_for_https(stage: Stage, echo: Echo) -> None:
+async def test_a_backend_without_tls_is_not_trusted_for_https(
+    stage: RoutingSetup, echo: Echo
+) -> None:
     route = RouteOf(scheme="https", authorities=[echo.authority])
     with pytest.raises(BadGateway):
         await stage.ask(route, "GET", "/v1/x")
 
 
 async def test_the_log_names_the_backend_and_the_answer_does_not(
-    stage: Stage, unreachable: str, caplog: pytest.LogCaptureFixture
+    stage: RoutingSetup, unreachable: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(BadGateway) as refused:
         await stage.ask(RouteOf(authorities=[unreachable]), "GET", "/v1/x")
@@ -356,7 +372,7 @@ async def test_the_log_names_the_backend_and_the_answer_does_not(
 
 
 async def test_no_credential_of_ours_is_forwarded_wherever_it_stands(
-    stage: Stage, echo: Echo
+    stage: RoutingSetup, echo: Echo
 ) -> None:
     key, token = apikey.new_key(), stage.token("reader")
     pair = base64.b64encode(f"ann:{key}".encode()).decode()
@@ -371,7 +387,9 @@ async def test_no_credential_of_ours_is_forwarded_wherever_it_stands(
         assert echo.last.headers["X-Kept"] == "1"
 
 
-async def test_a_script_passes_no_credential_of_its_client_on(stage: Stage, echo: Echo) -> None:
+async def test_a_script_passes_no_credential_of_its_client_on(
+    stage: RoutingSetup, echo: Echo
+) -> None:
     route = RouteOf(
         authorities=[echo.authority],
         request="request.headers['X-Copy'] = 'Bearer ' + request.headers['X-Auth-Token']",
@@ -381,7 +399,9 @@ async def test_a_script_passes_no_credential_of_its_client_on(stage: Stage, echo
     assert {"X-Copy", "X-Auth-Token"}.isdisjoint(echo.last.headers)
 
 
-async def test_a_script_may_send_a_key_of_another_installation(stage: Stage, echo: Echo) -> None:
+async def test_a_script_may_send_a_key_of_another_installation(
+    stage: RoutingSetup, echo: Echo
+) -> None:
     key = apikey.new_key()
     route = RouteOf(authorities=[echo.authority], request=f"request.headers['X-API-Key'] = '{key}'")
     await stage.ask(route, "GET", "/v1/x", headers={"X-API-Key": apikey.new_key()})
@@ -389,7 +409,7 @@ async def test_a_script_may_send_a_key_of_another_installation(stage: Stage, ech
     assert echo.last.headers["X-API-Key"] == key
 
 
-async def test_a_key_of_another_make_is_forwarded(stage: Stage, echo: Echo) -> None:
+async def test_a_key_of_another_make_is_forwarded(stage: RoutingSetup, echo: Echo) -> None:
     headers = {"X-Api-Key": "sk_live_1", "Cookie": "a=1"}
     await stage.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x", headers=headers)
 

@@ -4,14 +4,14 @@ import asyncio
 import json
 import threading
 
-from tests.unit.routing.stage import RouteOf, Stage, spec
+from tests.unit.routing.stage import RouteOf, RoutingSetup, spec
 
 ROUTE = RouteOf(
     specs=[spec("PUT", body={"items": {"type": "integer"}})], request="return [len(request.body)]"
 )
 
 
-async def test_large_bodies_are_checked_on_one_thread(stage: Stage) -> None:
+async def test_large_bodies_are_checked_on_one_thread(stage: RoutingSetup) -> None:
     body = json.dumps([1] * 200_000).encode()
     await stage.ask(ROUTE, "PUT", "/v1/x", body=b"[]")
     before = set(threading.enumerate())

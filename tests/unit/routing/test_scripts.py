@@ -12,27 +12,27 @@ from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner
-from tests.unit.routing.stage import Echo, Reply, RouteOf, Stage, spec
+from tests.unit.routing.stage import Echo, Reply, RouteOf, RoutingSetup, spec
 
 
-async def refusal(stage: Stage, text: str) -> Problem:
+async def refusal(stage: RoutingSetup, text: str) -> Problem:
     with pytest.raises(Problem) as refused:
         await stage.ask(RouteOf(request=text), "GET", "/v1/x")
     return refused.value
 
 
-async def answer(stage: Stage, text: str) -> Reply:
+async def answer(stage: RoutingSetup, text: str) -> Reply:
     return await stage.ask(RouteOf(request=text), "GET", "/v1/x")
 
 
-async def test_a_script_answers_with_what_it_returns(stage: Stage) -> None:
+async def test_a_script_answers_with_what_it_returns(stage: RoutingSetup) -> None:
     reply = await answer(stage, 'return 201, dict(a="日")')
 
     assert (reply.code, reply.json) == (201, {"a": "日"})
     assert reply.headers["Content-Type"] == "application/json"
 
 
-async def test_a_script_sees_the_request_and_where_it_stands(stage: Stage) -> None:
+async def test_a_script_sees_the_request_and_where_it_stands(stage: RoutingSetup) -> None:
     text = (
         "return [request.method, request.path, request.headers['x-a'], request.params,"
         " request.body.decode(), route.template.text, resources, parameters, session]"
@@ -52,7 +52,7 @@ async def test_a_script_sees_the_request_and_where_it_stands(stage: Stage) -> No
     ]
 
 
-async def test_a_script_never_sees_a_pass(stage: Stage) -> None:
+async def test_a_script_never_sees_a_pass(stage: RoutingSetup) -> None:
     route = RouteOf(needs_account=True, request="return dict(request.headers)")
     reply = await stage.ask(route, "GET", "/v1/x", headers=stage.pass_for("GET", "/v1/x"))
 
@@ -71,14 +71,14 @@ async def test_a_script_never_sees_a_pass(stage: Stage) -> None:
         "import sys\nfinish({'a': 1}, code=202)\nsys.exit()",
     ],
 )
-async def test_what_was_given_to_finish_stands(stage: Stage, text: str) -> None:
+async def test_what_was_given_to_finish_stands(stage: RoutingSetup, text: str) -> None:
     reply = await answer(stage, text)
 
     assert (reply.code, reply.json) == (202, {"a": 1})
 
 
 async def test_finish_stands_when_the_script_overruns() -> None:
-    stage = Stage(script_timeout=0.2)
+    stage = RoutingSetup(script_timeout=0.2)
     reply = await answer(stage, "finish('done')\nawait asyncio.sleep(30)")
     await stage.close()
 
@@ -95,32 +95,34 @@ async def test_finish_stands_when_the_script_overruns() -> None:
         ("1 / 0", 500),
     ],
 )
-async def test_a_script_refuses_with_the_code_it_raises(stage: Stage, text: str, code: int) -> None:
+async def test_a_script_refuses_with_the_code_it_raises(
+    stage: RoutingSetup, text: str, code: int
+) -> None:
     assert (await refusal(stage, text)).status == code
 
 
-async def test_the_client_gets_the_reason_of_an_error(stage: Stage) -> None:
+async def test_the_client_gets_the_reason_of_an_error(stage: RoutingSetup) -> None:
     assert (await refusal(stage, "raise Error(404, 'no such image')")).detail == "no such image"
 
 
-async def test_the_client_gets_no_text_of_an_unknown_exception(stage: Stage) -> None:
+async def test_the_client_gets_no_text_of_an_unknown_exception(stage: RoutingSetup) -> None:
     assert "secret" not in (await refusal(stage, "raise ValueError('secret')")).detail
 
 
-async def test_the_body_of_an_error_is_the_answer(stage: Stage) -> None:
+async def test_the_body_of_an_error_is_the_answer(stage: RoutingSetup) -> None:
     reply = await answer(stage, "raise Error(409, 'taken', dict(by='a'))")
 
     assert (reply.code, reply.json) == (409, {"by": "a"})
 
 
-async def test_an_error_may_carry_a_code_that_refuses_nothing(stage: Stage) -> None:
+async def test_an_error_may_carry_a_code_that_refuses_nothing(stage: RoutingSetup) -> None:
     reply = await answer(stage, "raise Error(202, 'later')")
 
     assert (reply.code, reply.body) == (202, b"later")
 
 
 async def test_a_script_that_overruns_is_a_gateway_timeout() -> None:
-    stage = Stage(script_timeout=0.1)
+    stage = RoutingSetup(script_timeout=0.1)
     refused = await refusal(stage, "await asyncio.sleep(30)")
     await stage.close()
 
@@ -148,7 +150,7 @@ async def test_a_script_that_overruns_is_a_gateway_timeout() -> None:
     ],
 )
 async def test_what_is_no_answer_is_logged_with_its_file_and_script(
-    stage: Stage, text: str, caplog: pytest.LogCaptureFixture
+    stage: RoutingSetup, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert (await refusal(stage, text)).status == 500
     (record,) = (record for record in caplog.records if record.levelno == logging.ERROR)
@@ -156,11 +158,11 @@ async def test_what_is_no_answer_is_logged_with_its_file_and_script(
     assert record.__dict__["plugin_file"] == "plugins/routes.yml"
 
 
-async def test_an_error_that_is_no_answer_is_our_fault(stage: Stage) -> None:
+async def test_an_error_that_is_no_answer_is_our_fault(stage: RoutingSetup) -> None:
     assert isinstance(await refusal(stage, "raise Error(99)"), InternalFault)
 
 
-async def test_a_script_that_blocks_delays_no_other_request(stage: Stage) -> None:
+async def test_a_script_that_blocks_delays_no_other_request(stage: RoutingSetup) -> None:
     slow = asyncio.create_task(answer(stage, "time.sleep(1)\nreturn 'slow'"))
     await asyncio.sleep(0.1)
 
@@ -169,7 +171,7 @@ async def test_a_script_that_blocks_delays_no_other_request(stage: Stage) -> Non
     assert (await slow).body == b"slow"
 
 
-async def test_a_script_changes_what_goes_on(stage: Stage, echo: Echo) -> None:
+async def test_a_script_changes_what_goes_on(stage: RoutingSetup, echo: Echo) -> None:
     text = "\n".join(
         [
             "request.method = POST",
@@ -193,7 +195,7 @@ async def test_a_script_changes_what_goes_on(stage: Stage, echo: Echo) -> None:
 
 
 async def test_a_script_may_put_a_plain_dict_in_place_of_the_headers(
-    stage: Stage, echo: Echo
+    stage: RoutingSetup, echo: Echo
 ) -> None:
     route = RouteOf(request="request.headers = {'x-a': 'b'}", authorities=[echo.authority])
     await stage.ask(route, "GET", "/v1/x", headers={"X-Old": "c"})
@@ -202,7 +204,7 @@ async def test_a_script_may_put_a_plain_dict_in_place_of_the_headers(
     assert "X-Old" not in echo.last.headers
 
 
-async def test_a_schema_is_asked_before_the_script(stage: Stage) -> None:
+async def test_a_schema_is_asked_before_the_script(stage: RoutingSetup) -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer", "default": 5}}}
     route = RouteOf(specs=[spec("PUT", body=schema)], request="return json.loads(request.body)")
 
@@ -211,7 +213,7 @@ async def test_a_schema_is_asked_before_the_script(stage: Stage) -> None:
         await stage.ask(route, "PUT", "/v1/x", body=b'{"n": "5"}')
 
 
-async def test_a_response_script_changes_the_answer(stage: Stage, echo: Echo) -> None:
+async def test_a_response_script_changes_the_answer(stage: RoutingSetup, echo: Echo) -> None:
     echo.headers = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Old", "c"), ("X-Gone", "d")]
     text = "\n".join(
         [
@@ -230,7 +232,9 @@ async def test_a_response_script_changes_the_answer(stage: Stage, echo: Echo) ->
     assert reply.headers["Content-Length"] == "16"
 
 
-async def test_a_response_script_answers_with_what_it_returns(stage: Stage, echo: Echo) -> None:
+async def test_a_response_script_answers_with_what_it_returns(
+    stage: RoutingSetup, echo: Echo
+) -> None:
     text = "return 203, [request.method, response.code, response.body.decode()]"
     route = RouteOf(response=text, authorities=[echo.authority])
     reply = await stage.ask(route, "GET", "/v1/x")
@@ -238,7 +242,7 @@ async def test_a_response_script_answers_with_what_it_returns(stage: Stage, echo
     assert (reply.code, reply.json) == (203, ["GET", 200, "from the backend"])
 
 
-async def test_a_response_script_may_refuse(stage: Stage, echo: Echo) -> None:
+async def test_a_response_script_may_refuse(stage: RoutingSetup, echo: Echo) -> None:
     route = RouteOf(response="raise Error(451)", authorities=[echo.authority])
     with pytest.raises(Problem) as refused:
         await stage.ask(route, "GET", "/v1/x")
@@ -247,7 +251,7 @@ async def test_a_response_script_may_refuse(stage: Stage, echo: Echo) -> None:
 
 
 async def test_a_response_script_gets_a_body_that_is_not_compressed(
-    stage: Stage, echo: Echo
+    stage: RoutingSetup, echo: Echo
 ) -> None:
     route = RouteOf(response="pass", authorities=[echo.authority])
     await stage.ask(route, "GET", "/v1/x", headers={"Accept-Encoding": "gzip"})
@@ -257,7 +261,7 @@ async def test_a_response_script_gets_a_body_that_is_not_compressed(
 
 @pytest.mark.parametrize("text", ["response.code = 5", "response.body = 5", "response.headers = 5"])
 async def test_a_response_script_that_leaves_no_answer_fails(
-    stage: Stage, echo: Echo, text: str
+    stage: RoutingSetup, echo: Echo, text: str
 ) -> None:
     with pytest.raises(Problem) as refused:
         await stage.ask(RouteOf(response=text, authorities=[echo.authority]), "GET", "/v1/x")
@@ -265,14 +269,18 @@ async def test_a_response_script_that_leaves_no_answer_fails(
     assert refused.value.status == 500
 
 
-async def test_no_response_script_runs_on_an_answer_of_the_request_script(stage: Stage) -> None:
+async def test_no_response_script_runs_on_an_answer_of_the_request_script(
+    stage: RoutingSetup,
+) -> None:
     route = RouteOf(request="return 'ours'", response="return 'theirs'")
 
     assert (await stage.ask(route, "GET", "/v1/x")).body == b"ours"
 
 
 @pytest.mark.parametrize(("method", "code"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
-async def test_no_body_is_sent_where_http_has_none(stage: Stage, method: str, code: int) -> None:
+async def test_no_body_is_sent_where_http_has_none(
+    stage: RoutingSetup, method: str, code: int
+) -> None:
     reply = await stage.ask(RouteOf(request=f"return {code}, 'body'"), method, "/v1/x")
 
     assert (reply.code, reply.body) == (code, b"")
@@ -280,14 +288,14 @@ async def test_no_body_is_sent_where_http_has_none(stage: Stage, method: str, co
 
 
 @pytest.mark.parametrize("needs_account", [True, False])
-async def test_a_script_sees_who_asks(stage: Stage, needs_account: bool) -> None:
+async def test_a_script_sees_who_asks(stage: RoutingSetup, needs_account: bool) -> None:
     route = RouteOf(needs_account=needs_account, request="return [request.account]")
     reply = await stage.ask(route, "GET", "/v1/x", headers={"X-Auth-Token": stage.token("guide")})
 
     assert reply.json == [{"name": "guide", "roles": ["guide"]}]
 
 
-async def test_a_request_without_a_valid_credential_has_no_account(stage: Stage) -> None:
+async def test_a_request_without_a_valid_credential_has_no_account(stage: RoutingSetup) -> None:
     route = RouteOf(request="return [request.account]")
     for headers in ({}, {"X-Auth-Token": "theirs"}, {"Account": "guide"}):
         assert (await stage.ask(route, "GET", "/v1/x", headers=headers)).json == [None]
@@ -297,7 +305,7 @@ async def test_a_request_without_a_valid_credential_has_no_account(stage: Stage)
     assert (await stage.ask(closed, "GET", "/v1/x", headers=passed)).json == [None]
 
 
-async def test_a_script_sees_the_token_of_its_client_and_no_key(stage: Stage) -> None:
+async def test_a_script_sees_the_token_of_its_client_and_no_key(stage: RoutingSetup) -> None:
     token = stage.token("guide")
     headers = {"X-Auth-Token": token, "X-API-Key": apikey.new_key(), "X-A": "b"}
     reply = await stage.ask(
@@ -307,7 +315,7 @@ async def test_a_script_sees_the_token_of_its_client_and_no_key(stage: Stage) ->
     assert reply.json == {"X-Auth-Token": token, "X-A": "b"}
 
 
-async def test_an_event_of_a_route_carries_no_credential_of_its_client(stage: Stage) -> None:
+async def test_an_event_of_a_route_carries_no_credential_of_its_client(stage: RoutingSetup) -> None:
     published: list[dict[str, Any]] = []
 
     async def publish(_name: str, event: dict[str, Any]) -> Outcome:
@@ -330,6 +338,6 @@ async def test_an_event_of_a_route_carries_no_credential_of_its_client(stage: St
     assert token not in str(published)
 
 
-async def test_a_token_of_ours_in_the_query_is_refused(stage: Stage) -> None:
+async def test_a_token_of_ours_in_the_query_is_refused(stage: RoutingSetup) -> None:
     with pytest.raises(BadRequest, match="the query has a credential"):
         await stage.ask(RouteOf(request="return 1"), "GET", f"/v1/x?t={stage.token('guide')}")

@@ -1,1 +1,1 @@
-"""Tests of the room `scripting`."""
+"""Tests of the package `scripting`."""

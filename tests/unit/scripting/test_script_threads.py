@@ -1,4 +1,4 @@
-"""Lanes: scripts beside the loop that moves bytes."""
+"""Script threads: scripts beside the loop that moves bytes."""
 
 import asyncio
 import contextvars

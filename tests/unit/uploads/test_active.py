@@ -34,7 +34,7 @@ from tests.integration.disk.storage import file_store
 PARTS = ("upload", "f")
 
 
-class Stage:
+class ActiveUploadsSetup:
     """What an upload needs of its APIGW, and what it made of it."""
 
     def __init__(self, store: UploadStore, threads: ThreadPoolExecutor) -> None:
@@ -103,59 +103,61 @@ STORES: dict[str, Callable[[Path, ThreadPoolExecutor], UploadStore]] = {
 
 
 @pytest.fixture(params=STORES)
-def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
+def setup(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ActiveUploadsSetup]:
     with ThreadPoolExecutor(1) as threads:
-        yield Stage(STORES[request.param](tmp_path, threads), threads)
+        yield ActiveUploadsSetup(STORES[request.param](tmp_path, threads), threads)
 
 
 @pytest.fixture
-def memory() -> Iterator[Stage]:
+def memory() -> Iterator[ActiveUploadsSetup]:
     with ThreadPoolExecutor(1) as threads:
-        yield Stage(MemoryStore(), threads)
+        yield ActiveUploadsSetup(MemoryStore(), threads)
 
 
-def store_of(stage: Stage) -> MemoryStore:
-    assert isinstance(stage.store, MemoryStore)
-    return stage.store
+def store_of(setup: ActiveUploadsSetup) -> MemoryStore:
+    assert isinstance(setup.store, MemoryStore)
+    return setup.store
 
 
-async def test_an_upload_without_a_handler_is_stored_directly(stage: Stage) -> None:
-    receipts = [await (await stage.session(name)).commit() for name in ("u1", "u2")]
+async def test_an_upload_without_a_handler_is_stored_directly(setup: ActiveUploadsSetup) -> None:
+    receipts = [await (await setup.session(name)).commit() for name in ("u1", "u2")]
 
     assert [receipt.status for receipt in receipts] == [201, 200]
-    assert stage.announced == []
+    assert setup.announced == []
 
 
-async def test_an_upload_with_a_handler_is_committed_with_its_event(stage: Stage) -> None:
-    stage.unhandled = False
-    await (await stage.session("u1")).commit()
+async def test_an_upload_with_a_handler_is_committed_with_its_event(
+    setup: ActiveUploadsSetup,
+) -> None:
+    setup.unhandled = False
+    await (await setup.session("u1")).commit()
 
-    (upload,) = stage.announced
+    (upload,) = setup.announced
     assert (upload.event.id, upload.event.path) == ("u1", "/upload/f")
     assert upload.event.token == upload.pending.token
 
 
-async def test_the_handlers_are_looked_up_when_the_path_is_free(stage: Stage) -> None:
-    async with stage.completion.path_lock.at(PARTS):
-        waiting = asyncio.create_task((await stage.session("u1")).commit())
+async def test_the_handlers_are_looked_up_when_the_path_is_free(setup: ActiveUploadsSetup) -> None:
+    async with setup.completion.path_lock.at(PARTS):
+        waiting = asyncio.create_task((await setup.session("u1")).commit())
         await asyncio.sleep(0.01)
         assert not waiting.done()
         # A plugin was dropped in.
-        stage.unhandled = False
+        setup.unhandled = False
     await waiting
 
-    assert [upload.event.id for upload in stage.announced] == ["u1"]
+    assert [upload.event.id for upload in setup.announced] == ["u1"]
 
 
-async def test_of_uploads_that_may_replace_nothing_one_is_stored(stage: Stage) -> None:
-    sessions = [await stage.session(f"u{n}", {"If-None-Match": "*"}) for n in range(5)]
+async def test_of_uploads_that_may_replace_nothing_one_is_stored(setup: ActiveUploadsSetup) -> None:
+    sessions = [await setup.session(f"u{n}", {"If-None-Match": "*"}) for n in range(5)]
     ended = await asyncio.gather(*(each.commit() for each in sessions), return_exceptions=True)
 
     assert sum(not isinstance(end, BaseException) for end in ended) == 1
 
 
-async def test_an_upload_passes_through_the_states_of_the_table(stage: Stage) -> None:
-    session = await stage.session("u1")
+async def test_an_upload_passes_through_the_states_of_the_table(setup: ActiveUploadsSetup) -> None:
+    session = await setup.session("u1")
     states = [session.state]
     await session.write(b"bytes")
     states.append(session.state)
@@ -163,16 +165,16 @@ async def test_an_upload_passes_through_the_states_of_the_table(stage: Stage) ->
     states.append(session.state)
 
     assert states == [UploadState.CREATED, UploadState.RECEIVING, UploadState.PUBLISHED]
-    assert stage.uploads.under_way == set()
+    assert setup.uploads.under_way == set()
     await session.abort()
     assert session.state is UploadState.PUBLISHED
     with pytest.raises(InvalidTransition):
         await session.write(b"more")
 
 
-async def test_an_upload_that_cannot_be_stored_can_be_aborted(stage: Stage) -> None:
+async def test_an_upload_that_cannot_be_stored_can_be_aborted(setup: ActiveUploadsSetup) -> None:
     wrong = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"
-    session = await stage.session("u1", {"Repr-Digest": wrong})
+    session = await setup.session("u1", {"Repr-Digest": wrong})
     await session.write(b"bytes")
     with pytest.raises(Unprocessable):
         await session.commit()
@@ -180,11 +182,13 @@ async def test_an_upload_that_cannot_be_stored_can_be_aborted(stage: Stage) -> N
     refused = session.state
     await session.abort()
     assert [refused, session.state] == [UploadState.RECEIVING, UploadState.ABORTED]
-    assert stage.uploads.under_way == set()
+    assert setup.uploads.under_way == set()
 
 
-async def test_an_aborted_upload_takes_no_bytes_and_is_not_stored(stage: Stage) -> None:
-    session = await stage.session("u1")
+async def test_an_aborted_upload_takes_no_bytes_and_is_not_stored(
+    setup: ActiveUploadsSetup,
+) -> None:
+    session = await setup.session("u1")
     await session.write(b"bytes")
     await session.disconnected()
     await session.write(b"more")
@@ -192,11 +196,13 @@ async def test_an_aborted_upload_takes_no_bytes_and_is_not_stored(stage: Stage) 
     assert await session.copy_from_socket(0, 10) == 0
     with pytest.raises(Unavailable):
         await session.commit()
-    assert stage.uploads.under_way == set()
+    assert setup.uploads.under_way == set()
 
 
-async def test_an_upload_that_may_be_resumed_is_suspended_by_a_disconnect(stage: Stage) -> None:
-    session = await stage.session("u1", on_disconnect=OnDisconnect.SUSPEND)
+async def test_an_upload_that_may_be_resumed_is_suspended_by_a_disconnect(
+    setup: ActiveUploadsSetup,
+) -> None:
+    session = await setup.session("u1", on_disconnect=OnDisconnect.SUSPEND)
     await session.write(b"by")
     await session.disconnected()
     assert session.state is UploadState.SUSPENDED
@@ -205,8 +211,8 @@ async def test_an_upload_that_may_be_resumed_is_suspended_by_a_disconnect(stage:
     assert (await session.commit()).bytes == 5
 
 
-async def test_more_bytes_than_the_limit_are_refused(stage: Stage) -> None:
-    session = await stage.session("u1")
+async def test_more_bytes_than_the_limit_are_refused(setup: ActiveUploadsSetup) -> None:
+    session = await setup.session("u1")
     await session.write(bytes(1000))
 
     with pytest.raises(TooLarge):
@@ -214,12 +220,12 @@ async def test_more_bytes_than_the_limit_are_refused(stage: Stage) -> None:
     await session.abort()
 
 
-async def test_a_stored_upload_is_observed(stage: Stage) -> None:
-    session = await stage.session("u1")
+async def test_a_stored_upload_is_observed(setup: ActiveUploadsSetup) -> None:
+    session = await setup.session("u1")
     await session.write(b"bytes")
     await session.commit()
 
-    (seen,) = stage.observed
+    (seen,) = setup.observed
     assert isinstance(seen, UploadStored)
     assert (seen.upload_id, seen.path, seen.length, seen.replaced) == ("u1", "/upload/f", 5, False)
     assert 0 <= seen.seconds < 60
@@ -227,7 +233,7 @@ async def test_a_stored_upload_is_observed(stage: Stage) -> None:
 
 @pytest.mark.parametrize("interruption", Interruption)
 async def test_a_publication_in_doubt_is_neither_acknowledged_nor_aborted(
-    memory: Stage, interruption: Interruption
+    memory: ActiveUploadsSetup, interruption: Interruption
 ) -> None:
     store_of(memory).interruption = interruption
     session = await memory.session("u1")

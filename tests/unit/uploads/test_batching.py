@@ -17,7 +17,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield threads
 
 
-class Shop:
+class BatchRecorder:
     """Notes which pieces were done together; its threads can be made to wait."""
 
     def __init__(self, seconds: float) -> None:
@@ -41,11 +41,13 @@ class Shop:
         return self.seconds
 
 
-async def rounds(executor: BatchingExecutor[int], shop: Shop, count: int, many: int) -> None:
+async def rounds(
+    executor: BatchingExecutor[int], recorder: BatchRecorder, count: int, many: int
+) -> None:
     """So many rounds of so many pieces at once; the last round alone stays noted."""
     for _ in range(count):
-        shop.done.clear()
-        shop.most_members = 0
+        recorder.done.clear()
+        recorder.most_members = 0
         await asyncio.gather(*(executor.do(n) for n in range(many)))
 
 
@@ -55,62 +57,64 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def queued_together(executor: BatchingExecutor[int], shop: Shop, many: int) -> None:
+async def queued_together(
+    executor: BatchingExecutor[int], recorder: BatchRecorder, many: int
+) -> None:
     """One piece whose thread waits until so many others are queued.
 
     Else a thread may take the first pieces before the event loop has queued the last one.
     """
-    shop.done.clear()
-    shop.open.clear()
+    recorder.done.clear()
+    recorder.open.clear()
     first = asyncio.create_task(executor.do(-1))
-    await until(lambda: shop.done == [[-1]])
+    await until(lambda: recorder.done == [[-1]])
     others = [asyncio.create_task(executor.do(n)) for n in range(many)]
     await asyncio.sleep(0)
-    shop.open.set()
+    recorder.open.set()
     await asyncio.gather(first, *others)
 
 
 async def test_does_every_piece_once(threads: ThreadPoolExecutor) -> None:
-    shop = Shop(0.0)
-    await rounds(BatchingExecutor(shop.do, threads), shop, 1, 500)
+    recorder = BatchRecorder(0.0)
+    await rounds(BatchingExecutor(recorder.do, threads), recorder, 1, 500)
 
-    assert sorted(n for pieces in shop.done for n in pieces) == list(range(500))
+    assert sorted(n for pieces in recorder.done for n in pieces) == list(range(500))
 
 
 async def test_what_is_done_quickly_is_done_together(threads: ThreadPoolExecutor) -> None:
-    shop = Shop(0.0)
-    executor = BatchingExecutor(shop.do, threads)
-    await rounds(executor, shop, 20, 64)
-    await queued_together(executor, shop, MAX_BATCH)
+    recorder = BatchRecorder(0.0)
+    executor = BatchingExecutor(recorder.do, threads)
+    await rounds(executor, recorder, 20, 64)
+    await queued_together(executor, recorder, MAX_BATCH)
 
-    assert max(map(len, shop.done)) == MAX_BATCH
+    assert max(map(len, recorder.done)) == MAX_BATCH
 
 
 async def test_what_takes_long_is_done_side_by_side(threads: ThreadPoolExecutor) -> None:
-    shop = Shop(0.02)
-    executor = BatchingExecutor(shop.do, threads)
-    await rounds(executor, shop, 2, 32)
-    shop.most_members = 0
-    shop.open.clear()
-    last = asyncio.create_task(rounds(executor, shop, 1, 32))
-    await until(lambda: shop.most_members == 32)
-    shop.open.set()
+    recorder = BatchRecorder(0.02)
+    executor = BatchingExecutor(recorder.do, threads)
+    await rounds(executor, recorder, 2, 32)
+    recorder.most_members = 0
+    recorder.open.clear()
+    last = asyncio.create_task(rounds(executor, recorder, 1, 32))
+    await until(lambda: recorder.most_members == 32)
+    recorder.open.set()
     await last
 
-    assert set(map(len, shop.done)) == {1}
-    assert shop.most_members == 32
+    assert set(map(len, recorder.done)) == {1}
+    assert recorder.most_members == 32
 
 
 async def test_one_long_wait_makes_no_larger_crew(threads: ThreadPoolExecutor) -> None:
-    shop = Shop(0.0)
-    executor = BatchingExecutor(shop.do, threads)
-    await rounds(executor, shop, 5, 64)
-    shop.seconds = 0.02
-    await rounds(executor, shop, 1, 64)
-    shop.seconds = 0.0
-    await queued_together(executor, shop, 64)
+    recorder = BatchRecorder(0.0)
+    executor = BatchingExecutor(recorder.do, threads)
+    await rounds(executor, recorder, 5, 64)
+    recorder.seconds = 0.02
+    await rounds(executor, recorder, 1, 64)
+    recorder.seconds = 0.0
+    await queued_together(executor, recorder, 64)
 
-    assert max(map(len, shop.done)) > MAX_BATCH // 2
+    assert max(map(len, recorder.done)) > MAX_BATCH // 2
 
 
 async def test_work_that_breaks_off_leaves_the_crew_at_work(
@@ -133,12 +137,12 @@ async def test_work_that_breaks_off_leaves_the_crew_at_work(
 
 
 async def test_a_piece_nobody_waits_for_any_more_harms_nobody(threads: ThreadPoolExecutor) -> None:
-    shop = Shop(0.05)
-    executor = BatchingExecutor(shop.do, threads)
+    recorder = BatchRecorder(0.05)
+    executor = BatchingExecutor(recorder.do, threads)
     given_up = asyncio.create_task(executor.do(1))
     await asyncio.sleep(0.01)
     given_up.cancel()
     await asyncio.gather(given_up, return_exceptions=True)
     await executor.do(2)
 
-    assert shop.done == [[1], [2]]
+    assert recorder.done == [[1], [2]]

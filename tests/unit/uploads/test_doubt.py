@@ -12,13 +12,13 @@ from qmonus_lite.event_logs.memory import MemoryEventLog
 from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.stores.memory import Interruption, MemoryStore
 from qmonus_lite.uploads.commit import Committer, UploadWithEvent, recover
-from tests.integration.disk.storage import NoPost
+from tests.integration.disk.storage import NoDispatcher
 
 WHERE = ("upload", "a")
 
 
 @dataclass
-class Stage:
+class CommitterSetup:
     """A committer with a store and an event log in memory."""
 
     store: MemoryStore
@@ -46,10 +46,10 @@ class Stage:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
+def setup() -> Iterator[CommitterSetup]:
     with ThreadPoolExecutor(2) as threads:
         store, log = MemoryStore(), MemoryEventLog()
-        yield Stage(store, log, Committer(store, log, NoPost(), threads=threads))
+        yield CommitterSetup(store, log, Committer(store, log, NoDispatcher(), threads=threads))
 
 
 DONE = [
@@ -58,41 +58,41 @@ DONE = [
 ]
 
 
-async def interrupted(stage: Stage, interruption: Interruption) -> None:
-    stage.store.interruption = interruption
+async def interrupted(setup: CommitterSetup, interruption: Interruption) -> None:
+    setup.store.interruption = interruption
     with pytest.raises(PublicationInDoubt):
-        await stage.commit("e1")
-    stage.store.interruption = None
-    assert stage.states() == {"e1": "prepared"}
+        await setup.commit("e1")
+    setup.store.interruption = None
+    assert setup.states() == {"e1": "prepared"}
 
 
 @pytest.mark.parametrize(("interruption", "left"), DONE)
 async def test_the_next_commit_decides_what_the_store_can_tell_by_then(
-    stage: Stage, interruption: Interruption, left: dict[str, str]
+    setup: CommitterSetup, interruption: Interruption, left: dict[str, str]
 ) -> None:
-    await interrupted(stage, interruption)
-    stage.store.reachable = False
-    await stage.commit("e2", ("other",))
-    assert stage.states() == {"e1": "prepared", "e2": "ready"}
+    await interrupted(setup, interruption)
+    setup.store.reachable = False
+    await setup.commit("e2", ("other",))
+    assert setup.states() == {"e1": "prepared", "e2": "ready"}
 
-    stage.store.reachable = True
-    await stage.commit("e3", ("third",))
+    setup.store.reachable = True
+    await setup.commit("e3", ("third",))
 
-    assert stage.states() == {**left, "e2": "ready", "e3": "ready"}
-    assert stage.store.pending == {}
-    assert (WHERE in stage.store.files) == bool(left)
+    assert setup.states() == {**left, "e2": "ready", "e3": "ready"}
+    assert setup.store.pending == {}
+    assert (WHERE in setup.store.files) == bool(left)
 
 
 @pytest.mark.parametrize(("interruption", "left"), DONE)
 async def test_the_next_start_decides_it_as_well(
-    stage: Stage, interruption: Interruption, left: dict[str, str]
+    setup: CommitterSetup, interruption: Interruption, left: dict[str, str]
 ) -> None:
-    await interrupted(stage, interruption)
-    stage.store.reachable = False
-    recover(stage.log, stage.store)
-    assert stage.states() == {"e1": "prepared"}
+    await interrupted(setup, interruption)
+    setup.store.reachable = False
+    recover(setup.log, setup.store)
+    assert setup.states() == {"e1": "prepared"}
 
-    stage.store.reachable = True
-    recover(stage.log, stage.store)
+    setup.store.reachable = True
+    recover(setup.log, setup.store)
 
-    assert stage.states() == left
+    assert setup.states() == left

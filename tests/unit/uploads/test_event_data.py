@@ -16,13 +16,13 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadRequest
 from qmonus_lite.events.gateway import FIELDS, UNFILLED, Gateway
 from qmonus_lite.headers import Headers
-from qmonus_lite.uploads.event_data import promised_data, question_data
+from qmonus_lite.uploads.event_data import question_data, stored_event_data
 from qmonus_lite.uploads.request import UploadRequest
 from qmonus_lite.uploads.target import Target
 
 TARGET = Target(path="/upload/a", resources={"filepath": "a"})
 CLOCK = Clock("UTC")
-KEEPER = Gatekeeper(
+GATEKEEPER = Gatekeeper(
     directory=lambda: Directory(accounts={"ann": Account(username="ann", roles=("x",))}, roles={}),
     minter=Minter(key=b"t" * 32, clock=CLOCK),
     passes=Passes(minter=Minter(key=b"p" * 32, clock=CLOCK)),
@@ -30,7 +30,7 @@ KEEPER = Gatekeeper(
     clock=CLOCK,
     token_ttl=86400,
 )
-TOKEN = KEEPER.token_for("ann").token
+TOKEN = GATEKEEPER.token_for("ann").token
 KEY = apikey.new_key()
 
 
@@ -44,12 +44,12 @@ def asked(
         headers=Headers(headers),
         length=length,
     )
-    return question_data(head, TARGET, KEEPER)[0], head
+    return question_data(head, TARGET, GATEKEEPER)[0], head
 
 
 def test_a_question_carries_the_headers_as_they_came_but_for_the_pass() -> None:
     headers = {"X-Auth-Token": "theirs", "X-Api-Key": KEY, "Cookie": "a=1"}
-    given = KEEPER.passes.issue(KEEPER.host_port, "PUT", "/upload/a")
+    given = GATEKEEPER.passes.issue(GATEKEEPER.host_port, "PUT", "/upload/a")
 
     assert asked(headers | given)[0]["headers"] == headers
     assert HEADER in Headers(given)
@@ -89,10 +89,10 @@ def test_a_credential_in_the_query_is_refused() -> None:
         asked({}, {"t": [f"Bearer {TOKEN}"]})
 
 
-def promised(headers: Any, *kept: str) -> Any:
+def promised(headers: Any, *unmasked: str) -> Any:
     event = {"path": "/upload/a", "headers": headers}
     data = json.loads(
-        promised_data(event, {"path": "/b"}, {"bytes": 1}, frozenset(kept), KEEPER.own)
+        stored_event_data(event, {"path": "/b"}, {"bytes": 1}, frozenset(unmasked), GATEKEEPER.own)
     )
     assert data["path"] == "/b"
     return data["headers"]
@@ -125,12 +125,12 @@ def test_a_handler_may_have_left_something_else_as_headers(headers: Any) -> None
 
 
 def test_an_event_whose_headers_a_handler_took_away_has_none() -> None:
-    text = promised_data({}, {"path": "/b"}, {"bytes": 1}, frozenset(), KEEPER.own)
+    text = stored_event_data({}, {"path": "/b"}, {"bytes": 1}, frozenset(), GATEKEEPER.own)
 
     assert json.loads(text) == {"path": "/b", **dict.fromkeys(FIELDS), "bytes": 1}
 
 
-PLACE = {"address": "10.0.0.7", "port": 9099, "filepath": '/srv/a "b"/名'}
+ADDRESS_FIELDS = {"address": "10.0.0.7", "port": 9099, "filepath": '/srv/a "b"/名'}
 
 
 @pytest.mark.parametrize(
@@ -147,10 +147,12 @@ def test_a_completed_event_is_what_one_with_all_its_fields_would_be(event: dict[
     accepted = {"path": "/b", "account": None, "length": None}
     stored = {"mime": "text/plain", "bytes": 7}
     pending = SimpleNamespace(
-        data=promised_data(event, accepted, stored, frozenset(), KEEPER.own),
+        data=stored_event_data(event, accepted, stored, frozenset(), GATEKEEPER.own),
         store="file",
         store_path='a "b"/名',
     )
     gateway = Gateway(address="10.0.0.7", port=9099, stores={"file": "/srv/"})
 
-    assert gateway.complete(pending) == strictjson.write({**event, **accepted, **PLACE, **stored})
+    assert gateway.complete(pending) == strictjson.write(
+        {**event, **accepted, **ADDRESS_FIELDS, **stored}
+    )

@@ -52,7 +52,7 @@ class Slow(Filesystem):
 
 
 @dataclass(kw_only=True)
-class Place:
+class PublisherSetup:
     """A launch directory with its storer."""
 
     root: Path
@@ -88,61 +88,61 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublisherSetup]:
     # So long that the disk under the tests is not slow.
     monkeypatch.setattr(file_store_module, "SLOW_SECONDS", 0.25)
-    one = Place(root=tmp_path, disk=Slow(sync_files=False, sync_names=False))
-    with one.threads:
-        yield one
+    setup = PublisherSetup(root=tmp_path, disk=Slow(sync_files=False, sync_names=False))
+    with setup.threads:
+        yield setup
 
 
-async def test_a_small_file_is_stored_without_a_thread(place: Place) -> None:
-    assert not await place.commit(await place.upload("u1", b"one", "a", "b"))
-    assert await place.commit(await place.upload("u2", b"two", "a", "b"))
-    assert not await place.commit(await place.upload("u3", b"", "empty"))
+async def test_a_small_file_is_stored_without_a_thread(setup: PublisherSetup) -> None:
+    assert not await setup.commit(await setup.upload("u1", b"one", "a", "b"))
+    assert await setup.commit(await setup.upload("u2", b"two", "a", "b"))
+    assert not await setup.commit(await setup.upload("u3", b"", "empty"))
 
-    assert (place.root / "a" / "b").read_bytes() == b"two"
-    assert (place.root / "empty").read_bytes() == b""
-    assert place.staged() == []
-    assert place.threads.given == 0
+    assert (setup.root / "a" / "b").read_bytes() == b"two"
+    assert (setup.root / "empty").read_bytes() == b""
+    assert setup.staged() == []
+    assert setup.threads.given == 0
 
 
-async def test_a_larger_one_and_one_that_was_begun_are_the_threads(place: Place) -> None:
-    await place.commit(await place.upload("u1", bytes(MAX_INLINE_BYTES + 1), "large"))
-    begun = await place.upload("u2", b"end", "begun")
+async def test_a_larger_one_and_one_that_was_begun_are_the_threads(setup: PublisherSetup) -> None:
+    await setup.commit(await setup.upload("u1", bytes(MAX_INLINE_BYTES + 1), "large"))
+    begun = await setup.upload("u2", b"end", "begun")
     begun.staged.write(b"start, ")
-    await place.commit(begun)
+    await setup.commit(begun)
 
-    assert (place.root / "large").stat().st_size == MAX_INLINE_BYTES + 1
-    assert (place.root / "begun").read_bytes() == b"start, end"
-    assert place.threads.given == 2
+    assert (setup.root / "large").stat().st_size == MAX_INLINE_BYTES + 1
+    assert (setup.root / "begun").read_bytes() == b"start, end"
+    assert setup.threads.given == 2
 
 
 @pytest.mark.parametrize("disk", [Filesystem(sync_names=False), Filesystem()], ids=["file", "full"])
 async def test_what_waits_for_a_device_is_the_threads(disk: Filesystem, tmp_path: Path) -> None:
-    place = Place(root=tmp_path, disk=disk)
-    with place.threads:
-        await place.commit(await place.upload("u1", b"one", "a"))
+    setup = PublisherSetup(root=tmp_path, disk=disk)
+    with setup.threads:
+        await setup.commit(await setup.upload("u1", b"one", "a"))
 
     assert (tmp_path / "a").read_bytes() == b"one"
-    assert place.threads.given == 1
+    assert setup.threads.given == 1
 
 
 async def test_after_a_slow_one_the_threads_take_over_for_a_while(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    setup: PublisherSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert isinstance(place.disk, Slow)
-    place.disk.seconds = 2 * file_store_module.SLOW_SECONDS
-    await place.commit(await place.upload("u1", b"one", "a"))
-    assert place.threads.given == 0
+    assert isinstance(setup.disk, Slow)
+    setup.disk.seconds = 2 * file_store_module.SLOW_SECONDS
+    await setup.commit(await setup.upload("u1", b"one", "a"))
+    assert setup.threads.given == 0
 
-    await place.commit(await place.upload("u2", b"two", "b"))
-    assert place.threads.given == 1
+    await setup.commit(await setup.upload("u2", b"two", "b"))
+    assert setup.threads.given == 1
 
     now = time.monotonic() + file_store_module.THREADS_ONLY_SECONDS
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    await place.commit(await place.upload("u3", b"three", "c"))
-    assert place.threads.given == 1
+    await setup.commit(await setup.upload("u3", b"three", "c"))
+    assert setup.threads.given == 1
 
 
 def test_knows_whether_the_thread_had_to_wait() -> None:
@@ -165,48 +165,50 @@ async def test_a_processor_that_others_use_is_no_slow_disk(
                 pass
             return super().write(descriptor, data)
 
-    place = Place(root=tmp_path, disk=Working(sync_files=False, sync_names=False))
-    with place.threads:
+    setup = PublisherSetup(root=tmp_path, disk=Working(sync_files=False, sync_names=False))
+    with setup.threads:
         for number in range(3):
-            await place.commit(await place.upload(f"u{number}", b"one", "a"))
+            await setup.commit(await setup.upload(f"u{number}", b"one", "a"))
 
-    assert place.threads.given == 0
+    assert setup.threads.given == 0
 
 
-async def test_one_at_a_time_at_a_path_and_the_loop_waits_for_the_threads(place: Place) -> None:
-    assert isinstance(place.disk, Slow)
-    place.disk.seconds = 0.05
+async def test_one_at_a_time_at_a_path_and_the_loop_waits_for_the_threads(
+    setup: PublisherSetup,
+) -> None:
+    assert isinstance(setup.disk, Slow)
+    setup.disk.seconds = 0.05
     large = asyncio.create_task(
-        place.commit(await place.upload("u1", bytes(MAX_INLINE_BYTES + 1), "a"))
+        setup.commit(await setup.upload("u1", bytes(MAX_INLINE_BYTES + 1), "a"))
     )
     await asyncio.sleep(0)
-    small = asyncio.create_task(place.commit(await place.upload("u2", b"small", "a")))
+    small = asyncio.create_task(setup.commit(await setup.upload("u2", b"small", "a")))
 
     assert [await large, await small] == [False, True]
-    assert (place.root / "a").read_bytes() == b"small"
+    assert (setup.root / "a").read_bytes() == b"small"
 
 
-async def test_what_is_in_the_way_is_told(place: Place) -> None:
-    (place.root / "folder").mkdir()
+async def test_what_is_in_the_way_is_told(setup: PublisherSetup) -> None:
+    (setup.root / "folder").mkdir()
     with pytest.raises(Conflict):
-        await place.commit(await place.upload("u1", b"one", "folder"))
+        await setup.commit(await setup.upload("u1", b"one", "folder"))
 
 
-async def test_a_wrong_digest_never_appears(place: Place) -> None:
+async def test_a_wrong_digest_never_appears(setup: PublisherSetup) -> None:
     with pytest.raises(Unprocessable):
-        await place.commit(await place.upload("u1", b"one", "a", digest="1B2M2Y8AsgTpgAmY7PhCfg=="))
+        await setup.commit(await setup.upload("u1", b"one", "a", digest="1B2M2Y8AsgTpgAmY7PhCfg=="))
 
-    assert not (place.root / "a").exists()
+    assert not (setup.root / "a").exists()
 
 
 async def test_acknowledges_nothing_that_broke_off_on_its_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = Place(root=tmp_path, disk=Filesystem())
+    setup = PublisherSetup(root=tmp_path, disk=Filesystem())
 
     def broken(*_: object) -> None:
         raise RuntimeError("nobody expected this")
 
     monkeypatch.setattr(file_store_module, "DirectorySync", broken)
-    with place.threads, pytest.raises(InternalFault):
-        await place.commit(await place.upload("u1", b"one", "a"))
+    with setup.threads, pytest.raises(InternalFault):
+        await setup.commit(await setup.upload("u1", b"one", "a"))

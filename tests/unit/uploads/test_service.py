@@ -20,7 +20,7 @@ from qmonus_lite.uploads.request import UploadRequest
 from qmonus_lite.uploads.service import UploadService
 
 
-class Stage:
+class ServiceSetup:
     """A service without handlers, whose default authorization can be set to refuse."""
 
     def __init__(self, observers: Observers) -> None:
@@ -58,7 +58,7 @@ class Stage:
 
 async def test_an_allowed_upload_is_observed_with_its_id() -> None:
     seen: list[Observation] = []
-    await Stage(Observers([(UploadDecided, seen.append)])).open()
+    await ServiceSetup(Observers([(UploadDecided, seen.append)])).open()
 
     (decided,) = seen
     assert isinstance(decided, UploadDecided)
@@ -68,19 +68,19 @@ async def test_an_allowed_upload_is_observed_with_its_id() -> None:
 
 async def test_a_refused_upload_is_observed_with_the_code_of_its_refusal() -> None:
     seen: list[Observation] = []
-    stage = Stage(Observers([(UploadDecided, seen.append)]))
-    stage.refuses = True
+    setup = ServiceSetup(Observers([(UploadDecided, seen.append)]))
+    setup.refuses = True
     with pytest.raises(Forbidden):
-        await stage.open()
+        await setup.open()
 
     (decided,) = seen
     assert isinstance(decided, UploadDecided)
     assert (decided.upload_id, decided.outcome) == ("", "forbidden")
-    assert stage.store.pending == {}
+    assert setup.store.pending == {}
 
 
 async def test_without_a_listener_nothing_is_observed() -> None:
-    stage = Stage(Observers())
-    await stage.open()
+    setup = ServiceSetup(Observers())
+    await setup.open()
 
-    assert stage.service.under_way == set()
+    assert setup.service.under_way == set()

@@ -1,1 +1,1 @@
-"""Tests of the room `worker`."""
+"""Tests of the package `worker`."""

@@ -1,4 +1,4 @@
-"""The worker's doors: only what an APIGW of ours signed is acted upon."""
+"""The worker's endpoints: only what an APIGW of ours signed is acted upon."""
 
 import asyncio
 import json

@@ -43,7 +43,7 @@ class NoDispatcher:
 
 
 @dataclass
-class Stage:
+class WriterSetup:
     """A writer process and an APIGW that is connected to it, in one process."""
 
     store: Storage
@@ -78,7 +78,7 @@ class Stage:
 
 
 @pytest_asyncio.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+async def setup(tmp_path: Path) -> AsyncIterator[WriterSetup]:
     with storage(tmp_path, Filesystem()) as store:
         registry = HttpWorkerRegistry([], SignedClient(SIGNER), "http://127.0.0.1:1")
         local = LocalCommitService(
@@ -102,7 +102,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         exits: list[str] = []
         remote = RemoteCommitService(
             store.data_dir,
-            Stage.owner_prefix,
+            WriterSetup.owner_prefix,
             exit_now=lambda: exits.append("exited"),
             connect_seconds=1,
         )
@@ -111,114 +111,114 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
             sock=listening(store.data_dir),
         )
         await remote.begin()
-        yield Stage(store, writer_server, remote, background, exits)
+        yield WriterSetup(store, writer_server, remote, background, exits)
         remote.close()
         opened.close()
         await asyncio.sleep(0.05)
         await background.close()
 
 
-async def test_stores_a_small_body_that_was_never_on_disk(stage: Stage) -> None:
-    first = await stage.remote.commit(stage.upload("a", b"one"))
-    second = await stage.remote.commit(stage.upload("a2", b"two", parts=("a",)))
+async def test_stores_a_small_body_that_was_never_on_disk(setup: WriterSetup) -> None:
+    first = await setup.remote.commit(setup.upload("a", b"one"))
+    second = await setup.remote.commit(setup.upload("a2", b"two", parts=("a",)))
 
-    place = str(stage.store.root / "a")
+    place = str(setup.store.root / "a")
     assert first == StoredFile(replaced=False, durable=True, location=place)
     assert second == StoredFile(replaced=True, durable=True, location=place)
 
-    assert (stage.store.root / "a").read_bytes() == b"two"
-    assert stage.store.states() == {"a": "ready", "a2": "ready"}
-    assert stage.store.staged() == []
+    assert (setup.store.root / "a").read_bytes() == b"two"
+    assert setup.store.states() == {"a": "ready", "a2": "ready"}
+    assert setup.store.staged() == []
 
 
-async def test_stores_a_file_that_the_apigw_began(stage: Stage) -> None:
-    await stage.remote.commit(stage.upload("a", b"rest", begun=b"begun and "))
+async def test_stores_a_file_that_the_apigw_began(setup: WriterSetup) -> None:
+    await setup.remote.commit(setup.upload("a", b"rest", begun=b"begun and "))
 
-    assert (stage.store.root / "a").read_bytes() == b"begun and rest"
-    assert stage.store.staged() == []
-
-
-async def test_many_at_once_are_all_stored(stage: Stage) -> None:
-    uploads = [stage.upload(f"f{n}", b"%d" % n) for n in range(100)]
-    await asyncio.gather(*map(stage.remote.commit, uploads))
-
-    assert all((stage.store.root / f"f{n}").read_bytes() == b"%d" % n for n in range(100))
+    assert (setup.store.root / "a").read_bytes() == b"begun and rest"
+    assert setup.store.staged() == []
 
 
-async def test_problems_come_back_as_they_are_and_leave_nothing(stage: Stage) -> None:
-    (stage.store.root / "there").write_text("old")
+async def test_many_at_once_are_all_stored(setup: WriterSetup) -> None:
+    uploads = [setup.upload(f"f{n}", b"%d" % n) for n in range(100)]
+    await asyncio.gather(*map(setup.remote.commit, uploads))
+
+    assert all((setup.store.root / f"f{n}").read_bytes() == b"%d" % n for n in range(100))
+
+
+async def test_problems_come_back_as_they_are_and_leave_nothing(setup: WriterSetup) -> None:
+    (setup.store.root / "there").write_text("old")
     with pytest.raises(PreconditionFailed):
-        await stage.remote.commit(stage.upload("there", b"new", condition=IF_ABSENT))
+        await setup.remote.commit(setup.upload("there", b"new", condition=IF_ABSENT))
     with pytest.raises(Conflict):
-        await stage.remote.commit(stage.upload("x", b"new", parts=("there", "x")))
+        await setup.remote.commit(setup.upload("x", b"new", parts=("there", "x")))
 
-    assert (stage.store.root / "there").read_text() == "old"
-    assert stage.store.staged() == []
-    assert stage.store.states() == {}
+    assert (setup.store.root / "there").read_text() == "old"
+    assert setup.store.staged() == []
+    assert setup.store.states() == {}
 
 
-async def test_a_digest_is_checked_before_anything_is_handed_over(stage: Stage) -> None:
+async def test_a_digest_is_checked_before_anything_is_handed_over(setup: WriterSetup) -> None:
     wrong = Digests.read(Headers({"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}))
-    upload = stage.upload("a", b"x", digests=wrong)
+    upload = setup.upload("a", b"x", digests=wrong)
     with pytest.raises(Unprocessable):
-        await stage.remote.commit(upload)
+        await setup.remote.commit(upload)
     await upload.pending.abort()
 
-    assert stage.store.staged() == []
+    assert setup.store.staged() == []
 
 
 async def test_an_unknown_failure_is_500_and_logged(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    setup: WriterSetup, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("nobody expected this")
 
-    monkeypatch.setattr(stage.store.log, "list_events", broken)
+    monkeypatch.setattr(setup.store.log, "list_events", broken)
     with pytest.raises(InternalFault):
-        await stage.remote.list_events("", 10)
+        await setup.remote.list_events("", 10)
 
     assert "nobody expected this" in caplog.text
 
 
 async def test_a_result_that_cannot_be_sent_is_500_and_logged(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    setup: WriterSetup, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("a", "b"):
-        await stage.remote.commit(stage.upload(name, b""))
+        await setup.remote.commit(setup.upload(name, b""))
     monkeypatch.setattr("qmonus_lite.writer.messages.MAX_MESSAGE_BYTES", 100)
     with pytest.raises(InternalFault, match="the writer process failed; see its log"):
-        await stage.remote.list_events("", 10)
+        await setup.remote.list_events("", 10)
 
     assert "at most 100 are allowed" in caplog.text
     # The connection is as before.
-    assert await stage.remote.counts() == {"ready": 2}
-    assert stage.exits == []
+    assert await setup.remote.counts() == {"ready": 2}
+    assert setup.exits == []
 
 
 async def test_an_upload_that_cannot_be_sent_is_500_and_logged(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    setup: WriterSetup, caplog: pytest.LogCaptureFixture
 ) -> None:
-    upload = stage.upload("a", b"one", parts=("\udc80",))
+    upload = setup.upload("a", b"one", parts=("\udc80",))
     with pytest.raises(InternalFault, match="the writer process cannot be asked; see the log"):
-        await stage.remote.commit(upload)
+        await setup.remote.commit(upload)
 
     assert "call Commit: cannot be encoded: " in caplog.text
-    assert await stage.remote.counts() == {}
+    assert await setup.remote.counts() == {}
 
 
 async def test_a_malformed_call_ends_the_connection_and_loses_no_commit(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    setup: WriterSetup, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pending = asyncio.ensure_future(stage.remote.commit(stage.upload("a", b"one")))
+    pending = asyncio.ensure_future(setup.remote.commit(setup.upload("a", b"one")))
     await asyncio.sleep(0)
-    stage.remote._frames.send(encode(["Request", 2, ["Erase", "/"]]))
+    setup.remote._frames.send(encode(["Request", 2, ["Erase", "/"]]))
     with pytest.raises(InternalFault, match="the writer process is gone; see the log"):
         await pending
-    await stage.until(lambda: not stage.server._sessions)
+    await setup.until(lambda: not setup.server._sessions)
 
-    assert (stage.store.root / "a").read_bytes() == b"one"
+    assert (setup.store.root / "a").read_bytes() == b"one"
     assert "Invalid value 'Erase'" in caplog.text
-    assert stage.exits == ["exited"]
+    assert setup.exits == ["exited"]
 
 
 @pytest.mark.parametrize(
@@ -226,67 +226,67 @@ async def test_a_malformed_call_ends_the_connection_and_loses_no_commit(
     [["Result", 99, True], ["Result", 2, "text"], ["Erase"]],
     ids=["to no call", "of another type", "unknown"],
 )
-async def test_a_malformed_reply_ends_the_apigw(stage: Stage, reply: list[object]) -> None:
+async def test_a_malformed_reply_ends_the_apigw(setup: WriterSetup, reply: list[object]) -> None:
     loop = asyncio.get_running_loop()
-    monitor = loop.create_task(stage.remote.counts())
+    monitor = loop.create_task(setup.remote.counts())
     await asyncio.sleep(0)
-    [session] = stage.server._sessions
+    [session] = setup.server._sessions
     session.frames.send(encode(reply))
     with pytest.raises(InternalFault, match="the writer process is gone; see the log"):
         await monitor
 
-    assert stage.exits == ["exited"]
+    assert setup.exits == ["exited"]
 
 
-async def test_shows_and_replays_events(stage: Stage) -> None:
-    await stage.remote.commit(stage.upload("a", b"one"))
-    [entry] = await stage.remote.list_events("", 10)
+async def test_shows_and_replays_events(setup: WriterSetup) -> None:
+    await setup.remote.commit(setup.upload("a", b"one"))
+    [entry] = await setup.remote.list_events("", 10)
 
     assert entry.id == "a"
-    shown = await stage.remote.show("a")
+    shown = await setup.remote.show("a")
     assert shown is not None
     assert (shown.entry, shown.store_path) == (entry, "a")
-    assert await stage.remote.show("b") is None
-    assert await stage.remote.counts() == {"ready": 1}
-    assert await stage.remote.replay("a") == 0
-    stage.store.log.dead("a", 1, "why").result()
-    assert await stage.remote.replay("a") == 1
+    assert await setup.remote.show("b") is None
+    assert await setup.remote.counts() == {"ready": 1}
+    assert await setup.remote.replay("a") == 0
+    setup.store.log.dead("a", 1, "why").result()
+    assert await setup.remote.replay("a") == 1
 
 
-async def test_tells_how_it_is(stage: Stage) -> None:
-    telling = asyncio.create_task(stage.server._send_health(stage.background))
+async def test_tells_how_it_is(setup: WriterSetup) -> None:
+    telling = asyncio.create_task(setup.server._send_health(setup.background))
     await asyncio.sleep(0.05)
-    assert stage.remote.unhealthy_reason is None
-    cast(NoDispatcher, stage.server.commits.dispatcher).alive = False
-    await stage.until(lambda: stage.remote.unhealthy_reason)
+    assert setup.remote.unhealthy_reason is None
+    cast(NoDispatcher, setup.server.commits.dispatcher).alive = False
+    await setup.until(lambda: setup.remote.unhealthy_reason)
     telling.cancel()
 
-    assert stage.remote.unhealthy_reason == "events are no longer delivered; restart this APIGW"
+    assert setup.remote.unhealthy_reason == "events are no longer delivered; restart this APIGW"
 
 
-async def test_removes_what_an_apigw_that_died_had_staged(stage: Stage) -> None:
-    stage.upload("half", b"", begun=b"half")
-    other = stage.store.data_dir / "staging" / "1-def-other"
+async def test_removes_what_an_apigw_that_died_had_staged(setup: WriterSetup) -> None:
+    setup.upload("half", b"", begun=b"half")
+    other = setup.store.data_dir / "staging" / "1-def-other"
     other.write_text("of another")
-    await stage.until(lambda: stage.server._sessions)
-    stage.remote._frames.close()
-    await stage.until(lambda: not stage.server._sessions)
+    await setup.until(lambda: setup.server._sessions)
+    setup.remote._frames.close()
+    await setup.until(lambda: not setup.server._sessions)
 
-    assert stage.store.staged() == [other.name]
-    assert stage.exits == ["exited"]
+    assert setup.store.staged() == [other.name]
+    assert setup.exits == ["exited"]
 
 
-async def test_commits_go_on_when_their_apigw_died(stage: Stage) -> None:
+async def test_commits_go_on_when_their_apigw_died(setup: WriterSetup) -> None:
     begun: Awaitable[StoredFile] = asyncio.ensure_future(
-        stage.remote.commit(stage.upload("a", b"one"))
+        setup.remote.commit(setup.upload("a", b"one"))
     )
     await asyncio.sleep(0)
-    stage.remote._frames.close()
+    setup.remote._frames.close()
     with pytest.raises(InternalFault):
         await begun
-    await stage.until(lambda: not stage.server._sessions)
+    await setup.until(lambda: not setup.server._sessions)
 
-    assert (stage.store.root / "a").read_bytes() == b"one"
+    assert (setup.store.root / "a").read_bytes() == b"one"
 
 
 async def test_says_where_no_writer_process_answers(tmp_path: Path) -> None:

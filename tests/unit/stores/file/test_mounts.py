@@ -45,8 +45,8 @@ def failing(code: int) -> Callable[..., int]:
 
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.EPERM, errno.EINVAL])
 def test_asks_proc_where_statx_is_missing_or_forbidden(here: int, code: int) -> None:
-    for told in (Mounts(None), Mounts(failing(code))):
-        first, again = told.of(here), told.of(here)
+    for lookup in (Mounts(None), Mounts(failing(code))):
+        first, again = lookup.of(here), lookup.of(here)
 
         assert first == again == Mount(os.fstat(here).st_dev, first.mount)
         assert f"mnt_id:\t{first.mount}\n" in Path(f"/proc/self/fdinfo/{here}").read_text()
@@ -77,9 +77,9 @@ def test_a_project_counts_where_new_entries_inherit_it(
     """As XFS and ext4 refuse a rename into a tree of another project with EXDEV."""
     answers = [mounts._FSXATTR.pack(0x200, 0, 0, 7), mounts._FSXATTR.pack(0, 0, 0, 7)]
     monkeypatch.setattr(fcntl, "ioctl", lambda *_arguments: answers.pop(0))
-    told = Mounts(None)
+    lookup = Mounts(None)
 
-    assert [told.of(here).project, told.of(here).project] == [7, 0]
+    assert [lookup.of(here).project, lookup.of(here).project] == [7, 0]
 
 
 def test_a_file_system_without_projects_is_asked_once(
@@ -92,7 +92,7 @@ def test_a_file_system_without_projects_is_asked_once(
         raise OSError(errno.ENOTTY, "no such ioctl")
 
     monkeypatch.setattr(fcntl, "ioctl", refuse)
-    told = Mounts(None)
+    lookup = Mounts(None)
 
-    assert [told.of(here).project, told.of(here).project] == [0, 0]
+    assert [lookup.of(here).project, lookup.of(here).project] == [0, 0]
     assert len(asked) == 1

@@ -1,4 +1,4 @@
-"""Promised: what several APIGWs promise counts for each of them."""
+"""Reserved space: what several APIGWs promise counts for each of them."""
 
 from pathlib import Path
 

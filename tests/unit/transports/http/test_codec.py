@@ -5,7 +5,7 @@ import pytest
 from qmonus_lite.transports.http.codec import (
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
-    BadMessage,
+    BadHttpMessage,
     HttpRequest,
     HttpResponse,
     MessageReader,
@@ -69,9 +69,9 @@ def test_responses_are_read_as_written_however_they_are_split(size: int, close: 
     ],
 )
 def test_both_ends_refuse_the_same_framing(field: bytes) -> None:
-    with pytest.raises(BadMessage) as request:
+    with pytest.raises(BadHttpMessage) as request:
         parse_request(b"POST / HTTP/1.1\r\n" + field)
-    with pytest.raises(BadMessage) as response:
+    with pytest.raises(BadHttpMessage) as response:
         parse_response(b"HTTP/1.1 200 OK\r\n" + field)
 
     assert request.value.args == response.value.args
@@ -83,7 +83,7 @@ def test_both_ends_limit_a_head() -> None:
         reader.feed(b"x" * MAX_HEAD_BYTES)
         assert reader.head() is None
         reader.feed(b"x")
-        with pytest.raises(BadMessage, match="no end"):
+        with pytest.raises(BadHttpMessage, match="no end"):
             reader.head()
 
 
@@ -92,7 +92,7 @@ def test_only_a_response_may_repeat_a_field() -> None:
     fields = b"\r\nContent-Length: 0\r\nSet-Cookie: a\r\nSet-Cookie: b"
 
     assert parse_response(b"HTTP/1.1 200 OK" + fields).headers["set-cookie"] == "b"
-    with pytest.raises(BadMessage, match="twice"):
+    with pytest.raises(BadHttpMessage, match="twice"):
         parse_request(b"POST / HTTP/1.1" + fields)
 
 

@@ -16,11 +16,11 @@ from qmonus_lite.transports.http.codec import (
 from qmonus_lite.transports.http.listener import Listener
 
 
-class Stage:
+class EchoListener:
     """A listener that echoes, and connections to it."""
 
     def __init__(self) -> None:
-        self.heard: list[HttpRequest] = []
+        self.received: list[HttpRequest] = []
         self.hold = asyncio.Event()
         self.hold.set()
         self.listener = Listener(self._answer)
@@ -28,7 +28,7 @@ class Stage:
         self._writers: list[asyncio.StreamWriter] = []
 
     async def _answer(self, message: HttpRequest) -> HttpResponse:
-        self.heard.append(message)
+        self.received.append(message)
         await self.hold.wait()
         if message.path == "/fail":
             raise ValueError("hush")
@@ -52,11 +52,11 @@ class Stage:
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    stage = Stage()
-    await stage.start()
-    yield stage
-    await stage.close()
+async def echo() -> AsyncIterator[EchoListener]:
+    echo = EchoListener()
+    await echo.start()
+    yield echo
+    await echo.close()
 
 
 def post(body: bytes, path: str = "/x", *, more: str = "") -> bytes:
@@ -77,18 +77,18 @@ async def ended(reader: asyncio.StreamReader) -> bytes:
         return await reader.read()
 
 
-async def test_answers_one_message_after_the_other(stage: Stage) -> None:
-    reader, writer = await stage.connect()
+async def test_answers_one_message_after_the_other(echo: EchoListener) -> None:
+    reader, writer = await echo.connect()
     for n in range(3):
         writer.write(post(b"body%d" % n, f"/{n}", more="X-Field:  value \r\n"))
         first, fields, body = await reply(reader)
 
         assert (first, fields["X-Path"], body) == ("HTTP/1.1 200 OK", f"/{n}", b"BODY%d" % n)
-    assert stage.heard[0].headers["x-field"] == "value"
+    assert echo.received[0].headers["x-field"] == "value"
 
 
-async def test_takes_a_message_byte_by_byte_and_several_at_once(stage: Stage) -> None:
-    reader, writer = await stage.connect()
+async def test_takes_a_message_byte_by_byte_and_several_at_once(echo: EchoListener) -> None:
+    reader, writer = await echo.connect()
     for byte in post(b"slow"):
         writer.write(bytes([byte]))
         await asyncio.sleep(0)
@@ -98,16 +98,16 @@ async def test_takes_a_message_byte_by_byte_and_several_at_once(stage: Stage) ->
     assert [(await reply(reader))[2] for _ in range(3)] == [b"ONE", b"TWO", b""]
 
 
-async def test_one_connection_waits_for_no_other(stage: Stage) -> None:
-    stage.hold.clear()
-    reader, writer = await stage.connect()
+async def test_one_connection_waits_for_no_other(echo: EchoListener) -> None:
+    echo.hold.clear()
+    reader, writer = await echo.connect()
     writer.write(post(b"held"))
-    while not stage.heard:
+    while not echo.received:
         await asyncio.sleep(0.01)
-    stage.hold.set()
-    stage.hold = asyncio.Event()
-    stage.hold.set()
-    other_reader, other = await stage.connect()
+    echo.hold.set()
+    echo.hold = asyncio.Event()
+    echo.hold.set()
+    other_reader, other = await echo.connect()
     other.write(post(b"free"))
 
     assert (await reply(other_reader))[2] == b"FREE"
@@ -140,21 +140,21 @@ async def test_one_connection_waits_for_no_other(stage: Stage) -> None:
     ],
 )
 async def test_refuses_what_no_apigw_of_ours_sends_and_hangs_up(
-    stage: Stage, sent: bytes, status: str
+    echo: EchoListener, sent: bytes, status: str
 ) -> None:
-    reader, writer = await stage.connect()
+    reader, writer = await echo.connect()
     writer.write(sent)
     first, _, _ = await reply(reader)
 
     assert first.startswith(f"HTTP/1.1 {status} ")
     assert await ended(reader) == b""
-    assert stage.heard == []
+    assert echo.received == []
 
 
 async def test_a_message_that_fails_is_500_and_the_next_is_answered(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    echo: EchoListener, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reader, writer = await stage.connect()
+    reader, writer = await echo.connect()
     writer.write(post(b"", "/fail"))
     first, _, body = await reply(reader)
     assert (first, body) == ("HTTP/1.1 500 Internal Server Error", b"")
@@ -164,59 +164,59 @@ async def test_a_message_that_fails_is_500_and_the_next_is_answered(
     assert (await reply(reader))[2] == b"NEXT"
 
 
-async def test_what_runs_goes_on_when_the_apigw_leaves(stage: Stage) -> None:
-    stage.hold.clear()
-    _, writer = await stage.connect()
+async def test_what_runs_goes_on_when_the_apigw_leaves(echo: EchoListener) -> None:
+    echo.hold.clear()
+    _, writer = await echo.connect()
     writer.write(post(b"alone"))
-    while not stage.heard:
+    while not echo.received:
         await asyncio.sleep(0.01)
     writer.close()
     await asyncio.sleep(0.05)
-    stage.hold.set()
-    reader, writer = await stage.connect()
+    echo.hold.set()
+    reader, writer = await echo.connect()
     writer.write(post(b"next"))
 
     assert (await reply(reader))[2] == b"NEXT"
 
 
 async def test_a_half_message_is_left_alone_after_a_while(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    echo: EchoListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listener_module, "IDLE_SECONDS", 0.05)
-    reader, writer = await stage.connect()
+    reader, writer = await echo.connect()
     writer.write(post(b"whole")[:-1])
 
     assert await ended(reader) == b""
 
 
-async def test_a_stop_answers_what_is_under_way_and_hangs_up(stage: Stage) -> None:
-    idle_reader, idle_writer = await stage.connect()
+async def test_a_stop_answers_what_is_under_way_and_hangs_up(echo: EchoListener) -> None:
+    idle_reader, idle_writer = await echo.connect()
     idle_writer.write(post(b"idle"))
     await reply(idle_reader)
-    stage.hold.clear()
-    reader, writer = await stage.connect()
+    echo.hold.clear()
+    reader, writer = await echo.connect()
     writer.write(post(b"busy") + post(b"too late"))
-    while len(stage.heard) < 2:
+    while len(echo.received) < 2:
         await asyncio.sleep(0.01)
-    stage.listener.stop()
+    echo.listener.stop()
 
     assert await ended(idle_reader) == b""
     with pytest.raises(OSError):
-        await stage.connect()
-    stage.hold.set()
+        await echo.connect()
+    echo.hold.set()
     _, fields, body = await reply(reader)
     assert (body, fields["Connection"]) == (b"BUSY", "close")
     assert await ended(reader) == b""
-    assert len(stage.heard) == 2
+    assert len(echo.received) == 2
 
 
-async def test_closing_hangs_up_everywhere(stage: Stage) -> None:
-    stage.hold.clear()
-    reader, writer = await stage.connect()
+async def test_closing_hangs_up_everywhere(echo: EchoListener) -> None:
+    echo.hold.clear()
+    reader, writer = await echo.connect()
     writer.write(post(b"busy"))
-    while not stage.heard:
+    while not echo.received:
         await asyncio.sleep(0.01)
-    await stage.listener.close()
+    await echo.listener.close()
 
     assert await ended(reader) == b""
-    stage.hold.set()
+    echo.hold.set()

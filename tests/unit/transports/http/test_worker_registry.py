@@ -10,7 +10,7 @@ import pytest
 
 from qmonus_lite.events import reported_workers
 from qmonus_lite.events.outcome import Report
-from qmonus_lite.events.report_file import Entries, KeptReport, ReportFile, State
+from qmonus_lite.events.report_file import Entries, ReportFile, State, StoredReport
 from qmonus_lite.events.workers import Handled
 from qmonus_lite.transports.http import worker_registry as registry_module
 from qmonus_lite.transports.http.client import ExchangeFailed
@@ -220,7 +220,7 @@ async def test_a_draining_worker_is_asked_no_more(
 # What is kept over restarts.
 
 
-def kept(tmp_path: Path) -> dict[str, KeptReport]:
+def kept(tmp_path: Path) -> dict[str, StoredReport]:
     return ReportFile(tmp_path).read()
 
 
@@ -305,7 +305,7 @@ async def test_what_an_operator_drops_is_dropped_at_once_unless_its_worker_answe
     monkeypatch.setattr(reported_workers, "CHECK_SECONDS", 0.05)
     worker.handler("a", "E")
     await worker.start()
-    gone = KeptReport(
+    gone = StoredReport(
         endpoint="http://127.0.0.1:1",
         handles=frozenset({"F"}),
         generation="other",

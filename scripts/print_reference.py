@@ -12,25 +12,22 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from qmonus_lite import errors
 from qmonus_lite.apigw.endpoint import Endpoint
 from qmonus_lite.apigw.endpoints import ADMIN, UPLOAD
 from qmonus_lite.apigw.json_values import descriptions
 from qmonus_lite.apigw.openapi import problems_of
-from qmonus_lite.apigw.protocols import put
+from qmonus_lite.apigw.upload_rules import ALL_RULES
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED, Kind
 from qmonus_lite.catalog.lint.rules import rules as all_rules
 from qmonus_lite.cli import help
 from qmonus_lite.cli.commands import COMMANDS
-from qmonus_lite.http import framing
 from qmonus_lite.scripting.builtins.callout import Callout
 from qmonus_lite.scripting.builtins.names import NAMES
 from qmonus_lite.scripting.options import OPTIONS
 from qmonus_lite.settings.table import FLAGS, SECRETS
 from qmonus_lite.stores.file import disk_errors
-from qmonus_lite.uploads import rules as upload_rules
 from qmonus_lite.uploads.lifecycle import TRANSITIONS, UploadState, UploadTransition
 from qmonus_lite.uploads.receipt import Receipt
 
@@ -205,10 +202,6 @@ def _status(error: type[errors.Problem]) -> str:
     return str(int(error.status))
 
 
-#: The ordered lists of rules, in the order in which a request passes them.
-RULE_LISTS: Sequence[Sequence[errors.Rule[Any]]] = (framing.RULES, put.RULES, upload_rules.RULES)
-
-
 def refusals() -> str:
     """Every rule that requests have to pass, in order."""
     return table(
@@ -218,12 +211,10 @@ def refusals() -> str:
                 rule.stage.value,
                 rule.name,
                 rule.refuses,
-                ", ".join(
-                    f"{int(problem.status)} {_codes([problem])}" for problem in rule.problems
-                ),
+                ", ".join(f"{int(problem.status)} {_codes([problem])}" for problem in rule.problems)
+                or "as given",
             )
-            for rules_of_list in RULE_LISTS
-            for rule in rules_of_list
+            for rule in ALL_RULES
         ),
     )
 

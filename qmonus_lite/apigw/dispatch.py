@@ -1,11 +1,18 @@
-"""Dispatch: the endpoint that serves a request, and what is checked before its handler."""
+"""Dispatch: the endpoint that serves a request, and the rules before its handler."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from qmonus_lite.apigw.endpoint import MAX_UNUSED_BODY_BYTES, Endpoint
-from qmonus_lite.errors import LengthRequired, MethodNotAllowed, NotFound, TooLarge
+from qmonus_lite.errors import (
+    LengthRequired,
+    MethodNotAllowed,
+    NotFound,
+    Rule,
+    Stage,
+    TooLarge,
+)
 from qmonus_lite.http.body import Body, discard
 from qmonus_lite.http.request import KNOWN_METHODS, Request
 from qmonus_lite.http.response import Response
@@ -17,6 +24,71 @@ ADMIN_PATH = re.compile(r"/-(?:/.*)?$")
 Match = Callable[[str], Mapping[str, str] | None]
 #: Processes a request, given the variables of its path.
 EndpointHandler = Callable[[Request, Body, Mapping[str, str]], Awaitable[Response]]
+
+
+#: A request, and the row of the endpoint of its path.
+Dispatched = tuple[Request, Endpoint]
+
+
+def check_body_size(dispatched: Dispatched) -> None:
+    """Check the length in the head against the limit of the endpoint; raises TooLarge."""
+    request, row = dispatched
+    limit = row.max_body_bytes
+    if limit is not None and (request.head.length or 0) > limit:
+        raise TooLarge(f"a body may have at most {limit} bytes here")
+
+
+def check_length_given(dispatched: Dispatched) -> None:
+    """Check that a body that is needed has a length or is chunked; raises LengthRequired."""
+    request, row = dispatched
+    head = request.head
+    if head.method in row.body_required_for and head.length is None and not head.chunked:
+        raise LengthRequired("give Content-Length, or send the body chunked")
+
+
+def check_method(dispatched: Dispatched) -> None:
+    """Check the method; raises MethodNotAllowed."""
+    request, row = dispatched
+    if request.head.method not in row.methods:
+        raise MethodNotAllowed(request.head.method, row.methods)
+
+
+#: What the head says of the body: the first rules of every endpoint, routes of plugins included.
+LENGTH_RULES: tuple[Rule[Dispatched], ...] = (
+    Rule(
+        name="body-size",
+        stage=Stage.HEAD,
+        check=check_body_size,
+        problems=(TooLarge,),
+        refuses="a body above the limit of an endpoint under `/-/`, or of a route",
+    ),
+    Rule(
+        name="length",
+        stage=Stage.HEAD,
+        check=check_length_given,
+        problems=(LengthRequired,),
+        refuses="an upload with neither `Content-Length` nor a chunked body",
+    ),
+)
+#: After the role was checked, where an endpoint needs one.
+METHOD_RULES: tuple[Rule[Dispatched], ...] = (
+    Rule(
+        name="method",
+        stage=Stage.HEAD,
+        check=check_method,
+        problems=(MethodNotAllowed,),
+        refuses="another method than those in `Allow`, which for uploads is PUT",
+    ),
+)
+_LENGTH_CHECKS = tuple(rule.check for rule in LENGTH_RULES)
+_METHOD_CHECKS = tuple(rule.check for rule in METHOD_RULES)
+
+
+def check_length(request: Request, row: Endpoint) -> None:
+    """Apply LENGTH_RULES; raises TooLarge or LengthRequired."""
+    dispatched = request, row
+    for check in _LENGTH_CHECKS:
+        check(dispatched)
 
 
 class BoundEndpoint:
@@ -47,26 +119,18 @@ class BoundEndpoint:
         self, request: Request, body: Body, values: Mapping[str, str]
     ) -> Awaitable[Response]:
         """Process a request of this path; raises Problem before the body is read."""
-        method = request.head.method
-        check_body_length(request, self._row)
+        method, dispatched = request.head.method, (request, self._row)
+        for check in _LENGTH_CHECKS:
+            check(dispatched)
         if self._authorize is not None and method in KNOWN_METHODS:
             # No role can allow an unknown method: respond 405 instead of 403.
             self._authorize(request)
-        handler = self._handlers.get("GET" if method == "HEAD" else method)
-        if handler is None:
-            raise MethodNotAllowed(method, self._row.methods)
+        for check in _METHOD_CHECKS:
+            check(dispatched)
+        handler = self._handlers["GET" if method == "HEAD" else method]
         if self._reads_body:
             return handler(request, body, values)
         return _without_body(handler, request, body, values)
-
-
-def check_body_length(request: Request, row: Endpoint) -> None:
-    """Check what the head says of the body; raises TooLarge or LengthRequired."""
-    head, limit = request.head, row.max_body_bytes
-    if limit is not None and (head.length or 0) > limit:
-        raise TooLarge(f"a body may have at most {limit} bytes here")
-    if head.method in row.body_required_for and head.length is None and not head.chunked:
-        raise LengthRequired("give Content-Length, or send the body chunked")
 
 
 async def _without_body(
@@ -102,7 +166,7 @@ class Dispatch:
             values = endpoint.match(request.path)
             if values is not None:
                 return endpoint.handle(request, body, values)
-        check_body_length(request, self.nothing)
+        check_length(request, self.nothing)
         raise NotFound("nothing is served at this path")
 
 

@@ -14,28 +14,16 @@ from qmonus_lite.apigw.resources import (
     Readiness,
     Replay,
 )
+from qmonus_lite.apigw.upload_rules import UPLOAD_PROBLEMS
 from qmonus_lite.catalog.live import PluginSet
 from qmonus_lite.errors import (
-    BadGateway,
     Conflict,
     CredentialInQuery,
-    EventLogUnavailable,
-    ForbiddenPath,
-    InsufficientStorage,
-    InvalidDigest,
-    InvalidPath,
     InvalidQuery,
     LengthRequired,
     NotFound,
     NotReady,
-    NoWorker,
-    PartialUpload,
-    PreconditionFailed,
-    RequestTimeout,
-    TooLarge,
     TooManyRequests,
-    Unprocessable,
-    UploadLimitReached,
 )
 from qmonus_lite.events.log import STATES
 from qmonus_lite.http.body_memory import MAX_BODY
@@ -73,25 +61,7 @@ UPLOAD = Endpoint(
                     headers={"Location": "the stored path", "Repr-Digest": "if wanted"},
                 ),
             ),
-            problems=(
-                LengthRequired,
-                PartialUpload,
-                UploadLimitReached,
-                InvalidQuery,
-                CredentialInQuery,
-                TooLarge,
-                InvalidDigest,
-                InvalidPath,
-                NoWorker,
-                BadGateway,
-                ForbiddenPath,
-                Conflict,
-                PreconditionFailed,
-                InsufficientStorage,
-                RequestTimeout,
-                Unprocessable,
-                EventLogUnavailable,
-            ),
+            problems=(LengthRequired, *UPLOAD_PROBLEMS),
         ),
     ),
 )

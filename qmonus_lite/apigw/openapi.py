@@ -109,7 +109,7 @@ def _responses(endpoint: Endpoint, operation: Operation, schemas: Schemas) -> No
 
 def problems_of(endpoint: Endpoint, operation: Operation) -> tuple[type[Problem], ...]:
     """The problems of an operation besides those of every request."""
-    return (*endpoint.access.problems, *operation.problems)
+    return tuple(dict.fromkeys((*endpoint.access.problems, *operation.problems)))
 
 
 def _answer(answer: Answer, schemas: Schemas) -> Node:

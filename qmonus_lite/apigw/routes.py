@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from qmonus_lite.apigw.dispatch import check_body_length
+from qmonus_lite.apigw.dispatch import check_length
 from qmonus_lite.apigw.endpoints import ROUTES
 from qmonus_lite.apigw.query import read_query
 from qmonus_lite.catalog.live import Live
@@ -28,7 +28,7 @@ class Routes:
 
         Raises NotFound and other Problems.
         """
-        check_body_length(request, ROUTES)
+        check_length(request, ROUTES)
         # The whole request uses the plugin set in force at its start.
         catalog = self.live.catalog
         match = self.routing.find(catalog, request.path)

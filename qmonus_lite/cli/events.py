@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
 from qmonus_lite.clock import Clock
+from qmonus_lite.compose.registry import DEFAULT_EVENT_LOG, event_log_kind
 from qmonus_lite.compose.shared import make_gateway
 from qmonus_lite.data_format import read_format
-from qmonus_lite.errors import BadPlace, BadSetting
-from qmonus_lite.event_logs.sqlite.event_log import FILE, SqliteEventLog
+from qmonus_lite.errors import BadSetting
 from qmonus_lite.events.event_redaction import redacted_detail
-from qmonus_lite.events.log import STATES
+from qmonus_lite.events.log import STATES, EventLog
 from qmonus_lite.settings.table import Settings
 
 #: Maximum number of events in a listing.
@@ -68,13 +68,8 @@ def _replay(arguments: Arguments, event_id: str) -> int:
 
 
 @contextmanager
-def _event_log(arguments: Arguments) -> Iterator[SqliteEventLog]:
-    folder = _settings(arguments).storage.state_dir
-    path = folder / FILE
-    if not path.exists():
-        raise BadPlace(f"--data_dir={folder}: no outbox here; has an APIGW run on it?")
-    # It is migrated by the gateway alone: one of an older version may still run.
-    log = SqliteEventLog(path)
+def _event_log(arguments: Arguments) -> Iterator[EventLog]:
+    log = event_log_kind(DEFAULT_EVENT_LOG).open(_settings(arguments))
     try:
         yield log
     finally:

@@ -1,12 +1,15 @@
-"""Registry of stores: which one a URL means, and how it is made from the settings."""
+"""Registry of stores and event logs: which one a URL means, and how it is made of the settings."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from qmonus_lite.errors import BadSetting
+from qmonus_lite.errors import BadPlace, BadSetting
+from qmonus_lite.event_logs.sqlite.event_log import FILE, SqliteEventLog, migration_values
+from qmonus_lite.events.log import EventLog
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.stores.file.free_space import FreeSpace, folders_of
@@ -19,8 +22,12 @@ from qmonus_lite.stores.file.staging_dirs import StagingDirs
 from qmonus_lite.stores.file.store import FileStore
 from qmonus_lite.uploads.store import UploadStore
 
+T = TypeVar("T")
+
 #: The store of every installation: files below the launch directory.
 DEFAULT_STORE = "file:"
+#: The event log of every installation: the outbox in the data directory.
+DEFAULT_EVENT_LOG = "sqlite:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +55,38 @@ class StoreKind:
 
 def store_kind(url: str) -> StoreKind:
     """The kind of store for the scheme of a URL; raises BadSetting."""
+    return _of_scheme(url, STORES, "store")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventLogContext:
+    """What an event log of a process needs beside the settings."""
+
+    data_dir: Path
+    #: Id of the gateway of the data directory.
+    gateway: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventLogKind:
+    """How an event log is made."""
+
+    #: For the process that commits; makes the log if there is none, migrates it. Raises BadPlace.
+    make: Callable[[Settings, EventLogContext], EventLog]
+    #: For a command beside that process; raises BadPlace if there is none, or it is to be migrated.
+    open: Callable[[Settings], EventLog]
+
+
+def event_log_kind(url: str) -> EventLogKind:
+    """The kind of event log for the scheme of a URL; raises BadSetting."""
+    return _of_scheme(url, EVENT_LOGS, "event log")
+
+
+def _of_scheme(url: str, kinds: Mapping[str, T], name: str) -> T:
     scheme = urlsplit(url).scheme
-    if scheme not in STORES:
-        raise BadSetting(f"{url}: no store of this kind; there are: {', '.join(STORES)}")
-    return STORES[scheme]
+    if scheme not in kinds:
+        raise BadSetting(f"{url}: no {name} of this kind; there are: {', '.join(kinds)}")
+    return kinds[scheme]
 
 
 def make_root_dir(settings: Settings) -> RootDir:
@@ -92,4 +127,24 @@ def _check_root_dir(settings: Settings) -> None:
     make_root_dir(settings)
 
 
+def _make_sqlite_event_log(settings: Settings, context: EventLogContext) -> EventLog:
+    durable = settings.storage.upload_durability == "full"
+    return SqliteEventLog(
+        context.data_dir / FILE,
+        "FULL" if durable else "NORMAL",
+        migration_values=migration_values(root=settings.storage.root, gateway=context.gateway),
+    )
+
+
+def _open_sqlite_event_log(settings: Settings) -> EventLog:
+    folder = settings.storage.state_dir
+    if not (folder / FILE).exists():
+        raise BadPlace(f"--data_dir={folder}: no outbox here; has an APIGW run on it?")
+    # It is migrated by the gateway alone: one of an older version may still run.
+    return SqliteEventLog(folder / FILE)
+
+
 STORES: Mapping[str, StoreKind] = {"file": StoreKind(check=_check_root_dir, make=make_file_store)}
+EVENT_LOGS: Mapping[str, EventLogKind] = {
+    "sqlite": EventLogKind(make=_make_sqlite_event_log, open=_open_sqlite_event_log)
+}

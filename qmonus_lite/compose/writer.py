@@ -5,10 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from qmonus_lite.clock import Clock
-from qmonus_lite.compose.registry import DEFAULT_STORE, StoreContext, store_kind
+from qmonus_lite.compose.registry import (
+    DEFAULT_EVENT_LOG,
+    DEFAULT_STORE,
+    EventLogContext,
+    StoreContext,
+    event_log_kind,
+    store_kind,
+)
 from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_gateway, make_registry
 from qmonus_lite.datadir import DataDir
-from qmonus_lite.event_logs.sqlite.event_log import FILE, SqliteEventLog, migration_values
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.observations import NO_OBSERVERS, Observers
@@ -45,7 +51,8 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
     Raises BadPlace.
     """
     settings = parts.settings
-    log = _event_log(parts)
+    context = EventLogContext(data_dir=parts.data_dir.path, gateway=parts.gateway)
+    log = event_log_kind(DEFAULT_EVENT_LOG).make(settings, context)
     recover(log, parts.store)
     transport = HttpTransport(SignedClient(parts.signer), parts.registry)
     parts.registry.on_lost(transport.abandon)
@@ -69,15 +76,6 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
         committer=Committer(parts.store, log, dispatcher, threads=parts.threads),
         registry=parts.registry,
         clock=parts.clock,
-    )
-
-
-def _event_log(parts: WriterParts) -> SqliteEventLog:
-    durable = parts.settings.storage.upload_durability == "full"
-    return SqliteEventLog(
-        parts.data_dir.path / FILE,
-        "FULL" if durable else "NORMAL",
-        migration_values=migration_values(root=parts.settings.storage.root, gateway=parts.gateway),
     )
 
 

@@ -25,8 +25,9 @@
         RefusedByScript 500      a script of a route refused; it chooses the status
       Terminated                 a plugin ended the request with its own response
 
-A `Rule` with its `Stage` describes a check whose failure is one of these problems. `Refusal` and
-`DiskError` hold further details of a failed request, for the log only.
+A `Rule` with its `Stage` is a check whose failure is one of these problems; a `RuleDescription`
+describes what only shows in an operation. `Refusal` and `DiskError` hold further details of a
+failed request, for the log only.
 `Problem.detail` is sent to the client: it never contains a secret or the text of an unexpected
 exception.
 """
@@ -61,7 +62,7 @@ from qmonus_lite.errors.problem import (
     Terminated,
     refusal_of,
 )
-from qmonus_lite.errors.rule import Rule, Stage
+from qmonus_lite.errors.rule import Rule, RuleDescription, Stage
 from qmonus_lite.errors.startup import (
     BadPlace,
     BadPlugins,
@@ -140,6 +141,7 @@ __all__ = [
     "RefusedByScript",
     "RequestTimeout",
     "Rule",
+    "RuleDescription",
     "SchemaMismatch",
     "Stage",
     "Stopping",

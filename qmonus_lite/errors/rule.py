@@ -20,14 +20,25 @@ class Stage(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule(Generic[S]):
-    """A rule on a subject, such as the head of a request."""
+class RuleDescription:
+    """A rule whose violation only shows in an operation: a read, a system call, an exchange.
+
+    There is nothing to check beforehand, so the code of that operation raises one of `problems`;
+    the description gives it a name, a stage and its line in the reference.
+    """
 
     #: Unique over all lists, in kebab-case.
     name: str
     stage: Stage
-    #: Raises one of `problems`.
-    check: Callable[[S], None]
+    #: Empty if the refusal is a plugin's, and sent as given.
     problems: tuple[type[Problem], ...]
     #: What is refused, for the reference.
     refuses: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule(RuleDescription, Generic[S]):
+    """A rule that is checked: its list is applied, in order, to a subject such as a head."""
+
+    #: Raises one of `problems`.
+    check: Callable[[S], None]

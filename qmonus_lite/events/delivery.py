@@ -10,7 +10,7 @@ from qmonus_lite.events.retry import Attempt
 from qmonus_lite.events.stored_event import ClaimedEvent
 from qmonus_lite.events.transport import Transport
 from qmonus_lite.events.workers import WorkerRegistry
-from qmonus_lite.observations import Observers
+from qmonus_lite.observations import NO_OBSERVERS, Observers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Delivery:
     timeout: float
     #: Maximum age of an event in seconds; an older one becomes a dead letter.
     max_age: float
-    observers: Observers = Observers()
+    observers: Observers = NO_OBSERVERS
 
     def event(self, due: ClaimedEvent) -> OutgoingEvent:
         """The event as it is sent to a worker."""

@@ -11,7 +11,7 @@ from typing import Any
 from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, StreamClosedError
 
-from qmonus_lite.errors import ConnectionLimitReached
+from qmonus_lite.errors import ConnectionLimitReached, RuleDescription, Stage
 from qmonus_lite.http.connection import Connection, ConnectionService
 from qmonus_lite.http.idle_timeout import IDLE_SECONDS, IdleTimeout
 from qmonus_lite.http.lingering_close import lingering_close
@@ -36,6 +36,16 @@ ACCEPT_BACKOFF_SECONDS = 0.25
 MAX_REFUSALS_PENDING = 64
 #: Seconds to send the 503, and again for the lingering close.
 REFUSAL_SECONDS = 1.0
+
+#: Applied to each new connection, before anything is read from it.
+RULES = (
+    RuleDescription(
+        name="connection-limit",
+        stage=Stage.HEAD,
+        problems=(ConnectionLimitReached,),
+        refuses="a connection above `--max_connections`, before its head is read",
+    ),
+)
 
 
 class Acceptor:

@@ -8,8 +8,21 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from qmonus_lite.errors import RequestTimeout, RuleDescription, Stage
+
 #: The minimum rate applies after this multiple of the idle timeout.
 RATE_GRACE_FACTOR = 2.0
+
+#: Applied by `StreamBody` while it waits for the client; a body that is there already has no delay.
+RULES = (
+    RuleDescription(
+        name="body-timeout",
+        stage=Stage.BODY,
+        problems=(RequestTimeout,),
+        refuses="a body that is silent for `--body_stall_timeout`, or slower than"
+        " `--min_body_rate` after twice as long",
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

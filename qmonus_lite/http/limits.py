@@ -21,9 +21,13 @@ class ConcurrencyLimit:
         self._detail = detail
         self.active = 0
 
-    def __enter__(self) -> None:
+    def check(self) -> None:
+        """Raise the problem if there are as many holders as there may be."""
         if self.active >= self._maximum:
             raise self._refused(self._detail)
+
+    def __enter__(self) -> None:
+        self.check()
         self.active += 1
 
     def __exit__(self, *_error: object) -> None:

@@ -2,7 +2,8 @@
 
 A way to read requests (`connection`, `tornado_adapter`) only makes a `Request` and a `Body` and
 sends the `Response`; what is done with a request, and in which order, is `STEPS` and the endpoint
-behind them. A rule for all requests is one more step, or one more of `framing.RULES`.
+behind them. A rule for all requests is one more of `framing.RULES`, if it needs only the head, or
+of `RULES`, if it needs the state of the server.
 """
 
 import logging
@@ -10,7 +11,15 @@ import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-from qmonus_lite.errors import InternalFault, Problem, Stopping, Terminated, refusal_of
+from qmonus_lite.errors import (
+    InternalFault,
+    Problem,
+    Rule,
+    Stage,
+    Stopping,
+    Terminated,
+    refusal_of,
+)
 from qmonus_lite.http.body import Body, ClientLeft
 from qmonus_lite.http.framing import check_framing
 from qmonus_lite.http.request import Request
@@ -69,19 +78,38 @@ def refuse_by_framing(handler: Handler, _state: ServerState) -> Handler:
     return check
 
 
-def refuse_while_draining(handler: Handler, state: ServerState) -> Handler:
-    """Refuse new requests of a server that stops."""
+def check_running(state: ServerState) -> None:
+    """Check that the server is not stopping; raises Stopping."""
+    if state.draining:
+        raise Stopping("this APIGW is stopping")
+
+
+#: Rules on the state of the server, for every request.
+RULES: tuple[Rule[ServerState], ...] = (
+    Rule(
+        name="stopping",
+        stage=Stage.HEAD,
+        check=check_running,
+        problems=(Stopping,),
+        refuses="every request while this APIGW is stopping",
+    ),
+)
+_CHECKS = tuple(rule.check for rule in RULES)
+
+
+def refuse_by_state(handler: Handler, state: ServerState) -> Handler:
+    """Refuse requests by the rules on the state of the server (`RULES`)."""
 
     def check(request: Request, body: Body) -> Awaitable[Response]:
-        if state.draining:
-            raise Stopping("this APIGW is stopping")
+        for check_state in _CHECKS:
+            check_state(state)
         return handler(request, body)
 
     return check
 
 
 #: What a request passes before its endpoint, outermost first.
-STEPS: tuple[Step, ...] = (errors_to_responses, refuse_by_framing, refuse_while_draining)
+STEPS: tuple[Step, ...] = (errors_to_responses, refuse_by_framing, refuse_by_state)
 
 
 class Pipeline:

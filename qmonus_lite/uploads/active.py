@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from qmonus_lite.errors import Problem, PublicationInDoubt, Unavailable
+from qmonus_lite.errors import Problem, PublicationInDoubt
 from qmonus_lite.observations import Observers, UploadStored
 from qmonus_lite.uploads.accepted import AcceptedUpload
+from qmonus_lite.uploads.body_rules import check_body, check_seal
 from qmonus_lite.uploads.completion import Completion
 from qmonus_lite.uploads.digest import Digests
 from qmonus_lite.uploads.failure_log import log_store_failure
@@ -67,7 +68,7 @@ class ActiveUpload:
         """Append bytes of the body; waits for the store as backpressure. Raises Problem."""
         if not self._accepts_bytes():
             return
-        self._uploads.quota.check_size(self._pending.received + len(chunk))
+        check_body(self._uploads.quota, self._pending.received + len(chunk))
         try:
             await self._pending.append(chunk)
         except Problem as error:
@@ -86,13 +87,12 @@ class ActiveUpload:
         except Problem as error:
             self._log(error)
             raise
-        self._uploads.quota.check_size(self._pending.received)
+        check_body(self._uploads.quota, self._pending.received)
         return count
 
     async def commit(self) -> Receipt:
         """Store the file; raises Problem; nothing was stored then, unless its detail states it."""
-        if self.state is _ABORTED:
-            raise Unavailable("the upload was given up before it was whole")
+        check_seal(self.state)
         self.state = TRANSITIONS[self.state, _SEAL]
         try:
             stored = await self._uploads.completion.complete(self._accepted)

@@ -1,21 +1,40 @@
-"""The rules for the head of an upload, in order; each reads a part of the request or refuses it.
+"""The rules for an upload before its body, in order; each reads a part of it or refuses it.
 
-A rule for uploads is one more of `RULES`: all ways in pass them. What needs the verdict, a place
-on the disk or the body is checked where that is known: authorization and path by the service, size
-and digests of the received bytes by the store.
+A rule for uploads is one more of `HEAD_RULES`, or of `AFTER_VERDICT_RULES` if it depends on what
+the handlers of `APIGW.OnFileUploading` decided: all ways in pass them. Rules on the body are in
+`uploads.body_rules`; `uploads.store_rules` describes what only a store finds out.
 """
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
 from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
-from qmonus_lite.errors import CredentialInQuery, InvalidDigest, InvalidPath, Rule, Stage, TooLarge
+from qmonus_lite.errors import (
+    AmbiguousCredentials,
+    BadGateway,
+    Conflict,
+    CredentialInQuery,
+    Forbidden,
+    InvalidDigest,
+    InvalidPath,
+    NoWorker,
+    Refusal,
+    Rule,
+    RuleDescription,
+    Stage,
+    TooLarge,
+    Unauthorized,
+)
+from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.uploads.digest import NO_DIGESTS, Digests
 from qmonus_lite.uploads.event_data import question_data
 from qmonus_lite.uploads.names import BadName, parts_of
 from qmonus_lite.uploads.quota import Quota
 from qmonus_lite.uploads.request import UploadRequest
 from qmonus_lite.uploads.target import Target, read_target
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,11 +45,15 @@ class Candidate:
     quota: Quota
     gatekeeper: Gatekeeper
     digests: Digests = NO_DIGESTS
+    #: What the handlers decided; None without handlers.
+    outcome: Outcome | None = None
+    #: Whether a handler gave it another path than the client asks for.
+    path_chosen: bool = False
     target: Target = field(init=False)
     #: Data of the request/reply event, and the account whose token the request has.
     question: dict[str, Any] = field(init=False)
     actor: Actor | None = field(init=False)
-    #: Parts of the path that the client asks for.
+    #: Parts of the path: what the client asks for, or a handler chose.
     parts: tuple[str, ...] = field(init=False)
 
 
@@ -63,13 +86,13 @@ def read_name(upload: Candidate) -> None:
 
 
 #: In the order of evaluation; the order decides which Problem is reported.
-RULES: tuple[Rule[Candidate], ...] = (
+HEAD_RULES: tuple[Rule[Candidate], ...] = (
     Rule(
         name="upload-size",
         stage=Stage.HEAD,
         check=check_size,
         problems=(TooLarge,),
-        refuses="a body above `--max_upload_bytes`; one in chunks as soon as that shows",
+        refuses="a `Content-Length` above `--max_upload_bytes`",
     ),
     Rule(
         name="digest-fields",
@@ -90,7 +113,7 @@ RULES: tuple[Rule[Candidate], ...] = (
         stage=Stage.HEAD,
         check=read_question,
         problems=(CredentialInQuery,),
-        refuses="a query with a credential of this gateway",
+        refuses="a query with a token of this gateway, or `X-Auth-Token` or `X-API-Key` as a name",
     ),
     Rule(
         name="file-name",
@@ -100,10 +123,94 @@ RULES: tuple[Rule[Candidate], ...] = (
         refuses="a path that cannot be stored (below)",
     ),
 )
-_CHECKS = tuple(rule.check for rule in RULES)
+
+#: How asking the handlers ends without a verdict, or with a refusal.
+VERDICT_RULES = (
+    RuleDescription(
+        name="worker",
+        stage=Stage.AFTER_VERDICT,
+        problems=(NoWorker, BadGateway),
+        refuses="an upload whose handlers cannot be asked: no worker has answered yet, not every"
+        " one that is configured ever has, none with the handler answers in time (503), or an"
+        " answer cannot be trusted (502)",
+    ),
+    RuleDescription(
+        name="verdict",
+        stage=Stage.AFTER_VERDICT,
+        problems=(),
+        refuses="what a handler of `APIGW.OnFileUploading` refuses; its words are sent as they are",
+    ),
+)
+
+
+def check_authorization(upload: Candidate) -> None:
+    """Check account and role where no handler decided (default authorization).
+
+    Raises Unauthorized, Forbidden or AmbiguousCredentials.
+    """
+    if upload.outcome is not None:
+        return
+    request = upload.request
+    if upload.actor is None:
+        upload.gatekeeper.authorize(request.headers, "PUT", request.raw_path)
+    else:
+        upload.gatekeeper.check_allowed(upload.actor, "PUT", request.raw_path)
+
+
+def read_chosen_path(upload: Candidate) -> None:
+    """Split the path that a handler chose into names; raises BadGateway."""
+    outcome = upload.outcome
+    if outcome is None or outcome.event.get("path") == upload.target.path:
+        return
+    upload.path_chosen, path = True, outcome.event.get("path")
+    try:
+        if not isinstance(path, str):
+            raise BadName("the path is no text")
+        upload.parts = parts_of(path)
+    except BadName as error:
+        raise unusable_path(upload, error) from None
+
+
+def unusable_path(upload: Candidate, error: BadName | Forbidden | Conflict) -> BadGateway:
+    """The refusal of an upload for which a handler chose a path that cannot be stored; logs it."""
+    outcome = upload.outcome
+    assert outcome is not None
+    path, names = outcome.event.get("path"), ", ".join(outcome.handlers)
+    extra = {"action": "path_refused", "handlers": names}
+    logger.error("%s gave the path %r: %s", names, path, error, extra=extra)
+    problem = BadGateway("a plugin gave a path that cannot be stored")
+    problem.refusal = Refusal(plugin=names, rule="bad-path", reason=f"{path!r}: {error}")
+    return problem
+
+
+#: In the order of evaluation, when the handlers have agreed or there are none.
+AFTER_VERDICT_RULES: tuple[Rule[Candidate], ...] = (
+    Rule(
+        name="authorization",
+        stage=Stage.AFTER_VERDICT,
+        check=check_authorization,
+        problems=(Unauthorized, Forbidden, AmbiguousCredentials),
+        refuses="without a handler: what the [default authorization](#who-may) does not allow",
+    ),
+    Rule(
+        name="chosen-path",
+        stage=Stage.AFTER_VERDICT,
+        check=read_chosen_path,
+        problems=(BadGateway,),
+        refuses="a `path` given by a handler that cannot be stored, or where nothing may stand",
+    ),
+)
+_HEAD_CHECKS = tuple(rule.check for rule in HEAD_RULES)
+_AFTER_VERDICT_CHECKS = tuple(rule.check for rule in AFTER_VERDICT_RULES)
 
 
 def check_head(upload: Candidate) -> None:
-    """Apply all rules; raises the Problem of the first rule that fails."""
-    for check in _CHECKS:
+    """Apply HEAD_RULES; raises the Problem of the first rule that fails."""
+    for check in _HEAD_CHECKS:
+        check(upload)
+
+
+def check_after_verdict(upload: Candidate) -> None:
+    """Apply AFTER_VERDICT_RULES; raises the Problem of the first rule that fails."""
+    for check in _AFTER_VERDICT_CHECKS:
         check(upload)

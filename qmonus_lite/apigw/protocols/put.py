@@ -1,10 +1,18 @@
 """Upload by PUT: one request carries the whole file."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from qmonus_lite import strictjson
-from qmonus_lite.apigw.query import read_query
-from qmonus_lite.errors import PartialUpload, Rule, Stage, UploadLimitReached
+from qmonus_lite.apigw.query import MAX_QUERY_ARGUMENTS, read_query
+from qmonus_lite.errors import (
+    CredentialInQuery,
+    InvalidQuery,
+    PartialUpload,
+    Rule,
+    Stage,
+    UploadLimitReached,
+)
 from qmonus_lite.http.body import Body
 from qmonus_lite.http.limits import ConcurrencyLimit
 from qmonus_lite.http.request import Request
@@ -15,21 +23,56 @@ from qmonus_lite.uploads.request import UploadRequest
 from qmonus_lite.uploads.service import UploadService
 
 
-def check_whole_file(request: Request) -> None:
+@dataclass(slots=True, kw_only=True)
+class PutRequest:
+    """A PUT on the upload path, as far as its rules have read it."""
+
+    request: Request
+    limit: ConcurrencyLimit
+    #: Query arguments.
+    params: Mapping[str, list[str]] = field(init=False)
+
+
+def check_whole_file(put: PutRequest) -> None:
     """Check that the body is a whole file; raises PartialUpload."""
-    if request.head.values("content-range"):
+    if put.request.head.values("content-range"):
         # Else a partial body would replace the complete file (RFC 9110, section 14.4).
         raise PartialUpload("a part of a file cannot be stored; send the whole, no Content-Range")
 
 
+def check_limit(put: PutRequest) -> None:
+    """Check the number of uploads under way; raises UploadLimitReached."""
+    put.limit.check()
+
+
+def read_params(put: PutRequest) -> None:
+    """Read the query; raises InvalidQuery or CredentialInQuery."""
+    put.params = read_query(put.request.query)
+
+
 #: The rules for a PUT, before those for an upload by any protocol (`uploads.rules`).
-RULES: tuple[Rule[Request], ...] = (
+RULES: tuple[Rule[PutRequest], ...] = (
     Rule(
         name="whole-file",
         stage=Stage.HEAD,
         check=check_whole_file,
         problems=(PartialUpload,),
         refuses="`Content-Range`",
+    ),
+    Rule(
+        name="upload-limit",
+        stage=Stage.HEAD,
+        check=check_limit,
+        problems=(UploadLimitReached,),
+        refuses="an upload while `--max_uploads` are under way",
+    ),
+    Rule(
+        name="query",
+        stage=Stage.HEAD,
+        check=read_params,
+        problems=(InvalidQuery, CredentialInQuery),
+        refuses="a query that is not UTF-8, has more than"
+        f" {MAX_QUERY_ARGUMENTS} arguments, or an API key",
     ),
 )
 _CHECKS = tuple(rule.check for rule in RULES)
@@ -48,14 +91,15 @@ class Put:
 
     async def handle(self, request: Request, body: Body, values: Mapping[str, str]) -> Response:
         """Store the body; raises Problem, Terminated or ClientLeft, and nothing is stored then."""
+        put = PutRequest(request=request, limit=self._slots)
         for check in _CHECKS:
-            check(request)
+            check(put)
         with self._slots:
             upload = await self._uploads.open(
                 UploadRequest(
                     raw_path=request.path,
                     values=values,
-                    params=read_query(request.query),
+                    params=put.params,
                     headers=request.headers,
                     length=request.head.length,
                     record=request.record,

@@ -5,8 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.compose.registry import DEFAULT_STORE, STORES, StoreContext, store_kind
+from qmonus_lite.compose.registry import (
+    DEFAULT_EVENT_LOG,
+    DEFAULT_STORE,
+    EVENT_LOGS,
+    STORES,
+    EventLogContext,
+    StoreContext,
+    event_log_kind,
+    store_kind,
+)
 from qmonus_lite.errors import BadPlace, BadSetting
+from qmonus_lite.event_logs.sqlite.event_log import SqliteEventLog
 from qmonus_lite.settings.storage import StorageSettings
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.stores.file.store import FileStore
@@ -29,6 +39,27 @@ def test_the_default_is_a_store_of_files_below_the_launch_directory(tmp_path: Pa
 def test_a_scheme_without_a_store_is_refused_with_those_that_there_are(url: str) -> None:
     with pytest.raises(BadSetting, match=f"there are: {', '.join(STORES)}"):
         store_kind(url)
+
+
+def test_the_default_event_log_is_made_in_the_data_directory_and_opened_there(
+    tmp_path: Path,
+) -> None:
+    kind, given = event_log_kind(DEFAULT_EVENT_LOG), settings(tmp_path)
+    with pytest.raises(BadPlace, match="no outbox here"):
+        kind.open(given)
+    given.storage.state_dir.mkdir()
+    made = kind.make(given, EventLogContext(data_dir=given.storage.state_dir, gateway="g"))
+    made.close()
+    opened = kind.open(given)
+    opened.close()
+
+    assert isinstance(opened, SqliteEventLog)
+
+
+@pytest.mark.parametrize("url", ["", "sqlite", "nats://host/stream"])
+def test_a_scheme_without_an_event_log_is_refused_with_those_that_there_are(url: str) -> None:
+    with pytest.raises(BadSetting, match=f"there are: {', '.join(EVENT_LOGS)}"):
+        event_log_kind(url)
 
 
 def test_a_launch_directory_that_is_not_there_is_refused_before_anything_is_made(

@@ -26,7 +26,7 @@ class Unauthorized(Problem):
 
 
 class Forbidden(Problem):
-    """A known account without the right, or a place that nobody may write to."""
+    """A known account without the right, or a path that no upload may be stored at."""
 
     status = HTTPStatus.FORBIDDEN
     code = "forbidden"

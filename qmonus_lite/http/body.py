@@ -10,7 +10,7 @@ SocketCopy = Callable[[int, int], Awaitable[int]]
 
 
 class ClientLeft(Exception):
-    """The client closed the connection before its body was complete; there is nobody to answer."""
+    """The client closed the connection before its body was complete; no response can be sent."""
 
 
 class Sink(Protocol):

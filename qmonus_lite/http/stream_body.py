@@ -33,7 +33,7 @@ class StreamBody:
         self._timeout: BodyTimeout | None = None
         #: True if no byte of the body is left to read.
         self.consumed = not head.body_follows
-        #: Done when Tornado may read on, or somebody has read the body in its place.
+        #: Done when Tornado may read on, or the body was read in its place.
         self.released: asyncio.Future[None] = self._loop.create_future()
         #: True if the body stopped coming: nothing more is read from the connection.
         self.timed_out = False
@@ -86,7 +86,7 @@ class StreamBody:
             self._write = self._end = None
 
     async def receive(self, chunk: bytes) -> bool:
-        """Take a chunk from Tornado; False if nobody reads the body, or can read on."""
+        """Take a chunk from Tornado; False if the body is not read any more."""
         if self._write is None or self._end is None:
             return False
         self._stop_timer()

@@ -21,7 +21,7 @@ from tornado.web import RequestHandler
 class RequestConnection(HTTP1Connection):
     """Tornado's connection for one request, where this package decides on four things.
 
-    The body may be taken from the stream by somebody else (`body_taken`); `100 Continue` is not
+    The body may be read from the stream elsewhere (`body_taken`); `100 Continue` is not
     sent by Tornado; the token `close` is recognized among others in `Connection`; and the header
     fields are kept as received.
     """

@@ -40,7 +40,7 @@ class EventHandlers:
     _in_progress: dict[str, asyncio.Future[Outcome]] = field(default_factory=dict)
 
     async def handle(self, envelope: Envelope) -> Outcome:
-        """Outcome of the handlers; of a delivery without the resulting event, which nobody uses."""
+        """Outcome of the handlers; of a delivery without the resulting event, which is not used."""
         if envelope.purpose is Purpose.QUESTION:
             return await self._run(envelope, self.questions)
         return changed(await self._deliver(envelope), event={})

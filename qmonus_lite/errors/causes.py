@@ -68,7 +68,7 @@ class SchemaMismatch(BadRequest):
 
 
 class ForbiddenPath(Forbidden):
-    """No upload may be stored at this path: a symbolic link, or a directory of the server itself."""
+    """No upload may be stored at this path: a symbolic link, or a folder of the server itself."""
 
     code = "forbidden-path"
     remedy = "Use another path"

@@ -1,7 +1,7 @@
 """IPC between an APIGW and the writer process: framing over a Unix domain socket.
 
-A frame is the length of a message (4 bytes, big endian) and the message. The socket is in the data
-directory, which only the user of both processes can enter.
+A frame is the length of a message (4 bytes, big endian) and the message. Only the user of both
+processes may connect: the socket has mode 0600, and the data directory 0700.
 """
 
 import asyncio
@@ -112,6 +112,8 @@ def listening(data_dir: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         (data_dir / SOCKET).unlink(missing_ok=True)
+        # Before bind, which makes the file with the mode of the socket: no moment with another.
+        os.fchmod(listener.fileno(), 0o600)
         with reachable(data_dir) as address:
             listener.bind(address)
     except OSError as error:

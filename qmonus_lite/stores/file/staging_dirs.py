@@ -158,12 +158,17 @@ class StagingDirs:
         finally:
             self._disk.close(descriptor)
         if str(directory) not in self._others():
-            with self._known.open("a") as known:
+            with open(self._known, "a", opener=_private) as known:
                 known.write(f"{directory}\n")
                 known.flush()
                 self._disk.sync_file(known.fileno())
             logger.info("staging in %s", directory, extra={"action": "staging_on_mount"})
         return directory
+
+
+def _private(path: str, flags: int) -> int:
+    """Opener that creates files with mode 0600."""
+    return os.open(path, flags, 0o600)
 
 
 def _files_in(directory: Path) -> list[Path]:

@@ -1,7 +1,9 @@
 """Framing: whole messages in their order, however the bytes arrive; malformed ones end it."""
 
 import asyncio
+import os
 import socket
+import stat
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,15 @@ def test_the_socket_of_a_former_writer_process_is_replaced(tmp_path: Path) -> No
     other: socket.socket = connected(tmp_path)
     other.close()
     second.close()
+
+
+def test_only_its_own_user_may_connect_to_the_socket(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        listening(tmp_path).close()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "writer.sock").stat().st_mode) == 0o600
 
 
 def test_says_where_no_socket_can_be_made() -> None:

@@ -6,6 +6,7 @@ import os
 from qmonus_lite import environment, log, supervisor_channel
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import no_positionals
+from qmonus_lite.cli.init_process import fork_if_process_1
 from qmonus_lite.clock import Clock
 from qmonus_lite.settings.table import Settings
 
@@ -16,6 +17,7 @@ def begin(arguments: Arguments) -> Settings:
     """Resolve the settings, configure the log, create the default plugin folder."""
     no_positionals(arguments)
     settings = arguments.settings(os.environ)
+    fork_if_process_1()
     logs = settings.logs
     log.configure(style=logs.log_format, level=logs.log_level, clock=Clock(logs.timezone))
     _log_ignored_services()

@@ -8,6 +8,7 @@ from qmonus_lite import __version__
 from qmonus_lite.cli import arguments, help
 from qmonus_lite.cli.command import Command
 from qmonus_lite.cli.commands import COMMANDS
+from qmonus_lite.cli.utf8_mode import execute_in_utf8_mode
 from qmonus_lite.errors import BadPlugins, BadSetting, Refused
 from qmonus_lite.settings.sources import flag_fault, refusal
 
@@ -17,6 +18,8 @@ REFUSED = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status."""
+    if argv is None:
+        execute_in_utf8_mode()
     typed = list(sys.argv[1:] if argv is None else argv)
     _print_anything()
     try:

@@ -49,6 +49,12 @@ class RootDir:
 
     def check(self) -> None:
         """Raise BadPlace if the root directory cannot be used."""
+        try:
+            str(self.root).encode()
+        except UnicodeEncodeError:
+            # Events have the path, as JSON.
+            shown = os.fsencode(self.root).decode(errors="backslashreplace")
+            raise BadPlace(f"--base_dir={shown}: the path is not UTF-8 text; rename it") from None
         if not self.root.is_dir():
             raise BadPlace(f"--base_dir={self.root}: no such directory; make it first")
         if not os.access(self.root, os.W_OK | os.X_OK):

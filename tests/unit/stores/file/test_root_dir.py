@@ -43,6 +43,13 @@ def test_looks_and_makes_nothing(root: Path) -> None:
     assert os.listdir(root) == ["a"] and os.listdir(root / "a") == ["file"]
 
 
+def test_a_launch_directory_without_a_utf_8_name_is_refused(tmp_path: Path) -> None:
+    root = Path(os.fsdecode(bytes(tmp_path) + b"/\xff"))
+    root.mkdir()
+    with pytest.raises(BadPlace, match=r"/\\xff: the path is not UTF-8 text; rename it"):
+        root_dir(root).check()
+
+
 def test_makes_missing_directories(root: Path) -> None:
     with contextlib.closing(root_dir(root).parent(("a", "b", "file"))) as walk:
         os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=walk.here))

@@ -116,6 +116,7 @@ def make_file_store(settings: Settings, context: StoreContext) -> FileStore:
         PendingContext(
             threads=context.threads,
             copier=SocketCopier(context.threads),
+            root_dir=root_dir,
             staging=StagingDirs(disk, context.data_dir, root_dir.root),
         ),
         owner=context.owner,

@@ -17,6 +17,12 @@ from types import TracebackType
 
 from qmonus_lite.errors import Problem
 from qmonus_lite.stores.file.disk_errors import REMOVING, DiskOperation, problem_of
+from qmonus_lite.stores.file.inheritance import (
+    Inherited,
+    current_umask,
+    give,
+    inherited_from,
+)
 from qmonus_lite.stores.file.mounts import Mount, mount_of
 
 logger = logging.getLogger(__name__)
@@ -48,6 +54,7 @@ class Filesystem:
     sync_files: bool = True
     #: Whether directories are fsynced after new files, renames and new directories.
     sync_names: bool = True
+    _umask: int = field(default_factory=current_umask)
     #: Times of the last disk failures, by the monotonic clock.
     _failures: deque[float] = field(default_factory=lambda: deque(maxlen=UNFIT_FAILURES))
 
@@ -97,6 +104,22 @@ class Filesystem:
     def create(self, path: StrPath, mode: int) -> int:
         """A descriptor of a new file with these permissions, minus the umask."""
         return os.open(path, _NEW_FILE, mode)
+
+    def inherited(self, directory: StrPath) -> Inherited:
+        """What a file would get from a directory."""
+        descriptor = self.open_root(directory)
+        try:
+            return inherited_from(descriptor, os.fstat(descriptor))
+        finally:
+            self.close(descriptor)
+
+    def give(self, descriptor: int, inherited: Inherited) -> None:
+        """Give a file what it would have got from its directory."""
+        give(descriptor, inherited, self._umask)
+
+    def group(self, path: StrPath) -> int:
+        """The group of a file."""
+        return os.stat(path, follow_symlinks=False).st_gid
 
     def reopen(self, path: StrPath) -> tuple[int, int]:
         """A descriptor of an existing file, to write at its end, and its size in bytes."""

@@ -2,22 +2,28 @@
 
 The device number is not enough: two bind mounts of one file system (Docker volumes, subPaths of
 Kubernetes) have the same number, and a rename or link between them fails with EXDEV. So does a
-rename into a directory tree with another project id (project quotas of XFS and ext4).
+rename into a directory tree with another project id (project quotas of XFS and ext4). A file for a
+setgid directory with a group that this process may not give has to be created in such a directory.
 """
 
 import ctypes
 import errno
 import fcntl
 import os
+import stat
 import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from qmonus_lite.stores.file.inheritance import may_give
+
 #: Flags and masks of statx(2): the descriptor itself, no network round trip; either mount id.
 _AT_EMPTY_PATH, _AT_STATX_DONT_SYNC = 0x1000, 0x4000
 _STATX_MNT_ID, _STATX_MNT_ID_UNIQUE = 0x1000, 0x4000
-#: `struct statx` (256 bytes): the mask, the device number at 136, the mount id at 144.
-_STATX = struct.Struct("=I132xIIQ104x")
+_STATX_MODE_AND_GROUP = 0x2 | 0x10
+#: `struct statx` (256 bytes): the mask, group id at 24, mode at 28, device number at 136, mount id
+#: at 144.
+_STATX = struct.Struct("=I20xIH106xIIQ104x")
 #: Mask of both kinds of mount id; a kernel before 5.8 sets neither (no `stx_mnt_id`).
 _MOUNT_IDS = _STATX_MNT_ID | _STATX_MNT_ID_UNIQUE
 
@@ -37,6 +43,17 @@ class Mount(NamedTuple):
     mount: int
     #: Project id that entries of the directory must have; 0 for any.
     project: int = 0
+    #: Group that files must have been created with; None for any, or one that can be given.
+    group: int | None = None
+
+    def takes_from(self, other: "Mount") -> bool:
+        """Whether a file of a directory with that identity can be renamed into this one."""
+        return (
+            self[:2] == other[:2]
+            # A rename out of a project tree into a directory without project id is allowed.
+            and (not self.project or self.project == other.project)
+            and (self.group is None or self.group == other.group)
+        )
 
 
 Statx = Callable[..., int]
@@ -62,29 +79,28 @@ class Mounts:
 
     def of(self, descriptor: int) -> Mount:
         """The identity of an open directory; raises OSError."""
-        device, mount = self._by_statx(descriptor) or _by_proc(descriptor)
-        if device in self._without_projects:
-            return Mount(device, mount)
-        return Mount(device, mount, self._project(descriptor, device))
+        device, mount, group = self._by_statx(descriptor) or _by_proc(descriptor)
+        project = 0 if device in self._without_projects else self._project(descriptor, device)
+        return Mount(device, mount, project, group)
 
-    def _by_statx(self, descriptor: int) -> tuple[int, int] | None:
-        """Device and mount id; None if statx is missing, forbidden, or returns no mount id."""
+    def _by_statx(self, descriptor: int) -> tuple[int, int, int | None] | None:
+        """Device, mount id, group; None if statx is missing, forbidden, or returns no mount id."""
         if self._statx is None:
             return None
         buffer = ctypes.create_string_buffer(_STATX.size)
         flags = _AT_EMPTY_PATH | _AT_STATX_DONT_SYNC
-        if self._statx(descriptor, b"", flags, _MOUNT_IDS, buffer):
+        if self._statx(descriptor, b"", flags, _MOUNT_IDS | _STATX_MODE_AND_GROUP, buffer):
             code = ctypes.get_errno()
             if code not in {errno.ENOSYS, errno.EPERM, errno.EINVAL}:
                 raise OSError(code, os.strerror(code))
             # An old kernel, or a seccomp filter older than statx.
             self._statx = None
             return None
-        mask, major, minor, mount = _STATX.unpack(buffer.raw)
+        mask, group, mode, major, minor, mount = _STATX.unpack(buffer.raw)
         if not mask & _MOUNT_IDS:
             self._statx = None
             return None
-        return os.makedev(major, minor), mount
+        return os.makedev(major, minor), mount, _group(mode, group)
 
     def _project(self, descriptor: int, device: int) -> int:
         try:
@@ -96,15 +112,21 @@ class Mounts:
         return int(project) if flags & _PROJECT_INHERITED else 0
 
 
-def _by_proc(descriptor: int) -> tuple[int, int]:
-    """Device number, and mount id from /proc/self/fdinfo; 0 without /proc."""
-    device = os.fstat(descriptor).st_dev
+def _group(mode: int, group: int) -> int | None:
+    """`Mount.group` of a directory."""
+    return group if mode & stat.S_ISGID and not may_give(group) else None
+
+
+def _by_proc(descriptor: int) -> tuple[int, int, int | None]:
+    """Device number, mount id from /proc/self/fdinfo (0 without /proc), and group."""
+    status = os.fstat(descriptor)
+    device, group = status.st_dev, _group(status.st_mode, status.st_gid)
     try:
         with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as info:
             fields = dict(line.split(":", 1) for line in info if ":" in line)
-        return device, int(fields["mnt_id"])
+        return device, int(fields["mnt_id"]), group
     except (OSError, KeyError, ValueError):
-        return device, 0
+        return device, 0, group
 
 
 mount_of = Mounts(_statx()).of

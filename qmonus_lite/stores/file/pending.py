@@ -10,9 +10,10 @@ from functools import cached_property, partial
 from math import inf
 from typing import TypeVar
 
-from qmonus_lite.stores.file.disk_errors import PLACING
+from qmonus_lite.stores.file.disk_errors import FINDING, PLACING, WRITING
+from qmonus_lite.stores.file.inheritance import Inherited
 from qmonus_lite.stores.file.reservation import Reservation
-from qmonus_lite.stores.file.root_dir import DirCache
+from qmonus_lite.stores.file.root_dir import DirCache, RootDir
 from qmonus_lite.stores.file.socket_copy import SocketCopier
 from qmonus_lite.stores.file.staged_file import (
     DirectorySync,
@@ -39,6 +40,7 @@ class PendingContext:
     #: Thread pool for disk operations.
     threads: Executor
     copier: SocketCopier
+    root_dir: RootDir
     staging: StagingDirs
     #: Uploads to `keep`, which the sweep leaves.
     kept: "set[FilePendingUpload]" = field(default_factory=set)
@@ -205,7 +207,10 @@ class FilePendingUpload:
         self.staged.digests.check()
 
     def sync(self) -> None:
-        """Fsync and close the staged file; raises Problem."""
+        """Give it group and ACL of its directory, fsync and close it; raises Problem."""
+        inherited = self._not_inherited(os.path.dirname(self.staged.path))
+        if inherited is not None:
+            self.staged.give(inherited)
         began = time.perf_counter()
         self.staged.finish()
         self.sync_seconds = time.perf_counter() - began
@@ -231,7 +236,7 @@ class FilePendingUpload:
         for directory in self._context.staging.across(*parents.place(self.where)):
             if str(directory) == os.path.dirname(self.staged.path):
                 continue
-            self.staged.move(directory)
+            self.staged.move(directory, self._not_inherited(str(directory)))
             if token_changed is not None:
                 token_changed(self.token)
             try:
@@ -249,6 +254,16 @@ class FilePendingUpload:
     def _rename(self, parents: DirCache, *, absent: bool) -> None:
         open_dir, name = parents.of(self.where), self.where[-1]
         self.published = self.staged.place(open_dir, name, create_only=absent)
+
+    def _not_inherited(self, staging: str) -> Inherited | None:
+        """What a file gets at its path and not in a staging directory; None if the same."""
+        action = FINDING
+        try:
+            wanted = self._context.root_dir.inherited(self.where)
+            action = WRITING
+            return None if wanted == self._context.staging.inherited(staging) else wanted
+        except OSError as error:
+            raise self.staged.disk.answer(error, action) from error
 
     def _finish(self) -> None:
         self.write_rest()

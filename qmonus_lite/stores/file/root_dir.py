@@ -18,7 +18,9 @@ from typing import NamedTuple
 from qmonus_lite.errors import BadPlace, Conflict, Forbidden, ForbiddenPath
 from qmonus_lite.stores.file.disk_errors import FINDING, KEEPING_FOLDER, LOOKING
 from qmonus_lite.stores.file.filesystem import Filesystem
+from qmonus_lite.stores.file.inheritance import Inherited, inherited_from
 from qmonus_lite.stores.file.mounts import Mount
+from qmonus_lite.stores.file.protected_dirs import ProtectedDirs
 
 #: Seconds for which the status of a directory is cached, and maximum of cached directories.
 CACHE_SECONDS, MAX_CACHED_DIRS = 1.0, 4096
@@ -46,6 +48,8 @@ class RootDir:
     disk: Filesystem
     #: Cached status of directories and its expiry time, by their parts.
     _seen: dict[tuple[str, ...], tuple[PathStatus, float]] = field(default_factory=dict)
+    #: Cached inheritance of directories, also of missing ones, and its expiry time.
+    _inherited: dict[tuple[str, ...], tuple[Inherited, float]] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise BadPlace if the root directory cannot be used."""
@@ -59,20 +63,16 @@ class RootDir:
             raise BadPlace(f"--base_dir={self.root}: no such directory; make it first")
         if not os.access(self.root, os.W_OK | os.X_OK):
             raise BadPlace(f"--base_dir={self.root}: not writable for this user")
-        for folder in self.protected:
-            if self.root.is_relative_to(folder):
-                raise BadPlace(
-                    f"--base_dir={self.root}: lies in {folder}, where nothing may be stored;"
-                    " keep data and plugins in folders of their own"
-                )
+        if folder := self._protected.around(self.root):
+            raise BadPlace(
+                f"--base_dir={self.root}: lies in {folder}, where nothing may be stored;"
+                " keep data and plugins in folders of their own"
+            )
 
     def path_of(self, parts: Sequence[str]) -> str:
         """The absolute path of a stored file; raises Forbidden for a protected path."""
         path = f"{self._prefix}{'/'.join(parts)}/"
-        for folder in self._folders:
-            # Both ways: a path inside a protected folder, or a parent of one.
-            if path.startswith(folder) or folder.startswith(path):
-                raise ForbiddenPath("nothing may be stored at this path")
+        self._protected.check_path(path)
         return path[:-1]
 
     @functools.cached_property
@@ -80,8 +80,8 @@ class RootDir:
         return os.path.join(self.root, "")
 
     @functools.cached_property
-    def _folders(self) -> tuple[str, ...]:
-        return tuple(f"{folder}/" for folder in self.protected)
+    def _protected(self) -> ProtectedDirs:
+        return ProtectedDirs(folders=self.protected)
 
     def look(self, parts: tuple[str, ...]) -> "PathStatus":
         """Status of a path; creates nothing.
@@ -109,22 +109,53 @@ class RootDir:
             path=path, directory=known[0].directory, mount=known[0].mount, there=there
         )
 
-    def _open_dirs(self, parts: tuple[str, ...], path: str) -> "PathStatus":
+    def inherited(self, parts: tuple[str, ...]) -> Inherited:
+        """What a file inherits from its directory, cached for a second; raises OSError, Problem.
+
+        From the deepest existing directory: those to be created below inherit the same.
+        """
+        known = self._inherited.get(parts[:-1])
+        if known is not None and known[1] > time.monotonic():
+            return known[0]
         with contextlib.closing(self._root()) as open_dir:
-            for count, part in enumerate(parts[:-1]):
-                if not open_dir.step(part):
-                    self.disk.check_writable(open_dir.here)
-                    directory = self.root.joinpath(*parts[:count])
-                    return PathStatus(
-                        path=path, directory=directory, mount=open_dir.mount, there=False
-                    )
-            directory = self.root.joinpath(*parts[:-1])
-            there = open_dir.has_file(parts[-1])
+            return self._descend(open_dir, parts[:-1])[1]
+
+    def _descend(self, open_dir: "OpenDir", names: tuple[str, ...]) -> tuple[int, Inherited]:
+        """Descend into the directories that exist; raises OSError, Problem.
+
+        Returns their number, and what files inherit from the last of them.
+        """
+        count = 0
+        status = self._checked(open_dir)
+        for name in names:
+            if not open_dir.step(name):
+                break
+            count += 1
+            status = self._checked(open_dir)
+        if len(self._inherited) >= MAX_CACHED_DIRS:
+            self._inherited.clear()
+        inherited = inherited_from(open_dir.here, status)
+        self._inherited[names] = inherited, time.monotonic() + CACHE_SECONDS
+        return count, inherited
+
+    def _checked(self, open_dir: "OpenDir") -> os.stat_result:
+        """The status of an open directory; raises Forbidden for a protected one."""
+        status = os.fstat(open_dir.here)
+        self._protected.check_directory(status)
+        return status
+
+    def _open_dirs(self, parts: tuple[str, ...], path: str) -> "PathStatus":
+        names = parts[:-1]
+        with contextlib.closing(self._root()) as open_dir:
+            count, _ = self._descend(open_dir, names)
+            there = count == len(names) and open_dir.has_file(parts[-1])
             self.disk.check_writable(open_dir.here)
+            directory = self.root.joinpath(*names[:count])
             look = PathStatus(path=path, directory=directory, mount=open_dir.mount, there=there)
-        if len(self._seen) >= MAX_CACHED_DIRS:
-            self._seen.clear()
-        self._seen[parts[:-1]] = look, time.monotonic() + CACHE_SECONDS
+        if count == len(names):
+            if len(self._seen) >= MAX_CACHED_DIRS:
+                self._seen.clear()
+            self._seen[names] = look, time.monotonic() + CACHE_SECONDS
         return look
 
     def parent(self, parts: Sequence[str]) -> "OpenDir":

@@ -25,6 +25,7 @@ from qmonus_lite.stores.file.disk_errors import (
     DiskOperation,
 )
 from qmonus_lite.stores.file.filesystem import Filesystem, StrPath
+from qmonus_lite.stores.file.inheritance import MODE, Inherited
 from qmonus_lite.stores.file.root_dir import OpenDir
 from qmonus_lite.uploads.digest import NO_DIGESTS, Digests
 from qmonus_lite.uploads.store import replaced_meanwhile
@@ -33,12 +34,17 @@ from qmonus_lite.values import Value
 Bytes = bytes | bytearray | memoryview
 P = TypeVar("P", int, str)
 
+#: Errors that mean that group or ACL cannot be given to the file where it is.
+_CANNOT_GIVE = {errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
 #: Errors of link(2) that mean that the file system has no hard links.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 class OtherMount(Exception):
-    """The file is staged on another mount than its final path (EXDEV)."""
+    """The file is staged where it cannot be renamed from: on another mount (EXDEV), for example.
+
+    Or in a directory where it does not get the group of the directory of its path.
+    """
 
     def __init__(self, error: OSError) -> None:
         self.error = error
@@ -65,6 +71,8 @@ class StagedFile:
     digests: Digests = NO_DIGESTS
     #: The error of a failed fsync.
     failure: Problem | None = None
+    #: Why it could not be given what it has to inherit; then it has to be copied.
+    _not_given: OSError | None = None
     _descriptor: int = field(default=-1)
 
     @property
@@ -83,6 +91,28 @@ class StagedFile:
         except OSError as error:
             raise self.disk.answer(error, WRITING) from error
         self.digests.update(data)
+
+    def give(self, inherited: Inherited) -> None:
+        """Give it group and ACL; if that is not permitted, `place` raises OtherMount.
+
+        Raises Problem.
+        """
+        self._not_given = None
+        try:
+            if self.finished:
+                # Of another process, which gave it what it could.
+                self._check_group(inherited)
+                return
+            self._open()
+            self.disk.give(self._descriptor, inherited)
+        except OSError as error:
+            if error.errno not in _CANNOT_GIVE:
+                raise self.disk.answer(error, WRITING) from error
+            self._not_given = error
+
+    def _check_group(self, inherited: Inherited) -> None:
+        if inherited.group is not None and self.disk.group(self.path) != inherited.group:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     def finish(self) -> None:
         """Fsync the file; a failed fsync is never retried. Raises Problem.
@@ -151,6 +181,8 @@ class StagedFile:
 
         Raises OtherMount if it has to be copied to another mount first, otherwise Problem.
         """
+        if self._not_given is not None:
+            raise OtherMount(self._not_given)
         action = FINDING
         try:
             replaced = open_dir.has_file(name)
@@ -167,17 +199,21 @@ class StagedFile:
         self.placed = True
         return PublishedFile(file=self, open_dir=open_dir, replaced=replaced, linked=linked)
 
-    def move(self, directory: Path) -> None:
+    def move(self, directory: Path, inherited: Inherited | None = None) -> None:
         """Copy the finished file to a staging directory on the mount of its final path.
 
-        The copy and its directory are synced. The first file is kept until the copy is published,
-        since until then the record may name either. Raises Problem.
+        `inherited` is given to the copy, if not None. The copy and its directory are synced. The
+        first file is kept until the copy is published, since until then the record may name
+        either. Raises Problem.
         """
         to = f"{directory}/{os.path.basename(self.path)}"
         try:
             with self.disk.mapping_errors(COPYING):
-                descriptor = self.disk.create(to, 0o666)
+                descriptor = self.disk.create(to, MODE)
                 try:
+                    if inherited is not None:
+                        with self.disk.mapping_errors(PLACING):
+                            self.disk.give(descriptor, inherited)
                     self.disk.copy(self.path, descriptor)
                     with self.disk.mapping_errors(SYNCING):
                         self.disk.sync_file(descriptor)
@@ -189,6 +225,7 @@ class StagedFile:
             self.disk.tidy(to)
             raise
         self._remove_former()
+        self._not_given = None
         self.former, self.path = self.path, to
 
     def hand_over(self) -> None:
@@ -225,7 +262,7 @@ class StagedFile:
     def _open(self) -> None:
         if self._descriptor < 0:
             # With its final permissions: the staging directory is private (0700).
-            self._descriptor = self.disk.create(self.path, 0o666)
+            self._descriptor = self.disk.create(self.path, MODE)
 
     def _close(self) -> None:
         if self._descriptor >= 0:

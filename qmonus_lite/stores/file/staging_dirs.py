@@ -15,6 +15,7 @@ from pathlib import Path
 
 from qmonus_lite.stores.file.disk_errors import MAKING_STAGING, MAKING_STAGING_THERE
 from qmonus_lite.stores.file.filesystem import Filesystem
+from qmonus_lite.stores.file.inheritance import Inherited
 from qmonus_lite.stores.file.mounts import Mount
 from qmonus_lite.stores.file.root_dir import CACHE_SECONDS, MAX_CACHED_DIRS
 
@@ -42,6 +43,8 @@ class StagingDirs:
         self._known = data_dir / "staging.mounts"
         #: Cached directory of each mount and its expiry time, since mounts can change.
         self._cached: dict[Mount, tuple[Path, float]] = {}
+        #: Cached inheritance of each staging directory and its expiry time.
+        self._inherited: dict[str, tuple[Inherited, float]] = {}
         self._make_home()
 
     def directory(self, near: Path, mount: Mount) -> Path:
@@ -68,6 +71,15 @@ class StagingDirs:
         with self._disk.mapping_errors(MAKING_STAGING_THERE):
             beside = self._made(near)
         yield beside
+
+    def inherited(self, directory: str) -> Inherited:
+        """What files got that were created in a staging directory; raises OSError."""
+        cached = self._inherited.get(directory)
+        if cached is not None and cached[1] > time.monotonic():
+            return cached[0]
+        inherited = self._disk.inherited(directory)
+        self._inherited[directory] = inherited, time.monotonic() + CACHE_SECONDS
+        return inherited
 
     def token(self, staged: str | Path) -> str:
         """Token of a staging file: its path, relative so that the directories can be moved."""
@@ -112,9 +124,7 @@ class StagingDirs:
 
     def _is_on(self, directory: Path, mount: Mount) -> bool:
         with suppress(OSError):
-            here = self._disk.mount(directory)
-            # A rename out of a project tree into a directory without project id is allowed.
-            return here == mount or (not mount.project and here[:2] == mount[:2])
+            return mount.takes_from(self._disk.mount(directory))
         return False
 
     def _make_home(self) -> None:

@@ -140,7 +140,9 @@ def file_store(root_dir: RootDir, staging: StagingDirs, threads: ThreadPoolExecu
     return FileStore(
         root_dir,
         SpaceReservations(root_dir.disk, min_free_bytes=0),
-        PendingContext(threads=threads, copier=SocketCopier(threads), staging=staging),
+        PendingContext(
+            threads=threads, copier=SocketCopier(threads), root_dir=root_dir, staging=staging
+        ),
     )
 
 

@@ -145,8 +145,11 @@ async def test_space_is_reserved_until_an_upload_ends(
     disk = SmallDisk()
     space = SpaceReservations(disk, min_free_bytes=0)
     staging = StagingDirs(disk, tmp_path, tmp_path)
-    context = PendingContext(threads=threads, copier=SocketCopier(threads), staging=staging)
-    store = FileStore(RootDir(root=tmp_path, protected=(), disk=disk), space, context)
+    root_dir = RootDir(root=tmp_path, protected=(), disk=disk)
+    context = PendingContext(
+        threads=threads, copier=SocketCopier(threads), root_dir=root_dir, staging=staging
+    )
+    store = FileStore(root_dir, space, context)
     first = await store.create(A, upload_id="u1", length=60)
     with pytest.raises(InsufficientStorage):
         await store.create(A, upload_id="u2", length=60)

@@ -117,9 +117,11 @@ class Filesystem:
         """Give a file what it would have got from its directory."""
         give(descriptor, inherited, self._umask)
 
-    def group(self, path: StrPath) -> int:
-        """The group of a file."""
-        return os.stat(path, follow_symlinks=False).st_gid
+    def check_group(self, path: StrPath, inherited: Inherited) -> None:
+        """Raise PermissionError if a file does not have the group that it has to inherit."""
+        status = os.stat(path, follow_symlinks=False)
+        if inherited.group not in {None, status.st_gid}:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     def reopen(self, path: StrPath) -> tuple[int, int]:
         """A descriptor of an existing file, to write at its end, and its size in bytes."""

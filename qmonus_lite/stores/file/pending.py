@@ -208,7 +208,7 @@ class FilePendingUpload:
 
     def sync(self) -> None:
         """Give it group and ACL of its directory, fsync and close it; raises Problem."""
-        inherited = self._not_inherited(os.path.dirname(self.staged.path))
+        inherited = self._not_inherited(str(self.staged.path).rpartition("/")[0])
         if inherited is not None:
             self.staged.give(inherited)
         began = time.perf_counter()

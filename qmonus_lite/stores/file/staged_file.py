@@ -41,10 +41,7 @@ _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 class OtherMount(Exception):
-    """The file is staged where it cannot be renamed from: on another mount (EXDEV), for example.
-
-    Or in a directory where it does not get the group of the directory of its path.
-    """
+    """The file is staged on another mount (EXDEV), or cannot get the group of its path there."""
 
     def __init__(self, error: OSError) -> None:
         self.error = error
@@ -101,18 +98,14 @@ class StagedFile:
         try:
             if self.finished:
                 # Of another process, which gave it what it could.
-                self._check_group(inherited)
-                return
-            self._open()
-            self.disk.give(self._descriptor, inherited)
+                self.disk.check_group(self.path, inherited)
+            else:
+                self._open()
+                self.disk.give(self._descriptor, inherited)
         except OSError as error:
             if error.errno not in _CANNOT_GIVE:
                 raise self.disk.answer(error, WRITING) from error
             self._not_given = error
-
-    def _check_group(self, inherited: Inherited) -> None:
-        if inherited.group is not None and self.disk.group(self.path) != inherited.group:
-            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     def finish(self) -> None:
         """Fsync the file; a failed fsync is never retried. Raises Problem.

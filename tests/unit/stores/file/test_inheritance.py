@@ -2,6 +2,7 @@
 
 import os
 import struct
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qmonus_lite.errors import Forbidden
+from qmonus_lite.stores.file import root_dir, staging_dirs
 from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.stores.file.inheritance import access_acl
+from qmonus_lite.stores.file.mounts import Mounts, mount_of
 from qmonus_lite.stores.file.pending import FilePendingUpload
 from qmonus_lite.stores.file.root_dir import RootDir
 from qmonus_lite.stores.file.staging_dirs import MOUNT_STAGING, StagingDirs
@@ -119,8 +122,8 @@ class Calls(Filesystem):
 def make_store(root: Path, threads: ThreadPoolExecutor, disk: Filesystem) -> FileStore:
     data_dir = root / ".data"
     data_dir.mkdir(mode=0o700, exist_ok=True)
-    root_dir = RootDir(root=root, protected=(data_dir,), disk=disk)
-    return file_store(root_dir, StagingDirs(disk, data_dir, root), threads)
+    place = RootDir(root=root, protected=(data_dir,), disk=disk)
+    return file_store(place, StagingDirs(disk, data_dir, root), threads)
 
 
 @pytest.fixture
@@ -197,6 +200,19 @@ async def test_nothing_is_given_where_the_folder_is_plain(
     assert len(disk.given) == 1
 
 
+async def test_folders_are_asked_once_a_second(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(root_dir, "CACHE_SECONDS", 1000)
+    monkeypatch.setattr(staging_dirs, "CACHE_SECONDS", 1000)
+    publish(store, await pending(store, "upload", "a"))
+    with monkeypatch.context() as without:
+        for name in ("getxattr", "setxattr", "fstat", "fchown", "fchmod"):
+            without.delattr(os, name)
+        for way in (publish, publish_now):
+            way(store, await pending(store, "upload", way.__name__, upload_id=way.__name__))
+
+
 async def test_the_folder_counts_as_it_is_when_the_upload_is_complete(
     store: FileStore, tmp_path: Path
 ) -> None:
@@ -242,15 +258,15 @@ def other_user() -> Iterator[None]:
 
 
 @pytest.fixture
-def own_root(tmp_path: Path) -> Iterator[Path]:
+def own_root() -> Iterator[Path]:
     """A launch directory of that user, reached without rights of root."""
-    for above in (tmp_path, *tmp_path.parents[:2]):
-        above.chmod(0o711)
-    root = tmp_path / "root"
-    for path in (root, root / "upload", root / ".data"):
-        path.mkdir()
-        os.chown(path, USER, USER)
-    yield root
+    with tempfile.TemporaryDirectory(prefix="qmonus-lite-") as folder:
+        root = Path(folder)
+        for name in ("upload", ".data"):
+            (root / name).mkdir()
+        for path in (root, root / "upload", root / ".data"):
+            os.chown(path, USER, USER)
+        yield root
 
 
 def give_to_group(folder: Path) -> None:
@@ -274,6 +290,20 @@ async def test_a_group_that_cannot_be_given_comes_from_staging_in_the_folder(
         assert os.listdir(own_root / "upload" / MOUNT_STAGING) == []
         # Another group, or none, is staged as ever.
         assert (await pending(store, "b")).token == "data:staging/u1//b"
+
+
+@root_only
+def test_every_way_to_identify_a_mount_tells_such_a_group(own_root: Path) -> None:
+    give_to_group(own_root / "upload")
+    with_proc = Mounts(None).of
+    descriptors = [os.open(folder, os.O_RDONLY) for folder in (own_root / "upload", own_root)]
+    # Loads the codec of /proc, which another user may not be able to read.
+    assert [with_proc(descriptor).group for descriptor in descriptors] == [None, None]
+    with other_user():
+        assert [with_proc(descriptor).group for descriptor in descriptors] == [GROUP, None]
+        assert [mount_of(descriptor).group for descriptor in descriptors] == [GROUP, None]
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 @root_only

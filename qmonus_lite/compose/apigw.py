@@ -59,7 +59,7 @@ def compose_apigw(
     *,
     number: int | None = None,
 ) -> ApigwServer:
-    """An APIGW, ready to serve; raises Refused.
+    """An APIGW, ready to serve; raises StartupError.
 
     `number`, from 0, is given if several APIGWs share an installation and a writer process.
     """

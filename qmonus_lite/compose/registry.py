@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from qmonus_lite.errors import BadPlace, BadSetting
+from qmonus_lite.errors import BadResource, BadSetting
 from qmonus_lite.event_logs.sqlite.event_log import FILE, SqliteEventLog, migration_values
 from qmonus_lite.events.log import EventLog
 from qmonus_lite.settings.table import Settings
@@ -48,7 +48,7 @@ class StoreContext:
 class StoreKind:
     """How a store is made."""
 
-    #: Raises BadPlace if the settings name places that cannot be used; makes nothing.
+    #: Raises BadResource if the settings name places that cannot be used; makes nothing.
     check: Callable[[Settings], None]
     make: Callable[[Settings, StoreContext], UploadStore]
 
@@ -71,9 +71,9 @@ class EventLogContext:
 class EventLogKind:
     """How an event log is made."""
 
-    #: For the process that commits; makes the log if there is none, migrates it. Raises BadPlace.
+    #: For the process that commits; makes the log or migrates it. Raises BadResource.
     make: Callable[[Settings, EventLogContext], EventLog]
-    #: For a command beside that process; raises BadPlace if there is none, or it is to be migrated.
+    #: For a command beside that process; raises BadResource if there is none of this format.
     open: Callable[[Settings], EventLog]
 
 
@@ -90,7 +90,7 @@ def _of_scheme(url: str, kinds: Mapping[str, T], name: str) -> T:
 
 
 def make_root_dir(settings: Settings) -> RootDir:
-    """The launch directory as storage root; raises BadPlace if it is unusable for uploads."""
+    """The launch directory as storage root; raises BadResource if it is unusable for uploads."""
     durability = settings.storage.upload_durability
     root_dir = RootDir(
         root=settings.storage.root,
@@ -102,7 +102,7 @@ def make_root_dir(settings: Settings) -> RootDir:
 
 
 def make_file_store(settings: Settings, context: StoreContext) -> FileStore:
-    """The store of files below the launch directory; raises BadPlace."""
+    """The store of files below the launch directory; raises BadResource."""
     root_dir = make_root_dir(settings)
     disk, min_free_bytes = root_dir.disk, settings.storage.min_free_bytes
     free_space = FreeSpace(
@@ -139,7 +139,7 @@ def _make_sqlite_event_log(settings: Settings, context: EventLogContext) -> Even
 def _open_sqlite_event_log(settings: Settings) -> EventLog:
     folder = settings.storage.state_dir
     if not (folder / FILE).exists():
-        raise BadPlace(f"--data_dir={folder}: no outbox here; has an APIGW run on it?")
+        raise BadResource(f"--data_dir={folder}: no outbox here; has an APIGW run on it?")
     # It is migrated by the gateway alone: one of an older version may still run.
     return SqliteEventLog(folder / FILE)
 

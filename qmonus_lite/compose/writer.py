@@ -48,7 +48,7 @@ class WriterParts:
 def local_commit_service(parts: WriterParts) -> LocalCommitService:
     """Commit service in this process; first resolves in-doubt uploads after a crash.
 
-    Raises BadPlace.
+    Raises BadResource.
     """
     settings = parts.settings
     context = EventLogContext(data_dir=parts.data_dir.path, gateway=parts.gateway)
@@ -80,7 +80,7 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
 
 
 def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServer:
-    """A writer process, ready to serve; raises Refused."""
+    """A writer process, ready to serve; raises StartupError."""
     kind = store_kind(DEFAULT_STORE)
     kind.check(settings)
     data_dir = DataDir(settings.storage.state_dir)

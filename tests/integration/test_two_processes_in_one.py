@@ -14,7 +14,7 @@ from yarl import URL
 
 from qmonus_lite.auth import apikey
 from qmonus_lite.compose.apigw import compose_apigw
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 from qmonus_lite.http import connection
 from qmonus_lite.http.request import Request
 from qmonus_lite.http.tornado_adapter import StreamHandler
@@ -468,5 +468,5 @@ async def test_a_stop_lets_an_upload_end(two: TwoProcesses) -> None:
 
 async def test_a_second_apigw_on_the_same_data_is_refused(two: TwoProcesses) -> None:
     await two.start()
-    with pytest.raises(BadPlace, match="another APIGW runs on it"):
+    with pytest.raises(BadResource, match="another APIGW runs on it"):
         compose_apigw(two.settings, {}, print)

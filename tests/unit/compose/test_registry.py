@@ -15,7 +15,7 @@ from qmonus_lite.compose.registry import (
     event_log_kind,
     store_kind,
 )
-from qmonus_lite.errors import BadPlace, BadSetting
+from qmonus_lite.errors import BadResource, BadSetting
 from qmonus_lite.event_logs.sqlite.event_log import SqliteEventLog
 from qmonus_lite.settings.storage import StorageSettings
 from qmonus_lite.settings.table import Settings
@@ -45,7 +45,7 @@ def test_the_default_event_log_is_made_in_the_data_directory_and_opened_there(
     tmp_path: Path,
 ) -> None:
     kind, given = event_log_kind(DEFAULT_EVENT_LOG), settings(tmp_path)
-    with pytest.raises(BadPlace, match="no outbox here"):
+    with pytest.raises(BadResource, match="no outbox here"):
         kind.open(given)
     given.storage.state_dir.mkdir()
     made = kind.make(given, EventLogContext(data_dir=given.storage.state_dir, gateway="g"))
@@ -65,7 +65,7 @@ def test_a_scheme_without_an_event_log_is_refused_with_those_that_there_are(url:
 def test_a_launch_directory_that_is_not_there_is_refused_before_anything_is_made(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(BadPlace, match="no such directory"):
+    with pytest.raises(BadResource, match="no such directory"):
         store_kind(DEFAULT_STORE).check(settings(tmp_path / "missing"))
 
     assert list(tmp_path.iterdir()) == []

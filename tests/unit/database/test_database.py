@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.database.database import Database, Synchronous
-from qmonus_lite.database.schema import Schema, read_schema
+from qmonus_lite.database.schema import DatabaseSchema, read_schema
 from qmonus_lite.database.transaction import DatabaseFailed
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 
 STATEMENTS = {
     "add": "INSERT INTO word (name, n) VALUES (:name, :n)",
@@ -22,7 +22,7 @@ STATEMENTS = {
     "slow": "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 400000)"
     " SELECT max(n) FROM c",
 }
-SCHEMA = Schema(
+SCHEMA = DatabaseSchema(
     statements=STATEMENTS,
     migrations=("CREATE TABLE word (name TEXT PRIMARY KEY, n INTEGER);",),
 )
@@ -212,12 +212,12 @@ def test_a_change_that_breaks_off_ends_nothing_but_itself(database: Words) -> No
 def test_refuses_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.sqlite3").write_bytes(content)
 
-    with pytest.raises(BadPlace, match=r"w\.sqlite3: not a usable database"):
+    with pytest.raises(BadResource, match=r"w\.sqlite3: not a usable database"):
         opened(tmp_path / "w.sqlite3")
 
 
 def test_refuses_a_place_where_no_file_can_be(tmp_path: Path) -> None:
-    with pytest.raises(BadPlace, match="not a usable database"):
+    with pytest.raises(BadResource, match="not a usable database"):
         opened(tmp_path / "missing" / "w.sqlite3")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 from qmonus_lite.events.report_file import FILE, ReportFile, State, StoredReport
 
 A, B = "http://127.0.0.1:9100", "http://127.0.0.1:9101"
@@ -88,7 +88,7 @@ def test_a_change_by_another_process_is_seen_also_across_ones_own(tmp_path: Path
 def test_a_file_that_cannot_be_read_refuses_and_says_what_to_do(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
 
-    with pytest.raises(BadPlace, match="move it aside"):
+    with pytest.raises(BadResource, match="move it aside"):
         ReportFile(tmp_path).read()
 
 

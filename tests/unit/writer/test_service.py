@@ -34,7 +34,7 @@ from qmonus_lite.writer.remote import RemoteCommitService
 from qmonus_lite.writer.server import WriterServer
 from qmonus_lite.writer.service import LocalCommitService
 from tests.integration.disk.storage import Storage, storage
-from tests.unit.events.stage import SIGNER
+from tests.unit.events.worker_setup import SIGNER
 
 
 @dataclass

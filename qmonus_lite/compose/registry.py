@@ -1,6 +1,6 @@
-"""Registry of stores and event logs: which one a URL means, and how it is made of the settings."""
+"""Registry of stores, event logs and transports: which one a URL means, and how it is made."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from qmonus_lite.errors import BadResource, BadSetting
 from qmonus_lite.event_logs.sqlite.event_log import FILE, SqliteEventLog, migration_values
 from qmonus_lite.events.log import EventLog
+from qmonus_lite.events.report_file import ReportFile
+from qmonus_lite.events.transport import WorkerConnections
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.stores.file.free_space import FreeSpace, folders_of
@@ -20,6 +22,9 @@ from qmonus_lite.stores.file.root_dir import RootDir
 from qmonus_lite.stores.file.socket_copy import SocketCopier
 from qmonus_lite.stores.file.staging_dirs import StagingDirs
 from qmonus_lite.stores.file.store import FileStore
+from qmonus_lite.supervisor_channel import SUPERVISED
+from qmonus_lite.transports.http.connections import HttpWorkerConnections
+from qmonus_lite.transports.http.signature import Signer
 from qmonus_lite.uploads.store import UploadStore
 
 T = TypeVar("T")
@@ -80,6 +85,31 @@ class EventLogKind:
 def event_log_kind(url: str) -> EventLogKind:
     """The kind of event log for the scheme of a URL; raises BadSetting."""
     return _of_scheme(url, EVENT_LOGS, "event log")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransportContext:
+    """What the connections of a process to the workers need beside the settings."""
+
+    data_dir: Path
+    signer: Signer
+    environ: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransportKind:
+    """How the connections to the workers are made."""
+
+    #: With the worker reports stored by earlier processes; raises BadResource.
+    make: Callable[[Settings, TransportContext], WorkerConnections]
+
+
+def transport_kind(urls: Sequence[str]) -> TransportKind:
+    """The kind of transport for the schemes of the URLs of all workers; raises BadSetting."""
+    first, *others = (_of_scheme(url, TRANSPORTS, "transport") for url in urls)
+    if any(other is not first for other in others):
+        raise BadSetting(f"{','.join(urls)}: several kinds of transports; use one for all workers")
+    return first
 
 
 def _of_scheme(url: str, kinds: Mapping[str, T], name: str) -> T:
@@ -144,7 +174,20 @@ def _open_sqlite_event_log(settings: Settings) -> EventLog:
     return SqliteEventLog(folder / FILE)
 
 
+def _make_http_connections(settings: Settings, context: TransportContext) -> WorkerConnections:
+    # Reports of workers that `up` started are marked: the workers of the next `up` replace them.
+    own = SUPERVISED in context.environ and not settings.workers.lambda_endpoints
+    return HttpWorkerConnections(
+        settings.workers.endpoints,
+        context.signer,
+        settings.server.base_url,
+        ReportFile(context.data_dir, own=own),
+    )
+
+
 STORES: Mapping[str, StoreKind] = {"file": StoreKind(check=_check_root_dir, make=make_file_store)}
 EVENT_LOGS: Mapping[str, EventLogKind] = {
     "sqlite": EventLogKind(make=_make_sqlite_event_log, open=_open_sqlite_event_log)
 }
+_HTTP = TransportKind(make=_make_http_connections)
+TRANSPORTS: Mapping[str, TransportKind] = {"http": _HTTP, "https": _HTTP}

@@ -1,4 +1,4 @@
-"""Parts that several kinds of processes use: secrets, plugin loader, registry."""
+"""Parts that several kinds of processes use: secrets, plugin loader, gateway."""
 
 import base64
 import hashlib
@@ -19,7 +19,6 @@ from qmonus_lite.data_format import DataFormat
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadResource
 from qmonus_lite.events.gateway import Gateway
-from qmonus_lite.events.report_file import ReportFile
 from qmonus_lite.observations import NO_OBSERVERS, Observers
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.scripting.builtins.callout import Callout, Gateways, Timeouts
@@ -28,10 +27,7 @@ from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.options import Options
 from qmonus_lite.settings.events import EventSettings
 from qmonus_lite.settings.table import Settings
-from qmonus_lite.supervisor_channel import SUPERVISED
 from qmonus_lite.transports.http.signature import Signer
-from qmonus_lite.transports.http.signed_client import SignedClient
-from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
 
 #: Name of the store of files below the launch directory, in events.
 FILE_STORE = "file"
@@ -103,16 +99,6 @@ def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
         question_limit=settings.events.lambda_sync_timeout,
     )
     return Loader(settings.plugin_dirs, context)
-
-
-def make_registry(
-    settings: Settings, data_dir: DataDir, client: SignedClient, environ: Mapping[str, str]
-) -> HttpWorkerRegistry:
-    """The worker registry, with the reports stored by earlier processes; raises BadResource."""
-    # Reports of workers that `up` started are marked: the workers of the next `up` replace them.
-    own = SUPERVISED in environ and not settings.workers.lambda_endpoints
-    reports = ReportFile(data_dir.path, own=own)
-    return HttpWorkerRegistry(settings.workers.endpoints, client, settings.server.base_url, reports)
 
 
 def make_gateway(settings: Settings, at: DataFormat | None = None) -> Gateway:

@@ -18,6 +18,8 @@ from tests.acceptance.process import until
 QUICK = 5.0
 #: Rows of a body that cannot be told from a good one before its end: they may ask, and no more.
 ASKING = {"B18", "B20", "B22", "B23", "B24", "B25", "B26", "B27", "B28", "B29"}
+#: Address in the `X-Forwarded-For` of a row.
+CLAIMED_ADDRESS = "203.0.113.9"
 #: Rows that depend on what is on the disk, checked after authorization.
 PLACES = {"B87", "B88", "B89", "B90", "B110", "B111", "B112"}
 
@@ -145,10 +147,15 @@ def test_tells_of_stored_files_and_of_nothing_else(edge: Edge) -> None:
     assert "/upload/x" not in edge.told()
 
 
-def test_says_nothing_of_an_address_that_somebody_claims(edge: Edge) -> None:
-    until(lambda: "/-/plugins 401" in edge.installation.everything)
+def test_logs_no_address_that_a_client_claims(edge: Edge) -> None:
+    rows = [row for row in table.REQUESTS if CLAIMED_ADDRESS.encode() in row.sent]
+    before = edge.installation.everything.count("/-/plugins 401")
+    for row in rows:
+        edge.send(row)
 
-    assert "203.0.113.9" not in edge.installation.everything
+    until(lambda: edge.installation.everything.count("/-/plugins 401") == before + len(rows))
+    assert rows
+    assert CLAIMED_ADDRESS not in edge.installation.everything
 
 
 @pytest.fixture(scope="module")

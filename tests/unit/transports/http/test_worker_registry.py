@@ -39,6 +39,19 @@ async def follow() -> AsyncIterator[Callable[[HttpWorkerRegistry], None]]:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@pytest.fixture
+async def followed(
+    worker: WorkerSetup, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
+) -> HttpWorkerRegistry:
+    """A registry that has the report of a worker with a handler of `E`."""
+    worker.handler("a", "E")
+    await worker.start()
+    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
+    follow(registry)
+    await until(lambda: registry.ready)
+    return registry
+
+
 async def test_knows_nothing_before_the_first_word(sender: SignedClient) -> None:
     registry = HttpWorkerRegistry(["http://127.0.0.1:1"], sender, SOURCE)
 
@@ -49,67 +62,46 @@ async def test_knows_nothing_before_the_first_word(sender: SignedClient) -> None
 
 
 async def test_hears_what_a_worker_handles(
-    worker: WorkerSetup, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
+    worker: WorkerSetup, followed: HttpWorkerRegistry
 ) -> None:
-    worker.handler("a", "E")
-    await worker.start()
-    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
-    follow(registry)
-    await until(lambda: registry.ready)
-
-    assert registry.has_reported and registry.handled("E") is Handled.HANDLED
-    assert registry.handled("Other") is Handled.NOT_HANDLED
-    assert registry.has_no_handler_for("Other") and not registry.has_no_handler_for("E")
-    assert registry.known.live == (worker.endpoint,)
+    assert followed.has_reported and followed.handled("E") is Handled.HANDLED
+    assert followed.handled("Other") is Handled.NOT_HANDLED
+    assert followed.has_no_handler_for("Other") and not followed.has_no_handler_for("E")
+    assert followed.known.live == (worker.endpoint,)
 
 
-async def test_hears_of_a_change_at_once(
-    worker: WorkerSetup, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
-) -> None:
-    await worker.start()
-    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
-    follow(registry)
-    await until(lambda: registry.ready)
+async def test_hears_of_a_change_at_once(worker: WorkerSetup, followed: HttpWorkerRegistry) -> None:
     worker.folder.put("b.yml", handler("b", "Other"))
     await worker.live.reload()
 
-    await until(lambda: registry.handled("Other") is Handled.HANDLED, 0.5)
+    await until(lambda: followed.handled("Other") is Handled.HANDLED, 0.5)
     (worker.folder.path / "b.yml").unlink()
     await worker.live.reload()
-    await until(lambda: registry.handled("Other") is not Handled.HANDLED, 0.5)
+    await until(lambda: followed.handled("Other") is not Handled.HANDLED, 0.5)
 
 
 async def test_keeps_the_last_word_of_a_worker_that_went_away(
-    worker: WorkerSetup, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
+    worker: WorkerSetup, followed: HttpWorkerRegistry
 ) -> None:
-    worker.handler("a", "E")
-    await worker.start()
-    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
-    follow(registry)
-    await until(lambda: registry.ready)
     await worker.stop()
-    await until(lambda: not registry.ready)
+    await until(lambda: not followed.ready)
 
-    assert registry.has_reported and registry.handled("E") is Handled.HANDLED
+    assert followed.has_reported and followed.handled("E") is Handled.HANDLED
     # Nobody knows what a worker that is away comes back with.
-    assert not registry.has_no_handler_for("Other")
-    assert registry.known.live == ()
+    assert not followed.has_no_handler_for("Other")
+    assert followed.known.live == ()
 
 
 async def test_a_worker_that_came_back_is_asked_anew(
-    worker: WorkerSetup, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
+    worker: WorkerSetup, followed: HttpWorkerRegistry
 ) -> None:
-    await worker.start()
-    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
-    follow(registry)
-    await until(lambda: registry.ready)
     await worker.stop()
-    await until(lambda: not registry.ready)
+    await until(lambda: not followed.ready)
     worker.handler("b", "Other")
     await worker.start()
 
-    await until(lambda: registry.ready)
-    assert registry.handled("Other") is Handled.HANDLED
+    await until(lambda: followed.ready)
+    assert followed.handled("Other") is Handled.HANDLED
 
 
 async def test_listeners_hear_that_a_worker_answers(

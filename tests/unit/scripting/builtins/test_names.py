@@ -91,6 +91,8 @@ def imported(text):
 print(imported("async def f(event, handle): pass"))
 print(imported("async def f(event, handle):\\n  jsonschema.validate(1, {})"))
 """
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
 
     assert ran.stdout.split() == ["False", "True"]

@@ -22,7 +22,7 @@ import urllib.request
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiobotocore
 import aiofiles
@@ -30,6 +30,10 @@ import aiohttp
 from tornado.httputil import HTTPHeaders
 
 from qmonus_lite.scripting.builtins import cache, client_timeouts, config, events, mu, raising, text
+
+if TYPE_CHECKING:
+    # Imported on use, below; the check of imports finds it here.
+    import jsonschema  # noqa: F401
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ import pytest
 from tests.chaos.trial import Trial, seed_by_chance
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class Length:
     """Seconds of killing; what it has to reach, and does in them unless the machine is busy."""

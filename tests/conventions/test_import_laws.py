@@ -97,8 +97,8 @@ BREACHES = {
         "stores.memory -> aiobotocore",
         "stores.memory -> aiofiles",
         "scripting.runner -> box",
+        "schema -> jsonschema",
     ),
-    "script-json-schema": ("schema -> jsonschema", "scripting.builtins.names -> jsonschema"),
     "boto": (
         "stores.memory -> boto3",
         "stores.file.store -> botocore",

@@ -14,8 +14,7 @@ from qmonus_lite.schema_defaults import MAX_ADDED, DefaultsTooLarge
 from tests.unit import schema_costs
 
 TOP = Path(__file__).parents[2]
-#: A bound on each case in processor time and memory, far above what it takes (0.4 s, 10 MiB) and
-#: below what hurts.
+#: A bound on each case, far above what it takes (0.4 s of processor, 10 MiB) and below what hurts.
 SECONDS, MIB = 5.0, 64.0
 
 #: Every keyword that can fail, of both drafts that are offered.

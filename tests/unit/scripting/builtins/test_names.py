@@ -91,8 +91,7 @@ def imported(text):
 print(imported("async def f(event, handle): pass"))
 print(imported("async def f(event, handle):\\n  jsonschema.validate(1, {})"))
 """
-    ran = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
 
     assert ran.stdout.split() == ["False", "True"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from qmonus_lite.errors import BadPlace, Conflict, Forbidden, ForbiddenPath
+from qmonus_lite.errors import BadResource, Conflict, Forbidden, ForbiddenPath
 from qmonus_lite.stores.file.disk_errors import FINDING, KEEPING_FOLDER, LOOKING
 from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.stores.file.inheritance import Inherited, inherited_from
@@ -52,19 +52,21 @@ class RootDir:
     _inherited: dict[tuple[str, ...], tuple[Inherited, float]] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Raise BadPlace if the root directory cannot be used."""
+        """Raise BadResource if the root directory cannot be used."""
         try:
             str(self.root).encode()
         except UnicodeEncodeError:
             # Events have the path, as JSON.
             shown = os.fsencode(self.root).decode(errors="backslashreplace")
-            raise BadPlace(f"--base_dir={shown}: the path is not UTF-8 text; rename it") from None
+            raise BadResource(
+                f"--base_dir={shown}: the path is not UTF-8 text; rename it"
+            ) from None
         if not self.root.is_dir():
-            raise BadPlace(f"--base_dir={self.root}: no such directory; make it first")
+            raise BadResource(f"--base_dir={self.root}: no such directory; make it first")
         if not os.access(self.root, os.W_OK | os.X_OK):
-            raise BadPlace(f"--base_dir={self.root}: not writable for this user")
+            raise BadResource(f"--base_dir={self.root}: not writable for this user")
         if folder := self._protected.around(self.root):
-            raise BadPlace(
+            raise BadResource(
                 f"--base_dir={self.root}: lies in {folder}, where nothing may be stored;"
                 " keep data and plugins in folders of their own"
             )

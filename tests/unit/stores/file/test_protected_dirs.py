@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.errors import BadPlace, ForbiddenPath
+from qmonus_lite.errors import BadResource, ForbiddenPath
 from qmonus_lite.stores.file import protected_dirs
 from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.stores.file.protected_dirs import ProtectedDirs
@@ -97,7 +97,9 @@ def test_the_launch_directory_may_not_be_a_protected_folder_under_another_name(
 ) -> None:
     with mounted(tmp_path / "alias", "--bind", root / "plugins"):
         for place in (tmp_path / "alias", tmp_path / "alias" / "accounts"):
-            with pytest.raises(BadPlace, match=r"lies in .*/plugins, where nothing may be stored"):
+            with pytest.raises(
+                BadResource, match=r"lies in .*/plugins, where nothing may be stored"
+            ):
                 root_dir(place, root / "plugins").check()
 
 

@@ -82,11 +82,11 @@ def test_one_order_stands_over_the_uploads_of_both(shared: Installation, serving
     events = shared.recordings(UPLOADED, "/upload/same", 2)
 
     assert (shared.base / "upload" / "same").read_bytes() == b"second"
-    assert [one["bytes"] for one in events] == [3, 6]
+    assert [event["bytes"] for event in events] == [3, 6]
     # What the writer process is given to promise says who sent it, and has no credential.
     admin = {"name": "admin", "roles": ["admin"]}
-    assert [(one["account"], one["length"]) for one in events] == [(admin, 3), (admin, 6)]
-    assert {one["headers"]["X-Auth-Token"] for one in events} == {"********"}
+    assert [(event["account"], event["length"]) for event in events] == [(admin, 3), (admin, 6)]
+    assert {event["headers"]["X-Auth-Token"] for event in events} == {"********"}
 
 
 def test_whoever_accepts_has_a_worker_to_ask(installation: Installation) -> None:

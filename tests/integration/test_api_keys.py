@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 from qmonus_lite.auth import apikey
-from tests.integration.stage import TwoProcesses
+from tests.integration.two_processes import TwoProcesses
 
 ROLE = """\
 - name: everything

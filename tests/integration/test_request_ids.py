@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from tests.integration.stage import TwoProcesses, until
+from tests.integration.two_processes import TwoProcesses, until
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 GIVEN = {"X-Request-Id": "edge-1", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}

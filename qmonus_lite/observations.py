@@ -20,6 +20,8 @@ class RequestRecord:
     """What is known of a request by the time it is answered; filled in while it is processed."""
 
     request_id: str = ""
+    #: Trace id of W3C Trace Context, 32 hexadecimal digits, from a trusted proxy; empty without.
+    trace_id: str = ""
     #: Empty until the request opens an upload.
     upload_id: str = ""
     #: Name of the account of the request's credential, or None.
@@ -40,6 +42,8 @@ class RequestAnswered(Value, frozen=True, kw_only=True):
     #: Client address.
     peer: str
     request_id: str
+    #: Empty if no trusted proxy gave one.
+    trace_id: str = ""
     #: Empty if the request opened no upload.
     upload_id: str = ""
     account: str | None = None

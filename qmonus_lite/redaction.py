@@ -18,7 +18,7 @@ _KEYS = re.compile(
     r"qml_[A-Za-z0-9_-]{43}|eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}"
 )
 #: Base64 of `user:password`, long enough to contain an API key of this product.
-_BASIC = re.compile(r"(?<=[Bb]asic )[A-Za-z0-9+/_-]{62,}=*")
+_BASIC = re.compile(r"\b(basic +)[A-Za-z0-9+/_-]{62,}=*", re.IGNORECASE)
 
 
 class _Secrets:
@@ -53,8 +53,8 @@ def redact(text: str) -> str:
     for form in _secrets.forms:
         if form in text:
             text = text.replace(form, MASK)
-    if "asic " in text:
-        text = _BASIC.sub(MASK, text)
+    if "asic " in text or "ASIC " in text:
+        text = _BASIC.sub(rf"\1{MASK}", text)
     return _KEYS.sub(MASK, text) if "qml_" in text or "eyJ" in text else text
 
 

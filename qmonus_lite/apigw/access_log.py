@@ -29,6 +29,8 @@ def _fields(answered: RequestAnswered) -> dict[str, Any]:
         "peer": answered.peer,
         "request_id": answered.request_id,
     }
+    if answered.trace_id:
+        fields["trace_id"] = answered.trace_id
     if answered.upload_id:
         fields["upload_id"] = answered.upload_id
     if answered.account is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from qmonus_lite.errors import Forbidden, Problem, Unauthorized
+from qmonus_lite.errors import Forbidden, Problem, TooManyRequests, Unauthorized
 
 #: Maximum bytes of a body that is not used; clients may send a small body such as `{}`.
 MAX_UNUSED_BODY_BYTES = 8 << 10
@@ -18,7 +18,7 @@ class Access(enum.Enum):
     """Which credential an endpoint needs."""
 
     OPEN = "open"
-    API_KEY = "an API key, as `X-API-Key`"
+    API_KEY = "an API key, as `X-API-Key` or `Basic`"
     ROLE = "a role that allows method and path"
     UPLOAD = "decided by the handlers of `APIGW.OnFileUploading`, else as for a role"
     ROUTE = "`auth_mode` of the route"
@@ -28,7 +28,9 @@ class Access(enum.Enum):
         """How a request without the right credential is refused."""
         if self in {Access.OPEN, Access.ROUTE}:
             return ()
-        return (Unauthorized,) if self is Access.API_KEY else (Unauthorized, Forbidden)
+        if self is Access.API_KEY:
+            return (Unauthorized, TooManyRequests)
+        return (Unauthorized, Forbidden, TooManyRequests)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,6 @@ from qmonus_lite.errors import (
     LengthRequired,
     NotFound,
     NotReady,
-    TooManyRequests,
 )
 from qmonus_lite.events.log import STATES
 from qmonus_lite.http.body_memory import MAX_BODY
@@ -105,7 +104,7 @@ ADMIN = (
                         headers={"Cache-Control": "no-store"},
                     ),
                 ),
-                problems=(CredentialInQuery, TooManyRequests),
+                problems=(CredentialInQuery,),
             ),
         ),
     ),

@@ -19,6 +19,11 @@ _SECURITY_SCHEMES: Node = {
     "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
     "bearer": {"type": "http", "scheme": "bearer"},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "basic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "name of an account, and an API key of it as the password",
+    },
 }
 
 
@@ -35,7 +40,7 @@ def describe(routes: Iterable[Route], upload: PathTemplate | None, version: str)
     return {
         "openapi": "3.1.0",
         "info": {"title": "qmonus_lite", "version": version},
-        "security": [{"token": []}, {"bearer": []}],
+        "security": [{name: []} for name in _SECURITY_SCHEMES],
         "paths": paths | paths_of_plugins,
         "components": {
             "schemas": schemas.components | schemas_of_plugins,
@@ -79,7 +84,7 @@ def _operation(endpoint: Endpoint, operation: Operation, schemas: Schemas) -> No
     if endpoint.access is Access.OPEN:
         described["security"] = []
     if endpoint.access is Access.API_KEY:
-        described["security"] = [{"key": []}]
+        described["security"] = [{"key": []}, {"basic": []}]
     return described
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Protocol
 
 
@@ -64,6 +65,16 @@ class Directory:
 
     accounts: Mapping[str, Account]
     roles: Mapping[str, Role]
+
+    @cached_property
+    def key_owners(self) -> Mapping[str, Account]:
+        """Accounts by SHA-256 of each of their API keys, in hexadecimal."""
+        return {
+            stored: account
+            for account in self.accounts.values()
+            for stored in (account.api_key_sha256, account.previous_key_sha256)
+            if stored
+        }
 
 
 #: The account that the first start creates for local use, and its role.

@@ -3,7 +3,6 @@
 The default is to deny: 401 if authentication fails, 403 if no role allows the request.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,30 +11,22 @@ from typing import Any
 from qmonus_lite.auth import apikey, callout_pass
 from qmonus_lite.auth.account import Account, Directory, Role
 from qmonus_lite.auth.callout_pass import Passes
+from qmonus_lite.auth.credentials import ApiKey, read_credential
 from qmonus_lite.auth.login_throttle import LoginThrottle
 from qmonus_lite.auth.own import OwnCredentials
 from qmonus_lite.auth.tokens import MAX_VERIFIED, BadToken, Minter
 from qmonus_lite.clock import Clock
-from qmonus_lite.errors import (
-    AmbiguousCredentials,
-    BadRequest,
-    Forbidden,
-    TooManyRequests,
-    Unauthorized,
-)
+from qmonus_lite.errors import BadRequest, Forbidden, TooManyRequests, Unauthorized
 from qmonus_lite.pathtemplate import decode_as_written, normalized
 
 #: Audience of the tokens that logon issues.
 AUDIENCE = "qmonus-lite"
-#: Headers in which a request may have a token.
-_CREDENTIAL_HEADERS = ("X-Auth-Token", "Authorization")
-CREDENTIAL_HEADERS = (*_CREDENTIAL_HEADERS, callout_pass.HEADER)
-
-#: Matches a field value with more than one credential.
-_SECOND = re.compile(r"^bearer\b.*,|,\s*(?:bearer|basic|digest)\b|^[^\s,]+,", re.IGNORECASE)
 _UNAUTHENTICATED = (
-    "give a valid token as X-Auth-Token or Authorization: Bearer; POST /-/logon makes one"
+    "give a valid token as X-Auth-Token or Authorization: Bearer, or an API key as X-API-Key or,"
+    " with the name of its account, as Basic"
 )
+_GIVE_KEY = "give a valid API key as X-API-Key, or with the name of its account as Basic"
+_WRONG_KEY = "the API key is not valid, or not one of the account that is named with it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +84,17 @@ class Gatekeeper:
     #: Cache of verified tokens: the directory they were verified with, expiry time and actor.
     _verified: dict[str, tuple[Directory, float, Actor]] = field(default_factory=dict, repr=False)
 
-    def log_on(self, key: str | None, client: str = "") -> Token:
-        """A token for the owner of an API key; raises Unauthorized, and TooManyRequests."""
-        account = apikey.owner(key or "", self.directory().accounts.values())
-        if account is None or self._is_expired(account):
-            if wait := self.throttle.failed(client):
-                raise TooManyRequests("too many wrong API keys", retry_after=wait)
-            raise Unauthorized("give a valid API key as X-API-Key")
+    def log_on(self, key: str | None, client: str = "", *, username: str | None = None) -> Token:
+        """A token for the owner of an API key; raises Unauthorized, and TooManyRequests.
+
+        `client` is the address for which a wrong key is counted, and `username` the name of the
+        account if the client gives it.
+        """
+        if not key:
+            raise Unauthorized(_GIVE_KEY)
+        account = self._owner(ApiKey(key=key, username=username))
+        if account is None:
+            raise self._wrong_key(_GIVE_KEY, client)
         return self.token_for(account.username)
 
     def token_for(self, username: str) -> Token:
@@ -108,24 +103,38 @@ class Gatekeeper:
         token = self.minter.mint(username, audience=AUDIENCE, ttl=self.token_ttl)
         return Token(token=token, expires_at=expires, username=username)
 
-    def identify(self, headers: Mapping[str, str], method: str, path: str) -> Actor:
-        """The sender of this request; raises Unauthorized."""
+    def identify(
+        self, headers: Mapping[str, str], method: str, path: str, *, client: str = ""
+    ) -> Actor:
+        """The sender of this request; raises Unauthorized, TooManyRequests, AmbiguousCredentials.
+
+        `client` is the address for which a wrong API key is counted.
+        """
         if (value := headers.get(callout_pass.HEADER)) is not None:
             if not self.passes.admits(value, self.host_port, method, path):
                 raise Unauthorized("the pass of this callout is not for this request")
             return Actor(name=callout_pass.SUBJECT, roles=(), by_pass=True)
-        return self._bearer(_token(headers))
+        credential = read_credential(headers)
+        if not isinstance(credential, ApiKey):
+            return self._bearer(credential)
+        account = self._owner(credential)
+        if account is None:
+            raise self._wrong_key(_WRONG_KEY, client)
+        return self._actor(account)
 
     def known(self, headers: Mapping[str, str]) -> Actor | None:
-        """The account whose valid token a request has; None for anything else.
+        """The account whose valid token or API key a request has; None for anything else.
 
         For callers that decide on access themselves: raises nothing, and counts no failures.
         """
         if callout_pass.HEADER in headers:
             return None
         try:
-            token = _token(headers)
-            return None if token is None else self._bearer(token)
+            credential = read_credential(headers)
+            if isinstance(credential, ApiKey):
+                account = self._owner(credential)
+                return None if account is None else self._actor(account)
+            return None if credential is None else self._bearer(credential)
         except (Unauthorized, BadRequest):
             return None
 
@@ -135,16 +144,19 @@ class Gatekeeper:
         method: str,
         raw_path: str,
         *,
+        client: str = "",
         goes_on: bool = False,
     ) -> Actor:
-        """The sender of this request, if allowed; raises Unauthorized, Forbidden or BadRequest.
+        """The sender of this request, if allowed.
+
+        Raises Unauthorized, TooManyRequests, Forbidden or BadRequest.
 
         A pass is bound to the path as in the request line; roles are matched with the path decoded
         once and in NFC. With `goes_on` the path is forwarded unchanged to a backend that may or may
         not normalize it, so roles must allow both forms. A callout may use every route and upload,
         but nothing under `/-/`, which is for operators.
         """
-        actor = self.identify(headers, method, raw_path)
+        actor = self.identify(headers, method, raw_path, client=client)
         self.check_allowed(actor, method, raw_path, goes_on=goes_on)
         return actor
 
@@ -161,11 +173,6 @@ class Gatekeeper:
             allowed = allowed and actor.may(method, written)
         if not allowed:
             raise Forbidden(f"no role of account {actor.name!r} allows {method} on this path")
-
-    def check_single(self, headers: Mapping[str, str]) -> None:
-        """Raise AmbiguousCredentials for a request with two credentials in one field."""
-        for name in _CREDENTIAL_HEADERS:
-            _single_credential(headers.get(name, ""))
 
     @cached_property
     def own(self) -> OwnCredentials:
@@ -188,8 +195,7 @@ class Gatekeeper:
         account = directory.accounts.get(claims["sub"])
         if account is None or self._is_expired(account):
             raise Unauthorized(_UNAUTHENTICATED)
-        roles = (directory.roles.get(role) for role in account.roles)
-        actor = Actor(name=account.username, roles=tuple(role for role in roles if role))
+        actor = self._actor(account)
         until = float(claims["exp"])
         if account.expires_at is not None:
             until = min(until, account.expires_at.timestamp())
@@ -198,21 +204,23 @@ class Gatekeeper:
         self._verified[token] = directory, until, actor
         return actor
 
+    def _owner(self, given: ApiKey) -> Account | None:
+        """The account with this key, unless it has expired or another name was given."""
+        account = apikey.owner(given.key, self.directory())
+        if account is None or self._is_expired(account):
+            return None
+        return account if given.username in {None, account.username} else None
+
+    def _wrong_key(self, detail: str, client: str) -> Unauthorized | TooManyRequests:
+        """The refusal of a wrong API key, which is counted for this address."""
+        if wait := self.throttle.failed(client):
+            return TooManyRequests("too many wrong API keys", retry_after=wait)
+        return Unauthorized(detail)
+
+    def _actor(self, account: Account) -> Actor:
+        roles = map(self.directory().roles.get, account.roles)
+        return Actor(name=account.username, roles=tuple(role for role in roles if role))
+
     def _is_expired(self, account: Account) -> bool:
         expires = account.expires_at
         return expires is not None and expires.timestamp() <= self.clock.now()
-
-
-def _token(headers: Mapping[str, str]) -> str | None:
-    """The token of a request, or None; raises AmbiguousCredentials if a field has two."""
-    if token := headers.get("X-Auth-Token"):
-        return _single_credential(token)
-    scheme, _, value = _single_credential(headers.get("Authorization", "")).partition(" ")
-    return value.strip() if scheme.lower() == "bearer" and value.strip() else None
-
-
-def _single_credential(value: str) -> str:
-    # Fields of one name are joined by commas, which a token cannot contain (RFC 6750, section 3.1).
-    if "," in value and _SECOND.search(value):
-        raise AmbiguousCredentials("the request has two credentials in one place")
-    return value

@@ -53,7 +53,7 @@ class LoginThrottle:
                 record.until = now + min(
                     MAX_WAIT_SECONDS, 2.0 ** min(record.failures - FREE_FAILURES - 1, 10)
                 )
-        return math.ceil(record.until - now)
+        return max(0, math.ceil(record.until - now))
 
 
 def _client(address: str) -> str:

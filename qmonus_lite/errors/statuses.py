@@ -19,10 +19,17 @@ class Unauthorized(Problem):
 
     status = HTTPStatus.UNAUTHORIZED
     code = "unauthorized"
-    remedy = "Get a token from `POST /-/logon`, and send it as `X-Auth-Token`"
+    remedy = (
+        "Send an API key as `X-API-Key`, or with its account as `Basic`; or a token from"
+        " `POST /-/logon` as `X-Auth-Token`"
+    )
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="qmonus-lite"'})
+
+    def offer_basic(self) -> None:
+        """Offer `Basic` beside `Bearer` in the answer."""
+        self.headers["WWW-Authenticate"] += ', Basic realm="qmonus-lite", charset="UTF-8"'
 
 
 class Forbidden(Problem):

@@ -47,6 +47,8 @@ class TrustedProxies:
 
     def trusts(self, peer: str) -> bool:
         """True if the peer address belongs to a trusted proxy."""
+        if not self.networks:
+            return False
         try:
             address = ipaddress.ip_address(peer)
         except ValueError:

@@ -26,7 +26,7 @@ from qmonus_lite.http.request import Request
 from qmonus_lite.http.response import Response, error_response
 from qmonus_lite.http.state import ServerState
 from qmonus_lite.log import bound
-from qmonus_lite.observations import Observers, RequestAnswered
+from qmonus_lite.observations import Observers, RequestAnswered, RequestRecord
 from qmonus_lite.values import changed
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def errors_to_responses(handler: Handler, state: ServerState) -> Handler:
 
     async def answer(request: Request, body: Body) -> Response:
         record = request.record
-        with bound(request_id=record.request_id):
+        with _bound_ids(record):
             try:
                 return await handler(request, body)
             except (Problem, Terminated) as error:
@@ -66,6 +66,12 @@ def errors_to_responses(handler: Handler, state: ServerState) -> Handler:
         return changed(response, closes=True) if closes else response
 
     return answer
+
+
+def _bound_ids(record: RequestRecord) -> bound:
+    if record.trace_id:
+        return bound(request_id=record.request_id, trace_id=record.trace_id)
+    return bound(request_id=record.request_id)
 
 
 def refuse_by_framing(handler: Handler, _state: ServerState) -> Handler:
@@ -144,6 +150,7 @@ class Pipeline:
             seconds=time.monotonic() - request.received_at,
             peer=request.client,
             request_id=record.request_id,
+            trace_id=record.trace_id,
             upload_id=record.upload_id,
             account=record.account,
             refusal=record.refusal,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from qmonus_lite.headers import Headers
 from qmonus_lite.http.framing import RequestHead
 from qmonus_lite.http.limits import TrustedProxies
-from qmonus_lite.ids import new_id
+from qmonus_lite.http.request_ids import new_record, record_by_proxy
 from qmonus_lite.observations import RequestRecord
 
 logger = logging.getLogger(__name__)
@@ -61,9 +61,10 @@ class Request:
 
 
 def received(head: RequestHead, *, peer: str, protocol: str, proxies: TrustedProxies) -> Request:
-    """The request with this head, from a connection of `peer` (an IP address); gets a new id.
+    """The request with this head, from a connection of `peer` (an IP address).
 
-    `protocol` is the `http` or `https` of the connection.
+    `protocol` is the `http` or `https` of the connection. The ids are new, unless a trusted proxy
+    gives them.
     """
     path, _, query = head.target.partition("?")
     return Request(
@@ -71,7 +72,7 @@ def received(head: RequestHead, *, peer: str, protocol: str, proxies: TrustedPro
         path=path,
         query=query,
         client=proxies.client(peer, head.values("x-forwarded-for")),
-        record=RequestRecord(request_id=new_id()),
+        record=record_by_proxy(head) if proxies.trusts(peer) else new_record(),
         received_at=time.monotonic(),
         peer=peer,
         protocol=protocol,

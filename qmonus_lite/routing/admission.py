@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from qmonus_lite.auth import apikey
+from qmonus_lite.auth import apikey, credentials
 from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
 from qmonus_lite.catalog.plugins import MethodSpec, Route
 from qmonus_lite.errors import (
@@ -14,7 +14,7 @@ from qmonus_lite.errors import (
 )
 from qmonus_lite.routing.authority import STATIC_ROUTING, is_authority
 from qmonus_lite.routing.match import Match
-from qmonus_lite.routing.message import ScriptRequest
+from qmonus_lite.routing.message import Incoming, ScriptRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +36,13 @@ class AuthorizedRequest:
     own_credentials: frozenset[str]
 
 
-def admit(gatekeeper: Gatekeeper, match: Match, request: ScriptRequest) -> AuthorizedRequest:
+def admit(gatekeeper: Gatekeeper, match: Match, incoming: Incoming) -> AuthorizedRequest:
     """Authorize a request by its head; raises Problem. Sets `request.account` even if it raises."""
-    known = gatekeeper.known(request.headers)
+    request = incoming.request
+    known = gatekeeper.known(credentials.without_cross_site_basic(request.headers))
     request.account = known.account if known else None
     route, method, headers = match.route, request.method, request.headers
-    actor = _authorize(gatekeeper, match, request) if route.needs_account else None
+    actor = _authorize(gatekeeper, match, incoming) if route.needs_account else None
     spec = _spec(route, method)
     return AuthorizedRequest(
         match=match,
@@ -54,14 +55,16 @@ def admit(gatekeeper: Gatekeeper, match: Match, request: ScriptRequest) -> Autho
     )
 
 
-def _authorize(gatekeeper: Gatekeeper, match: Match, request: ScriptRequest) -> Actor:
+def _authorize(gatekeeper: Gatekeeper, match: Match, incoming: Incoming) -> Actor:
+    method, path, client = incoming.request.method, match.raw_path, incoming.peer
+    headers = credentials.without_cross_site_basic(incoming.request.headers)
     try:
-        return gatekeeper.authorize(request.headers, request.method, match.raw_path, goes_on=True)
+        return gatekeeper.authorize(headers, method, path, client=client, goes_on=True)
     except Forbidden:
-        if request.method != "HEAD":
+        if method != "HEAD":
             raise
     # Permission to GET includes HEAD.
-    return gatekeeper.authorize(request.headers, "GET", match.raw_path, goes_on=True)
+    return gatekeeper.authorize(headers, "GET", path, client=client, goes_on=True)
 
 
 def _spec(route: Route, method: str) -> MethodSpec | None:
@@ -90,7 +93,7 @@ def _own(gatekeeper: Gatekeeper, request: ScriptRequest) -> frozenset[str]:
 
     Raises CredentialInQuery if the query contains one.
     """
-    gatekeeper.check_single(request.headers)
+    credentials.check_single(request.headers)
     if gatekeeper.own.shown_in(request.params):
         raise CredentialInQuery(apikey.SHOWN)
     return gatekeeper.own.of(request.headers)

@@ -53,7 +53,7 @@ class Routing:
 
     async def admit(self, match: Match, incoming: Incoming) -> AuthorizedRequest:
         """Check authorization, method and path; raises Problem. Does not need the body."""
-        return admit(self._gatekeeper, match, incoming.request)
+        return admit(self._gatekeeper, match, incoming)
 
     async def answer(
         self, admission: AuthorizedRequest, incoming: Incoming, catalog: Catalog

@@ -50,7 +50,8 @@ class ServerSettings:
     )
     trusted_proxies: tuple[str, ...] = flag(
         (),
-        "comma list of addresses or networks whose X-Forwarded-For and -Proto are believed",
+        "comma list of addresses or networks whose X-Forwarded-For and -Proto, X-Request-Id and"
+        " traceparent are believed",
         example="--trusted_proxies=10.0.0.2,10.1.0.0/16",
         reader=values.networks,
     )

@@ -24,6 +24,8 @@ class UploadRequest(Value, frozen=True, kw_only=True):
     headers: Headers
     #: Content-Length, or None for a chunked body.
     length: int | None
+    #: Client address, for which a wrong API key is counted.
+    client: str = ""
     #: Its fields in the access log.
     record: RequestRecord = field(default_factory=RequestRecord)
     #: What becomes of the upload if the connection ends before the body does.

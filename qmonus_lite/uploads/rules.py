@@ -9,6 +9,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any
 
+from qmonus_lite.auth.credentials import is_from_browser
 from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
 from qmonus_lite.errors import (
     AmbiguousCredentials,
@@ -24,6 +25,7 @@ from qmonus_lite.errors import (
     RuleDescription,
     Stage,
     TooLarge,
+    TooManyRequests,
     Unauthorized,
 )
 from qmonus_lite.events.outcome import Outcome
@@ -146,15 +148,20 @@ VERDICT_RULES = (
 def check_authorization(upload: Candidate) -> None:
     """Check account and role where no handler decided (default authorization).
 
-    Raises Unauthorized, Forbidden or AmbiguousCredentials.
+    Raises Unauthorized, TooManyRequests, Forbidden or AmbiguousCredentials.
     """
     if upload.outcome is not None:
         return
     request = upload.request
-    if upload.actor is None:
-        upload.gatekeeper.authorize(request.headers, "PUT", request.raw_path)
-    else:
+    if upload.actor is not None:
         upload.gatekeeper.check_allowed(upload.actor, "PUT", request.raw_path)
+        return
+    try:
+        upload.gatekeeper.authorize(request.headers, "PUT", request.raw_path, client=request.client)
+    except Unauthorized as error:
+        if not is_from_browser(request.headers):
+            error.offer_basic()
+        raise
 
 
 def read_chosen_path(upload: Candidate) -> None:
@@ -189,7 +196,7 @@ AFTER_VERDICT_RULES: tuple[Rule[Candidate], ...] = (
         name="authorization",
         stage=Stage.AFTER_VERDICT,
         check=check_authorization,
-        problems=(Unauthorized, Forbidden, AmbiguousCredentials),
+        problems=(Unauthorized, Forbidden, AmbiguousCredentials, TooManyRequests),
         refuses="without a handler: what the [default authorization](#who-may) does not allow",
     ),
     Rule(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from qmonus_lite.auth.apikey import new_key
 from tests.acceptance.harness import Installation
 from tests.acceptance.process import TOP, until
 from tests.acceptance.servers import Rclone, serve_webdav
@@ -60,10 +61,15 @@ def test_the_gate_takes_what_the_default_authorization_takes(samples: Installati
     assert status("-H", "X-Auth-Token: nonsense") == 401
     assert status("-H", "X-Auth-Token;") == 401
     assert status("-H", "Authorization: Basic YTpi") == 401
+    assert status("-H", "X-API-Key: theirs") == 401
+    assert status("-u", f"uploader:{new_key()}") == 401
     assert status("-H", f"X-Auth-Token: {tokens['reader']}") == 403
+    assert status("-u", f"reader:{keys['reader']}") == 403
     assert samples.stored() == []
     assert status("-H", f"Authorization: Bearer {tokens['uploader']}") == 201
     assert status("-H", f"X-Auth-Token: {samples.token}") == 200
+    assert status("--anyauth", "-u", f"uploader:{keys['uploader']}") == 200
+    assert status("-H", f"X-API-Key: {keys['uploader']}") == 200
 
 
 def test_the_gate_stays_shut_when_it_cannot_ask(samples: Installation) -> None:

@@ -70,6 +70,7 @@ def test_masks_a_key_of_ours_in_a_basic_credential(user: str) -> None:
     pair = base64.b64encode(f"{user}{new_key()}".encode()).decode()
 
     assert redaction.redact(f"Authorization: Basic {pair}, x") == f"Authorization: Basic {MASK}, x"
+    assert redaction.redact(f"BASIC  {pair}") == f"BASIC  {MASK}"
     assert redaction.redact("Basic authentication is no credential") == (
         "Basic authentication is no credential"
     )

@@ -102,6 +102,7 @@ class Put:
                     params=put.params,
                     headers=request.headers,
                     length=request.head.length,
+                    client=request.client,
                     record=request.record,
                 )
             )

@@ -18,7 +18,7 @@ from qmonus_lite.scripting.builtins.outgoing import NO_ANSWER, Outgoing, Outgoin
 from qmonus_lite.scripting.builtins.raising import Error
 
 #: Credential headers that a script sets itself; with one of them a callout adds no pass.
-_BROUGHT = frozenset({"x-auth-token", "authorization"})
+_BROUGHT = frozenset({"x-auth-token", "x-api-key", "authorization"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -186,7 +186,7 @@ def test_an_endpoint_asks_for_the_credential_of_its_row(document: Any) -> None:
     paths = document["paths"]
 
     assert paths["/-/ready"]["get"]["security"] == []
-    assert paths["/-/logon"]["post"]["security"] == [{"key": []}]
+    assert paths["/-/logon"]["post"]["security"] == [{"key": []}, {"basic": []}]
     assert "security" not in paths["/-/events"]["get"]
 
 

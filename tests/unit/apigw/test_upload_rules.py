@@ -17,7 +17,6 @@ NOT_OF_UPLOADS = {
     errors.NotReady,
     errors.RefusedByScript,
     errors.SchemaMismatch,
-    errors.TooManyRequests,
     errors.UnsupportedMedia,
 }
 LISTED = {problem for rule in ALL_RULES for problem in rule.problems}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmonus_lite.auth.account import Account
+from qmonus_lite.auth.account import Account, Directory
 from qmonus_lite.auth.apikey import digest, new_key, owner, shown_in
 
 #: The same in every process of a run, since it stands in the names of tests.
@@ -17,6 +17,10 @@ KEY = "qml_" + "aZ0-_" * 8 + "xyz"
 def account(name: str, key: str | None) -> Account:
     hashed = None if key is None else digest(key).removeprefix("sha256:")
     return Account(username=name, roles=(), api_key_sha256=hashed)
+
+
+def directory(*accounts: Account) -> Directory:
+    return Directory(accounts={entry.username: entry for entry in accounts}, roles={})
 
 
 def test_a_key_is_long_random_and_knows_its_kind() -> None:
@@ -32,7 +36,7 @@ def test_finds_the_owner_of_a_key() -> None:
     key = new_key()
     accounts = [account("a", new_key()), account("b", key), account("c", None)]
 
-    found = owner(key, accounts)
+    found = owner(key, directory(*accounts))
     assert found is not None and found.username == "b"
 
 
@@ -42,18 +46,18 @@ def test_finds_the_owner_of_a_key() -> None:
 def test_a_key_that_is_a_little_off_has_no_owner(change: Callable[[str], str]) -> None:
     key = new_key()
 
-    assert owner(change(key), [account("a", key), account("b", None)]) is None
+    assert owner(change(key), directory(account("a", key), account("b", None))) is None
 
 
 def test_the_digest_is_no_key() -> None:
     owned = account("a", new_key())
 
-    assert owner(owned.api_key_sha256 or "", [owned]) is None
+    assert owner(owned.api_key_sha256 or "", directory(owned)) is None
 
 
 @given(st.text(st.characters(exclude_categories=[])))
 def test_any_text_may_be_tried(key: str) -> None:
-    assert owner(key, [account("a", "qml_right"), account("b", None)]) is None
+    assert owner(key, directory(account("a", "qml_right"), account("b", None))) is None
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.unit.auth.test_tokens import LateClock
 
 PLACE = "127.0.0.1:9099"
 #: The same in every process of a run, since it stands in the names of tests.
-KEY = "qml_" + "aZ0-_" * 8 + "xyz"
+KEY, OTHER_KEY = "qml_" + "aZ0-_" * 8 + "xyz", "qml_" + "aZ0-_" * 8 + "xyA"
 
 
 def role(name: str, regex: str, *methods: str, static_routing: bool = False) -> Role:
@@ -94,7 +94,8 @@ def test_403_for_what_no_role_allows(gate: Gate, method: str, path: str) -> None
         {"Authorization": "Bearer "},
         {"Authorization": "Bearer x"},
         {"Authorization": "Basic dXNlcjp4"},
-        {"X-API-Key": KEY},
+        {"X-Api-Key": OTHER_KEY},
+        {"X-Api-Key": KEY[:-1]},
         {HEADER: ""},
         {HEADER: "nonsense"},
     ],
@@ -304,12 +305,12 @@ def test_an_account_is_known_by_its_token(gate: Gate, header: str) -> None:
     assert actor.account == {"name": "user", "roles": ["putter"]}
 
 
-def test_nothing_but_a_valid_token_makes_an_account_known(gate: Gate) -> None:
+def test_nothing_but_a_valid_credential_makes_an_account_known(gate: Gate) -> None:
     token = gate.gatekeeper.token_for("user").token
     passed = gate.gatekeeper.passes.issue(PLACE, "PUT", "/upload/a")
     for headers in (
         *({}, {"X-Auth-Token": "x"}, {"X-Auth-Token": f"{token}, {token}"}, {"Account": "user"}),
-        *({"Authorization": "Basic dXNlcjp4"}, {"X-API-Key": KEY}, {"X-Other": token}),
+        *({"Authorization": "Basic dXNlcjp4"}, {"X-Api-Key": OTHER_KEY}, {"X-Other": token}),
         *(passed, {HEADER: "x", "X-Auth-Token": token}),
     ):
         assert gate.gatekeeper.known(headers) is None, headers

@@ -56,6 +56,18 @@ def test_what_was_long_ago_is_forgotten() -> None:
     assert throttle.failed("a") == 0
 
 
+@pytest.mark.parametrize("gap", [0.1, 1.2, 11.0])
+def test_failures_some_seconds_apart_are_free_as_well_and_no_wait_is_below_zero(gap: float) -> None:
+    watch = Watch()
+    throttle = LoginThrottle(watch)
+    waits = []
+    for _ in range(FREE_FAILURES + 1):
+        waits.append(throttle.failed("a"))
+        watch.now += gap
+
+    assert waits == [0] * FREE_FAILURES + [1]
+
+
 def test_one_client_does_not_delay_another() -> None:
     throttle = LoginThrottle(Watch())
     for _ in range(FREE_FAILURES + 1):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
+from qmonus_lite.auth import apikey
 from qmonus_lite.auth.account import Account, Authority, Directory, Role
 from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.auth.gatekeeper import Gatekeeper
@@ -35,9 +36,15 @@ def _role(name: str, *methods: str, static_routing: bool = False) -> Role:
     return Role(name=name, authorities=(authority,), static_routing=static_routing)
 
 
+KEYS = {name: apikey.new_key() for name in ("reader", "writer", "guide")}
 DIRECTORY = Directory(
     accounts={
-        name: Account(username=name, roles=(name,)) for name in ("reader", "writer", "guide")
+        name: Account(
+            username=name,
+            roles=(name,),
+            api_key_sha256=apikey.digest(key).removeprefix("sha256:"),
+        )
+        for name, key in KEYS.items()
     },
     roles={
         role.name: role
@@ -152,6 +159,10 @@ class RoutingSetup:
     def token(self, name: str) -> str:
         """A token for an account."""
         return self.gatekeeper.token_for(name).token
+
+    def key(self, name: str) -> str:
+        """The API key of an account."""
+        return KEYS[name]
 
     def pass_for(self, method: str, path: str) -> dict[str, str]:
         """What callout sends to let itself in."""

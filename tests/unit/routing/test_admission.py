@@ -135,11 +135,11 @@ async def test_roles_have_to_allow_a_path_as_it_was_written_and_as_it_is_normali
         match = best(catalog(route).routes, "/v1/%E2%84%AA")
         assert match is not None
         headers = {"X-Auth-Token": gatekeeper.token_for(name).token}
-        request = incoming_of("GET", "/v1/%E2%84%AA", "", headers).request
+        incoming = incoming_of("GET", "/v1/%E2%84%AA", "", headers)
         with pytest.raises(Forbidden):
-            gate_admit(gatekeeper, match, request)
+            gate_admit(gatekeeper, match, incoming)
 
-        assert request.account == {"name": name, "roles": [name]}
+        assert incoming.request.account == {"name": name, "roles": [name]}
 
 
 def _same(directory: Directory) -> Directory:

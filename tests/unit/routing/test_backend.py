@@ -117,6 +117,18 @@ async def test_a_credential_for_the_backend_is_forwarded(setup: RoutingSetup, ec
     assert headers.items() <= echo.last.headers.items()
 
 
+async def test_a_key_opens_a_route_beside_a_credential_for_the_backend(
+    setup: RoutingSetup, echo: Echo
+) -> None:
+    closed = RouteOf(needs_account=True, authorities=[echo.authority])
+    for theirs in ("Basic dTpw", "Bearer theirs"):
+        headers = {"X-API-Key": setup.key("reader"), "Authorization": theirs}
+        await setup.ask(closed, "GET", "/v1/x", headers=headers)
+
+        assert echo.last.headers["Authorization"] == theirs
+        assert "X-API-Key" not in echo.last.headers
+
+
 async def test_a_script_may_put_a_credential_in_place_of_ours(
     setup: RoutingSetup, echo: Echo
 ) -> None:

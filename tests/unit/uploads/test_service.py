@@ -40,7 +40,7 @@ class ServiceSetup:
     def known(self, _headers: object) -> None:
         return None
 
-    def authorize(self, _headers: object, _method: str, _path: str) -> None:
+    def authorize(self, _headers: object, _method: str, _path: str, *, client: str) -> None:
         if self.refuses:
             raise Forbidden("no")
 

@@ -343,7 +343,11 @@ async def test_brings_a_pass_however_the_gateway_is_named(
 
 
 @pytest.mark.parametrize(
-    "headers", [{"X-Auth-Token": "t"}, {"x-auth-token": "t"}, {"AUTHORIZATION": "Bearer t"}]
+    "headers",
+    [
+        *({"X-Auth-Token": "t"}, {"x-auth-token": "t"}, {"AUTHORIZATION": "Bearer t"}),
+        {"X-API-Key": "any"},
+    ],
 )
 async def test_brings_no_pass_beside_a_credential_of_the_script(
     callout: Callout, gateway: Outside, headers: dict[str, str]

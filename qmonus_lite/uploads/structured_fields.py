@@ -9,7 +9,7 @@ Member = bytes | int | None
 
 _KEY = r"[a-z*][a-z0-9_.*-]*"
 _BYTES = r":[A-Za-z0-9+/=]*:"
-_NUMBER = r"-?[0-9]+(?:\.[0-9]{1,3})?"
+_NUMBER = r"-?(?:[0-9]{1,12}\.[0-9]{1,3}|[0-9]{1,15})(?![0-9.])"
 #: String, display string, byte sequence, boolean, date, number, token.
 _ITEM = (
     rf'(?:"(?:[ !#-\[\]-~]|\\["\\])*"|%"(?:[ !#$&-~]|%[0-9a-f]{{2}})*"|{_BYTES}|\?[01]'

@@ -59,6 +59,7 @@ def test_reads_what_rfc_9530_allows(text: str) -> None:
         field("sha-256", b"a") + ",",
         field("sha-256", b"a") + ';x="',
         field("sha-256", b"a") + " x",
+        field("sha-256", b"a") + ", x=1234567890123456",
         "sha-256=",
         "SHA-256=:AAAA:",
         "sha-256=:AAAA:",

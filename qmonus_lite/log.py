@@ -16,10 +16,11 @@ from types import MappingProxyType
 from typing import Any
 
 from qmonus_lite.clock import Clock
+from qmonus_lite.control_characters import DIRECTION_MARKS, SEPARATORS, SURROGATES
 from qmonus_lite.redaction import redact
 
-#: Control characters, line separators, direction marks and surrogates.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+#: Control characters except tab and line feed, line separators, direction marks and surrogates.
+_CONTROL = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{SEPARATORS}{DIRECTION_MARKS}{SURROGATES}]")
 #: Prefix of continuation lines: untrusted text cannot start a line like a record.
 _CONTINUATION = "\n    "
 #: Text that needs no quotes on the console.

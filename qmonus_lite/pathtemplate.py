@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import unquote_to_bytes
 
+from qmonus_lite.control_characters import CONTROLS, DIRECTION_MARKS, SURROGATES
 from qmonus_lite.errors import InvalidPath
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
-#: Control characters, surrogates, and bidirectional marks that disguise a name.
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+#: Characters that no name of a file may have.
+CONTROL = re.compile(f"[{CONTROLS}{SURROGATES}{DIRECTION_MARKS}]")
 
 #: Path separators and dot segments as some servers interpret them: also encoded repeatedly, between
 #: backslashes, or followed by parameters (`..;x`).

@@ -136,7 +136,9 @@ class BoundEndpoint:
 async def _without_body(
     handler: EndpointHandler, request: Request, body: Body, values: Mapping[str, str]
 ) -> Response:
-    await discard(body, MAX_UNUSED_BODY_BYTES)
+    # A client that waits for `100 Continue` is told the response instead, and sends nothing.
+    if not request.head.waits:
+        await discard(body, MAX_UNUSED_BODY_BYTES)
     return await handler(request, body, values)
 
 

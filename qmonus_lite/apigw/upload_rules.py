@@ -6,7 +6,7 @@ Each list is applied where its subject is known; this module only joins them.
 from qmonus_lite.apigw import dispatch
 from qmonus_lite.apigw.protocols import put
 from qmonus_lite.errors import Problem, RuleDescription
-from qmonus_lite.http import accept, body_timeout, framing, pipeline
+from qmonus_lite.http import accept, body_timeout, chunked, framing, pipeline
 from qmonus_lite.uploads import body_rules, rules, store_rules
 
 #: Rules for every request, up to its endpoint.
@@ -26,6 +26,7 @@ UPLOAD_RULES: tuple[RuleDescription, ...] = (
     *rules.AFTER_VERDICT_RULES,
     *store_rules.CREATE_RULES,
     *body_timeout.RULES,
+    *chunked.RULES,
     *body_rules.BODY_RULES,
     *store_rules.APPEND_RULES,
     *body_rules.SEAL_RULES,

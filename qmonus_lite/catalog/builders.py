@@ -81,7 +81,9 @@ class PluginEntry:
             part = self.value.get(key)
             for text in part if isinstance(part, list) else [part]:
                 if isinstance(text, str) and CONTROL.search(text):
-                    self.fault((key,), f"{key} {text!r} has a control character")
+                    self.fault(
+                        (key,), f"{key} {text!r} has a control character or a direction mark"
+                    )
 
     def _find_misspelt_keys(self) -> None:
         known = list(self.kind.keys)

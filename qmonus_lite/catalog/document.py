@@ -22,10 +22,11 @@ from ruamel.yaml.scalarbool import ScalarBoolean
 from ruamel.yaml.scalarstring import LiteralScalarString
 
 from qmonus_lite.catalog.yaml_reader import MAX_DEPTH, RefusedYAML, reader
+from qmonus_lite.control_characters import CONTROLS, DIRECTION_MARKS, SEPARATORS
 from qmonus_lite.errors import BadResource, Fault
 
-#: Control characters and line separators, not allowed in names.
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+#: Control characters, line separators and direction marks, not allowed in names.
+CONTROL = re.compile(f"[{CONTROLS}{SEPARATORS}{DIRECTION_MARKS}]")
 _BRACKETS = re.compile(r"[\[\]{}]")
 
 #: A path into a document: keys and indexes.
@@ -127,7 +128,7 @@ class Document:
             fault = self.fault((*pointer, key), f"key {key!r} is not text; put it in quotes")
             raise BadDocument(fault)
         if CONTROL.search(key):
-            message = f"key {str(key)!r} has a control character"
+            message = f"key {str(key)!r} has a control character or a direction mark"
             raise BadDocument(self.fault((*pointer, key), message))
         return str(key)
 

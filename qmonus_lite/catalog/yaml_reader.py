@@ -16,8 +16,13 @@ from ruamel.yaml.scanner import RoundTripScanner
 
 #: Maximum nesting depth, and maximum number of values per file: the parser takes 1 s for them.
 MAX_DEPTH, MAX_VALUES = 100, 10_000
+#: Tags of a value; None is no tag. With another one, such as `!!int` or `!!omap`, the library makes
+#: a value of another type than the text says.
+TAGS = {None, "!env", "!sealed"}
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+#: Line breaks of the library with the space; with the tab and the end of the text.
+_BLANKS, _SPACES = " \r\n\x85\u2028\u2029", "\0 \t\r\n\x85\u2028\u2029"
 #: What the library raises, without a position, for a scalar that is invalid for its type.
 _NOT_OF_ITS_TYPE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
@@ -27,7 +32,7 @@ class RefusedYAML(ComposerError):
 
 
 class _Composer(Composer):
-    """Refuses aliases, lone surrogates, and more than MAX_VALUES values."""
+    """Refuses aliases, unknown tags, lone surrogates, and more than MAX_VALUES values."""
 
     def __init__(self, loader: Any = None) -> None:
         super().__init__(loader)
@@ -35,9 +40,14 @@ class _Composer(Composer):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         self._values += 1
-        mark = self.parser.peek_event().start_mark
+        event = self.parser.peek_event()
+        mark = event.start_mark
         if self.parser.check_event(AliasEvent):
             raise RefusedYAML(None, None, "an alias (*name); write the value out instead", mark)
+        if event.tag not in TAGS:
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            reason = f"tag {tag!r}: expected '!env NAME' or '!sealed TEXT'"
+            raise RefusedYAML(None, None, reason, mark)
         # A key is composed without an index, as the root is.
         if parent is not None and index is None and not self.parser.check_event(ScalarEvent):
             raise RefusedYAML(None, None, "a list or a mapping in the place of a key", mark)
@@ -69,7 +79,29 @@ class _Constructor(RoundTripConstructor):
 
 
 class _Scanner(RoundTripScanner):
-    """Adds the position to errors of escapes that are no character, such as \\U00110000."""
+    """Reads blocks and question marks as YAML 1.2 says, and adds positions to errors of escapes."""
+
+    def check_key(self) -> bool:
+        # The library reads `{?a: 1}` as `{a: 1}`; now `?a` is refused there, as no plain text.
+        return self.reader.peek(1) in _SPACES
+
+    def scan_block_scalar_indentation(self) -> tuple[list[Any], int, Any]:
+        """Skip the blank lines of a block; they may have fewer spaces than its text, not more.
+
+        The library takes them only with as many spaces as the first of them.
+        """
+        breaks, widest, end = [], 0, self.reader.get_mark()
+        while self.reader.peek() in _BLANKS:
+            if self.reader.peek() == " ":
+                self.reader.forward()
+                widest = max(widest, self.reader.column)
+            else:
+                breaks.append(self.scan_line_break())
+                end = self.reader.get_mark()
+        if self.indent < self.reader.column < widest and self.reader.peek() != "\0":
+            reason = "a blank line before the text of a block has more spaces than the text"
+            raise MarkedYAMLError(problem=reason, problem_mark=self.reader.get_mark())
+        return breaks, widest, end
 
     def scan_flow_scalar_non_spaces(self, double: Any, start_mark: Any) -> Any:
         try:

@@ -5,10 +5,13 @@ from qmonus_lite.errors.statuses import BadRequest, Forbidden, Unavailable
 
 
 class InvalidFraming(BadRequest):
-    """`Content-Length` or `Transfer-Encoding` is malformed, repeated, or both are given."""
+    """`Content-Length`, `Transfer-Encoding` or a chunk is malformed, or both fields are given."""
 
     code = "invalid-framing"
-    remedy = "Send one plain `Content-Length`, or one `Transfer-Encoding: chunked`"
+    remedy = (
+        "Send one plain `Content-Length`, or one `Transfer-Encoding: chunked`; chunks without"
+        " extensions and trailer fields"
+    )
 
 
 class InvalidTarget(BadRequest):

@@ -10,8 +10,10 @@ import socket
 
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 
-#: Maximum bytes, and seconds, of data that is read and discarded.
-MAX_DRAINED_BYTES, LINGER_SECONDS = 64 << 20, 5.0
+#: Seconds without a byte, and seconds in all, until the connection is closed, as nginx has them
+#: (`lingering_timeout`, `lingering_time`). There is no limit of bytes: a client that sends its
+#: whole body before it reads would not get the response.
+MAX_SILENT_SECONDS, MAX_SECONDS = 5.0, 30.0
 
 _CHUNK_BYTES = 64 << 10
 
@@ -24,12 +26,16 @@ def half_close(stream: IOStream) -> None:
             stream.socket.shutdown(socket.SHUT_WR)
 
 
-async def lingering_close(stream: IOStream, *, seconds: float = LINGER_SECONDS) -> None:
-    """Half-close, read until EOF or a limit is reached, then close."""
+async def lingering_close(stream: IOStream, *, seconds: float = MAX_SECONDS) -> None:
+    """Half-close, read until EOF or until a time is over, then close."""
     half_close(stream)
-    left = MAX_DRAINED_BYTES
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
     with contextlib.suppress(StreamClosedError, TimeoutError):
-        async with asyncio.timeout(seconds):
-            while left > 0:
-                left -= len(await stream.read_bytes(_CHUNK_BYTES, partial=True))
+        async with asyncio.timeout(None) as timer:
+            while True:
+                timer.reschedule(min(end, loop.time() + MAX_SILENT_SECONDS))
+                await stream.read_bytes(_CHUNK_BYTES, partial=True)
+                # A read of bytes that are there does not give the event loop its turn.
+                await asyncio.sleep(0)
     stream.close()

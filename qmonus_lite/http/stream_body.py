@@ -1,17 +1,20 @@
-"""The body of a request that Tornado reads, or that is copied from the socket beside Tornado.
+"""The body of a request whose head Tornado reads.
 
-A long body of known length on a plain connection is read here instead: a client that sends faster
-than the event loop reads has its bytes copied from the socket by a thread.
+Tornado's own reader of bodies is not used: it has no timeout that leaves time for a response, and
+closes the connection where a response is due. The bytes are taken from its stream instead; those of
+a client that sends a long body faster than the event loop reads are copied from the socket by a
+thread.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 from tornado.iostream import SSLIOStream, StreamClosedError
 
 from qmonus_lite.errors import RequestTimeout
-from qmonus_lite.http.body import ClientLeft, Sink, SocketCopy
+from qmonus_lite.http.body import ClientLeft, Sink
 from qmonus_lite.http.body_timeout import BodyRate, BodyTimeout
+from qmonus_lite.http.chunked import ChunkedReader
 from qmonus_lite.http.framing import RequestHead
 from qmonus_lite.http.tornado_internals import RequestConnection, can_detach, detached
 from qmonus_lite.serving import CHUNK_BYTES
@@ -32,16 +35,13 @@ class StreamBody:
         #: While the body is read; it refers to this object.
         self._timeout: BodyTimeout | None = None
         #: True if no byte of the body is left to read.
-        self.consumed = not head.body_follows
-        #: Done when Tornado may read on, or the body was read in its place.
+        self.consumed = connection.body_taken = not head.body_follows
+        #: Done when the body was read, or is not going to be.
         self.released: asyncio.Future[None] = self._loop.create_future()
         #: True if the body stopped coming: nothing more is read from the connection.
         self.timed_out = False
         self._received = 0
-        #: Takes the chunks that Tornado reads; with the future of their end.
-        self._write: Callable[[bytes], Awaitable[None]] | None = None
-        self._end: asyncio.Future[None] | None = None
-        #: The pending read of the stream, where it is read here.
+        #: The pending read of the stream.
         self._reading: asyncio.Future[bytes] | None = None
 
     @property
@@ -56,91 +56,55 @@ class StreamBody:
         if self._head.waits and not self._stream.closed():
             self._stream.write(b"HTTP/1.1 100 (Continue)\r\n\r\n")
         self._timeout = BodyTimeout(self._rate, self._time_out)
-        copy, length = sink.copy_from_socket, self.length
-        plain = not isinstance(self._stream, SSLIOStream)
+        length = self.length
         try:
-            if copy and plain and length is not None and length >= MIN_SOCKET_COPY_BYTES:
-                await self._copy_beside_tornado(sink, copy, length)
+            if length is None:
+                await self._copy_chunks(sink)
             else:
-                await self._copy_by_tornado(sink)
+                await self._copy_counted(sink, length)
         finally:
             self._stop_timer()
             self._timeout = None
         self.consumed = True
+        self._connection.body_taken = True
+        self.release()
 
     def release(self) -> None:
         """Let Tornado go on; idempotent."""
         if not self.released.done():
             self.released.set_result(None)
 
-    # What Tornado reads
+    async def _copy_chunks(self, sink: Sink) -> None:
+        chunks = ChunkedReader(self._stream)
+        while chunk := await self._read(chunks.read(CHUNK_BYTES)):
+            await sink.write(chunk)
 
-    async def _copy_by_tornado(self, sink: Sink) -> None:
-        self._write, self._end = sink.write, self._loop.create_future()
-        self._start_timer()
-        self.release()
-        try:
-            await self._end
-        finally:
-            # An exception in it would refer to this frame, and so to this object.
-            self._write = self._end = None
-
-    async def receive(self, chunk: bytes) -> bool:
-        """Take a chunk from Tornado; False if the body is not read any more."""
-        if self._write is None or self._end is None:
-            return False
-        self._stop_timer()
-        try:
-            await self._write(chunk)
-        except Exception as error:
-            self._finish(error)
-            return False
-        self._received += len(chunk)
-        if self._received != self._head.length and not self._end.done():
-            self._start_timer()
-        return True
-
-    def complete(self) -> None:
-        """Tornado has read the last byte."""
-        self._finish(None)
-
-    def abandon(self) -> None:
-        """The connection ended before the body."""
-        self._finish(ClientLeft())
-
-    def _finish(self, error: Exception | None) -> None:
-        if self._end is None or self._end.done():
-            return
-        if error is None:
-            self._end.set_result(None)
-        else:
-            self._end.set_exception(error)
-
-    # What is read here
-
-    async def _copy_beside_tornado(self, sink: Sink, copy: SocketCopy, left: int) -> None:
+    async def _copy_counted(self, sink: Sink, left: int) -> None:
+        plain = not isinstance(self._stream, SSLIOStream)
+        copy = sink.copy_from_socket if plain and left >= MIN_SOCKET_COPY_BYTES else None
         while left:
-            chunk = await self._read(min(CHUNK_BYTES, left))
+            size = min(CHUNK_BYTES, left)
+            chunk = await self._read(self._stream.read_bytes(size, partial=True))
             left -= len(chunk)
             await sink.write(chunk)
             # A full chunk means that more is pending: data arrives faster than the loop reads.
-            if left and len(chunk) == CHUNK_BYTES and can_detach(self._stream):
+            if copy and left and len(chunk) == CHUNK_BYTES and can_detach(self._stream):
                 with detached(self._stream) as descriptor:
                     count = await copy(descriptor, left)
                 left -= count
                 self._received += count
-        self._connection.body_taken = True
-        self.release()
 
-    async def _read(self, max_bytes: int) -> bytes:
+    async def _read(self, reading: Awaitable[bytes]) -> bytes:
+        """What `reading` gives; raises RequestTimeout, ClientLeft and what `reading` raises."""
         self._start_timer()
         # In no local variable: its exception would refer to this frame, and so to itself.
-        self._reading = asyncio.ensure_future(self._stream.read_bytes(max_bytes, partial=True))
-        chunk, too_late = b"", False
+        self._reading = asyncio.ensure_future(reading)
+        del reading
+        chunk, left, too_late = b"", False, False
         try:
             chunk = await self._reading
         except StreamClosedError:
-            pass
+            left = True
         except asyncio.CancelledError:
             too_late = self._reading.cancelled()
             if not too_late:
@@ -149,8 +113,8 @@ class StreamBody:
             self._reading = None
             self._stop_timer()
         if too_late:
-            raise _too_late()
-        if not chunk:
+            raise RequestTimeout("the body stopped coming, or came too slowly")
+        if left:
             raise ClientLeft
         self._received += len(chunk)
         return chunk
@@ -167,9 +131,3 @@ class StreamBody:
         self.timed_out = True
         if self._reading is not None:
             self._reading.cancel()
-        else:
-            self._finish(_too_late())
-
-
-def _too_late() -> RequestTimeout:
-    return RequestTimeout("the body stopped coming, or came too slowly")

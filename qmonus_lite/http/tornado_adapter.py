@@ -65,11 +65,9 @@ class StreamHandler(RequestHandler):
         )
         rate = pipeline.state.body_rate
         self._stream_body = StreamBody(self._inbound.head, connection, rate)
-        #: Done when Tornado has read the whole request: then the connection can be kept.
+        #: Done when Tornado has seen the end of the request: then the connection can be kept.
         self._read: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
-        #: True while Tornado waits for this handler and reads nothing.
-        self._holding = False
         #: True if the response was sent although the body is not read; the connection ends.
         self._early = False
         self._ended = False
@@ -85,7 +83,6 @@ class StreamHandler(RequestHandler):
             # Tornado processes a pipelined request although the connection was closed.
             self.finish()
             return
-        self._holding = True
         # Tornado calls the attribute of that name: another one may be any attribute of a handler.
         known = self.request.method in KNOWN_METHODS
         body: Body = self._stream_body if known else UnreadableBody()
@@ -98,19 +95,10 @@ class StreamHandler(RequestHandler):
             await self._stream_body.released
         if self._early:
             await self._end_early()
-        self._holding = False
-
-    async def data_received(self, chunk: bytes) -> None:
-        """Hand over a chunk of the body; Tornado reads on when it was taken."""
-        self._holding = True
-        if not await self._stream_body.receive(chunk):
-            await self._end_early()
-        self._holding = False
 
     async def respond(self, *_path: str) -> None:
-        """Tornado has read the request: let the pipeline respond, and wait for it."""
+        """The request was read: let the pipeline respond, and wait for it."""
         assert self._task is not None
-        self._stream_body.complete()
         self._finish_reading()
         await self._task
 
@@ -121,7 +109,6 @@ class StreamHandler(RequestHandler):
         super().on_connection_close()
         if not self._ended:
             log_client_left(self._inbound)
-        self._stream_body.abandon()
         self._finish_reading()
         forget_body_future(self)
 
@@ -166,14 +153,14 @@ class StreamHandler(RequestHandler):
     async def _send_early(self, response: Response) -> None:
         """Send the response before the body is read.
 
-        The rest of the body is discarded by `_end_early`, unless it stopped coming, or Tornado is
-        in the middle of reading it: then the connection is closed.
+        The rest of the body is discarded by `_end_early`, unless it stopped coming: then the
+        connection is closed.
         """
         if isinstance(response.body, bytes) and response.body:
             self.write(response.body)
         with contextlib.suppress(StreamClosedError):
             await self.flush()
-        if not self._holding or self._stream_body.timed_out:
+        if self._stream_body.timed_out:
             half_close(self._stream)
             self.finish()
 

@@ -14,19 +14,19 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPMessageDelegate
 from tornado.ioloop import IOLoop
-from tornado.iostream import IOStream, SSLIOStream
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.web import RequestHandler
 
 
 class RequestConnection(HTTP1Connection):
     """Tornado's connection for one request, where this package decides on four things.
 
-    The body may be read from the stream elsewhere (`body_taken`); `100 Continue` is not
-    sent by Tornado; the token `close` is recognized among others in `Connection`; and the header
+    The body is read from the stream elsewhere (`StreamBody`); `100 Continue` is not sent by
+    Tornado; the token `close` is recognized among others in `Connection`; and the header
     fields are kept as received.
     """
 
-    #: True if the body was read from the stream already: Tornado reads none.
+    #: True if there is no body, or it was read from the stream: the connection can be kept.
     body_taken = False
     #: Header fields as received, in order.
     fields: tuple[tuple[str, str], ...] = ()
@@ -47,7 +47,10 @@ class RequestConnection(HTTP1Connection):
     def _read_body(
         self, code: int, headers: HTTPHeaders, delegate: HTTPMessageDelegate
     ) -> Awaitable[None] | None:
-        return None if self.body_taken else super()._read_body(code, headers, delegate)
+        if not self.body_taken:
+            # The response was sent, or cannot be; Tornado must not take the body for a request.
+            raise StreamClosedError
+        return None
 
 
 def can_detach(stream: IOStream) -> bool:
@@ -84,6 +87,11 @@ def stop_watching(stream: IOStream) -> None:
     if stream._state is not None:
         stream.io_loop.remove_handler(stream.socket.fileno())
         stream._state = None
+
+
+def buffered_bytes(stream: IOStream) -> int:
+    """Bytes that the stream has received and that were not read from it."""
+    return stream._read_buffer_size
 
 
 def written_bytes(stream: IOStream) -> int:

@@ -4,7 +4,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import re
 from collections.abc import Mapping
 
 from qmonus_lite.errors import (
@@ -12,6 +11,7 @@ from qmonus_lite.errors import (
     Unprocessable,
 )
 from qmonus_lite.headers import Headers, canonical
+from qmonus_lite.uploads.structured_fields import parse_dictionary
 
 #: Supported algorithms, by their name in the fields; others in a field are ignored.
 ALGORITHMS = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
@@ -20,13 +20,6 @@ FIELDS = {"Repr-Digest", "Content-Digest", "Content-MD5", "Want-Repr-Digest"}
 _FIELD_NAMES = frozenset(map(canonical, FIELDS))
 #: Length of each digest in bytes.
 _BYTES = {"sha-256": 32, "sha-512": 64, "md5": 16}
-
-_KEY = r"[a-z*][a-z0-9_.*-]*"
-_PARAMETERS = rf"(?:; *{_KEY}(?:=[A-Za-z0-9_.*-]+)?)*"
-# Members of a structured field dictionary (RFC 9651): byte sequence, or integer preference.
-_DIGEST = re.compile(rf"({_KEY})=:([A-Za-z0-9+/]*={{0,2}}):{_PARAMETERS}")
-_WISH = re.compile(rf"({_KEY})=([0-9]{{1,2}}){_PARAMETERS}")
-_COMMA = re.compile(r"[ \t]*,[ \t]*")
 
 
 class Digests:
@@ -51,8 +44,7 @@ class Digests:
             for name, digest in _digests(field, headers[field]).items()
         }
         if "Content-MD5" in headers:
-            digest = _decoded("Content-MD5", "md5", headers["Content-MD5"])
-            expected["Content-MD5", "md5"] = digest
+            expected["Content-MD5", "md5"] = _md5(headers["Content-MD5"])
         return cls(expected, _wish(headers.get("Want-Repr-Digest", "")))
 
     @property
@@ -100,21 +92,29 @@ def _start(name: str) -> "hashlib._Hash":
 
 
 def _digests(field: str, text: str) -> dict[str, bytes]:
+    """The digests of a field by supported algorithm; other members and parameters are ignored."""
+    try:
+        members = parse_dictionary(text)
+    except ValueError:
+        raise InvalidDigest(f"{field} is not of the form sha-256=:BASE64:") from None
     found = {}
-    for member in _COMMA.split(text.strip(" ")):
-        parts = _DIGEST.fullmatch(member)
-        if parts is None:
-            raise InvalidDigest(f"{field} is not of the form sha-256=:BASE64:")
-        if parts[1] in ALGORITHMS:
-            found[parts[1]] = _decoded(field, parts[1], parts[2])
+    for name in ALGORITHMS.keys() & members:
+        digest = members[name]
+        if not isinstance(digest, bytes):
+            raise InvalidDigest(f"{field} is not of the form {name}=:BASE64:")
+        found[name] = _checked(field, name, digest)
     return found
 
 
-def _decoded(field: str, name: str, text: str) -> bytes:
+def _md5(text: str) -> bytes:
     try:
         digest = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         digest = b""
+    return _checked("Content-MD5", "md5", digest)
+
+
+def _checked(field: str, name: str, digest: bytes) -> bytes:
     if len(digest) != _BYTES[name]:
         raise InvalidDigest(f"{field} has no {_BYTES[name]} bytes of {name} in base64")
     return digest
@@ -122,7 +122,10 @@ def _decoded(field: str, name: str, text: str) -> bytes:
 
 def _wish(text: str) -> str | None:
     """The supported algorithm of highest preference; an invalid Want-Repr-Digest is ignored."""
-    wishes = [_WISH.fullmatch(member) for member in _COMMA.split(text.strip(" "))]
-    liked = {wish[1]: int(wish[2]) for wish in wishes if wish}
+    try:
+        members = parse_dictionary(text)
+    except ValueError:
+        return None
+    liked = {name: value for name, value in members.items() if isinstance(value, int)}
     known = [name for name in ALGORITHMS if 0 < liked.get(name, 0) <= 10]
-    return max(known, key=lambda name: liked[name], default=None) if None not in wishes else None
+    return max(known, key=lambda name: liked[name], default=None)

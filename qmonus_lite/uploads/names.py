@@ -49,6 +49,6 @@ def _check(part: str) -> None:
     if "\\" in part:
         raise BadName("the path has a backslash")
     if CONTROL.search(part):
-        raise BadName("the path has a control character")
+        raise BadName("the path has a control character or a direction mark")
     if len(part.encode()) > MAX_PART_BYTES:
         raise BadName(f"a part of the path is longer than {MAX_PART_BYTES} bytes")

@@ -35,7 +35,6 @@ VAGUE_WORDS = {
 BROAD_HANDLERS = {
     "http/connection.py": "an unexpected error of a connection; logged, and it is closed",
     "http/pipeline.py": "an unexpected error of an endpoint; logged, and answered 500",
-    "http/stream_body.py": "an error of who takes a chunk; handed to the task that reads the body",
     "catalog/builders.py": "a plugin that nobody thought of; logged, becomes a fault of its file",
     "catalog/lint/linter.py": "a rule of check that fails; logged, and the other rules go on",
     "catalog/document.py": "whatever the YAML library stumbles over; becomes a fault of its file",

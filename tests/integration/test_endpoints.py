@@ -45,6 +45,24 @@ async def answer(
         return given.status, found, await given.read()
 
 
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [("POST /-/logon", 401), ("GET /-/live", 200), ("GET /-/events", 401), ("PUT /-/x", 404)],
+)
+async def test_an_endpoint_without_use_for_a_body_does_not_ask_for_it(
+    two: TwoProcesses, line: str, status: int
+) -> None:
+    await two.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", two.flags["port"])
+    fields = "Host: a\r\nContent-Length: 9\r\nExpect: 100-continue"
+    writer.write(f"{line} HTTP/1.1\r\n{fields}\r\n\r\n".encode())
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    writer.close()
+
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"\r\nConnection: close\r\n" in head
+
+
 async def test_serves_the_methods_that_allow_names_and_no_others(two: TwoProcesses) -> None:
     two.route("/v1/any", "return 'any'", auth_mode="none")
     two.put(

@@ -79,6 +79,10 @@ def cases(token: str) -> dict[str, Case]:
         "upload, small, half": Case(sent=request("PUT", "/upload/x", 9, own) + b"x"),
         "upload, lent": Case(sent=request("PUT", "/upload/x", 9 << 20, own) + LONG),
         "upload, chunks": Case(sent=put + CHUNKED + b"10000\r\n" + LONG[:65536]),
+        "upload, long chunk line": Case(sent=put + CHUNKED + LONG[:100], answer=b"HTTP/1.1 400"),
+        "upload, chunks refused": Case(
+            sent=put + CHUNKED + b"5\r\nhello\r\n0\r\nA: b\r\n\r\n", answer=b"HTTP/1.1 400"
+        ),
         "upload, no account": Case(
             sent=request("PUT", "/upload/x", 9) + b"x", answer=b"HTTP/1.1 4"
         ),

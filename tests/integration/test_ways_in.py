@@ -20,9 +20,10 @@ from typing import Any
 
 import pytest
 
+from qmonus_lite import rate_limited_log
 from qmonus_lite.apigw import server as apigw_server
 from qmonus_lite.apigw.upload_rules import ALL_RULES
-from qmonus_lite.errors import BadRequest, PublicationInDoubt
+from qmonus_lite.errors import BadRequest, PublicationInDoubt, Stage
 from qmonus_lite.event_logs.sqlite.event_log import SqliteEventLog
 from qmonus_lite.events.log import EventLogFailed
 from qmonus_lite.http import framing
@@ -55,6 +56,8 @@ class Sent:
     #: False for a request without a token.
     token: bool = True
     host: str = "Host: a"
+    #: What is sent instead of the body, as it is.
+    body: bytes | None = None
     #: Bytes at the end of the body that are not sent.
     withheld: int = 0
 
@@ -192,6 +195,21 @@ CASES: dict[str, Case] = {
     "body-timeout": Case(
         sent=Sent(withheld=1), status=408, code="request-timeout", server="impatient"
     ),
+    **{
+        name: Case(
+            sent=Sent(body=body), status=400, code="invalid-framing", ways=frozenset({"chunked"})
+        )
+        for name, body in {
+            "chunks": b"5\r\nhello\r\nz\r\n",
+            "chunks, long line": b"5\r\nhello\r\n" + b"0" * 65,
+            "chunks, long extension": b"5;" + b"a" * 200 + b"\r\nhello\r\n0\r\n\r\n",
+            "chunks, extension": b"5;a=b\r\nhello\r\n0\r\n\r\n",
+            "chunks, LF": b"5\nhello\n0\n\n",
+            "chunks, no CRLF": b"5\r\nhelloXX0\r\n\r\n",
+            "chunks, too large": b"1000000000000000\r\nhello",
+            "chunks, trailer": b"5\r\nhello\r\n0\r\nA: b\r\n\r\n",
+        }.items()
+    },
     "received-size": Case(
         status=413, code="too-large", server="four bytes", ways=frozenset({"chunked"})
     ),
@@ -217,6 +235,11 @@ CASES: dict[str, Case] = {
     # No rule: what is no upload.
     "no endpoint": Case(sent=Sent(target="/upload"), status=404, code="not-found"),
 }
+
+
+#: A client that waits for `100 Continue` is refused in these stages without it.
+BEFORE_BODY = {Stage.HEAD, Stage.AFTER_VERDICT}
+STAGES = {rule.name: rule.stage for rule in ALL_RULES}
 
 
 def test_every_rule_has_a_case() -> None:
@@ -264,12 +287,14 @@ WAYS = {
 }
 
 
-async def exchange(port: int, way: Way, sent: Sent, token: str, tls: bool) -> tuple[bytes, bytes]:
-    """Head and body of the response to a request."""
+async def exchange(
+    port: int, way: Way, sent: Sent, token: str, tls: bool
+) -> tuple[bytes, bytes, bool]:
+    """Head and body of the response to a request, and whether `100 Continue` came before it."""
     context = ssl._create_unverified_context() if tls else None
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
     body = BODY.ljust(way.size, b"x")
-    data = way.body(body)
+    data = way.body(body) if sent.body is None else sent.body
     data = data[: len(data) - sent.withheld]
     fields = [sent.host, *(sent.framing or way.framing(body)), *sent.fields]
     if sent.token:
@@ -282,11 +307,12 @@ async def exchange(port: int, way: Way, sent: Sent, token: str, tls: bool) -> tu
             if way.pause:
                 writer.write(data)
             response = await reader.readuntil(b"\r\n\r\n")
-            if response.startswith(b"HTTP/1.1 100 "):
+            invited = response.startswith(b"HTTP/1.1 100 ")
+            if invited:
                 writer.write(data)
                 response = await reader.readuntil(b"\r\n\r\n")
             length = int(response.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-            return response, await reader.readexactly(length)
+            return response, await reader.readexactly(length), invited
     finally:
         writer.close()
 
@@ -303,7 +329,7 @@ class Refusals:
         """Status, code, header fields and access record of a request, and what it left on disk."""
         self._caplog.clear()
         token, before = self._two.admin["X-Auth-Token"], self._files()
-        head, body = await exchange(self._two.flags["port"], way, sent, token, self._tls)
+        head, body, invited = await exchange(self._two.flags["port"], way, sent, token, self._tls)
         lines = head.decode("latin-1").split("\r\n")[1:-2]
         fields = {name.lower(): value for name, _, value in (li.partition(": ") for li in lines)}
         return {
@@ -312,6 +338,7 @@ class Refusals:
             "fields": {name: value for name, value in fields.items() if name not in OWN},
             "record": await self._record(fields["x-request-id"]) if recorded else {},
             "left": sorted(self._files() - before),
+            "invited": invited,
         }
 
     async def _record(self, request_id: str) -> dict[str, object]:
@@ -423,6 +450,8 @@ async def check(refusals: Refusals, names: list[str], patch: pytest.MonkeyPatch)
             expected = {"status": case.status, "code": case.code, "left": []}
             if case.keeps_bytes:
                 found["left"] = []
+            if found.pop("invited") and STAGES.get(name.split(",")[0]) in BEFORE_BODY:
+                wrong[f"{name}, {way_name}, 100"] = (True, False)
             if case.closes_if_unread:
                 found["fields"].pop("connection", None)  # type: ignore[attr-defined]
             first = first or found
@@ -482,6 +511,32 @@ async def test_a_rule_that_is_added_in_one_place_refuses_by_every_way(
         assert (found["status"], found["code"], found["left"]) == (400, "bad-request", [])
 
 
+WRAPPED = {
+    "multipart": ("Content-Type: Multipart/Form-Data; boundary=x",),
+    "aws-chunked": ("Content-Encoding: gzip, aws-chunked",),
+    "signed": ("X-Amz-Content-SHA256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD",),
+}
+NOT_WRAPPED = {
+    "mixed": ("Content-Type: multipart/mixed; boundary=x",),
+    "gzip": ("Content-Encoding: gzip", "X-Amz-Content-SHA256: UNSIGNED-PAYLOAD"),
+}
+
+
+async def test_a_body_in_the_format_of_another_protocol_is_stored_as_sent_and_warned_of(
+    two: TwoProcesses, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_limited_log, "INTERVAL_SECONDS", 0)
+    refusals = await started(two, caplog)
+    for name, fields in (WRAPPED | NOT_WRAPPED).items():
+        for way in (WAYS["with its head"], WAYS["chunked"]):
+            sent = Sent(target=f"/upload/{name}", fields=fields)
+            assert (await refusals.send(way, sent))["status"] in {200, 201}
+            warned = [record for record in caplog.records if hasattr(record, "path")]
+            actions = [(vars(record)["action"], vars(record)["path"]) for record in warned]
+            assert (("body_wrapped", f"/upload/{name}") in actions) == (name in WRAPPED)
+        assert (two.folder / "upload" / name).read_bytes() == BODY
+
+
 FIELDS = [
     "If-None-Match: *",
     "If-Match: *",
@@ -530,6 +585,7 @@ async def test_generated_requests_are_answered_alike_by_every_way(
             found["record"] = {**found["record"], "text": None}  # type: ignore[dict-item]
             seen.append(found)
             found.pop("left")
+            found.pop("invited")
             if conditional:
                 _empty(two.folder / "upload")
         assert all(found == seen[0] for found in seen), (seed, sent, seen)

@@ -169,9 +169,9 @@ def test_no_text_passes_for_a_record_or_moves_the_cursor(
     capsys: pytest.CaptureFixture[str], style: str
 ) -> None:
     configured(style)
-    forged = "a\r\n2026-01-01 [info] forged\x1b[2J\x9b1m\u202e\x00\ud800"
+    forged = "a\r\n2026-01-01 [info] forged\x1b[2J\x9b1m\u202e\u200f\u061c\x00\ud800"
     logger.info("said %s", forged, extra={"path": forged, forged: 1})
 
     output = capsys.readouterr().err
     assert not any(line.startswith("2026-01-01 [info]") for line in output.splitlines())
-    assert set(output) & set("\x00\r\x1b\x9b\u202e\ud800") == set()
+    assert set(output) & set("\x00\r\x1b\x9b\u202e\u200f\u061c\ud800") == set()

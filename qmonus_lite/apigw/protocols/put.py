@@ -1,9 +1,11 @@
 """Upload by PUT: one request carries the whole file."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qmonus_lite import strictjson
+from qmonus_lite.apigw.protocols.wrapped_body import wrapped_body_warning
 from qmonus_lite.apigw.query import MAX_QUERY_ARGUMENTS, read_query
 from qmonus_lite.errors import (
     CredentialInQuery,
@@ -17,10 +19,13 @@ from qmonus_lite.http.body import Body
 from qmonus_lite.http.limits import ConcurrencyLimit
 from qmonus_lite.http.request import Request
 from qmonus_lite.http.response import Response
+from qmonus_lite.rate_limited_log import RateLimitedLog
 from qmonus_lite.uploads.active import ActiveUpload
 from qmonus_lite.uploads.receipt import Receipt
 from qmonus_lite.uploads.request import UploadRequest
 from qmonus_lite.uploads.service import UploadService
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,6 +93,7 @@ class Put:
             UploadLimitReached,
             "as many uploads as this APIGW takes at once are under way",
         )
+        self._rate_limited_log = RateLimitedLog(logger)
 
     async def handle(self, request: Request, body: Body, values: Mapping[str, str]) -> Response:
         """Store the body; raises Problem, Terminated or ClientLeft, and nothing is stored then."""
@@ -106,17 +112,20 @@ class Put:
                     record=request.record,
                 )
             )
-            return await _store(upload, body)
+            receipt = await _store(upload, body)
+        if warning := wrapped_body_warning(request.head):
+            ids = {"upload_id": receipt.upload_id, "path": receipt.path}
+            self._rate_limited_log.warn(warning, kind=warning, action="body_wrapped", **ids)
+        return stored_response(receipt, upload.digest)
 
 
-async def _store(upload: ActiveUpload, body: Body) -> Response:
+async def _store(upload: ActiveUpload, body: Body) -> Receipt:
     try:
         await body.copy_to(upload)
-        receipt = await upload.commit()
+        return await upload.commit()
     except BaseException:
         await upload.abort()
         raise
-    return stored_response(receipt, upload.digest)
 
 
 def stored_response(receipt: Receipt, digest: str | None) -> Response:

@@ -29,6 +29,8 @@ _OTHERS = frozenset(
     """.split()
 )
 _KEYWORDS = _ONE | _SEVERAL | _NAMED | _OTHERS
+#: Drafts in which `format` is checked, by a part of their `$schema`.
+_CHECKING_FORMATS = ("draft-04", "draft-06", "draft-07")
 #: Keywords of OpenAPI, which are harmless.
 _OF_OPENAPI = frozenset("example nullable discriminator xml externalDocs".split())
 #: Valid Qmonus keys that resemble a qmonus_lite key.
@@ -129,6 +131,18 @@ def schema_keyword(plugins: LintedPlugins) -> Iterator[Found]:
             if hint:
                 message = f"{key!r} is no keyword of JSON Schema, so it checks nothing{hint}"
                 yield plugin, Hit(message=message, pointer=(*pointer, key))
+
+
+def schema_format(plugins: LintedPlugins) -> Iterator[Found]:
+    """A `format` of a draft in which it is an annotation, which no value is checked against."""
+    checked = False
+    for plugin, pointer, schema, _ in _parts(plugins):
+        if pointer[-3:-1] == ("schema", "request"):
+            checked = any(draft in str(schema.get("$schema")) for draft in _CHECKING_FORMATS)
+        if not checked and isinstance(schema.get("format"), str):
+            message = f"format {schema['format']!r} checks nothing in draft 2020-12; use 'pattern',"
+            message += " or a '$schema' of draft-07"
+            yield plugin, Hit(message=message, pointer=(*pointer, "format"))
 
 
 def schema_required(plugins: LintedPlugins) -> Iterator[Found]:

@@ -204,6 +204,12 @@ _OTHERS = (
         plugins=keys.schema_keyword,
     ),
     LintRule(
+        id="schema-format",
+        finds="`format` in a JSON Schema of draft 2020-12, where it is a remark: it checks nothing",
+        is_note=True,
+        plugins=keys.schema_format,
+    ),
+    LintRule(
         id="schema-required",
         finds="a required property that the same schema does not describe",
         plugins=keys.schema_required,

@@ -115,13 +115,21 @@ def plainest(found: object) -> bool:
         ("? {a: 1}\n: x\n", "a.yml:1:3: a list or a mapping in the place of a key"),
         ("a: 1\nb: 2\n1: x\n", "a.yml:3:1: key 1 is not text; put it in quotes"),
         ("a:\n  b: 1\n  ~: x\n", "a.yml:3:3: key None is not text"),
-        ("a: 1\nb: !other x\n", "a.yml:2:1: tag '!other': expected '!env NAME'"),
+        ("a: 1\nb: !other x\n", "a.yml:2:4: tag '!other': expected '!env NAME'"),
         ("a: 1\nb: !env\n", "a.yml:2:1: tag '!env': expected"),
         ("a: 1\nb: !env [x]\n", "a.yml:2:1: tag '!env' is not one of ours"),
-        ("a: 1\nb: !x {}\n", "a.yml:2:1: tag '!x' is not one of ours"),
-        ("a: 1\nb: !!python/object/apply:os.system [id]\n", "a.yml:2:1: tag"),
-        ("a: 1\nb: !!binary aGk=\n", "a.yml:2:1: a value of type bytes"),
-        ("a: 1\nb: !!set {x}\n", "a.yml:2:1: a value of type CommentedSet"),
+        ("a: 1\nb: !x {}\n", "a.yml:2:4: tag '!x': expected"),
+        ("a: 1\nb: !!python/object/apply:os.system [id]\n", "a.yml:2:4: tag"),
+        ("a: 1\nb: !!binary aGk=\n", "a.yml:2:4: tag '!!binary': expected"),
+        ("a: 1\nb: !!set {x}\n", "a.yml:2:4: tag '!!set': expected"),
+        ("a: 1\nb: !!int 3\n", "a.yml:2:4: tag '!!int': expected"),
+        ("a: 1\nb: !!map {}\n", "a.yml:2:4: tag '!!map': expected"),
+        ("a: 1\nb: !!omap [c: 1]\n", "a.yml:2:4: tag '!!omap': expected"),
+        ("a: 1\nb: ! 12\n", "a.yml:2:4: tag '!': expected"),
+        ("!!map\na: 1\n", "a.yml:1:1: tag '!!map': expected"),
+        ("%TAG ! tag:x,2000:\n---\na: !env X\n", "a.yml:3:4: tag 'tag:x,2000:env': expected"),
+        ("a: {?b: 1}\n", "a.yml:1:5: not usable YAML: found character '?'"),
+        ("a: |-\n    \n  x\n", "a.yml:3:3: not usable YAML: a blank line before the text"),
         ("a: 1\nb: 日\x07\n", "a.yml:2:5: not usable YAML: a control character"),
         ("a: 2026-13-45\n", "a.yml:1:4: not usable YAML: month"),
         ("a: " + "9" * 5000, "a.yml:1:4: not usable YAML: Exceeds the limit"),
@@ -132,6 +140,24 @@ def plainest(found: object) -> bool:
 )
 def test_refuses_what_no_plugin_needs_and_says_where(source: str, wanted: str) -> None:
     assert fault(source).startswith(wanted), fault(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("a: |-\n \n  x\n   y\n", "\nx\n y"),
+        ("a: |-\n  \n\n \n  x\n", "\n\n\nx"),
+        ("a: >-\n \n  x\n  y\nb: 1\n", "\nx y"),
+        ("- a: |+\n   \n    x\n\n", "\nx\n\n"),
+        ("a: |-\n    \nb: 1\n", ""),
+        ("a: |-\n    \n ", ""),
+    ],
+)
+def test_blank_lines_before_the_text_of_a_block_may_have_fewer_spaces(
+    source: str, text: str
+) -> None:
+    found = value(source)
+    assert (found[0] if isinstance(found, list) else found)["a"] == text
 
 
 def test_a_bomb_of_aliases_never_goes_off() -> None:

@@ -96,23 +96,23 @@ def test_a_number_that_is_not_finite_is_a_fault(folder: Folder, place: str, numb
 
 
 @pytest.mark.parametrize(
-    ("source", "place"),
+    ("source", "beginning"),
     [
-        ("name: x\nvalues:\n  day: 2001-02-30\n", "3:8"),
-        ("name: x\nvalues: [1, !!int x]\n", "2:13"),
-        ("name: x\nvalues:\n  a: !!float x\n", "3:6"),
-        ("name: x\nvalues:\n  a: !!bool x\n", "3:6"),
-        ('name: x\nvalues:\n  a: "x\\U00110000"\n', "3:10"),
-        ("name: x\nvalues:\n  a: " + "9" * 5000 + "\n", "3:6"),
+        ("name: x\nvalues:\n  day: 2001-02-30\n", "3:8: not usable YAML"),
+        ("name: x\nvalues: [1, !!int x]\n", "2:13: tag"),
+        ("name: x\nvalues:\n  a: !!float x\n", "3:6: tag"),
+        ("name: x\nvalues:\n  a: !!bool x\n", "3:6: tag"),
+        ('name: x\nvalues:\n  a: "x\\U00110000"\n', "3:10: not usable YAML"),
+        ("name: x\nvalues:\n  a: " + "9" * 5000 + "\n", "3:6: not usable YAML"),
     ],
 )
 def test_a_scalar_that_cannot_be_read_is_reported_with_its_position(
-    folder: Folder, source: str, place: str
+    folder: Folder, source: str, beginning: str
 ) -> None:
     folder.put("a.yml", source)
 
     [fault] = folder.faults()
-    assert fault.startswith(f"a.yml:{place}: not usable YAML")
+    assert fault.startswith(f"a.yml:{beginning}")
 
 
 @pytest.mark.parametrize(

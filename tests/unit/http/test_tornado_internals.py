@@ -189,6 +189,19 @@ async def test_tornado_sends_no_100_unless_the_body_is_read(path: bytes) -> None
         writer.close()
 
 
+async def test_a_client_of_http_1_0_gets_no_100() -> None:
+    async with serve(respond) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        head = b"PUT / HTTP/1.0\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue"
+        writer.write(head + b"\r\n\r\n")
+        await asyncio.sleep(0.05)
+        writer.write(b"ab")
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
 async def test_a_body_that_was_read_beside_tornado_is_not_read_again() -> None:
     length = 3 << 20
     content = os.urandom(length)

@@ -36,6 +36,10 @@ def test_takes_the_right_digest_and_no_other(data: bytes, name: str) -> None:
         "sha=:AAAA: ,\t" + field("sha-256", b"a"),
         field("sha-256", b"x") + "," + field("sha-256", b"a"),
         field("sha-256", b"a") + ";q=1;x",
+        field("sha-256", b"a") + """;a="x, \\"y";b=:AA==:;c=?1;d=@1;e=-1.5;f=a/b'!;g=%"%c3%bc" """,
+        field("sha-256", b"a").replace("=:", ":").replace(":", "=:", 1),
+        'x=1, y;z=2, list=("a" b;c=1  2), t="a,b" , ' + field("sha-256", b"a"),
+        "",
     ],
 )
 def test_reads_what_rfc_9530_allows(text: str) -> None:
@@ -48,9 +52,14 @@ def test_reads_what_rfc_9530_allows(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
         ",",
         "sha-256",
+        "sha-256=1",
+        "sha-256=(:AAAA:)",
+        field("sha-256", b"a") + ",",
+        field("sha-256", b"a") + ';x="',
+        field("sha-256", b"a") + " x",
+        field("sha-256", b"a") + ", x=1234567890123456",
         "sha-256=",
         "SHA-256=:AAAA:",
         "sha-256=:AAAA:",
@@ -81,6 +90,10 @@ def test_reads_any_field_or_refuses_it(text: str, name: str) -> None:
         ("sha-256=11", None),
         ("sha-256", None),
         ("sha-256=1, ?", None),
+        ("sha-256=10, foo", "sha-256"),
+        ("sha-256=10, foo=(a b), bar=:AA==:", "sha-256"),
+        ('sha-256=3;reason="a, b", sha-512=1.5', "sha-256"),
+        ("sha-256=2, sha-256=x", None),
         ("md5=9", None),
         ("", None),
     ],

@@ -33,7 +33,7 @@ def doubled(before: str, name: str) -> str:
     return f"{name}: &{name} [*{before}, *{before}]\n"
 
 
-bad("B132", "tag", "name: a\nvalues: {x: !!python/object/apply:os.system [id]}\n", 2, 10)
+bad("B132", "tag", "name: a\nvalues: {x: !!python/object/apply:os.system [id]}\n", 2, 13)
 bad("B132", "aliases", "name: a\nvalues: {x: &x [1], y: [*x, *x]}\n", 2, 25)
 bad("B132", "alias bomb", "a: &a [x]\n" + "".join(map(doubled, "abcdefgh", "bcdefghi")), 2, 8)
 bad("B132", "duplicate keys", "name: a\nvalues: {}\nname: b\n", 3, 1)

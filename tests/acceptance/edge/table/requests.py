@@ -74,10 +74,11 @@ for _size in ("zz", "0x5", "-5", "", "5 "):
 _.shut("B23", "chunk size 2^64-1", chunked("/upload/x", b"F" * 16 + b"\r\nhello"), 400)
 _.shut("B24", "chunk extension", chunked("/upload/x", b"5;a=b\r\nhello\r\n0\r\n\r\n"), 400)
 _.shut("B25", "no CRLF after a chunk", chunked("/upload/x", b"5\r\nhelloXX0\r\n\r\n"), 400)
-_.shut("B26", "chunk lines end with LF", chunked("/upload/x", b"5\nhello\n0\n\n"), 408)
+_.shut("B26", "chunk lines end with LF", chunked("/upload/x", b"5\nhello\n0\n\n"), 400)
 _.shut("B26", "silent body", length("9"), 408)
 _.shut("B27", "trailers", chunked("/upload/x", b"5\r\nhello\r\n0\r\nA: b\r\n\r\n"), 400)
-_.bad("B28", "long chunk size", chunked("/upload/x", b"5;" + b"a" * 200 + b"\r\nhello\r\n"))
+_.shut("B28", "long chunk extension", chunked("/upload/x", b"5;" + b"a" * 200 + b"\r\nhello"), 400)
+_.shut("B28", "long chunk size", chunked("/upload/x", b"0" * 200 + b"5\r\nhello\r\n"), 400)
 _.bad("B29", "no last chunk", chunked("/upload/x", b"5\r\nhello\r\n"), ends=True)
 _.good(
     "B30",
@@ -262,10 +263,11 @@ for _field in (
     "Repr-Digest: sha-256",
     f"Repr-Digest: sha-256={_SHA256}",
     "Content-Digest: sha-256=:AAAA:",
-    "Repr-Digest: ",
+    "Repr-Digest: ,",
     "Content-MD5: !",
 ):
     _.bad("B112", f"no digest: {_field[:30]}", put("/upload/x", _field), 400)
+_.good("B112", "an empty field", put("/upload/b112", "Repr-Digest: "), "upload/b112")
 for _number, _field in enumerate(
     (
         f"Repr-Digest: sha-256=:{_SHA256}:, sha-512=:{_SHA512}:",

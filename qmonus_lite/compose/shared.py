@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qmonus_lite.auth.callout_pass import Passes
-from qmonus_lite.auth.sealing import Sealer, sealer_of
+from qmonus_lite.auth.sealing import Opener, opener_of, sealer_of
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.catalog.builders import BuildContext
 from qmonus_lite.catalog.live import Live
 from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.clock import Clock
-from qmonus_lite.data_format import DataFormat
+from qmonus_lite.data_format import DataFormat, read_format
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlace
 from qmonus_lite.events.gateway import Gateway
@@ -90,7 +90,7 @@ def common(
     )
 
 
-def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
+def make_loader(settings: Settings, sealer: Opener, callout: object) -> Loader:
     """The loader of the plugin folders; raises BadPlace for a missing folder."""
     for name, folder in zip(settings.plugins.plugins_base_dirs, settings.plugin_dirs, strict=True):
         if not folder.is_dir():
@@ -103,6 +103,14 @@ def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
         question_limit=settings.events.lambda_sync_timeout,
     )
     return Loader(settings.plugin_dirs, context)
+
+
+def make_reading_loader(settings: Settings) -> Loader:
+    """The loader of a command, which makes nothing on disk; raises BadPlace."""
+    directory = settings.storage.state_dir
+    # Raises for the format of a newer version.
+    read_format(directory)
+    return make_loader(settings, opener_of(directory), callout=None)
 
 
 def make_registry(

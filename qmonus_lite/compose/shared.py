@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from qmonus_lite.auth.callout_pass import Passes
@@ -90,11 +90,17 @@ def common(
     )
 
 
-def make_loader(settings: Settings, sealer: Opener, callout: object) -> Loader:
-    """The loader of the plugin folders; raises BadPlace for a missing folder."""
+def missing_plugin_folders(settings: Settings) -> Iterator[str]:
+    """The faults of plugin folders that do not exist."""
     for name, folder in zip(settings.plugins.plugins_base_dirs, settings.plugin_dirs, strict=True):
         if not folder.is_dir():
-            raise BadPlace(f"--plugins_base_dirs: {name}: no folder at {folder}; make it first")
+            yield f"--plugins_base_dirs: {name}: no folder at {folder}; make it first"
+
+
+def make_loader(settings: Settings, sealer: Opener, callout: object) -> Loader:
+    """The loader of the plugin folders; raises BadPlace for a missing folder."""
+    for fault in missing_plugin_folders(settings):
+        raise BadPlace(fault)
     template = settings.uploads.template
     context = BuildContext(
         names=granted(callout=callout, options=Options(settings)),
@@ -130,7 +136,7 @@ def make_gateway(settings: Settings, at: DataFormat | None = None) -> Gateway:
     """
     return Gateway(
         address=at.address if at else settings.server.advertised_host,
-        port=at.port if at else settings.server.port,
+        port=at.port if at else settings.server.advertised_port,
         stores={FILE_STORE: os.path.join(settings.storage.root, "")},
     )
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from print_limits import limits
+
 from qmonus_lite import errors
 from qmonus_lite.apigw.endpoint import Endpoint
 from qmonus_lite.apigw.endpoints import ADMIN, UPLOAD
@@ -316,6 +318,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
         receipt,
         disk,
         lifecycle,
+        limits,
     )
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from qmonus_lite import ownership
 from qmonus_lite.data_format import FILE, note_address, open_format, read_format
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 
 #: Random bytes in each generated key.
 KEY_BYTES = 32
@@ -20,7 +20,7 @@ class DataDir:
     """A state directory that is readable by its owner only."""
 
     def __init__(self, path: Path) -> None:
-        """Create or check the directory; raises BadPlace, also for a newer format."""
+        """Create or check the directory; raises BadResource, also for a newer format."""
         self.path = path
         check_owner(path)
         try:
@@ -31,25 +31,25 @@ class DataDir:
                 # fsync the parent: without it, a power failure may remove the new directory.
                 sync(made.parent)
         except OSError as error:
-            raise BadPlace(
+            raise BadResource(
                 f"--data_dir={path}: cannot be made or owned: {error.strerror};"
                 f" choose a directory that this user may write to{ownership.advice(path)}"
             ) from None
         if not os.access(path, os.W_OK | os.X_OK):
             hint = ownership.advice(path)
-            raise BadPlace(f"--data_dir={path}: not writable for this user{hint}")
+            raise BadResource(f"--data_dir={path}: not writable for this user{hint}")
         read_format(path)
 
     def open(self) -> str:
         """Migrate to the format of this version, for server processes; gives the gateway's id.
 
-        Raises BadPlace.
+        Raises BadResource.
         """
         with self._writing_format():
             return open_format(self.path).gateway
 
     def note_address(self, address: str, port: int) -> None:
-        """Keep the advertised host and port of the gateway; raises BadPlace."""
+        """Keep the advertised host and port of the gateway; raises BadResource."""
         with self._writing_format():
             note_address(self.path, address, port)
 
@@ -58,12 +58,12 @@ class DataDir:
         try:
             yield
         except OSError as error:
-            raise BadPlace(
+            raise BadResource(
                 f"--data_dir={self.path}: its format file cannot be written: {error.strerror}"
             ) from None
 
     def key(self, name: str) -> bytes:
-        """The key in the file `name`, generated at first use, mode 0400; raises BadPlace.
+        """The key in the file `name`, generated at first use, mode 0400; raises BadResource.
 
         Processes that start at the same time get the same key: the file is created atomically by
         link(2).
@@ -74,10 +74,10 @@ class DataDir:
             try:
                 self._make_key(path)
             except OSError as error:
-                raise BadPlace(f"{path}: not a usable key: {error}") from None
+                raise BadResource(f"{path}: not a usable key: {error}") from None
             key = read_key(path)
         if key is None:
-            raise BadPlace(f"{path}: not a usable key: a link that leads nowhere")
+            raise BadResource(f"{path}: not a usable key: a link that leads nowhere")
         return key
 
     def known_key(self, name: str) -> list[bytes]:
@@ -130,7 +130,7 @@ class DataDir:
         return path
 
     def lock(self) -> int:
-        """Lock the directory for this process; raises BadPlace when another APIGW holds it.
+        """Lock the directory for this process; raises BadResource when another APIGW holds it.
 
         Returns the descriptor. The flock is released when the process ends, also by SIGKILL.
         """
@@ -140,31 +140,31 @@ class DataDir:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
-            raise BadPlace(
+            raise BadResource(
                 f"--data_dir={self.path}: another APIGW runs on it; stop that one or choose another"
             ) from None
         return descriptor
 
 
 def read_key(path: Path) -> bytes | None:
-    """The key in a file, None if there is no file; raises BadPlace, makes nothing."""
+    """The key in a file, None if there is no file; raises BadResource, makes nothing."""
     try:
         key = base64.b64decode(path.read_bytes(), validate=False)
     except FileNotFoundError:
         return None
     except OSError as error:
         hint = ownership.advice(path)
-        raise BadPlace(f"{path}: not a usable key: {error.strerror}{hint}") from None
+        raise BadResource(f"{path}: not a usable key: {error.strerror}{hint}") from None
     except ValueError as error:
-        raise BadPlace(f"{path}: not a usable key: {error}") from None
+        raise BadResource(f"{path}: not a usable key: {error}") from None
     if len(key) != KEY_BYTES:
         # A truncated key would still produce signatures, but could be guessed.
-        raise BadPlace(f"{path}: not a usable key: expected {KEY_BYTES} bytes in base64")
+        raise BadResource(f"{path}: not a usable key: expected {KEY_BYTES} bytes in base64")
     return key
 
 
 def check_owner(directory: Path) -> None:
-    """Keep root from making files in a data directory of another user; raises BadPlace.
+    """Keep root from making files in a data directory of another user; raises BadResource.
 
     That user could not read them, and its service would not start any more. What counts is who
     made the files: the directory itself may be a volume with any owner.
@@ -172,7 +172,7 @@ def check_owner(directory: Path) -> None:
     for path in (directory / FILE, directory / "token.key"):
         owner = ownership.owner_of(path)
         if os.geteuid() == 0 and path.exists() and owner.uid != 0:
-            raise BadPlace(
+            raise BadResource(
                 f"--data_dir={directory}: is used by {owner.name}, and root would make files in it"
                 f" which that user cannot read; run this as {owner.name}"
             )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def rights_of(owner: Owner) -> Iterator[None]:
     """Have the rights of another user during the block, if this process was started by root.
 
     What the block makes then belongs to that user. Other processes keep their rights. Raises
-    BadPlace if root may not take the rights, as in a container without CAP_SETUID.
+    BadResource if root may not take the rights, as in a container without CAP_SETUID.
     """
     before = os.geteuid(), os.getegid(), os.getgroups()
     if owner.uid == before[0] or os.getresuid()[2] != 0:
@@ -65,7 +65,7 @@ def rights_of(owner: Owner) -> Iterator[None]:
         _take(owner.uid, owner.gid, _groups(owner))
     except OSError as error:
         os.seteuid(before[0])
-        raise BadPlace(
+        raise BadResource(
             f"this has to run as {owner.name}, and root cannot take those rights here:"
             f" {error.strerror}; run it as that user"
         ) from None

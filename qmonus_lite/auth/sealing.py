@@ -67,14 +67,14 @@ class Sealer(Opener):
 def opener_of(directory: Path) -> Opener:
     """The opener of a data directory; makes nothing, and opens nothing where there is no key.
 
-    Opening raises BadPlace for a key file that cannot be read.
+    Opening raises BadResource for a key file that cannot be read.
     """
     paths = [directory / name for name in (NEXT_KEY, KEY)]
     return Opener(others=lambda: [key for path in paths if (key := read_key(path)) is not None])
 
 
 def sealer_of(data_dir: DataDir) -> Sealer:
-    """The sealer of a data directory; also works during a key rotation. Raises BadPlace."""
+    """The sealer of a data directory; also works during a key rotation. Raises BadResource."""
     return Sealer(
         key=data_dir.key(KEY),
         # The next key first: if its file is gone, it was renamed to KEY, which is read after it.

@@ -25,7 +25,7 @@ from qmonus_lite.cli.rewriting import create, remove, replace
 from qmonus_lite.clock import Clock
 from qmonus_lite.compose.shared import make_reading_loader
 from qmonus_lite.datadir import read_key
-from qmonus_lite.errors import BadPlace, BadSetting
+from qmonus_lite.errors import BadResource, BadSetting
 from qmonus_lite.settings.table import Settings
 
 _HASH, _PREVIOUS = "api_key_hash", "previous_api_key_hash"
@@ -160,11 +160,11 @@ class _Found:
         return self.entry["username"]
 
     def without(self) -> str:
-        """The text of the file without the entry; raises BadPlace."""
+        """The text of the file without the entry; raises BadResource."""
         try:
             return remove_item(self.source, self.index)
         except ValueError:
-            raise BadPlace(
+            raise BadResource(
                 f"{self.file}: the entry of {self.username} stands in a form that cannot be taken"
                 " out; edit the file"
             ) from None
@@ -207,7 +207,7 @@ def token(arguments: Arguments) -> int:
         raise BadSetting(f"token: no account is named {name!r}")
     key = read_key(settings.storage.state_dir / "token.key")
     if key is None:
-        raise BadPlace(
+        raise BadResource(
             f"--data_dir={settings.storage.state_dir}: has no token.key; has an APIGW run on it?"
         )
     minter = Minter(key=key, clock=Clock(settings.logs.timezone))

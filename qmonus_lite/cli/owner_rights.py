@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qmonus_lite import ownership
-from qmonus_lite.errors import Refused
+from qmonus_lite.errors import StartupError
 from qmonus_lite.settings.table import Settings
 
 
@@ -19,14 +19,14 @@ def of_data_dir(settings: Settings) -> Iterator[None]:
     """Run a command of root with the rights of the owner of the data directory.
 
     Before there is one, with those of the owner of the directory that it would be made in. Raises
-    BadPlace.
+    BadResource.
     """
     directory = settings.storage.state_dir
     owner = ownership.owner_of(directory)
     with ownership.rights_of(owner):
         try:
             yield
-        except Refused:
+        except StartupError:
             if os.getuid() == 0 != os.geteuid():
                 text = f"qmonus-lite: ran with the rights of {owner.name}, who owns {directory}"
                 print(text, file=sys.stderr)

@@ -8,11 +8,11 @@ from pathlib import Path
 from qmonus_lite import ownership
 from qmonus_lite.cli import owner_rights
 from qmonus_lite.datadir import sync
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 
 
 def create(file: Path, text: str) -> None:
-    """Create a file with its folder, readable for the service; raises BadPlace if it exists.
+    """Create a file with its folder, readable for the service; raises BadResource if it exists.
 
     It belongs to the owner of the folder. A running APIGW sees the whole file or none.
     """
@@ -28,7 +28,7 @@ def create(file: Path, text: str) -> None:
 
 
 def replace(file: Path, text: str) -> None:
-    """Replace the file's content atomically, with fsync of file and directory; raises BadPlace."""
+    """Replace the content of a file atomically, with fsync; raises BadResource."""
     file = file.resolve()
     draft = file.with_name(f".{file.name}.draft")
     with owner_rights.of_folder(file.parent), _clear_errors(file, draft):
@@ -46,7 +46,7 @@ def replace(file: Path, text: str) -> None:
 
 
 def remove(file: Path) -> None:
-    """Remove a file, with fsync of its directory; raises BadPlace."""
+    """Remove a file, with fsync of its directory; raises BadResource."""
     file = file.resolve()
     with owner_rights.of_folder(file.parent), _clear_errors(file, None):
         file.unlink()
@@ -55,12 +55,12 @@ def remove(file: Path) -> None:
 
 @contextmanager
 def _clear_errors(file: Path, draft: Path | None) -> Iterator[None]:
-    """Raise BadPlace for an OSError, and remove the draft however it ends."""
+    """Raise BadResource for an OSError, and remove the draft however it ends."""
     try:
         yield
     except OSError as error:
         hint = ownership.advice(file.parent) if isinstance(error, PermissionError) else ""
-        raise BadPlace(f"{file}: cannot be written: {error.strerror}{hint}") from None
+        raise BadResource(f"{file}: cannot be written: {error.strerror}{hint}") from None
     finally:
         if draft is not None:
             with suppress(OSError):

@@ -13,14 +13,14 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from qmonus_lite import serving
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 
 
 def refusal(address: str, port: int) -> str:
     """What it says; Tornado leaves the socket that it could not bind to the garbage collector."""
     try:
         serving.bind(address, port, flag="lambda_port")
-    except BadPlace as error:
+    except BadResource as error:
         return str(error)
     raise AssertionError("it was bound")
 
@@ -48,7 +48,7 @@ def test_takes_no_tls_without_a_certificate() -> None:
 def test_refuses_a_certificate_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "host.pem").write_text("nonsense")
     for certfile in (tmp_path / "host.pem", tmp_path / "missing.pem"):
-        with pytest.raises(BadPlace, match="--certfile=.*not usable"):
+        with pytest.raises(BadResource, match="--certfile=.*not usable"):
             serving.tls_context(certfile, certfile)
 
 
@@ -110,5 +110,5 @@ def test_refuses_a_key_with_a_passphrase_instead_of_asking_for_it(
         )
     )
 
-    with pytest.raises(BadPlace, match=f"--keyfile={key_file}: has a passphrase.*openssl pkey"):
+    with pytest.raises(BadResource, match=f"--keyfile={key_file}: has a passphrase.*openssl pkey"):
         serving.tls_context(certificate, key_file)

@@ -10,7 +10,7 @@ import pytest
 
 from qmonus_lite import ownership
 from qmonus_lite.datadir import DataDir
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 from tests.unit.cli.conftest import Shell
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for other users")
@@ -90,7 +90,7 @@ def test_root_serves_from_no_data_directory_of_another_user(beside: Shell) -> No
     with ownership.rights_of(SERVICE):
         DataDir(beside.state).open()
 
-    with pytest.raises(BadPlace, match="is used by nobody.*; run this as nobody"):
+    with pytest.raises(BadResource, match="is used by nobody.*; run this as nobody"):
         DataDir(beside.state)
     assert owners(beside.folder) == {SERVICE.uid}
 
@@ -106,7 +106,7 @@ def test_root_may_serve_from_a_volume_of_another_user(beside: Shell) -> None:
 def test_a_user_is_told_whose_directory_it_is(beside: Shell) -> None:
     DataDir(beside.state).key("token.key")
     with ownership.rights_of(SERVICE):
-        with pytest.raises(BadPlace, match="belongs to root, this runs as nobody: be that user"):
+        with pytest.raises(BadResource, match="belongs to root, this runs as nobody: be that user"):
             DataDir(beside.state)
         assert "belongs to root" in beside.refused("check")
 

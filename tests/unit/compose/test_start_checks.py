@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.compose.start_checks import APIGW_CHECKS, WORKER_CHECKS, check_start
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 from qmonus_lite.settings.table import Settings
 
 
@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 def refusal(given: Settings) -> list[str]:
-    with pytest.raises(BadPlace) as refused:
+    with pytest.raises(BadResource) as refused:
         check_start(given, APIGW_CHECKS)
     return str(refused.value).splitlines()
 
@@ -105,3 +105,10 @@ def test_a_launch_directory_that_is_a_link_is_taken(tmp_path: Path) -> None:
     check_start(given, APIGW_CHECKS)
     assert given.storage.root == tmp_path / "disk"
     assert os.path.isdir(tmp_path / "disk/.qmonus-lite")
+
+
+def test_what_follows_from_a_missing_launch_directory_is_not_shown(tmp_path: Path) -> None:
+    [line] = refusal(Settings.of(base_dir=tmp_path / "missing", port=free_port()))
+
+    assert line == f"--base_dir={tmp_path}/missing: no such directory; make it first"
+    assert list(tmp_path.iterdir()) == []

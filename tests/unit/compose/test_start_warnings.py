@@ -8,7 +8,7 @@ from qmonus_lite.compose.start_warnings import certificate_warnings, template_wa
 from qmonus_lite.events.envelope import UPLOADING
 from qmonus_lite.settings.table import Settings
 from tests.certificate import Authority
-from tests.unit.catalog.stage import Folder
+from tests.unit.catalog.plugin_folder import Folder
 
 GATE = f"name: gate\nevent: {UPLOADING}\nscript: |-\n  async def gate(event, handle):\n    pass\n"
 

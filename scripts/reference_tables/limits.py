@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-PACKAGE = Path(__file__).parents[1] / "qmonus_lite"
+PACKAGE = Path(__file__).parents[2] / "qmonus_lite"
 
 
 class Limit(NamedTuple):

@@ -11,7 +11,7 @@ from qmonus_lite.compose.shared import make_reading_loader, missing_plugin_folde
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlugins, BadResource, StartupError
 from qmonus_lite.settings.table import Settings
-from qmonus_lite.stores.file.free_space import folders_of
+from qmonus_lite.uploads.target import FOLDER
 
 #: Yields what is wrong, where, and what to do; or raises BadResource.
 Check = Callable[[Settings], Iterator[str]]
@@ -47,24 +47,19 @@ def _store(settings: Settings) -> Iterator[str]:
 
 
 def _upload_folders(settings: Settings) -> Iterator[str]:
-    """Links and files where every upload needs a folder."""
-    place = settings.storage.root
-    for name in folders_of(settings.uploads.template.text):
-        place /= name
-        try:
-            mode = os.lstat(place).st_mode
-        except OSError:
-            return
-        if stat.S_ISLNK(mode):
-            yield (
-                f"{place}: is a symbolic link, and no upload may lead through one, so that each"
-                " would be refused; mount the directory here (mount --bind), or choose another"
-                " --base_dir"
-            )
-            return
-        if not stat.S_ISDIR(mode):
-            yield f"{place}: is no directory, and every upload needs one there; move it away"
-            return
+    """A link or a file where uploads, whatever their API path is, need a folder."""
+    place = settings.storage.root / FOLDER.strip("/")
+    try:
+        mode = os.lstat(place).st_mode
+    except OSError:
+        return
+    if stat.S_ISLNK(mode):
+        yield (
+            f"{place}: is a symbolic link, and no upload may lead through one, so that each would"
+            " be refused; mount the directory here (mount --bind), or choose another --base_dir"
+        )
+    elif not stat.S_ISDIR(mode):
+        yield f"{place}: is no directory, and every upload needs one there; move it away"
 
 
 def _data_dir(settings: Settings) -> Iterator[str]:

@@ -72,13 +72,3 @@ class FreeSpace:
 
 
 _LOW = {"action": "disk_low"}
-
-
-def folders_of(template: str) -> tuple[str, ...]:
-    """The folders of a template before its first variable; every path begins with them."""
-    names: list[str] = []
-    for name in template.strip("/").split("/")[:-1]:
-        if "{" in name:
-            break
-        names.append(name)
-    return tuple(names)

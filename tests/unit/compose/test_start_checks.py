@@ -82,7 +82,7 @@ def test_each_plugin_folder_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "template", ["/upload/{filepath}", "/upload/{tenant}/{filename}", "/upload/a/{filename}"]
+    "template", ["/upload/{filepath}", "/v1/tenants/{tenant}/{filename}/file", "/{filename}"]
 )
 def test_a_link_that_every_upload_would_lead_through_is_refused(
     tmp_path: Path, template: str

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from qmonus_lite import ownership
 from qmonus_lite.errors import BadResource
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,10 @@ def read_format(directory: Path) -> DataFormat | None:
         )
     except FileNotFoundError:
         return None
+    except PermissionError:
+        raise BadResource(
+            f"{path}: cannot be read: Permission denied{ownership.advice(directory)}"
+        ) from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BadResource(
             f"{path}: not a usable format file: {error}; restore it from a copy, or remove it if"

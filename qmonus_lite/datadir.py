@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qmonus_lite.data_format import note_address, open_format, read_format
+from qmonus_lite import ownership
+from qmonus_lite.data_format import FILE, note_address, open_format, read_format
 from qmonus_lite.errors import BadResource
 
 #: Random bytes in each generated key.
@@ -21,6 +22,7 @@ class DataDir:
     def __init__(self, path: Path) -> None:
         """Create or check the directory; raises BadResource, also for a newer format."""
         self.path = path
+        check_owner(path)
         try:
             missing = [parent for parent in (path, *path.parents) if not parent.exists()]
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -31,10 +33,11 @@ class DataDir:
         except OSError as error:
             raise BadResource(
                 f"--data_dir={path}: cannot be made or owned: {error.strerror};"
-                " choose a directory that this user may write to"
+                f" choose a directory that this user may write to{ownership.advice(path)}"
             ) from None
         if not os.access(path, os.W_OK | os.X_OK):
-            raise BadResource(f"--data_dir={path}: not writable for this user")
+            hint = ownership.advice(path)
+            raise BadResource(f"--data_dir={path}: not writable for this user{hint}")
         read_format(path)
 
     def open(self) -> str:
@@ -66,15 +69,15 @@ class DataDir:
         link(2).
         """
         path = self.path / name
-        try:
-            if not path.exists():
+        key = read_key(path)
+        if key is None:
+            try:
                 self._make_key(path)
-            key = base64.b64decode(path.read_bytes(), validate=False)
-        except (OSError, ValueError) as error:
-            raise BadResource(f"{path}: not a usable key: {error}") from None
-        if len(key) != KEY_BYTES:
-            # A truncated key would still produce signatures, but could be guessed.
-            raise BadResource(f"{path}: not a usable key: expected {KEY_BYTES} bytes in base64")
+            except OSError as error:
+                raise BadResource(f"{path}: not a usable key: {error}") from None
+            key = read_key(path)
+        if key is None:
+            raise BadResource(f"{path}: not a usable key: a link that leads nowhere")
         return key
 
     def known_key(self, name: str) -> list[bytes]:
@@ -141,6 +144,38 @@ class DataDir:
                 f"--data_dir={self.path}: another APIGW runs on it; stop that one or choose another"
             ) from None
         return descriptor
+
+
+def read_key(path: Path) -> bytes | None:
+    """The key in a file, None if there is no file; raises BadResource, makes nothing."""
+    try:
+        key = base64.b64decode(path.read_bytes(), validate=False)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        hint = ownership.advice(path)
+        raise BadResource(f"{path}: not a usable key: {error.strerror}{hint}") from None
+    except ValueError as error:
+        raise BadResource(f"{path}: not a usable key: {error}") from None
+    if len(key) != KEY_BYTES:
+        # A truncated key would still produce signatures, but could be guessed.
+        raise BadResource(f"{path}: not a usable key: expected {KEY_BYTES} bytes in base64")
+    return key
+
+
+def check_owner(directory: Path) -> None:
+    """Keep root from making files in a data directory of another user; raises BadResource.
+
+    That user could not read them, and its service would not start any more. What counts is who
+    made the files: the directory itself may be a volume with any owner.
+    """
+    for path in (directory / FILE, directory / "token.key"):
+        owner = ownership.owner_of(path)
+        if os.geteuid() == 0 and path.exists() and owner.uid != 0:
+            raise BadResource(
+                f"--data_dir={directory}: is used by {owner.name}, and root would make files in it"
+                f" which that user cannot read; run this as {owner.name}"
+            )
 
 
 def sync(path: Path) -> None:

@@ -35,7 +35,7 @@ OWN_DESCRIPTORS = 512
 def bind(address: str, port: int, *, flag: str) -> list[socket.socket]:
     """Open listening sockets; raises BadResource with the flag to change."""
     try:
-        return bind_sockets(port, address)
+        return bind_sockets(port, address.strip("[]"))
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             reason = f"port {port} of {address} is in use; stop that program or choose another"
@@ -51,12 +51,26 @@ def tls_context(certfile: Path | None, keyfile: Path | None) -> ssl.SSLContext |
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(certfile, keyfile)
+        context.load_cert_chain(certfile, keyfile, password=_refuse_passphrase)
+    except _PassphraseNeeded:
+        raise BadResource(
+            f"--keyfile={keyfile}: has a passphrase, and a server has no terminal to ask for it;"
+            f" write the key without one: openssl pkey -in {keyfile} -out FILE, mode 0600"
+        ) from None
     except (OSError, ssl.SSLError) as error:
         raise BadResource(
             f"--certfile={certfile} --keyfile={keyfile}: not usable: {error}"
         ) from None
     return context
+
+
+class _PassphraseNeeded(Exception):
+    """The key file is encrypted."""
+
+
+def _refuse_passphrase() -> str:
+    # Without a callback, OpenSSL asks on the terminal, and the start waits for ever.
+    raise _PassphraseNeeded
 
 
 def tune_interpreter() -> None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from reference_tables import endpoints, plugins, problems, settings, storage
+from reference_tables import endpoints, limits, plugins, problems, settings, storage
 
 TOP = Path(__file__).parents[1]
 PART = re.compile(r"(<!-- printed: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -36,6 +36,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
         endpoints.receipt,
         storage.disk,
         storage.lifecycle,
+        limits.limits,
     )
 }
 

@@ -59,7 +59,12 @@ HANDLERS: Mapping[str, Mapping[str, Selector]] = {
 def make_pipeline(services: Services, state: ServerState) -> Pipeline:
     """The pipeline of APIGW."""
     put = Put(services.uploads, max_uploads=services.max_uploads)
-    routes = Routes(routing=services.routing, live=services.live, memory=BodyMemory())
+    routes = Routes(
+        routing=services.routing,
+        live=services.live,
+        memory=BodyMemory(),
+        upload=services.uploads.template,
+    )
     dispatch = Dispatch(
         upload=BoundEndpoint(
             UPLOAD, {"PUT": put.handle}, services.uploads.template.match, reads_body=True

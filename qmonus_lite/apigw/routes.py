@@ -11,6 +11,7 @@ from qmonus_lite.http.body import Body
 from qmonus_lite.http.body_memory import BodyMemory, BufferedBytes
 from qmonus_lite.http.request import Request
 from qmonus_lite.http.response import Response
+from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.routing.message import Incoming, RouteResponse, ScriptRequest
 from qmonus_lite.routing.pipeline import Routing
 
@@ -22,6 +23,8 @@ class Routes:
     routing: Routing
     live: Live
     memory: BodyMemory
+    #: Template of the upload API, for what resembles an upload.
+    upload: PathTemplate
 
     async def handle(self, request: Request, body: Body) -> Response:
         """Find the route, authorize the request, then read its body and process it.
@@ -33,7 +36,7 @@ class Routes:
         catalog = self.live.catalog
         match = self.routing.find(catalog, request.path)
         if match is None:
-            raise NotFound("nothing is served at this path")
+            raise NotFound(f"nothing is served at this path{self._hint(request)}")
         incoming = _incoming(request)
         try:
             admission = await self.routing.admit(match, incoming)
@@ -49,6 +52,13 @@ class Routes:
             return _response(request, await self.routing.answer(admission, incoming, catalog))
         finally:
             buffer.release()
+
+    def _hint(self, request: Request) -> str:
+        """How to upload, for a PUT or POST that resembles an upload, such as one without a name."""
+        fixed = self.upload.text.partition("{")[0]
+        if request.method in {"PUT", "POST"} and f"{request.path}/".startswith(fixed):
+            return f"; an upload is PUT {self.upload.text}, with a name in it"
+        return ""
 
 
 def _incoming(request: Request) -> Incoming:

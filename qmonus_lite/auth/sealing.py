@@ -9,11 +9,12 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from qmonus_lite.datadir import DataDir
+from qmonus_lite.datadir import DataDir, read_key
 
 #: Names in the data directory of the key of Config plugins, and of the new key in a rotation.
 KEY, NEXT_KEY = "config.key", "config.key.next"
@@ -26,14 +27,35 @@ class CannotOpen(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sealer:
-    """Encrypts and decrypts texts with the data directory's key."""
+class Opener:
+    """Decrypts texts with the keys of a data directory."""
+
+    #: Returns the keys to try when none of `_keys` fits.
+    others: Callable[[], Sequence[bytes]] = tuple
+    #: Keys that opened a value: a loaded plugin set may outlive the files of these keys.
+    _keys: list[bytes] = field(default_factory=list)
+
+    def open(self, sealed: str, *, location: str) -> str:
+        """The decrypted text that was sealed for this location; raises CannotOpen."""
+        for key in self._keys:
+            with suppress(CannotOpen):
+                return _open(key, sealed, location)
+        for key in self.others():
+            with suppress(CannotOpen):
+                text = _open(key, sealed, location)
+                self._keys.append(key)
+                return text
+        raise CannotOpen(location)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sealer(Opener):
+    """Encrypts as well, with the key of a data directory; `others` are those of a rotation."""
 
     key: bytes
-    #: Returns further keys for opening: those of a rotation, read only when `key` does not fit.
-    others: Callable[[], Sequence[bytes]] = tuple
-    #: Further keys that opened a value: a loaded plugin set may outlive the files of these keys.
-    _used_others: list[bytes] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._keys.append(self.key)
 
     def seal(self, text: str, *, location: str) -> str:
         """`text` encrypted for `location` (`file name|value path`)."""
@@ -41,17 +63,14 @@ class Sealer:
         ciphertext = AESGCM(self.key).encrypt(nonce, text.encode(), location.encode())
         return _FORM + base64.urlsafe_b64encode(nonce + ciphertext).decode()
 
-    def open(self, sealed: str, *, location: str) -> str:
-        """The decrypted text that was sealed for this location; raises CannotOpen."""
-        for key in (self.key, *self._used_others):
-            with suppress(CannotOpen):
-                return _open(key, sealed, location)
-        for key in self.others():
-            with suppress(CannotOpen):
-                text = _open(key, sealed, location)
-                self._used_others.append(key)
-                return text
-        raise CannotOpen(location)
+
+def opener_of(directory: Path) -> Opener:
+    """The opener of a data directory; makes nothing, and opens nothing where there is no key.
+
+    Opening raises BadResource for a key file that cannot be read.
+    """
+    paths = [directory / name for name in (NEXT_KEY, KEY)]
+    return Opener(others=lambda: [key for path in paths if (key := read_key(path)) is not None])
 
 
 def sealer_of(data_dir: DataDir) -> Sealer:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from qmonus_lite.auth.account import Account, Authority, Role
-from qmonus_lite.auth.sealing import CannotOpen, Sealer
+from qmonus_lite.auth.sealing import CannotOpen, Opener
 from qmonus_lite.catalog.document import CONTROL, Document, Env, Pointer, Sealed
 from qmonus_lite.catalog.kinds import KINDS, Kind
 from qmonus_lite.catalog.plugins import ConfigPlugin, LambdaPlugin, Plugin
@@ -35,7 +35,7 @@ class BuildContext:
 
     #: Names granted to scripts.
     names: Mapping[str, object]
-    sealer: Sealer
+    sealer: Opener
     #: Reason why a public path is not available, or None.
     reserved: Callable[[PathTemplate], str | None]
     #: Time limit of a request/reply event in seconds.

@@ -1,4 +1,4 @@
-"""Parse plugin YAML into plain values with line numbers, and edit YAML text in place.
+"""Parse plugin YAML into plain values with line numbers; `text_edits` changes YAML text.
 
 Refused with line and column: a second document, duplicate keys, aliases, unknown tags, input that
 would take seconds to parse, and values that cannot be written as JSON later.
@@ -226,61 +226,6 @@ def read_values(path: Path) -> dict[str, object]:
     if not isinstance(document.value, Mapping):
         raise BadResource(f"--config={path}: expected a mapping of names to values")
     return dict(document.value)
-
-
-def replace_scalars(source: str, new: Mapping[Pointer, Sealed]) -> str:
-    """The YAML text with these scalars replaced and every other character unchanged."""
-    root = reader().compose(source)
-    spans = []
-    for pointer, value in new.items():
-        node = root
-        for step in pointer:
-            node = _child(node, step)
-        spans.append((node.start_mark.index, node.end_mark.index, value))
-    for start, end, value in sorted(spans, key=lambda span: span[0], reverse=True):
-        # The span of a block includes its trailing line breaks.
-        end = start + len(source[start:end].rstrip())
-        source = f"{source[:start]}!sealed {value.text}{source[end:]}"
-    return source
-
-
-def set_texts(source: str, pointer: Pointer, after: str, new: Mapping[str, str | None]) -> str:
-    """The YAML text with strings set in the mapping at `pointer`, and nothing else changed.
-
-    A new key is inserted after the key `after`; a value of None removes its key.
-    """
-    for key, value in new.items():
-        node = reader().compose(source)
-        for step in pointer:
-            node = _child(node, step)
-        names = [name.value for name, _ in node.value]
-        end = _ends(source, node.value[names.index(key if key in names else after)][1])
-        if value is None and key in names:
-            # From the end of the preceding pair, to remove its comma or line break too.
-            start = _ends(source, node.value[names.index(key) - 1][1])
-            source = source[:start] + source[end:]
-        elif value is not None and key in names:
-            start = node.value[names.index(key)][1].start_mark.index
-            source = source[:start] + value + source[end:]
-        elif value is not None:
-            column = node.value[0][0].start_mark.column
-            gap = ", " if node.flow_style else "\n" + " " * column
-            source = f"{source[:end]}{gap}{key}: {value}{source[end:]}"
-    return source
-
-
-def _ends(source: str, node: Any) -> int:
-    """End of a node's own text, without the trailing line breaks of a block."""
-    return int(node.start_mark.index) + len(
-        source[node.start_mark.index : node.end_mark.index].rstrip()
-    )
-
-
-def _child(node: Any, step: str | int) -> Any:
-    """The node below a composed node."""
-    if isinstance(step, int):
-        return node.value[step]
-    return next(value for key, value in node.value if key.value == step)
 
 
 def dump(value: Mapping[str, Any] | Sequence[Any]) -> str:

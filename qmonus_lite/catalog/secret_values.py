@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qmonus_lite.auth.sealing import CannotOpen, Sealer
+from qmonus_lite.auth.sealing import CannotOpen, Opener
 from qmonus_lite.catalog.builders import sealed_location
 from qmonus_lite.catalog.document import Env, Pointer, Sealed
 from qmonus_lite.catalog.plugins import Catalog, ConfigPlugin
@@ -16,7 +16,7 @@ from qmonus_lite.scripting.builtins.raising import Error
 class SecretResolver:
     """Resolves Config plugins in one process."""
 
-    sealer: Sealer
+    sealer: Opener
     environ: Mapping[str, str]
 
     def values(self, catalog: Catalog, name: str) -> dict[str, Any]:

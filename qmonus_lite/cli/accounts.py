@@ -1,36 +1,40 @@
-"""Commands `account add`, `account rotate`, `account retire` and `token`."""
+"""Commands `account add`, `list`, `rotate`, `retire`, `remove`, and `token`."""
 
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from qmonus_lite.apigw.local_admin import TOKEN_FILE
 from qmonus_lite.auth import apikey
-from qmonus_lite.auth.account import EVERYTHING, LOCAL_ADMIN
+from qmonus_lite.auth.account import EVERYTHING, LOCAL_ADMIN, Account
 from qmonus_lite.auth.gatekeeper import AUDIENCE
-from qmonus_lite.auth.sealing import sealer_of
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.catalog import files
-from qmonus_lite.catalog.document import Document, dump, set_texts
+from qmonus_lite.catalog.document import Document, dump
 from qmonus_lite.catalog.kinds import ACCOUNT, detect_kind
 from qmonus_lite.catalog.plugins import Catalog
+from qmonus_lite.catalog.text_edits import remove_item, set_texts
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import DIRECTORY_FLAGS, Command
 from qmonus_lite.cli.process_start import make_default_folder
-from qmonus_lite.cli.rewriting import replace
+from qmonus_lite.cli.rewriting import create, remove, replace
 from qmonus_lite.clock import Clock
-from qmonus_lite.compose.shared import make_loader
-from qmonus_lite.datadir import DataDir, sync
+from qmonus_lite.compose.shared import make_reading_loader
+from qmonus_lite.datadir import read_key
 from qmonus_lite.errors import BadResource, BadSetting
 from qmonus_lite.settings.table import Settings
 
 _HASH, _PREVIOUS = "api_key_hash", "previous_api_key_hash"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_USAGE = "add NAME --roles=ROLE[,ROLE] | list [--json] | rotate NAME | retire NAME | remove NAME"
 
 
 def account(arguments: Arguments) -> int:
-    """Run a subcommand: write an account plugin and print its API key once, or change its keys."""
+    """Run a subcommand on account plugins: add, list, change keys, or remove."""
     match arguments.positionals:
         case ("add", name):
             return add(arguments, name)
@@ -38,14 +42,16 @@ def account(arguments: Arguments) -> int:
             return rotate(arguments, name)
         case ("retire", name):
             return retire(arguments, name)
-    raise BadSetting(
-        "account: expected 'add NAME --roles=ROLE[,ROLE]', 'rotate NAME' or 'retire NAME'"
-    )
+        case ("remove", name):
+            return remove_account(arguments, name)
+        case ("list",):
+            return list_accounts(arguments)
+    raise BadSetting(f"account: expected {_USAGE}")
 
 
 def add(arguments: Arguments, name: str) -> int:
     """Create an account plugin with a new API key."""
-    settings = arguments.settings(os.environ, own=("roles",))
+    settings = _settings(arguments)
     if not _NAME.fullmatch(name):
         raise BadSetting(f"account add: {name!r}: expected letters, digits, and . _ @ - between")
     # Allows adding an account before the first start.
@@ -62,7 +68,8 @@ def add(arguments: Arguments, name: str) -> int:
         "api_key_hash": apikey.digest(key),
         "created_at": Clock(settings.logs.timezone).moment().isoformat(timespec="seconds"),
     }
-    file = _write(settings.plugin_dirs[0] / "accounts", name, dump([entry]))
+    file = settings.plugin_dirs[0] / "accounts" / f"{name}.yml"
+    create(file, dump([entry]))
     print(f"wrote {file}")
     print(f"API key of {name}, shown this once: {key}")
     return 0
@@ -92,6 +99,49 @@ def retire(arguments: Arguments, name: str) -> int:
     return 0
 
 
+def remove_account(arguments: Arguments, name: str) -> int:
+    """Remove an account from its plugin file, and the file if it held no other."""
+    found = _find(arguments, "remove", name)
+    if found.is_alone:
+        remove(found.file)
+        print(f"removed {found.file}")
+    else:
+        replace(found.file, found.without())
+        print(f"changed {found.file}")
+    print(f"tokens and API keys of {name} end as soon as a running APIGW has seen it")
+    return 0
+
+
+def list_accounts(arguments: Arguments) -> int:
+    """List the accounts of the plugin folders, and the local admin; without their keys."""
+    settings = _settings(arguments)
+    accounts = dict(_catalog(settings).accounts)
+    files_by_name = {found.username: found.file for found in _entries(settings)}
+    token = settings.storage.state_dir / TOKEN_FILE
+    if token.exists() and LOCAL_ADMIN.username not in accounts:
+        accounts[LOCAL_ADMIN.username] = LOCAL_ADMIN
+        files_by_name[LOCAL_ADMIN.username] = token
+    rows = [_row(entry, files_by_name.get(name)) for name, entry in sorted(accounts.items())]
+    if arguments.flags.get("json") == "true":
+        print(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        ends = f" expires={row['expires']}" if row["expires"] else ""
+        roles = ",".join(row["roles"])
+        print(f"{row['username']} roles={roles} keys={row['keys']}{ends} {row['file']}")
+    return 0
+
+
+def _row(account: Account, file: Path | None) -> dict[str, Any]:
+    return {
+        "username": account.username,
+        "roles": list(account.roles),
+        "keys": sum(map(bool, (account.api_key_sha256, account.previous_key_sha256))),
+        "expires": account.expires_at.isoformat() if account.expires_at else None,
+        "file": str(file or ""),
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Found:
     """Location of an account in a plugin file."""
@@ -101,6 +151,23 @@ class _Found:
     #: Index in the list of the file.
     index: int
     entry: Mapping[str, str]
+    #: Whether the file has no other account.
+    is_alone: bool
+
+    @property
+    def username(self) -> str:
+        """Name of the account."""
+        return self.entry["username"]
+
+    def without(self) -> str:
+        """The text of the file without the entry; raises BadResource."""
+        try:
+            return remove_item(self.source, self.index)
+        except ValueError:
+            raise BadResource(
+                f"{self.file}: the entry of {self.username} stands in a form that cannot be taken"
+                " out; edit the file"
+            ) from None
 
     def change(self, new: Mapping[str, str | None]) -> None:
         """Set or remove (None) keys of the entry and rewrite the file."""
@@ -109,19 +176,25 @@ class _Found:
 
 
 def _find(arguments: Arguments, command: str, name: str) -> _Found:
-    settings = arguments.settings(os.environ)
+    settings = _settings(arguments)
     # Raises for plugin folders with faults, since an APIGW would not load any change of them.
     if name not in _catalog(settings).accounts:
         raise BadSetting(f"account {command}: no account is named {name!r}")
+    for found in _entries(settings):
+        if found.username == name:
+            return found
+    raise BadSetting(f"account {command}: the file of {name!r} has just gone")
+
+
+def _entries(settings: Settings) -> Iterator[_Found]:
+    """Every account in the plugin files."""
     for file in files.files(settings.plugin_dirs):
         source = files.read(file)
         value = Document(str(file), source).value
-        if detect_kind(value) is not ACCOUNT:
-            continue
-        for index, entry in enumerate(value):
-            if entry["username"] == name:
-                return _Found(file=file, source=source, index=index, entry=entry)
-    raise BadSetting(f"account {command}: the file of {name!r} has just gone")
+        if detect_kind(value) is ACCOUNT:
+            for index, entry in enumerate(value):
+                alone = len(value) == 1
+                yield _Found(file=file, source=source, index=index, entry=entry, is_alone=alone)
 
 
 def token(arguments: Arguments) -> int:
@@ -132,16 +205,22 @@ def token(arguments: Arguments) -> int:
     settings = arguments.settings(os.environ)
     if name != LOCAL_ADMIN.username and name not in _catalog(settings).accounts:
         raise BadSetting(f"token: no account is named {name!r}")
-    key = DataDir(settings.storage.state_dir).key("token.key")
+    key = read_key(settings.storage.state_dir / "token.key")
+    if key is None:
+        raise BadResource(
+            f"--data_dir={settings.storage.state_dir}: has no token.key; has an APIGW run on it?"
+        )
     minter = Minter(key=key, clock=Clock(settings.logs.timezone))
     print(minter.mint(name, audience=AUDIENCE, ttl=settings.auth.token_ttl))
     return 0
 
 
 def _catalog(settings: Settings) -> Catalog:
-    return make_loader(
-        settings, sealer_of(DataDir(settings.storage.state_dir)), callout=None
-    ).load()
+    return make_reading_loader(settings).load()
+
+
+def _settings(arguments: Arguments) -> Settings:
+    return arguments.settings(os.environ, own=("roles", "json"))
 
 
 def _check_roles(roles: list[str], catalog: Catalog) -> None:
@@ -154,32 +233,17 @@ def _check_roles(roles: list[str], catalog: Catalog) -> None:
             raise BadSetting(f"account add: no role is named {role!r}; there are: {there}")
 
 
-def _write(folder: Path, name: str, text: str) -> Path:
-    """Create the plugin file atomically, since a running APIGW reloads it immediately."""
-    file = folder / f"{name}.yml"
-    draft = folder / f".{name}.draft"
-    try:
-        # Plugin folders must not be writable by other users, regardless of the umask.
-        folder.mkdir(mode=0o755, exist_ok=True)
-        draft.touch(mode=0o600)
-        draft.write_text(text, encoding="utf-8")
-        sync(draft)
-        os.link(draft, file)
-    except OSError as error:
-        raise BadResource(f"{file}: cannot be written: {error.strerror}") from None
-    finally:
-        draft.unlink(missing_ok=True)
-    return file
-
-
 COMMANDS = {
     "account": Command(
         run=account,
-        summary="add an account and show its API key once, give it a new key beside the one it has,"
-        " or take the older one away",
-        usage="add NAME --roles=ROLE[,ROLE] | rotate NAME | retire NAME",
+        summary="add an account and show its API key once, list accounts, give one a new key beside"
+        " the one it has, take the older one away, or remove an account",
+        usage=_USAGE,
         flags=(*DIRECTORY_FLAGS, "timezone"),
-        own_flags={"--roles=ROLE[,ROLE]": "roles of the account, 'admin' or those of Role plugins"},
+        own_flags={
+            "--roles=ROLE[,ROLE]": "roles of the account, 'admin' or those of Role plugins",
+            "--json": "list them as JSON",
+        },
     ),
     "token": Command(
         run=token,

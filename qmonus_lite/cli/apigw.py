@@ -28,5 +28,5 @@ def _print_line(line: str) -> None:
 
 
 COMMANDS = {
-    "apigw": Command(run=apigw, summary="start an APIGW alone", flags=None),
+    "apigw": Command(run=apigw, summary="start an APIGW alone", flags=None, serves=True),
 }

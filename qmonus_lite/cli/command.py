@@ -20,8 +20,15 @@ class Command:
     usage: str = "[--name=value ...]"
     #: Settings that are accepted as flags; None means all.
     flags: tuple[str, ...] | None = DIRECTORY_FLAGS
+    #: Whether it is a server, which runs with the rights that it was started with.
+    serves: bool = False
     #: Flags that are not settings: syntax -> description.
     own_flags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def own_names(self) -> frozenset[str]:
+        """Names of the flags that are not settings."""
+        return frozenset(flag.removeprefix("--").partition("=")[0] for flag in self.own_flags)
 
 
 def no_positionals(arguments: Arguments) -> None:

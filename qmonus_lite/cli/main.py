@@ -1,11 +1,12 @@
 """Entry point of `qmonus-lite`: dispatches to a command and prints refusals as one message."""
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 
 from qmonus_lite import __version__
-from qmonus_lite.cli import arguments, help
+from qmonus_lite.cli import arguments, help, owner_rights
 from qmonus_lite.cli.command import Command
 from qmonus_lite.cli.commands import COMMANDS
 from qmonus_lite.cli.utf8_mode import execute_in_utf8_mode
@@ -55,16 +56,20 @@ def _run(typed: list[str]) -> int:
         print(help.page(name, command))
         return 0
     _check_flags(name, command, given)
-    return command.run(given)
+    if command.serves or os.geteuid() != 0:
+        return command.run(given)
+    with owner_rights.of_data_dir(given.settings(os.environ, own=command.own_names)):
+        return command.run(given)
 
 
 def _check_flags(name: str, command: Command, given: arguments.Arguments) -> None:
     """Raise BadSetting for flags that this command does not use, instead of ignoring them."""
-    own = {flag.removeprefix("--").partition("=")[0] for flag in command.own_flags}
     faults = [
         fault
         for flag in given.flags
-        if flag not in own and flag != "config" and (fault := _fault_of(flag, name, command))
+        if flag not in command.own_names
+        and flag != "config"
+        and (fault := _fault_of(flag, name, command))
     ]
     if faults:
         raise refusal(faults)

@@ -4,13 +4,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from qmonus_lite.auth.sealing import sealer_of
 from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command, no_positionals
 from qmonus_lite.cli.excerpt import excerpt
-from qmonus_lite.compose.shared import make_loader
-from qmonus_lite.datadir import DataDir
+from qmonus_lite.compose.shared import make_reading_loader
 from qmonus_lite.errors import BadPlugins, BadSetting, Fault
 from qmonus_lite.settings import values
 
@@ -20,9 +18,8 @@ def check(arguments: Arguments) -> int:
     no_positionals(arguments)
     strict = _switch(arguments, "strict")
     settings = arguments.settings(os.environ, own=("strict",))
-    sealer = sealer_of(DataDir(settings.storage.state_dir))
     try:
-        catalog = make_loader(settings, sealer, callout=None).load()
+        catalog = make_reading_loader(settings).load()
     except BadPlugins as error:
         _show(error.faults)
         print(f"{len(error.faults)} fault(s); nothing of these folders would be taken over")

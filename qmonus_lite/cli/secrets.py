@@ -15,14 +15,14 @@ from qmonus_lite.catalog.document import (
     Pointer,
     Sealed,
     dump,
-    replace_scalars,
 )
 from qmonus_lite.catalog.kinds import CONFIG, detect_kind
 from qmonus_lite.catalog.secret_values import masked
+from qmonus_lite.catalog.text_edits import replace_scalars
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
 from qmonus_lite.cli.rewriting import replace
-from qmonus_lite.compose.shared import make_loader
+from qmonus_lite.compose.shared import make_loader, make_reading_loader
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadResource, BadSetting
 
@@ -63,8 +63,7 @@ def _seal(sealer: Sealer, file: Path, keys: list[str]) -> int:
 
 def show(arguments: Arguments, name: str) -> int:
     """Print a Config plugin with its secrets masked."""
-    settings = arguments.settings(os.environ)
-    catalog = make_loader(settings, sealer_of(_data_dir(arguments)), callout=None).load()
+    catalog = make_reading_loader(arguments.settings(os.environ)).load()
     if name not in catalog.configs:
         known = ", ".join(sorted(catalog.configs)) or "none"
         raise BadSetting(f"config show: no Config plugin is named {name!r}; there are: {known}")

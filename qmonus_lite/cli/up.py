@@ -66,5 +66,5 @@ def _child(name: str, command: str, arguments: Arguments, *more: str) -> Child:
 
 
 COMMANDS = {
-    "up": Command(run=up, summary="start an APIGW and its Lambda workers", flags=None),
+    "up": Command(run=up, summary="start an APIGW and its Lambda workers", flags=None, serves=True),
 }

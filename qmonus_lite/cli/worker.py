@@ -17,5 +17,5 @@ def worker(arguments: Arguments) -> int:
 
 
 COMMANDS = {
-    "lambda": Command(run=worker, summary="start a Lambda worker alone", flags=None),
+    "lambda": Command(run=worker, summary="start a Lambda worker alone", flags=None, serves=True),
 }

@@ -18,6 +18,9 @@ def writer(arguments: Arguments) -> int:
 
 COMMANDS = {
     "writer": Command(
-        run=writer, summary="start what several APIGWs share (up does this)", flags=None
+        run=writer,
+        summary="start what several APIGWs share (up does this)",
+        flags=None,
+        serves=True,
     ),
 }

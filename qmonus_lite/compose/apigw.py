@@ -35,6 +35,8 @@ from qmonus_lite.compose.shared import (
     common,
     make_gateway,
 )
+from qmonus_lite.compose.start_checks import APIGW_CHECKS, SHARED_PORT_CHECKS, check_start
+from qmonus_lite.compose.start_warnings import log_start_warnings
 from qmonus_lite.compose.writer import WriterParts, local_commit_service
 from qmonus_lite.events.envelope import UPLOADED
 from qmonus_lite.events.query import EventQuery
@@ -66,14 +68,18 @@ def compose_apigw(
 
     `number`, from 0, is given if several APIGWs share an installation and a writer process.
     """
-    store_kind(DEFAULT_STORE).check(settings)
+    check_start(settings, APIGW_CHECKS if number is None else SHARED_PORT_CHECKS)
     observers = Observers([(RequestAnswered, log_request)])
     if number is None:
         shared = common(settings, environ, observers)
         shared.data_dir.lock()
-        shared.data_dir.note_address(settings.server.advertised_host, settings.server.port)
+        shared.data_dir.note_address(
+            settings.server.advertised_host, settings.server.advertised_port
+        )
     else:
         shared = common(_share(settings), environ, observers)
+    if not number:
+        log_start_warnings(settings, shared.live.catalog)
     return _Apigw(shared, say, number).server()
 
 

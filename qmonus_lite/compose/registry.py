@@ -14,7 +14,7 @@ from qmonus_lite.events.report_file import ReportFile
 from qmonus_lite.events.transport import WorkerConnections
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.stores.file.filesystem import Filesystem
-from qmonus_lite.stores.file.free_space import FreeSpace, folders_of
+from qmonus_lite.stores.file.free_space import FreeSpace
 from qmonus_lite.stores.file.pending import PendingContext
 from qmonus_lite.stores.file.reservation import SpaceReservations
 from qmonus_lite.stores.file.reserved_space import ReservedSpace
@@ -26,6 +26,7 @@ from qmonus_lite.supervisor_channel import SUPERVISED
 from qmonus_lite.transports.http.connections import HttpWorkerConnections
 from qmonus_lite.transports.http.signature import Signer
 from qmonus_lite.uploads.store import UploadStore
+from qmonus_lite.uploads.target import FOLDER
 
 T = TypeVar("T")
 
@@ -137,7 +138,8 @@ def make_file_store(settings: Settings, context: StoreContext) -> FileStore:
     disk, min_free_bytes = root_dir.disk, settings.storage.min_free_bytes
     free_space = FreeSpace(
         root=root_dir.root,
-        folders=folders_of(settings.uploads.template.text),
+        # Whatever the template of the upload API is.
+        folders=(FOLDER.strip("/"),),
         keep_free=min_free_bytes,
     )
     return FileStore(

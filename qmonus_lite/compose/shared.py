@@ -4,18 +4,18 @@ import base64
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from qmonus_lite.auth.callout_pass import Passes
-from qmonus_lite.auth.sealing import Sealer, sealer_of
+from qmonus_lite.auth.sealing import Opener, opener_of, sealer_of
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.catalog.builders import BuildContext
 from qmonus_lite.catalog.live import Live
 from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.clock import Clock
-from qmonus_lite.data_format import DataFormat
+from qmonus_lite.data_format import DataFormat, read_format
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadResource
 from qmonus_lite.events.gateway import Gateway
@@ -86,11 +86,17 @@ def common(
     )
 
 
-def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
-    """The loader of the plugin folders; raises BadResource for a missing folder."""
+def missing_plugin_folders(settings: Settings) -> Iterator[str]:
+    """The faults of plugin folders that do not exist."""
     for name, folder in zip(settings.plugins.plugins_base_dirs, settings.plugin_dirs, strict=True):
         if not folder.is_dir():
-            raise BadResource(f"--plugins_base_dirs: {name}: no folder at {folder}; make it first")
+            yield f"--plugins_base_dirs: {name}: no folder at {folder}; make it first"
+
+
+def make_loader(settings: Settings, sealer: Opener, callout: object) -> Loader:
+    """The loader of the plugin folders; raises BadResource for a missing folder."""
+    for fault in missing_plugin_folders(settings):
+        raise BadResource(fault)
     template = settings.uploads.template
     context = BuildContext(
         names=granted(callout=callout, options=Options(settings)),
@@ -101,6 +107,14 @@ def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
     return Loader(settings.plugin_dirs, context)
 
 
+def make_reading_loader(settings: Settings) -> Loader:
+    """The loader of a command, which makes nothing on disk; raises BadResource."""
+    directory = settings.storage.state_dir
+    # Raises for the format of a newer version.
+    read_format(directory)
+    return make_loader(settings, opener_of(directory), callout=None)
+
+
 def make_gateway(settings: Settings, at: DataFormat | None = None) -> Gateway:
     """The fields of events that depend on where this gateway is.
 
@@ -108,7 +122,7 @@ def make_gateway(settings: Settings, at: DataFormat | None = None) -> Gateway:
     """
     return Gateway(
         address=at.address if at else settings.server.advertised_host,
-        port=at.port if at else settings.server.port,
+        port=at.port if at else settings.server.advertised_port,
         stores={FILE_STORE: os.path.join(settings.storage.root, "")},
     )
 

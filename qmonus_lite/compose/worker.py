@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from qmonus_lite.compose.shared import MAX_SCRIPT_THREADS, common
+from qmonus_lite.compose.start_checks import WORKER_CHECKS, check_start
 from qmonus_lite.events.inbox import Inbox
 from qmonus_lite.lambdas.handlers import EventHandlers
 from qmonus_lite.observations import Observers
@@ -16,6 +17,7 @@ from qmonus_lite.worker.server import WorkerServer
 
 def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServer:
     """A Lambda worker, ready to serve; raises StartupError."""
+    check_start(settings, WORKER_CHECKS)
     shared = common(settings, environ)
     for_questions = ScriptThreads("ask", max_threads=MAX_SCRIPT_THREADS)
     for_deliveries = ScriptThreads("deliver", max_threads=MAX_SCRIPT_THREADS)

@@ -16,6 +16,7 @@ from qmonus_lite.compose.registry import (
     transport_kind,
 )
 from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_gateway
+from qmonus_lite.compose.start_checks import WRITER_CHECKS, check_start
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.dispatcher import Dispatcher
@@ -79,12 +80,12 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
 def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServer:
     """A writer process, ready to serve; raises StartupError."""
     kind = store_kind(DEFAULT_STORE)
-    kind.check(settings)
+    check_start(settings, WRITER_CHECKS)
     data_dir = DataDir(settings.storage.state_dir)
     signer = Signer(event_secret(data_dir, settings.events))
     data_dir.lock()
     gateway = data_dir.open()
-    data_dir.note_address(settings.server.advertised_host, settings.server.port)
+    data_dir.note_address(settings.server.advertised_host, settings.server.advertised_port)
     threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
     # Each APIGW checks the free space for its own readiness.
     context = StoreContext(data_dir=data_dir.path, threads=threads, checks_free_space=False)

@@ -24,6 +24,7 @@ from qmonus_lite.http.buffered import (
     ParsedPut,
     parse_plain_put,
 )
+from qmonus_lite.http.foreign_protocols import ForeignProtocol, recognize, refuse
 from qmonus_lite.http.idle_timeout import IdleTimeout
 from qmonus_lite.http.lingering_close import lingering_close
 from qmonus_lite.http.pipeline import Pipeline
@@ -126,7 +127,7 @@ class Connection:
             return
         put = parse_plain_put(_peek_buffer[:count])
         if put is None:
-            self._leave_to_tornado()
+            self._leave_unless_foreign(count)
         elif count < put.total:
             self._wait_for_rest(put)
         else:
@@ -223,6 +224,21 @@ class Connection:
             self.stream.close()
         finally:
             await response.release()
+
+    def _leave_unless_foreign(self, count: int) -> None:
+        """Leave the connection to Tornado, unless its first `count` bytes are no HTTP/1."""
+        protocol = recognize(_peek_buffer[:count])
+        if protocol is None:
+            self._leave_to_tornado()
+        else:
+            self._stop_waiting()
+            self._service.idle.came(self)
+            self._task = self._loop.create_task(self._refuse(protocol))
+
+    async def _refuse(self, protocol: ForeignProtocol) -> None:
+        await refuse(self.stream, protocol, self._peer.remote_ip)
+        self._task = None
+        self.close()
 
     def _leave_to_tornado(self) -> None:
         self._stop_waiting()

@@ -32,7 +32,7 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "default_apigw_port": Option(
         gloss="port of a `callout` that has no endpoint",
-        read=lambda settings: settings.server.port,
+        read=lambda settings: settings.server.advertised_port,
     ),
     "timezone": _setting("timezone"),
     "upload_durability": _setting("upload_durability"),

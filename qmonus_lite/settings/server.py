@@ -26,9 +26,10 @@ class ServerSettings:
     )
     advertise_address: str | None = flag(
         None,
-        "address that events carry; needed when listening on every interface (default: --address)",
-        example="--advertise_address=10.0.0.7",
-        reader=values.host,
+        "address, or address:port, that events carry and callouts to APIGW go to; needed when"
+        " listening on every interface (default: --address and --port)",
+        example="--advertise_address=10.0.0.7:8080",
+        reader=values.advertised,
     )
     certfile: Path | None = flag(
         None,
@@ -85,12 +86,19 @@ class ServerSettings:
     @property
     def advertised_host(self) -> str:
         """The advertised host of this APIGW, in URL form."""
-        return values.url_host(self.advertise_address or self.address)
+        name, _ = values.split_port(self.advertise_address or self.address)
+        return values.url_host(name)
+
+    @property
+    def advertised_port(self) -> int:
+        """The advertised port of this APIGW: another than its own behind a port mapping."""
+        _, port = values.split_port(self.advertise_address or self.address)
+        return port or self.port
 
     @property
     def advertised(self) -> str:
         """The advertised `host:port` of this APIGW."""
-        return f"{self.advertised_host}:{self.port}"
+        return f"{self.advertised_host}:{self.advertised_port}"
 
     @property
     def base_url(self) -> str:

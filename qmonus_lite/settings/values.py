@@ -1,5 +1,6 @@
 """Parsers of setting values: from text to a validated value; ValueError states the reason."""
 
+import contextlib
 import ipaddress
 import re
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from qmonus_lite.clock import zone
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.settings.secret import CredentialInValue
 
+_HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _SIZES = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _SPANS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -25,7 +27,47 @@ def host(value: str) -> str:
     """A host name or an IP address."""
     if "@" in value:
         raise CredentialInValue("expected a host, without a user or a password")
-    return text(value)
+    name = text(value)
+    if not _is_host(name):
+        raise ValueError(f"expected a host name or an IP address{_without_port(name)}")
+    return name
+
+
+def advertised(value: str) -> str:
+    """A host that others connect to, optionally with a port; IPv6 in brackets if there is one."""
+    if "@" in value:
+        raise CredentialInValue("expected a host, without a user or a password")
+    name, _ = split_port(text(value))
+    if not _is_host(name):
+        raise ValueError("expected HOST or HOST:PORT, as in 10.0.0.7, gate.example:8080, [::1]:80")
+    if name.strip("[]") in {"0.0.0.0", "::"}:
+        raise ValueError("no machine can connect to this address; expected one of this machine")
+    return value.strip()
+
+
+def split_port(address: str) -> tuple[str, int | None]:
+    """The host, and the port of `host:port` or `[IPv6]:port`, else None; raises ValueError."""
+    name, colon, number = address.rpartition(":")
+    if not colon or address.endswith("]") or (":" in name and not name.endswith("]")):
+        return address, None
+    return name, port(number)
+
+
+def _is_host(name: str) -> bool:
+    bare = name.removeprefix("[").removesuffix("]") if name.startswith("[") else name
+    try:
+        return ipaddress.ip_address(bare).version == 6 or bare == name
+    except ValueError:
+        # A name that ends with a number would be read as an IP address.
+        return bool(_HOST.fullmatch(name)) and not re.search(r"(\A|\.)[0-9]+\.?\Z", name)
+
+
+def _without_port(name: str) -> str:
+    with contextlib.suppress(ValueError):
+        host, number = split_port(name)
+        if number is not None and _is_host(host):
+            return f", as in {host}; the port is a flag of its own"
+    return ""
 
 
 def path(value: str) -> Path:

@@ -9,6 +9,7 @@ from qmonus_lite.background import Background
 from qmonus_lite.events.inbox import Inbox
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.script_threads import MAX_HUNG, ScriptThreads
+from qmonus_lite.settings.values import url_host
 from qmonus_lite.settings.workers import WorkerSettings
 from qmonus_lite.transports.http.listener import MAX_CONNECTIONS, Listener
 from qmonus_lite.worker.app import Worker, WorkerEndpoints
@@ -46,7 +47,7 @@ class WorkerServer:
         background.start("heartbeat", serving.heartbeat)
         logger.info(
             "Lambda worker listens on http://%s:%d",
-            address,
+            url_host(address),
             port,
             extra={"action": "listening", "plugins": len(self.worker.handlers.live.catalog.listed)},
         )

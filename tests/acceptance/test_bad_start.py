@@ -249,3 +249,16 @@ def test_a_certificate_that_cannot_be_read_is_named(installation: Installation) 
     message = refused(installation, f"--certfile={nothing}", f"--keyfile={nothing}")
 
     assert message.startswith(f"--certfile={nothing}")
+
+
+def test_faults_of_places_and_of_plugins_are_shown_at_once(installation: Installation) -> None:
+    place = installation.plugin("broken.yml", BROKEN)
+    (installation.base / "upload").symlink_to("elsewhere")
+
+    message = refused(installation, f"--certfile={place}", f"--keyfile={place}")
+
+    lines = message.splitlines()
+    assert lines[0] == "3 faults at the start:"
+    assert lines[1].startswith(f"{installation.base}/upload: is a symbolic link")
+    assert lines[2].startswith(f"--certfile={place} --keyfile={place}: not usable")
+    assert lines[3].startswith(f"{place}:5:31: broken.script: syntax error")

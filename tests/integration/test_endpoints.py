@@ -1,6 +1,7 @@
 """Our own endpoints: their methods, and a readiness that knows of tasks that keep failing."""
 
 import asyncio
+import json
 import os
 
 import pytest
@@ -163,3 +164,18 @@ async def test_readiness_tells_that_the_plugin_folders_cannot_be_looked_at(
     assert (status, "could not be looked at" in problem["detail"]) == (503, True)
     monkeypatch.undo()
     await two.ready()
+
+
+async def test_an_upload_without_a_name_is_told_that_it_needs_one(two: TwoProcesses) -> None:
+    await two.start()
+
+    for path in ("/upload/", "/upload"):
+        status, _headers, body = await answer(two, "PUT", path, two.admin)
+        assert (status, json.loads(body)["detail"]) == (
+            404,
+            "nothing is served at this path;"
+            " an upload is PUT /upload/{filepath}, with a name in it",
+        )
+    for method, path in (("PUT", "/uploads/x"), ("GET", "/upload/")):
+        _status, _headers, body = await answer(two, method, path, two.admin)
+        assert json.loads(body)["detail"] == "nothing is served at this path"

@@ -1,6 +1,7 @@
 """What both processes do around their application."""
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
@@ -9,6 +10,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from qmonus_lite import serving
 from qmonus_lite.errors import BadResource
@@ -88,3 +90,25 @@ def test_takes_no_more_connections_than_it_has_descriptors_for(
     # The hard limit stays for the other tests, so the room is asked of the sum alone.
     assert serving.connections_within(connections, 100, limit=soft) == allowed
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+
+
+def test_listens_on_an_ipv6_address_in_brackets() -> None:
+    with contextlib.closing(serving.bind("[::1]", 0, flag="port")[0]) as listening:
+        assert listening.getsockname()[0] == "::1"
+
+
+def test_refuses_a_key_with_a_passphrase_instead_of_asking_for_it(
+    tls_files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    certificate, key_file = tls_files[0], tmp_path / "host.key"
+    key = serialization.load_pem_private_key(tls_files[1].read_bytes(), None)
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"word"),
+        )
+    )
+
+    with pytest.raises(BadResource, match=f"--keyfile={key_file}: has a passphrase.*openssl pkey"):
+        serving.tls_context(certificate, key_file)

@@ -50,9 +50,12 @@ class FreeSpace:
             return "the file system of the folder of uploads is read-only"
         free = status.f_bavail * status.f_frsize
         if free < max(self.keep_free, 1):
+            size = status.f_blocks * status.f_frsize
+            remedy = "make room, or lower it"
+            if size <= self.keep_free:
+                remedy = f"it has {size} bytes in all and can never keep so many free: lower it"
             return (
-                f"the disk has {free} bytes free, and --min_free_bytes={self.keep_free};"
-                " make room, or lower it"
+                f"the disk has {free} bytes free, and --min_free_bytes={self.keep_free}; {remedy}"
             )
         if status.f_files and not status.f_favail:
             return "the disk has no inode left for another file"
@@ -69,13 +72,3 @@ class FreeSpace:
 
 
 _LOW = {"action": "disk_low"}
-
-
-def folders_of(template: str) -> tuple[str, ...]:
-    """The folders of a template before its first variable; every path begins with them."""
-    names: list[str] = []
-    for name in template.strip("/").split("/")[:-1]:
-        if "{" in name:
-            break
-        names.append(name)
-    return tuple(names)

@@ -15,8 +15,8 @@ from qmonus_lite.catalog.document import (
     Sealed,
     dump,
     read_values,
-    replace_scalars,
 )
+from qmonus_lite.catalog.text_edits import replace_scalars
 from qmonus_lite.errors import BadResource
 
 ROUTE = """\

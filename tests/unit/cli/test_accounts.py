@@ -1,5 +1,6 @@
-"""`account add`, `token`."""
+"""`account`, `token`."""
 
+import json
 import re
 
 import jwt
@@ -38,11 +39,14 @@ def test_the_account_is_a_sound_plugin(shell: Shell) -> None:
     [
         (
             ("account",),
-            "account: expected 'add NAME --roles=ROLE[,ROLE]', 'rotate NAME' or 'retire NAME'",
+            "account: expected add NAME --roles=ROLE[,ROLE] | list [--json] | rotate NAME |"
+            " retire NAME | remove NAME",
         ),
-        (("account", "add"), "account: expected 'add NAME"),
-        (("account", "add", "a", "b"), "account: expected 'add NAME"),
-        (("account", "remove", "a"), "account: expected 'add NAME"),
+        (("account", "add"), "account: expected add NAME"),
+        (("account", "add", "a", "b"), "account: expected add NAME"),
+        (("account", "remove"), "account: expected add NAME"),
+        (("account", "remove", "a"), "account remove: no account is named 'a'"),
+        (("account", "list", "a"), "account: expected add NAME"),
         (("account", "add", "kim"), "account add: give --roles=; there are: admin"),
         (("account", "add", "kim", "--roles=,"), "account add: give --roles="),
         (("account", "add", "kim", "--roles=no"), "account add: no role is named 'no'"),
@@ -96,6 +100,7 @@ def test_adds_nothing_to_a_faulty_set(shell: Shell) -> None:
 
 def test_prints_a_token_for_an_account(shell: Shell) -> None:
     shell.run("account", "add", "kim", "--roles=admin")
+    DataDir(shell.state).key("token.key")
     token = shell.run("token", "kim", "--token_ttl=1h").out.strip()
     key = DataDir(shell.state).key("token.key")
     claims = jwt.decode(token, key, algorithms=["HS256"], audience="qmonus-lite")
@@ -105,7 +110,77 @@ def test_prints_a_token_for_an_account(shell: Shell) -> None:
 
 
 def test_prints_a_token_for_the_local_admin(shell: Shell) -> None:
+    DataDir(shell.state).key("token.key")
+
     assert shell.run("token", "admin").out.count(".") == 2
+
+
+def test_no_command_but_add_and_seal_makes_anything(shell: Shell) -> None:
+    shell.put("outer.yml", "name: outer\nvalues: {a: b}\n")
+
+    assert shell.run("check").status == 0
+    assert shell.run("config", "show", "outer").status == 0
+    assert shell.run("account", "list").out == ""
+    assert f"--data_dir={shell.state}: has no token.key" in shell.refused("token", "admin")
+    assert sorted(path.name for path in shell.folder.iterdir()) == ["plugins"]
+
+
+def test_lists_accounts_without_their_keys(shell: Shell) -> None:
+    shell.put("roles.yml", ROLE)
+    shell.run("account", "add", "kim", "--roles=reader,admin")
+    shell.run("account", "rotate", "kim")
+    place = shell.put("more.yml", "- {username: ann, role: admin}\n")
+    DataDir(shell.state).write_private("admin.token", "t")
+
+    assert shell.run("account", "list").out.splitlines() == [
+        f"admin roles=admin keys=0 {shell.state}/admin.token",
+        f"ann roles=admin keys=0 {place}",
+        f"kim roles=reader,admin keys=2 {shell.plugins}/accounts/kim.yml",
+    ]
+    listed = json.loads(shell.run("account", "list", "--json").out)
+    assert [row["username"] for row in listed] == ["admin", "ann", "kim"]
+
+
+def test_removes_an_account_with_the_file_that_add_made(shell: Shell) -> None:
+    shell.run("account", "add", "kim", "--roles=admin")
+
+    assert shell.run("account", "remove", "kim").status == 0
+    assert list((shell.plugins / "accounts").iterdir()) == []
+    assert "no account is named 'kim'" in shell.refused("account", "remove", "kim")
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (
+            "# ours\n- username: a # first\n  role: admin\n\n- username: kim\n  role: admin # x\n",
+            "# ours\n- username: a # first\n  role: admin\n\n",
+        ),
+        (
+            "- username: kim\n  role: admin\n# next\n-   username: b\n    role: admin\n",
+            "# next\n-   username: b\n    role: admin\n",
+        ),
+        (
+            "-\n  username: a\n  role: admin\n- {username: kim,\n   role: admin}\n- username: b\n"
+            "  role: admin",
+            "-\n  username: a\n  role: admin\n- username: b\n  role: admin",
+        ),
+        (
+            "[{username: kim, role: admin}, {username: b, role: admin}]\n",
+            "[{username: b, role: admin}]\n",
+        ),
+        (
+            "[{username: a, role: admin}, {username: kim, role: admin}]\n",
+            "[{username: a, role: admin}]\n",
+        ),
+    ],
+)
+def test_a_removal_changes_nothing_else(shell: Shell, text: str, left: str) -> None:
+    place = shell.put("accounts.yml", text)
+
+    assert shell.run("account", "remove", "kim").out.startswith(f"changed {place}\n")
+    assert place.read_text() == left
+    assert shell.run("check").status == 0
 
 
 def digests(shell: Shell) -> tuple[str | None, str | None]:

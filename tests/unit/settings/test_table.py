@@ -103,6 +103,9 @@ def test_brackets_the_address_of_workers() -> None:
             "http://gate.example:9099",
         ),
         ({"address": "::1"}, "http://[::1]:9099"),
+        ({"address": "[::1]"}, "http://[::1]:9099"),
+        ({"advertise_address": "gate.example:8080"}, "http://gate.example:8080"),
+        ({"advertise_address": "[::1]:8080"}, "http://[::1]:8080"),
     ],
 )
 def test_is_reached_under_its_advertised_address(values: dict[str, object], url: str) -> None:

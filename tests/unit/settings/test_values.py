@@ -200,3 +200,56 @@ def test_refuses_a_template_that_uploads_cannot_have(value: str, reason: str) ->
 def test_refuses_a_path_that_no_file_system_has() -> None:
     with pytest.raises(ValueError, match="NUL"):
         read.path("a\0b")
+
+
+@pytest.mark.parametrize(
+    "value", ["127.0.0.1", "::1", "[::1]", "fe80::1%lo", "localhost", "Gate.Example", "a_b.c."]
+)
+def test_a_host_is_a_name_or_an_address(value: str) -> None:
+    assert read.host(value) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["http://a", "my host", "127.0.0.1/", "10.0.0", "999.1.1.1", "[1.2.3.4]", "unix:/a", "-a"],
+)
+def test_refuses_what_is_no_host(value: str) -> None:
+    with pytest.raises(ValueError, match="expected a host name or an IP address"):
+        read.host(value)
+
+
+def test_says_where_the_port_of_a_host_belongs() -> None:
+    with pytest.raises(ValueError, match="as in 127.0.0.1; the port is a flag of its own"):
+        read.host("127.0.0.1:8080")
+
+
+@pytest.mark.parametrize(
+    ("value", "host", "port"),
+    [
+        ("10.0.0.7", "10.0.0.7", None),
+        ("10.0.0.7:8080", "10.0.0.7", 8080),
+        ("gate.example:1", "gate.example", 1),
+        ("::1", "::1", None),
+        ("[::1]", "[::1]", None),
+        ("[::1]:80", "[::1]", 80),
+    ],
+)
+def test_an_advertised_address_may_have_a_port(value: str, host: str, port: int | None) -> None:
+    assert read.split_port(read.advertised(value)) == (host, port)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("http://a", "expected a port"),
+        ("a:0", "expected a port"),
+        ("my host", "expected HOST or HOST:PORT"),
+        ("127.0.0.1/", "expected HOST or HOST:PORT"),
+        ("a:b@c", "without a user"),
+        ("0.0.0.0:80", "no machine can connect"),
+        ("::", "no machine can connect"),
+    ],
+)
+def test_refuses_what_cannot_be_advertised(value: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        read.advertised(value)

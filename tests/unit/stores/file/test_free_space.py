@@ -8,22 +8,7 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.stores.file import free_space
-from qmonus_lite.stores.file.free_space import FreeSpace, folders_of
-
-
-@pytest.mark.parametrize(
-    ("template", "folders"),
-    [
-        ("/upload/{filepath}", ("upload",)),
-        ("/a/b/{tenant}/c/{filename}", ("a", "b")),
-        ("/{filepath}", ()),
-        ("/a/b{filename}", ("a",)),
-    ],
-)
-def test_every_path_of_a_template_begins_with_its_folders(
-    template: str, folders: tuple[str, ...]
-) -> None:
-    assert folders_of(template) == folders
+from qmonus_lite.stores.file.free_space import FreeSpace
 
 
 def test_there_is_room_above_the_reserve_and_none_below(tmp_path: Path) -> None:

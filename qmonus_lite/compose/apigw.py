@@ -93,6 +93,7 @@ class _Apigw:
             settings,
             StoreContext(
                 data_dir=shared.data_dir.path,
+                gateway=shared.gateway,
                 threads=self._threads,
                 owner=self._owner_prefix,
                 reserved=self._reserved(),

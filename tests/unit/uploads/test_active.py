@@ -90,7 +90,7 @@ def disk_store(durability: bool) -> Callable[[Path, ThreadPoolExecutor], UploadS
     def make(root: Path, threads: ThreadPoolExecutor) -> UploadStore:
         disk = Filesystem(sync_files=durability, sync_names=durability)
         root_dir = RootDir(root=root, protected=(), disk=disk)
-        return file_store(root_dir, StagingDirs(disk, root, root), threads)
+        return file_store(root_dir, StagingDirs(disk, root, root, "0"), threads)
 
     return make
 

@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
 from itertools import islice
@@ -16,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from qmonus_lite.clock import Clock
+from qmonus_lite.nonblocking_output import NonBlockingOutput
 from qmonus_lite.redaction import redact
 
 #: Control characters, line separators, direction marks and surrogates.
@@ -56,9 +58,11 @@ def named(name: str) -> str:
     return _context.get().get(name, "")
 
 
-def configure(*, style: str, level: str, clock: Clock) -> None:
-    """Log to standard error; `style` is console or json."""
-    handler = logging.StreamHandler(sys.stderr)
+def configure(
+    *, style: str, level: str, clock: Clock, output: NonBlockingOutput | None = None
+) -> None:
+    """Log to `output`, without it to `sys.stderr`; `style` is console or json."""
+    handler = _OutputHandler(output) if output else logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter(clock) if style == "json" else _ConsoleFormatter(clock))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -80,6 +84,37 @@ def _skip_unused_lookups() -> None:
     """
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
+class _OutputHandler(logging.Handler):
+    """Writes records to an output that never blocks, and there the number of lost ones."""
+
+    def __init__(self, output: NonBlockingOutput) -> None:
+        super().__init__()
+        self._output = output
+        output.report = self._report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or the traceback of an error of its arguments."""
+        try:
+            line = self.format(record)
+        except Exception:
+            line = traceback.format_exc()
+        self._output.write(f"{line}\n".encode(errors="backslashreplace"))
+
+    def _report(self, lost: int) -> bytes:
+        logger = logging.getLogger(__name__)
+        text = "%d records were lost: the reader of this log did not read"
+        extra = {"action": "log_lost", "lost": lost}
+        record = logger.makeRecord(
+            logger.name, logging.ERROR, "", 0, text, (lost,), None, extra=extra
+        )
+        # The formatter has a cache; the lock is that of `handle`.
+        self.acquire()
+        try:
+            return f"{self.format(record)}\n".encode(errors="backslashreplace")
+        finally:
+            self.release()
 
 
 class _BaseFormatter(logging.Formatter):

@@ -3,7 +3,7 @@
 import logging
 import os
 
-from qmonus_lite import environment, log, supervisor_channel
+from qmonus_lite import environment, log, nonblocking_output, supervisor_channel
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import no_positionals
 from qmonus_lite.clock import Clock
@@ -13,11 +13,16 @@ logger = logging.getLogger(__name__)
 
 
 def begin(arguments: Arguments) -> Settings:
-    """Resolve the settings, configure the log, create the default plugin folder."""
+    """Settings; output that does not block, the log, the default plugin folder."""
     no_positionals(arguments)
     settings = arguments.settings(os.environ)
     logs = settings.logs
-    log.configure(style=logs.log_format, level=logs.log_level, clock=Clock(logs.timezone))
+    log.configure(
+        style=logs.log_format,
+        level=logs.log_level,
+        clock=Clock(logs.timezone),
+        output=nonblocking_output.install(),
+    )
     _log_ignored_services()
     make_default_folder(settings)
     return settings

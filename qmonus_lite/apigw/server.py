@@ -11,6 +11,8 @@ from qmonus_lite.apigw import local_admin
 from qmonus_lite.apigw.app import Services, make_pipeline
 from qmonus_lite.apigw.local_admin import LocalAdmin
 from qmonus_lite.background import Background
+from qmonus_lite.catalog.live import Live
+from qmonus_lite.errors import BadPlace
 from qmonus_lite.events.transport import Transport
 from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.http.accept import GuardedServer, make_server
@@ -18,6 +20,7 @@ from qmonus_lite.http.body_timeout import BodyRate
 from qmonus_lite.http.limits import TrustedProxies
 from qmonus_lite.http.state import ServerState
 from qmonus_lite.routing.backend import Backends
+from qmonus_lite.scripting.builtins import callout_tls
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.script_threads import ScriptThreads
 from qmonus_lite.settings.server import ServerSettings
@@ -88,6 +91,7 @@ class ApigwServer:
             timeout_seconds=settings.body_stall_timeout,
         )
         server.alone = not handed
+        serving.on_hangup(lambda: self._reload(server, services.live))
         self._begin(background, services)
         if handed:
             # The other processes accept meanwhile; accept only when a worker is available.
@@ -124,6 +128,22 @@ class ApigwServer:
         background.start("plugin watching", services.live.watch)
         background.start("heartbeat", serving.heartbeat)
         background.start("worker registry", self.registry.follow)
+
+    def _reload(self, server: GuardedServer, live: Live) -> None:
+        """Read plugins and certificate again; one that cannot be used changes nothing."""
+        live.request_reload()
+        certfile, keyfile = self.settings.certfile, self.settings.keyfile
+        try:
+            context = serving.tls_context(certfile, keyfile)
+        except BadPlace as error:
+            extra = {"action": "certificate_kept"}
+            logger.error("%s; the certificate in use stays", error, extra=extra)
+            return
+        if context is not None:
+            # For new connections; those that are open keep theirs.
+            server.ssl_options = context
+            callout_tls.forget_own()
+            logger.info("certificate read again", extra={"action": "certificate_loaded"})
 
     def _announce(self, plugins: int) -> None:
         self.say(

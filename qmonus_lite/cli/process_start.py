@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 
 from qmonus_lite import environment, log, nonblocking_output, supervisor_channel
 from qmonus_lite.cli.arguments import Arguments
@@ -15,6 +16,8 @@ logger = logging.getLogger(__name__)
 def begin(arguments: Arguments) -> Settings:
     """Settings; output that does not block, the log, the default plugin folder."""
     no_positionals(arguments)
+    # A reload during the start has nothing to do; by default the signal would end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = arguments.settings(os.environ)
     logs = settings.logs
     log.configure(

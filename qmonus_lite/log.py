@@ -7,6 +7,7 @@ registered in `redaction` are masked, and text in a record cannot imitate anothe
 
 import json
 import logging
+import os
 import re
 import sys
 import traceback
@@ -26,6 +27,9 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud
 _CONTINUATION = "\n    "
 #: Text that needs no quotes on the console.
 _UNQUOTED = re.compile(r"[^\s\"'=\[\]]+")
+
+#: Fields of an access record that its text has already; the console does not repeat them.
+_REQUEST_LINE = ("method", "path", "status")
 
 #: Attributes of every standard LogRecord; all others were passed by `extra`.
 _STANDARD_COUNT = len(vars(logging.makeLogRecord({})))
@@ -59,11 +63,21 @@ def named(name: str) -> str:
 
 
 def configure(
-    *, style: str, level: str, clock: Clock, output: NonBlockingOutput | None = None
+    *,
+    style: str,
+    level: str,
+    clock: Clock,
+    output: NonBlockingOutput | None = None,
+    process: str = "",
 ) -> None:
-    """Log to `output`, without it to `sys.stderr`; `style` is console or json."""
+    """Log to `output`, without it to `sys.stderr`; `style` is console or json.
+
+    Records of style json have `process`, the name of this process if one is given, and its `pid`.
+    """
     handler = _OutputHandler(output) if output else logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter(clock) if style == "json" else _ConsoleFormatter(clock))
+    handler.setFormatter(
+        _JsonFormatter(clock, process) if style == "json" else _ConsoleFormatter(clock)
+    )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -186,6 +200,10 @@ def _is_plain(rest: Mapping[str, Any]) -> bool:
 class _JsonFormatter(_BaseFormatter):
     """Formatter: a JSON object per line."""
 
+    def __init__(self, clock: Clock, process: str) -> None:
+        super().__init__(clock)
+        self._process = {"process": process, "pid": os.getpid()} if process else {}
+
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line of JSON."""
         fields = {
@@ -193,6 +211,7 @@ class _JsonFormatter(_BaseFormatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": self._text(record.getMessage()),
+            **self._process,
             **self._rest(record),
         }
         line = json.dumps(fields, ensure_ascii=False)
@@ -213,6 +232,9 @@ class _ConsoleFormatter(_BaseFormatter):
         level = record.levelname.lower()
         rest = self._rest(record)
         exception = rest.pop("exception", None)
+        if rest.get("action") == "request":
+            for name in _REQUEST_LINE:
+                rest.pop(name, None)
         dim, bold, end = self._dim, self._bold, self._end
         colour = _COLOURS.get(level, _RED) if self._coloured else ""
         parts = [

@@ -1,7 +1,7 @@
 """APIGW server process: start-up, ready announcement, drain and shutdown."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,8 @@ class ApigwServer:
     local_admin: LocalAdmin | None
     #: Path of that token, or None when there is no local admin.
     token: Path | None
+    #: Command that prints a token of an account that may upload; empty if there is none.
+    token_command: Callable[[], Sequence[str]]
     #: Prints a line for the user on standard output.
     say: Callable[[str], None]
     #: Its health: whether uploads can be stored at all.
@@ -158,7 +160,9 @@ class ApigwServer:
             self.say(f"not ready: {unhealthy_reason}")
             return
         data_dir = self.local_admin.data_dir if self.local_admin else None
-        line = local_admin.curl_line(self.settings.base_url, self.uploads.template, data_dir)
+        line = local_admin.curl_line(
+            self.settings.base_url, self.uploads.template, data_dir, self.token_command()
+        )
         self.say(f"ready; try:\n  {line}")
 
     async def _drain(

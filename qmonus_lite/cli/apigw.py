@@ -13,9 +13,10 @@ from qmonus_lite.compose.apigw import compose_apigw
 
 def apigw(arguments: Arguments) -> int:
     """Run an APIGW in this process."""
-    settings = begin(arguments)
+    number = supervisor_channel.number()
+    settings = begin(arguments, lambda _settings: "apigw" if number is None else f"apigw-{number}")
     # Standard output never blocks and never fails: `begin` has replaced it.
-    server = compose_apigw(settings, os.environ, print, number=supervisor_channel.number())
+    server = compose_apigw(settings, os.environ, print, number=number)
     return 0 if uvloop.run(server.serve()) else 1
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+from collections.abc import Callable
 
 from qmonus_lite import environment, log, nonblocking_output, supervisor_channel
 from qmonus_lite.cli.arguments import Arguments
@@ -13,8 +14,11 @@ from qmonus_lite.settings.table import Settings
 logger = logging.getLogger(__name__)
 
 
-def begin(arguments: Arguments) -> Settings:
-    """Settings; output that does not block, the log, the default plugin folder."""
+def begin(arguments: Arguments, name: Callable[[Settings], str]) -> Settings:
+    """Settings; output that does not block, the log, the default plugin folder.
+
+    `name` gives the name of this process in its log.
+    """
     no_positionals(arguments)
     # A reload during the start has nothing to do; by default the signal would end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -25,6 +29,7 @@ def begin(arguments: Arguments) -> Settings:
         level=logs.log_level,
         clock=Clock(logs.timezone),
         output=nonblocking_output.install(),
+        process=name(settings),
     )
     _log_ignored_services()
     make_default_folder(settings)

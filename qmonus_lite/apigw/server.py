@@ -12,7 +12,7 @@ from qmonus_lite.apigw.app import Services, make_pipeline
 from qmonus_lite.apigw.local_admin import LocalAdmin
 from qmonus_lite.background import Background
 from qmonus_lite.catalog.live import Live
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 from qmonus_lite.events.transport import Transport
 from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.http.accept import GuardedServer, make_server
@@ -137,7 +137,7 @@ class ApigwServer:
         certfile, keyfile = self.settings.certfile, self.settings.keyfile
         try:
             context = serving.tls_context(certfile, keyfile)
-        except BadPlace as error:
+        except BadResource as error:
             extra = {"action": "certificate_kept"}
             logger.error("%s; the certificate in use stays", error, extra=extra)
             return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qmonus_lite import serving, supervisor_channel
 from qmonus_lite.background import Background
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 from qmonus_lite.events.inbox import Inbox
 from qmonus_lite.scripting.builtins import callout_tls
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
@@ -80,7 +80,7 @@ class WorkerServer:
         if self.keyfile is not None:
             try:
                 serving.tls_context(self.certfile, self.keyfile)
-            except BadPlace:
+            except BadResource:
                 # The APIGW keeps the certificate that it has, and logs why.
                 return
         callout_tls.forget_own()

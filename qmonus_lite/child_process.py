@@ -152,6 +152,12 @@ class ManagedProcess:
             else:
                 os.kill(self._process.pid, signal_number)
 
+    def reload(self) -> None:
+        """Send SIGHUP to a process that listens; one that starts reads everything anyway."""
+        if self.listened and self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGHUP)
+
     async def _start(self, pipes: _ChildPipes) -> asyncio.subprocess.Process | None:
         inherited = {SUPERVISED: "1", NOTIFY_FD: str(pipes.notify), "PYTHONUNBUFFERED": "1"}
         try:

@@ -7,8 +7,10 @@ registered in `redaction` are masked, and text in a record cannot imitate anothe
 
 import json
 import logging
+import os
 import re
 import sys
+import traceback
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
 from itertools import islice
@@ -17,6 +19,7 @@ from typing import Any
 
 from qmonus_lite.clock import Clock
 from qmonus_lite.control_characters import DIRECTION_MARKS, SEPARATORS, SURROGATES
+from qmonus_lite.nonblocking_output import NonBlockingOutput
 from qmonus_lite.redaction import redact
 
 #: Control characters except tab and line feed, line separators, direction marks and surrogates.
@@ -25,6 +28,9 @@ _CONTROL = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{SEPARATORS}{DIRECTION_MARKS
 _CONTINUATION = "\n    "
 #: Text that needs no quotes on the console.
 _UNQUOTED = re.compile(r"[^\s\"'=\[\]]+")
+
+#: Fields of an access record that its text has already; the console does not repeat them.
+_REQUEST_LINE = ("method", "path", "status")
 
 #: Attributes of every standard LogRecord; all others were passed by `extra`.
 _STANDARD_COUNT = len(vars(logging.makeLogRecord({})))
@@ -57,10 +63,22 @@ def named(name: str) -> str:
     return _context.get().get(name, "")
 
 
-def configure(*, style: str, level: str, clock: Clock) -> None:
-    """Log to standard error; `style` is console or json."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter(clock) if style == "json" else _ConsoleFormatter(clock))
+def configure(
+    *,
+    style: str,
+    level: str,
+    clock: Clock,
+    output: NonBlockingOutput | None = None,
+    process: str = "",
+) -> None:
+    """Log to `output`, without it to `sys.stderr`; `style` is console or json.
+
+    Records of style json have `process`, the name of this process if one is given, and its `pid`.
+    """
+    handler = _OutputHandler(output) if output else logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        _JsonFormatter(clock, process) if style == "json" else _ConsoleFormatter(clock)
+    )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -81,6 +99,37 @@ def _skip_unused_lookups() -> None:
     """
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
+class _OutputHandler(logging.Handler):
+    """Writes records to an output that never blocks, and there the number of lost ones."""
+
+    def __init__(self, output: NonBlockingOutput) -> None:
+        super().__init__()
+        self._output = output
+        output.report = self._report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or the traceback of an error of its arguments."""
+        try:
+            line = self.format(record)
+        except Exception:
+            line = traceback.format_exc()
+        self._output.write(f"{line}\n".encode(errors="backslashreplace"))
+
+    def _report(self, lost: int) -> bytes:
+        logger = logging.getLogger(__name__)
+        text = "%d records were lost: the reader of this log did not read"
+        extra = {"action": "log_lost", "lost": lost}
+        record = logger.makeRecord(
+            logger.name, logging.ERROR, "", 0, text, (lost,), None, extra=extra
+        )
+        # The formatter has a cache; the lock is that of `handle`.
+        self.acquire()
+        try:
+            return f"{self.format(record)}\n".encode(errors="backslashreplace")
+        finally:
+            self.release()
 
 
 class _BaseFormatter(logging.Formatter):
@@ -152,6 +201,10 @@ def _is_plain(rest: Mapping[str, Any]) -> bool:
 class _JsonFormatter(_BaseFormatter):
     """Formatter: a JSON object per line."""
 
+    def __init__(self, clock: Clock, process: str) -> None:
+        super().__init__(clock)
+        self._process = {"process": process, "pid": os.getpid()} if process else {}
+
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line of JSON."""
         fields = {
@@ -159,6 +212,7 @@ class _JsonFormatter(_BaseFormatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": self._text(record.getMessage()),
+            **self._process,
             **self._rest(record),
         }
         line = json.dumps(fields, ensure_ascii=False)
@@ -179,6 +233,9 @@ class _ConsoleFormatter(_BaseFormatter):
         level = record.levelname.lower()
         rest = self._rest(record)
         exception = rest.pop("exception", None)
+        if rest.get("action") == "request":
+            for name in _REQUEST_LINE:
+                rest.pop(name, None)
         dim, bold, end = self._dim, self._bold, self._end
         colour = _COLOURS.get(level, _RED) if self._coloured else ""
         parts = [

@@ -28,6 +28,10 @@ class RequestRecord:
     account: str | None = None
     #: Why the request was refused, or None.
     refusal: Refusal | None = None
+    #: Bytes of the upload's body that were received so far.
+    bytes: int = 0
+    #: Path of the stored file, empty unless the request stored one.
+    stored_path: str = ""
 
 
 class RequestAnswered(Value, frozen=True, kw_only=True):
@@ -48,6 +52,9 @@ class RequestAnswered(Value, frozen=True, kw_only=True):
     upload_id: str = ""
     account: str | None = None
     refusal: Refusal | None = None
+    #: As in RequestRecord.
+    bytes: int = 0
+    stored_path: str = ""
 
 
 class UploadDecided(Value, frozen=True, kw_only=True):

@@ -85,6 +85,17 @@ def tune_interpreter() -> None:
     gc.set_threshold(GC_YOUNG_THRESHOLD, 20, 20)
 
 
+def on_hangup(reload: Callable[[], None]) -> None:
+    """Call `reload` on the running loop at each SIGHUP."""
+
+    def reloaded() -> None:
+        extra = {"action": "reload_requested"}
+        logger.info("SIGHUP: plugins and certificate are read again", extra=extra)
+        reload()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloaded)
+
+
 class Stop:
     """Stop request: set by SIGTERM, SIGINT, or the end of the supervisor process."""
 

@@ -35,7 +35,7 @@ async def supervise(
     drain_timeout: float,
     on_stop: Callable[[], None] = lambda: None,
 ) -> int:
-    """Run the children until SIGTERM or SIGINT; returns the exit status of `up`.
+    """Run the children until SIGTERM or SIGINT, pass SIGHUP on; returns the exit status of `up`.
 
     `others` are started once `first` listens. `on_stop` is called before the children receive
     SIGTERM. A second signal kills them immediately.
@@ -84,14 +84,15 @@ class _ProcessGroup:
 
     @contextmanager
     def handling_signals(self) -> Iterator[None]:
-        """Handle SIGTERM and SIGINT by a stop of all children, during the block."""
+        """Handle SIGTERM and SIGINT by a stop of all children, SIGHUP by a reload."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 
     def _add(self, child: Child) -> ManagedProcess:
@@ -131,6 +132,11 @@ class _ProcessGroup:
         facts = {"action": "stop_asked", "signal": number.name}
         log.info("%s: stopping; once more kills", number.name, extra=facts)
         self._stop()
+
+    def _on_hangup(self) -> None:
+        log.info("SIGHUP: passed to all children", extra={"action": "reload_passed_on"})
+        for process in self._processes:
+            process.reload()
 
     def _stop(self) -> None:
         self._on_stop()

@@ -25,6 +25,9 @@ def log_request(answered: RequestAnswered) -> None:
 def _fields(answered: RequestAnswered) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "action": "request",
+        "method": answered.method,
+        "path": answered.path,
+        "status": answered.status,
         "ms": round(answered.seconds * 1000, 1),
         "peer": answered.peer,
         "request_id": answered.request_id,
@@ -33,6 +36,9 @@ def _fields(answered: RequestAnswered) -> dict[str, Any]:
         fields["trace_id"] = answered.trace_id
     if answered.upload_id:
         fields["upload_id"] = answered.upload_id
+        fields["bytes"] = answered.bytes
+    if answered.stored_path:
+        fields["stored_path"] = answered.stored_path
     if answered.account is not None:
         fields["account"] = answered.account
     if answered.refusal is not None:

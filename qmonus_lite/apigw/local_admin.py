@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +54,26 @@ def wanted(data_dir: DataDir, has_accounts: bool) -> bool:
     return not has_accounts or (data_dir.path / TOKEN_FILE).exists()
 
 
-def curl_line(base_url: str, template: PathTemplate, data_dir: DataDir | None) -> str:
-    """A curl command that uploads a file; it reads the token from its file, never prints it."""
+def example_path(template: PathTemplate) -> str:
+    """Path of the upload in the curl command."""
     names = {name: name.upper() for name in template.names}
-    path = template.fill(names | {"filepath": "big.bin", "filename": "big.bin"})
-    url = shlex.quote(base_url + path)
-    if data_dir is None:
+    return template.fill(names | {"filepath": "big.bin", "filename": "big.bin"})
+
+
+def curl_line(
+    base_url: str,
+    template: PathTemplate,
+    data_dir: DataDir | None,
+    token_command: Sequence[str] = (),
+) -> str:
+    """A curl command that uploads a file; it reads the token, which is never printed.
+
+    From the file of the local admin in `data_dir`; without it, from the output of `token_command`;
+    with neither, the upload has no token.
+    """
+    url = shlex.quote(base_url + example_path(template))
+    if data_dir is not None:
+        token_command = ("cat", str(data_dir.path / TOKEN_FILE))
+    if not token_command:
         return f"curl -T big.bin {url}"
-    file = shlex.quote(str(data_dir.path / TOKEN_FILE))
-    return f'curl -T big.bin -H "X-Auth-Token: $(cat {file})" {url}'
+    return f'curl -T big.bin -H "X-Auth-Token: $({shlex.join(token_command)})" {url}'

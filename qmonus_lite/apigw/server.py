@@ -1,7 +1,7 @@
 """APIGW server process: start-up, ready announcement, drain and shutdown."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,8 @@ from qmonus_lite.apigw import local_admin
 from qmonus_lite.apigw.app import Services, make_pipeline
 from qmonus_lite.apigw.local_admin import LocalAdmin
 from qmonus_lite.background import Background
+from qmonus_lite.catalog.live import Live
+from qmonus_lite.errors import BadResource
 from qmonus_lite.events.transport import Transport
 from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.http.accept import GuardedServer, make_server
@@ -18,6 +20,7 @@ from qmonus_lite.http.body_timeout import BodyRate
 from qmonus_lite.http.limits import TrustedProxies
 from qmonus_lite.http.state import ServerState
 from qmonus_lite.routing.backend import Backends
+from qmonus_lite.scripting.builtins import callout_tls
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.script_threads import ScriptThreads
 from qmonus_lite.settings.server import ServerSettings
@@ -62,6 +65,8 @@ class ApigwServer:
     local_admin: LocalAdmin | None
     #: Path of that token, or None when there is no local admin.
     token: Path | None
+    #: Command that prints a token of an account that may upload; empty if there is none.
+    token_command: Callable[[], Sequence[str]]
     #: Prints a line for the user on standard output.
     say: Callable[[str], None]
     #: Its health: whether uploads can be stored at all.
@@ -88,6 +93,7 @@ class ApigwServer:
             timeout_seconds=settings.body_stall_timeout,
         )
         server.alone = not handed
+        serving.on_hangup(lambda: self._reload(server, services.live))
         self._begin(background, services)
         if handed:
             # The other processes accept meanwhile; accept only when a worker is available.
@@ -125,6 +131,22 @@ class ApigwServer:
         background.start("heartbeat", serving.heartbeat)
         background.start("worker registry", self.registry.follow)
 
+    def _reload(self, server: GuardedServer, live: Live) -> None:
+        """Read plugins and certificate again; one that cannot be used changes nothing."""
+        live.request_reload()
+        certfile, keyfile = self.settings.certfile, self.settings.keyfile
+        try:
+            context = serving.tls_context(certfile, keyfile)
+        except BadResource as error:
+            extra = {"action": "certificate_kept"}
+            logger.error("%s; the certificate in use stays", error, extra=extra)
+            return
+        if context is not None:
+            # For new connections; those that are open keep theirs.
+            server.ssl_options = context
+            callout_tls.forget_own()
+            logger.info("certificate read again", extra={"action": "certificate_loaded"})
+
     def _announce(self, plugins: int) -> None:
         self.say(
             f"qmonus-lite {__version__} APIGW listens on {self.settings.base_url}"
@@ -138,7 +160,9 @@ class ApigwServer:
             self.say(f"not ready: {unhealthy_reason}")
             return
         data_dir = self.local_admin.data_dir if self.local_admin else None
-        line = local_admin.curl_line(self.settings.base_url, self.uploads.template, data_dir)
+        line = local_admin.curl_line(
+            self.settings.base_url, self.uploads.template, data_dir, self.token_command()
+        )
         self.say(f"ready; try:\n  {line}")
 
     async def _drain(

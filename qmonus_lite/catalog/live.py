@@ -61,12 +61,18 @@ class Live:
         self._failed, self._delay, self._retry_at = False, MIN_DELAY_SECONDS, 0.0
         #: Why change notifications are not available, or None.
         self._polling_reason: str | None = None
+        #: Whether the next scan loads the folders and puts the result in force, changed or not.
+        self._reload_requested = False
         #: Time of the last completed scan; None while the folders are not watched.
         self._last_scan: float | None = None
 
     def on_change(self, listener: Callable[[Catalog], None]) -> None:
         """Call `listener` with each new catalog."""
         self._listeners.append(listener)
+
+    def request_reload(self) -> None:
+        """Load unchanged folders too, at the next scan (within POLL_MS while they are watched)."""
+        self._reload_requested = True
 
     @property
     def unhealthy_reason(self) -> str | None:
@@ -147,7 +153,9 @@ class Live:
             # Forces a load once the folders are readable again.
             self._stamp = None
             raise
-        if stamp == self._stamp and not (self._failed and time.monotonic() >= self._retry_at):
+        forced, self._reload_requested = self._reload_requested, False
+        retried = self._failed and time.monotonic() >= self._retry_at
+        if stamp == self._stamp and not (forced or retried):
             return not self.faults
         self._stamp = stamp
         try:
@@ -157,7 +165,7 @@ class Live:
             return False
         self._failed, self.faults = False, ()
         self._warn(catalog)
-        if catalog.fingerprint != self.catalog.fingerprint:
+        if forced or catalog.fingerprint != self.catalog.fingerprint:
             self._swap(catalog)
         return True
 

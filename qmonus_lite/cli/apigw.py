@@ -1,7 +1,6 @@
 """Command `apigw`, which runs an APIGW."""
 
 import os
-import sys
 
 import uvloop
 
@@ -14,17 +13,11 @@ from qmonus_lite.compose.apigw import compose_apigw
 
 def apigw(arguments: Arguments) -> int:
     """Run an APIGW in this process."""
-    settings = begin(arguments)
-    server = compose_apigw(settings, os.environ, _print_line, number=supervisor_channel.number())
+    number = supervisor_channel.number()
+    settings = begin(arguments, lambda _settings: "apigw" if number is None else f"apigw-{number}")
+    # Standard output never blocks and never fails: `begin` has replaced it.
+    server = compose_apigw(settings, os.environ, print, number=number)
     return 0 if uvloop.run(server.serve()) else 1
-
-
-def _print_line(line: str) -> None:
-    try:
-        print(line, flush=True)
-    except OSError:
-        # The reader of stdout is gone: keep serving, and avoid an error of the final flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 COMMANDS = {

@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -15,6 +16,8 @@ from qmonus_lite.settings.sources import flag_fault, refusal
 
 #: Exit status after an error of type StartupError.
 REFUSED = 2
+#: Exit status of a command whose output is not read to its end, as of one that SIGPIPE ends.
+CLOSED_PIPE = 128 + signal.SIGPIPE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,6 +26,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         execute_in_utf8_mode()
     typed = list(sys.argv[1:] if argv is None else argv)
     _print_anything()
+    try:
+        status = _run_or_refuse(typed)
+        if sys.stdout is not None:
+            # Otherwise the interpreter writes the rest at its exit, and prints what fails there.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has ended, as `| head -1` does; what is not written yet has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    return status
+
+
+def _run_or_refuse(typed: list[str]) -> int:
     try:
         return _run(typed)
     except BadPlugins as error:

@@ -2,8 +2,10 @@
 
 import logging
 import os
+import signal
+from collections.abc import Callable
 
-from qmonus_lite import environment, log, supervisor_channel
+from qmonus_lite import environment, log, nonblocking_output, supervisor_channel
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import no_positionals
 from qmonus_lite.cli.init_process import fork_if_process_1
@@ -13,13 +15,24 @@ from qmonus_lite.settings.table import Settings
 logger = logging.getLogger(__name__)
 
 
-def begin(arguments: Arguments) -> Settings:
-    """Resolve the settings, configure the log, create the default plugin folder."""
+def begin(arguments: Arguments, name: Callable[[Settings], str]) -> Settings:
+    """Settings; output that does not block, the log, the default plugin folder.
+
+    `name` gives the name of this process in its log.
+    """
     no_positionals(arguments)
+    # A reload during the start has nothing to do; by default the signal would end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = arguments.settings(os.environ)
     fork_if_process_1()
     logs = settings.logs
-    log.configure(style=logs.log_format, level=logs.log_level, clock=Clock(logs.timezone))
+    log.configure(
+        style=logs.log_format,
+        level=logs.log_level,
+        clock=Clock(logs.timezone),
+        output=nonblocking_output.install(),
+        process=name(settings),
+    )
     _log_ignored_services()
     make_default_folder(settings)
     return settings

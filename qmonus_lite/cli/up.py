@@ -17,7 +17,7 @@ from qmonus_lite.supervisor_channel import LISTEN_FDS, NUMBER
 
 def up(arguments: Arguments) -> int:
     """Run APIGW and its workers as child processes that are restarted when they exit."""
-    settings = begin(arguments)
+    settings = begin(arguments, lambda _settings: "up")
     first = settings.workers.lambda_port
     workers = [
         _child(

@@ -12,7 +12,7 @@ from qmonus_lite.compose.writer import compose_writer
 
 def writer(arguments: Arguments) -> int:
     """Run the writer process of several APIGWs."""
-    server = compose_writer(begin(arguments), os.environ)
+    server = compose_writer(begin(arguments, lambda _settings: "writer"), os.environ)
     return 0 if uvloop.run(server.serve()) else 1
 
 

@@ -1,7 +1,7 @@
 """Composition of an APIGW from its settings."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -107,6 +107,7 @@ class _Apigw:
             settings,
             StoreContext(
                 data_dir=shared.data_dir.path,
+                gateway=shared.gateway,
                 threads=self._threads,
                 owner=self._owner_prefix,
                 reserved=self._reserved(),
@@ -161,6 +162,7 @@ class _Apigw:
             registry=self._registry,
             local_admin=admin if self._has_admin and self._first else None,
             token=admin.path if self._has_admin else None,
+            token_command=self._token_command,
             say=self._print_line,
             store=self._store,
         )
@@ -265,6 +267,18 @@ class _Apigw:
             directory = with_local_admin(directory) if self._has_admin else directory
             self._cached_directory = catalog, directory
         return self._cached_directory[1]
+
+    def _token_command(self) -> Sequence[str]:
+        """For the first account by name that may upload; empty if there is none."""
+        settings, directory = self._shared.settings, self._directory()
+        path = local_admin.example_path(settings.uploads.template)
+        now = self._shared.clock.moment()
+        for name, account in sorted(directory.accounts.items()):
+            roles = [directory.roles[role] for role in account.roles if role in directory.roles]
+            expired = account.expires_at is not None and account.expires_at <= now
+            if not expired and any(role.allows("PUT", path) for role in roles):
+                return ("qmonus-lite", "token", name, *settings.directory_flags)
+        return ()
 
     def _unready(self) -> str | None:
         return (

@@ -41,6 +41,8 @@ class StoreContext:
     """What a store of a process needs beside the settings."""
 
     data_dir: Path
+    #: Id of the gateway of the data directory.
+    gateway: str
     threads: Executor
     #: Prefix of the upload ids of this process, by which another one sweeps what it left.
     owner: str = ""
@@ -149,7 +151,7 @@ def make_file_store(settings: Settings, context: StoreContext) -> FileStore:
             threads=context.threads,
             copier=SocketCopier(context.threads),
             root_dir=root_dir,
-            staging=StagingDirs(disk, context.data_dir, root_dir.root),
+            staging=StagingDirs(disk, context.data_dir, root_dir.root, context.gateway),
         ),
         owner=context.owner,
         free_space=free_space if context.checks_free_space else None,

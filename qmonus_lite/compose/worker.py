@@ -35,6 +35,8 @@ def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServ
     return WorkerServer(
         settings=settings.workers,
         drain_timeout=settings.server.drain_timeout,
+        certfile=settings.server.certfile,
+        keyfile=settings.server.keyfile,
         worker=Worker(handlers=handlers, signer=shared.signer, passes=shared.passes),
         inbox=inbox,
         script_threads=(for_questions, for_deliveries),

@@ -88,7 +88,9 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
     data_dir.note_address(settings.server.advertised_host, settings.server.advertised_port)
     threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
     # Each APIGW checks the free space for its own readiness.
-    context = StoreContext(data_dir=data_dir.path, threads=threads, checks_free_space=False)
+    context = StoreContext(
+        data_dir=data_dir.path, gateway=gateway, threads=threads, checks_free_space=False
+    )
     parts = WriterParts(
         settings=settings,
         clock=Clock(settings.logs.timezone),

@@ -154,5 +154,7 @@ class Pipeline:
             upload_id=record.upload_id,
             account=record.account,
             refusal=record.refusal,
+            bytes=record.bytes,
+            stored_path=record.stored_path,
         )
         self._observers.notify(answered)

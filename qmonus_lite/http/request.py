@@ -82,10 +82,12 @@ def received(head: RequestHead, *, peer: str, protocol: str, proxies: TrustedPro
 
 def log_client_left(request: Request) -> None:
     """Log that the client closed the connection before it was answered."""
-    extra = {
+    extra: dict[str, str | int] = {
         "action": "client_left",
         "request_id": request.record.request_id,
         "path": request.path,
         "peer": request.client,
     }
+    if request.record.upload_id:
+        extra |= {"upload_id": request.record.upload_id, "bytes": request.record.bytes}
     logger.info("%s: the client left", request.method, extra=extra)

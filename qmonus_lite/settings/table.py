@@ -54,6 +54,16 @@ class Settings:
         root = self.storage.root
         return tuple((root / name).resolve() for name in self.plugins.plugins_base_dirs)
 
+    @property
+    def directory_flags(self) -> tuple[str, ...]:
+        """The flags by which a command uses these directories, wherever it is run."""
+        flags = [f"--base_dir={self.storage.root}"]
+        if self.storage.data_dir is not None:
+            flags.append(f"--data_dir={self.storage.state_dir}")
+        if self.plugins.plugins_base_dirs != TABLE["plugins_base_dirs"].default:
+            flags.append(f"--plugins_base_dirs={','.join(map(str, self.plugin_dirs))}")
+        return tuple(flags)
+
 
 #: The groups by name, in the order of the reference page.
 GROUPS: Mapping[str, type] = typing.get_type_hints(Settings)

@@ -54,6 +54,7 @@ class ActiveUpload:
         self._uploads = uploads
         self._accepted = accepted
         self._pending = accepted.pending
+        self._record = accepted.head.record
         self._digests = digests
         self._began = began
         self.state = _CREATED
@@ -74,6 +75,7 @@ class ActiveUpload:
         except Problem as error:
             self._log(error)
             raise
+        self._record.bytes = self._pending.received
 
     async def copy_from_socket(self, descriptor: int, most: int) -> int:
         """Copy up to `most` body bytes from a socket; returns how many. Raises Problem.
@@ -87,6 +89,7 @@ class ActiveUpload:
         except Problem as error:
             self._log(error)
             raise
+        self._record.bytes = self._pending.received
         check_body(self._uploads.quota, self._pending.received)
         return count
 
@@ -105,6 +108,7 @@ class ActiveUpload:
                 self._log(error)
             raise
         self._end(_PUBLISH)
+        self._record.stored_path = self._accepted.path
         if self._uploads.observers.wants(UploadStored):
             self._observe(stored)
         return self._receipt(stored)

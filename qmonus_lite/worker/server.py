@@ -3,10 +3,13 @@
 import asyncio
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 from qmonus_lite import serving, supervisor_channel
 from qmonus_lite.background import Background
+from qmonus_lite.errors import BadResource
 from qmonus_lite.events.inbox import Inbox
+from qmonus_lite.scripting.builtins import callout_tls
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.script_threads import MAX_HUNG, ScriptThreads
 from qmonus_lite.settings.values import url_host
@@ -28,6 +31,9 @@ class WorkerServer:
     settings: WorkerSettings
     #: Seconds that a stop waits for running scripts.
     drain_timeout: float
+    #: Certificate of our own APIGW, which callouts trust, and its key where this process has it.
+    certfile: Path | None
+    keyfile: Path | None
     worker: Worker
     inbox: Inbox
     script_threads: tuple[ScriptThreads, ...]
@@ -40,6 +46,7 @@ class WorkerServer:
         stop, background = serving.Stop(), Background()
         sockets = serving.bind(address, port, flag="lambda_port")
         most = serving.descriptors_for(MAX_CONNECTIONS, 0)
+        serving.on_hangup(self._reload)
         listener = Listener(WorkerEndpoints(self.worker).answer, max_connections=most)
         await listener.listen(sockets)
         background.start("plugin watching", self.worker.handlers.live.watch)
@@ -67,6 +74,17 @@ class WorkerServer:
         self.inbox.close()
         logger.info("stopped", extra={"action": "stopped", "clean": clean})
         return clean and not exhausted
+
+    def _reload(self) -> None:
+        """Read plugins again, and the certificate of our own APIGW unless it cannot be used."""
+        self.worker.handlers.live.request_reload()
+        if self.keyfile is not None:
+            try:
+                serving.tls_context(self.certfile, self.keyfile)
+            except BadResource:
+                # The APIGW keeps the certificate that it has, and logs why.
+                return
+        callout_tls.forget_own()
 
     async def _stopped_or_exhausted(self, stop: serving.Stop) -> bool:
         """Wait for the stop; returns True if the process is exhausted by hung scripts."""

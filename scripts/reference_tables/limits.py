@@ -69,6 +69,14 @@ LIMITS: Mapping[str, Sequence[Limit]] = {
         Limit("events.inbox.MAX_ROWS", "handled events kept", "the oldest are forgotten"),
         Limit("cli.events.MAX_LISTED", "events in `events list`", "left out"),
     ),
+    "Log": (
+        Limit(
+            "nonblocking_output.MAX_BACKLOG_BYTES",
+            "records that the reader of an output has not taken, a process",
+            "lost and counted",
+        ),
+        Limit("nonblocking_output.MAX_FLUSH_SECONDS", "time to write them at the exit", "lost"),
+    ),
     "Accounts": (
         Limit(
             "settings.secret.MIN_SECRET_LENGTH", "characters of the event secret, least", "refused"

@@ -72,7 +72,7 @@ def staged(installation: Installation) -> list[Path]:
     """Staged files that are left, wherever they are."""
     folders = installation.base.rglob(".qmonus-lite-staging")
     known = [installation.data / "staging", *folders]
-    return [path for folder in known for path in folder.iterdir()]
+    return [path for folder in known for path in folder.rglob("*") if path.is_file()]
 
 
 def put(installation: Installation, path: str, content: bytes, *arguments: str) -> int:

@@ -217,6 +217,19 @@ def test_drains_all_children_on_a_signal(up: Up, number: signal.Signals) -> None
     assert (up.notes(0), up.notes(1)) == (["listens", "drained"], ["listens", "drained"])
 
 
+def test_passes_a_hangup_to_the_children_that_listen_and_goes_on(up: Up) -> None:
+    reloads = "signal.signal(signal.SIGHUP, lambda *_: note('reloaded'));"
+    up.start(reloads + LISTENS + "; time.sleep(30)", reloads + LISTENS + "; time.sleep(30)")
+    up.until_noted(1, "listens")
+    os.kill(up.pid, signal.SIGHUP)
+    for child in (0, 1):
+        up.until_noted(child, "listens", "reloaded")
+    os.kill(up.pid, signal.SIGTERM)
+
+    assert up.wait() == 0
+    assert up.notes(0) == ["listens", "reloaded", "drained"]
+
+
 def test_a_ctrl_c_in_the_terminal_reaches_the_children_as_sigterm_only(up: Up) -> None:
     up.start(LISTENS)
     up.until_noted(0, "listens")

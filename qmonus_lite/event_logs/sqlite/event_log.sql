@@ -12,7 +12,11 @@ VALUES
     (:id, :type, :path, :time, :data, :store, :store_path, :gateway, :token, :since, :request_id);
 
 -- name: commit
-UPDATE event SET state = 'ready', attempt = :attempt WHERE id = :id AND state = 'prepared';
+UPDATE event SET state = 'ready', attempt = :attempt, blocked = EXISTS (
+    SELECT 1 FROM event AS older
+    WHERE older.path = event.path AND older.seq < event.seq AND older.state <> 'dead'
+)
+WHERE id = :id AND state = 'prepared';
 
 -- name: withdraw
 DELETE FROM event WHERE id = :id AND state = 'prepared';
@@ -45,7 +49,7 @@ UPDATE event SET leased = 0, next_at = 0 WHERE leased = 1;
 UPDATE event SET leased = 1, next_at = :lease, attempt = attempt + 1
 WHERE seq IN (
     SELECT seq FROM event AS e
-    WHERE state = 'ready' AND next_at <= :now
+    WHERE state = 'ready' AND blocked = 0 AND next_at <= :now
       AND (type IN (SELECT value FROM json_each(:types))) = :listed
       AND NOT EXISTS (
         SELECT 1 FROM event AS older
@@ -56,9 +60,9 @@ WHERE seq IN (
 RETURNING
     seq, id, type, path, time, data, store, store_path, gateway, attempt, since, request_id;
 
--- Due time of the next event.
+-- Due time of the next event that does not wait for an older one of its path.
 -- name: next_due
-SELECT min(next_at) FROM event WHERE state = 'ready' AND next_at > :now;
+SELECT min(next_at) FROM event WHERE state = 'ready' AND blocked = 0 AND next_at > :now;
 
 -- name: done
 DELETE FROM event WHERE id IN (SELECT value FROM json_each(:ids)) AND state <> 'dead';
@@ -74,7 +78,10 @@ WHERE id = :id AND state <> 'dead';
 
 -- Requeue a dead letter; its age restarts, its attempt count continues.
 -- name: replay
-UPDATE event SET state = 'ready', next_at = 0, since = :now
+UPDATE event SET state = 'ready', next_at = 0, since = :now, blocked = EXISTS (
+    SELECT 1 FROM event AS older
+    WHERE older.path = event.path AND older.seq < event.seq AND older.state <> 'dead'
+)
 WHERE id = :id AND state = 'dead';
 
 -- Try a waiting event now.

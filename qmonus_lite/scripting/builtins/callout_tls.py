@@ -43,6 +43,11 @@ def for_own(certfile: str) -> OwnCertificateTrust:
     return OwnCertificateTrust(named=named, pinned=pinned)
 
 
+def forget_own() -> None:
+    """Read the file again at the next callout to our own APIGW."""
+    for_own.cache_clear()
+
+
 def settings(
     validate: bool, ca_certs: str | None, cert: str | None, key: str | None
 ) -> ssl.SSLContext | bool:

@@ -2,6 +2,8 @@
 
 Files for the mount of the data directory are staged in the data directory, others in a directory at
 the top of their mount, below the launch directory; its name is reserved, so no upload can have it.
+In there each gateway has a directory of its own, named by its id, and sweeps only that one: several
+gateways with a data directory each may share a launch directory.
 """
 
 import errno
@@ -30,9 +32,11 @@ _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 class StagingDirs:
     """The staging directories, one for each mount."""
 
-    def __init__(self, disk: Filesystem, data_dir: Path, root: Path) -> None:
+    def __init__(self, disk: Filesystem, data_dir: Path, root: Path, gateway: str) -> None:
+        """`gateway`: id of the gateway of the data directory."""
         self._disk = disk
         self._root = root
+        self._gateway = gateway
         self._home = data_dir / "staging"
         #: Directories that tokens of staging files begin with, by prefix of the token.
         self._bases = {
@@ -96,13 +100,13 @@ class StagingDirs:
         return Path(token) if base is None else Path(base + token[5:])
 
     def sweep(self, mark: str = "", keep: Collection[str] = ()) -> int:
-        """Remove staging files left by a process, except `keep`; returns their number.
+        """Remove staging files left by a process of this gateway, except `keep`; their number.
 
         `mark` is the prefix of their names; the empty default matches those of every process.
         """
         found = [
             path
-            for directory in (self._home, *map(Path, self._others()))
+            for directory in (self._home, *self._own())
             for path in _files_in(directory)
             if path.name.startswith(mark) and str(path) not in keep
         ]
@@ -113,6 +117,14 @@ class StagingDirs:
     def _others(self) -> list[str]:
         """All staging directories ever created on other mounts."""
         return self._known.read_text().splitlines() if self._known.exists() else []
+
+    def _own(self) -> list[Path]:
+        """Those of this gateway, and those of versions that had no directory for each gateway.
+
+        A copied data directory lists those of the gateway that it was copied from, too.
+        """
+        names = (self._gateway, MOUNT_STAGING)
+        return [path for path in map(Path, self._others()) if path.name in names]
 
     def _looked_for(self, near: Path, mount: Mount, known: Path | None) -> Path:
         if known is not None and self._is_on(known, mount):
@@ -153,11 +165,24 @@ class StagingDirs:
             yield here
 
     def _made(self, parent: Path) -> Path:
-        """The staging directory in `parent`, created if missing; raises OSError."""
-        directory = parent / MOUNT_STAGING
+        """The staging directory of this gateway in `parent`, created if missing; raises OSError."""
+        shared = parent / MOUNT_STAGING
+        directory = shared / self._gateway
+        self._make_private(shared)
+        self._make_private(directory)
+        if str(directory) not in self._others():
+            with open(self._known, "a", opener=_private) as known:
+                known.write(f"{directory}\n")
+                known.flush()
+                self._disk.sync_file(known.fileno())
+            logger.info("staging in %s", directory, extra={"action": "staging_on_mount"})
+        return directory
+
+    def _make_private(self, directory: Path) -> None:
+        """Create a directory that only this user may enter, or check it; raises OSError."""
         with suppress(FileExistsError):
             directory.mkdir(mode=0o700)
-            self._disk.sync_names_in(parent)
+            self._disk.sync_names_in(directory.parent)
         if not stat.S_ISDIR(os.lstat(directory).st_mode):
             # A symbolic link made by another user would redirect the staging files.
             raise PermissionError(errno.EACCES, f"{directory} is no directory")
@@ -167,13 +192,6 @@ class StagingDirs:
             self._disk.check_writable(descriptor)
         finally:
             self._disk.close(descriptor)
-        if str(directory) not in self._others():
-            with open(self._known, "a", opener=_private) as known:
-                known.write(f"{directory}\n")
-                known.flush()
-                self._disk.sync_file(known.fileno())
-            logger.info("staging in %s", directory, extra={"action": "staging_on_mount"})
-        return directory
 
 
 def _private(path: str, flags: int) -> int:

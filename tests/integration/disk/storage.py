@@ -161,7 +161,7 @@ def storage(
         values = migration_values(root=root, gateway="0")
         log = log_kind(data_dir / "outbox.sqlite3", migration_values=values)
         try:
-            staging = StagingDirs(Filesystem(), data_dir, root)
+            staging = StagingDirs(Filesystem(), data_dir, root, "0")
             yield Storage(
                 root=root,
                 disk=disk,

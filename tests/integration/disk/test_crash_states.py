@@ -132,7 +132,7 @@ class RecordingLog(SqliteEventLog):
 
 
 def staging_dirs(root: Path) -> StagingDirs:
-    return StagingDirs(Filesystem(), root / ".qmonus-lite", root)
+    return StagingDirs(Filesystem(), root / ".qmonus-lite", root, "0")
 
 
 def record(disk: RecordingDisk, parts: tuple[str, ...], *, handled: bool) -> list[Op]:
@@ -225,7 +225,7 @@ def redo(root: Path, op: Op, content: bytes, *, both_names: bool) -> None:
 
 def make_staging(root: Path, directory: Path) -> None:
     """A staging directory is synced when it is made, before a file is put there."""
-    directory.mkdir()
+    directory.mkdir(parents=True)
     (root / ".qmonus-lite" / "staging.mounts").write_text(f"{directory}\n")
 
 
@@ -263,7 +263,7 @@ def violations(
         make(root, crash, replaced=old is not None)
         promised(root, crash, parts)
         events = restart(root)
-        left = [path for folder in root.rglob(MOUNT_STAGING) for path in folder.iterdir()]
+        left = [path for path in root.rglob(f"{MOUNT_STAGING}/*/*") if path.is_file()]
         found += [f"a staged file is left: {crash}"] * bool(left)
         final = root.joinpath(*parts)
         content = final.read_bytes() if final.exists() else None

@@ -261,7 +261,7 @@ class Split(FailingDisk):
 def leftovers(root: Path) -> list[Path]:
     """Staged files, wherever they are."""
     folders = [*root.rglob(MOUNT_STAGING), root / ".qmonus-lite" / "staging"]
-    return [path for folder in folders for path in folder.iterdir()]
+    return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("handled", [True, False])

@@ -90,3 +90,5 @@ def test_the_line_to_try_can_be_pasted_into_a_shell(
         f"http://127.0.0.1:9099{path}",
     ]
     assert "X-Auth-Token" not in curl_line(url, parsed, None)
+    command = ("qmonus-lite", "token", "ann", "--base_dir=/with space")
+    assert f"$({shlex.join(command)})" in curl_line(url, parsed, None, command)

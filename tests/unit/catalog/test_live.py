@@ -82,6 +82,16 @@ async def test_takes_over_a_sound_change_and_notifies_listeners(live: Live, fold
     assert before.events == ("Sample",)
 
 
+async def test_a_requested_reload_puts_an_unchanged_set_in_force_once(live: Live) -> None:
+    notified: list[Catalog] = []
+    live.on_change(notified.append)
+    live.request_reload()
+    for _ in range(2):
+        assert await live.reload()
+
+    assert notified == [live.catalog]
+
+
 async def test_a_fault_anywhere_changes_nothing(
     live: Live, folder: Folder, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,6 +1,10 @@
-"""`events list`, `events show`, `events replay`."""
+"""`events list`, `events show`, `events replay`, `events drop`."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -44,8 +48,21 @@ def test_lists_every_event_with_its_state(shell: Shell) -> None:
     lines = shell.run("events", "list").out.splitlines()
 
     assert len(lines) == 4
-    assert lines[0] == "promised prepared attempt=0 APIGW.OnFileUploaded /upload/promised"
-    assert lines[2].endswith("/upload/dead-1 (422: never)")
+    time = r"time=20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+09:00"
+    of = "APIGW.OnFileUploaded /upload/"
+    assert re.fullmatch(rf"promised prepared {time} attempt=0 next=- {of}promised", lines[0])
+    assert re.fullmatch(rf"waiting ready {time} attempt=0 next=now {of}waiting", lines[1])
+    assert re.fullmatch(rf"dead-1 dead {time} .* next=- {of}dead-1 \(422: never\)", lines[2])
+
+
+@pytest.mark.usefixtures("outbox")
+def test_lists_when_an_event_is_tried_again(shell: Shell) -> None:
+    log = open_log(shell.state / "outbox.sqlite3")
+    log.retry("waiting", 3, datetime(2100, 1, 2, tzinfo=UTC).timestamp(), "503").result(10)
+    log.close()
+    line = shell.run("events", "list", "--state=ready", "--timezone=UTC").out
+
+    assert "attempt=3 next=2100-01-02T00:00:00+00:00 APIGW.OnFileUploaded" in line
 
 
 @pytest.mark.usefixtures("outbox")
@@ -74,10 +91,32 @@ def test_replays_dead_letters(shell: Shell, which: str, left: list[str]) -> None
 
 
 @pytest.mark.usefixtures("outbox")
+@pytest.mark.parametrize(("which", "left"), [("dead-1", ["dead-2"]), ("all", [])])
+def test_drops_dead_letters_and_no_event_that_waits(
+    shell: Shell, which: str, left: list[str]
+) -> None:
+    assert shell.run("events", "drop", which).out == f"dropped {2 - len(left)} dead letter(s)\n"
+    lines = shell.run("events", "list").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["promised", "waiting", *left]
+
+
+@pytest.mark.parametrize("unbuffered", [[], ["-u"]])
+def test_output_that_is_not_read_to_its_end_leaves_no_traceback(unbuffered: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, *unbuffered, "-m", "qmonus_lite", "events", "--help"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.usefixtures("outbox")
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "events: expected 'list [--state=dead]', 'show ID' or 'replay ID|all'"),
+        ((), "events: expected 'list [--state=dead]', 'show ID', 'replay ID|all' or 'drop"),
+        (("drop", "waiting"), "events drop: no dead letter has the id 'waiting'"),
         (("forget",), "events: expected 'list"),
         (("list", "--state=odd"), "--state=odd: expected one of prepared, ready, dead"),
         (("show", "missing"), "events show: no event 'missing' is in the outbox"),

@@ -46,7 +46,8 @@ def test_refuses_a_launch_directory_that_is_not_there(shell: Shell) -> None:
 
 
 def test_goes_on_when_the_reader_of_stdout_is_gone() -> None:
-    script = "from qmonus_lite.cli.apigw import _print_line as say; say('ready'); say('still')"
+    script = "from qmonus_lite.nonblocking_output import install; install()"
+    script += "; print('ready'); print('still')"
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run([sys.executable, "-c", script], stdout=writing, stderr=subprocess.PIPE)

@@ -35,7 +35,7 @@ def settings(base_dir: Path) -> Settings:
 
 def test_the_default_is_a_store_of_files_below_the_launch_directory(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as threads:
-        context = StoreContext(data_dir=tmp_path, threads=threads)
+        context = StoreContext(data_dir=tmp_path, gateway="0", threads=threads)
         store = store_kind(DEFAULT_STORE).make(settings(tmp_path), context)
 
     assert isinstance(store, FileStore)

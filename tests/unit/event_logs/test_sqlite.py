@@ -72,6 +72,77 @@ def test_credentials_are_masked_for_display(path: Path, tmp_path: Path) -> None:
     assert "*/*" in text
 
 
+def steps_per_event(path: Path, places: list[str]) -> float:
+    """Instructions of SQLite's virtual machine to claim and delete events at these paths."""
+    log, steps = open_log(path, "NORMAL"), 0
+    events = [pending(str(number), place) for number, place in enumerate(places)]
+    log.prepare(events)
+    [log.commit(event.id) for event in events][-1].result(60)
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    log._database._database.set_progress_handler(count, 1)
+    done = 0
+    while due := claim(log):
+        log.done([event.id for event in due])
+        done += len(due)
+    log.close()
+    assert done == len(places)
+    return steps / done
+
+
+def test_a_claim_costs_the_same_however_many_events_wait_at_one_path(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    few = steps_per_event(data_dir / "few", ["/a"] * 100)
+    many = steps_per_event(data_dir / "many", ["/a"] * 800)
+    apart = steps_per_event(data_dir / "apart", [f"/{number}" for number in range(800)])
+
+    assert many < 1.2 * few
+    # Each claim at one path is a statement of its own; apart, a hundred events share one.
+    assert many < 4 * apart
+
+
+def test_an_event_that_waits_for_a_requeued_one_is_claimed_after_it(path: Path) -> None:
+    log = open_log(path)
+    for name in ("e1", "e2", "e3"):
+        put(log, name)
+    claim(log)
+    log.dead("e1", 1, "404").result(10)
+    log.replay("e1", NOW).result(10)
+
+    for name in ("e1", "e2", "e3"):
+        assert [due.id for due in claim(log)] == [name]
+        assert claim(log) == []
+        log.done([name]).result(10)
+    log.close()
+
+
+def test_events_of_one_path_in_format_3_are_claimed_one_after_the_other(path: Path) -> None:
+    log = open_log(path)
+    for name in ("e1", "e2"):
+        put(log, name)
+    log.close()
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(
+            "DROP TRIGGER event_left; DROP TRIGGER event_died; DROP TRIGGER event_requeued;"
+            "DROP INDEX event_blocked; DROP INDEX event_due; DROP INDEX event_path;"
+            "ALTER TABLE event DROP COLUMN blocked;"
+            "CREATE INDEX event_path ON event (path, seq);"
+            "CREATE INDEX event_due ON event (state, next_at, seq);"
+            "PRAGMA user_version = 3;"
+        )
+    log = open_log(path)
+
+    for name in ("e1", "e2"):
+        assert [due.id for due in claim(log)] == [name]
+        log.done([name]).result(10)
+    log.close()
+
+
 @pytest.mark.parametrize("schema", OLD_SCHEMAS)
 class TestUpgrade:
     def test_events_of_every_state_survive_and_are_delivered(

@@ -68,6 +68,10 @@ def test_directories_stand_in_the_launch_directory(tmp_path: Path) -> None:
 
     assert found.storage.state_dir == tmp_path / ".qmonus-lite"
     assert found.plugin_dirs == (tmp_path / "a", Path("/b"))
+    base = f"--base_dir={tmp_path}"
+    assert found.directory_flags == (base, f"--plugins_base_dirs={tmp_path}/a,/b")
+    elsewhere = Settings.of(base_dir=tmp_path, data_dir=Path("/d"))
+    assert elsewhere.directory_flags == (base, "--data_dir=/d")
 
 
 def test_resolves_a_linked_launch_directory(tmp_path: Path) -> None:

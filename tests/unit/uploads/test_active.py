@@ -90,7 +90,7 @@ def disk_store(durability: bool) -> Callable[[Path, ThreadPoolExecutor], UploadS
     def make(root: Path, threads: ThreadPoolExecutor) -> UploadStore:
         disk = Filesystem(sync_files=durability, sync_names=durability)
         root_dir = RootDir(root=root, protected=(), disk=disk)
-        return file_store(root_dir, StagingDirs(disk, root, root), threads)
+        return file_store(root_dir, StagingDirs(disk, root, root, "0"), threads)
 
     return make
 
@@ -124,6 +124,18 @@ async def test_an_upload_without_a_handler_is_stored_directly(setup: ActiveUploa
 
     assert [receipt.status for receipt in receipts] == [201, 200]
     assert setup.announced == []
+
+
+async def test_a_stored_upload_leaves_its_bytes_and_its_path_for_the_access_log(
+    setup: ActiveUploadsSetup,
+) -> None:
+    session = await setup.session("u1")
+    record = session._accepted.head.record
+    await session.write(b"four")
+    assert (record.bytes, record.stored_path) == (4, "")
+    await session.commit()
+
+    assert (record.bytes, record.stored_path) == (4, "/upload/f")
 
 
 async def test_an_upload_with_a_handler_is_committed_with_its_event(

@@ -62,7 +62,7 @@ class PublisherSetup:
     def __post_init__(self) -> None:
         (self.root / "staging").mkdir()
         root_dir = RootDir(root=self.root, protected=(self.root / "staging",), disk=self.disk)
-        staging = StagingDirs(self.disk, self.root, self.root)
+        staging = StagingDirs(self.disk, self.root, self.root, "0")
         self.store = file_store(root_dir, staging, self.threads)
         self.publisher = DirectPublisher(self.store, threads=self.threads)
         self.locks = KeyedLock()

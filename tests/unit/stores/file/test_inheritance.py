@@ -123,7 +123,7 @@ def make_store(root: Path, threads: ThreadPoolExecutor, disk: Filesystem) -> Fil
     data_dir = root / ".data"
     data_dir.mkdir(mode=0o700, exist_ok=True)
     place = RootDir(root=root, protected=(data_dir,), disk=disk)
-    return file_store(place, StagingDirs(disk, data_dir, root), threads)
+    return file_store(place, StagingDirs(disk, data_dir, root, "0"), threads)
 
 
 @pytest.fixture

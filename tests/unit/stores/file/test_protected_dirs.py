@@ -82,7 +82,7 @@ async def test_one_that_was_mounted_during_an_upload_does_not_take_it(
     (tmp_path / "data").mkdir()
     seen = root_dir(root)
     with ThreadPoolExecutor(1) as threads:
-        store = file_store(seen, StagingDirs(seen.disk, tmp_path / "data", root), threads)
+        store = file_store(seen, StagingDirs(seen.disk, tmp_path / "data", root, "0"), threads)
         upload = await store.create(("upload", "alias", "f"), upload_id="u1", length=None)
         with mounted(root / "upload" / "alias", "--bind", root / "plugins"):
             seen._inherited.clear()

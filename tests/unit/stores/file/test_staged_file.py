@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -226,7 +227,7 @@ def test_a_file_too_large_for_the_system_is_413_after_a_short_write(root: Path) 
 def test_sweeps_what_a_former_process_left(root: Path) -> None:
     for name in ("u1", "u2"):
         (root / ".data" / "staging" / name).write_text("x")
-    staging = StagingDirs(Filesystem(), root / ".data", root)
+    staging = StagingDirs(Filesystem(), root / ".data", root, "0")
 
     assert staging.sweep() == 2
     assert left(root) == []
@@ -234,7 +235,7 @@ def test_sweeps_what_a_former_process_left(root: Path) -> None:
 
 
 def test_sweeps_the_files_of_one_process_but_those_to_keep(root: Path) -> None:
-    staging = StagingDirs(Filesystem(), root / ".data", root)
+    staging = StagingDirs(Filesystem(), root / ".data", root, "0")
     folder = root / ".data" / "staging"
     for name in ("0-a-1", "0-a-2", "1-b-1"):
         (folder / name).touch()
@@ -245,7 +246,7 @@ def test_sweeps_the_files_of_one_process_but_those_to_keep(root: Path) -> None:
 
 def test_stages_beside_the_data_on_one_file_system(root: Path) -> None:
     (root / "a").mkdir()
-    staging = StagingDirs(Filesystem(), root / ".data", root)
+    staging = StagingDirs(Filesystem(), root / ".data", root, "0")
 
     assert directory(staging, root / "a") == root / ".data" / "staging"
     assert os.listdir(root / "a") == []
@@ -265,21 +266,52 @@ class Mounted(Filesystem):
 
 def test_stages_at_the_top_of_another_mount(root: Path) -> None:
     (root / "mnt" / "deep").mkdir(parents=True)
-    staging = StagingDirs(Mounted(), root / ".data", root)
+    staging = StagingDirs(Mounted(), root / ".data", root, "0")
     place = directory(staging, root / "mnt" / "deep", Mounted())
 
-    assert place == root / "mnt" / MOUNT_STAGING
+    assert place == root / "mnt" / MOUNT_STAGING / "0"
     assert place.stat().st_mode & 0o777 == 0o700
     assert directory(staging, root / "mnt", Mounted()) == place
 
 
 def test_sweeps_other_mounts_after_a_restart(root: Path) -> None:
     (root / "mnt").mkdir()
-    place = directory(StagingDirs(Mounted(), root / ".data", root), root / "mnt", Mounted())
+    place = directory(StagingDirs(Mounted(), root / ".data", root, "0"), root / "mnt", Mounted())
     (place / "u1").write_text("x")
 
-    assert StagingDirs(Mounted(), root / ".data", root).sweep() == 1
+    assert StagingDirs(Mounted(), root / ".data", root, "0").sweep() == 1
     assert os.listdir(place) == []
+
+
+def test_the_staged_files_of_another_gateway_of_the_launch_directory_are_left_alone(
+    root: Path,
+) -> None:
+    for name in ("mnt", ".other", ".other/staging"):
+        (root / name).mkdir()
+    own = StagingDirs(Mounted(), root / ".data", root, "a")
+    other = StagingDirs(Mounted(), root / ".other", root, "b")
+    for staging in (own, other):
+        (directory(staging, root / "mnt", Mounted()) / "u1").write_text("under way")
+        (directory(staging, root, Mounted()) / "u2").write_text("under way")
+    # A copied data directory names those of its original.
+    shutil.copy(root / ".data" / "staging.mounts", root / ".other" / "copied")
+    with (root / ".other" / "staging.mounts").open("a") as known:
+        known.write((root / ".other" / "copied").read_text())
+
+    assert StagingDirs(Mounted(), root / ".other", root, "b").sweep() == 2
+    assert sorted(left(root)) == ["u2"]
+    assert os.listdir(root / "mnt" / MOUNT_STAGING / "a") == ["u1"]
+    assert os.listdir(root / "mnt" / MOUNT_STAGING / "b") == []
+
+
+def test_sweeps_what_a_version_without_a_directory_for_each_gateway_left(root: Path) -> None:
+    old = root / "mnt" / MOUNT_STAGING
+    old.mkdir(parents=True)
+    (old / "u1").write_text("x")
+    (root / ".data" / "staging.mounts").write_text(f"{old}\n")
+
+    assert StagingDirs(Mounted(), root / ".data", root, "0").sweep() == 1
+    assert os.listdir(old) == []
 
 
 def test_stages_beside_the_path_where_the_top_of_the_mount_is_not_ours(root: Path) -> None:
@@ -288,12 +320,12 @@ def test_stages_beside_the_path_where_the_top_of_the_mount_is_not_ours(root: Pat
     for folder in ("mnt", "mnt/deep"):
         (root / folder / MOUNT_STAGING).symlink_to(root / "elsewhere")
     (root / "elsewhere").mkdir()
-    staging = StagingDirs(Mounted(), root / ".data", root)
+    staging = StagingDirs(Mounted(), root / ".data", root, "0")
     place = directory(staging, root / "mnt" / "deep" / "er", Mounted())
 
-    assert place == root / "mnt" / "deep" / "er" / MOUNT_STAGING
+    assert place == root / "mnt" / "deep" / "er" / MOUNT_STAGING / "0"
     with pytest.raises(Forbidden):
-        directory(StagingDirs(Mounted(), root / ".data", root), root / "mnt", Mounted())
+        directory(StagingDirs(Mounted(), root / ".data", root, "0"), root / "mnt", Mounted())
 
 
 @pytest.fixture
@@ -317,12 +349,12 @@ def foreign() -> Iterator[Path]:
 def test_another_user_stages_in_a_folder_of_his_own_and_is_refused_in_others(
     foreign: Path,
 ) -> None:
-    staging = StagingDirs(Mounted(), foreign / ".data", foreign)
+    staging = StagingDirs(Mounted(), foreign / ".data", foreign, "0")
     seen = RootDir(root=foreign, protected=(foreign / ".data",), disk=Mounted())
 
     assert not seen.look(("mnt", "ours", "new", "file")).there
     ours = directory(staging, foreign / "mnt" / "ours", Mounted())
-    assert ours == foreign / "mnt" / "ours" / MOUNT_STAGING
+    assert ours == foreign / "mnt" / "ours" / MOUNT_STAGING / "0"
     for parts in (("mnt", "theirs", "file"), ("mnt", "file"), ("file",), ("new", "file")):
         # Before its body is sent.
         with pytest.raises(Forbidden, match="no permission"):
@@ -330,13 +362,13 @@ def test_another_user_stages_in_a_folder_of_his_own_and_is_refused_in_others(
     # Any place on the mount will do; where none is known, none can be made.
     assert directory(staging, foreign / "mnt" / "theirs", Mounted()) == ours
     with pytest.raises(Forbidden):
-        fresh = StagingDirs(Mounted(), foreign / ".data", foreign)
+        fresh = StagingDirs(Mounted(), foreign / ".data", foreign, "0")
         directory(fresh, foreign / "mnt" / "theirs", Mounted())
     # One that root left there, at its start as root, is not used.
     os.seteuid(0)
     (foreign / "mnt" / MOUNT_STAGING).mkdir(mode=0o700)
     os.seteuid(65534)
-    again = StagingDirs(Mounted(), foreign / ".data", foreign)
+    again = StagingDirs(Mounted(), foreign / ".data", foreign, "0")
     assert directory(again, foreign / "mnt" / "ours", Mounted()) == ours
 
 
@@ -344,7 +376,7 @@ def test_a_staging_directory_that_went_away_is_made_again(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "mnt").mkdir()
-    staging = StagingDirs(Mounted(), root / ".data", root)
+    staging = StagingDirs(Mounted(), root / ".data", root, "0")
     monkeypatch.setattr("qmonus_lite.stores.file.staging_dirs.CACHE_SECONDS", 0.0)
     for _ in range(2):
         directory(staging, root / "mnt", Mounted()).rmdir()
@@ -359,11 +391,12 @@ def test_a_staging_directory_that_went_away_is_made_again(
 def test_a_sweep_passes_over_what_it_cannot_read(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (root / "file").touch()
-    (root / ".data" / "staging.mounts").write_text(f"{root / 'file'}\n{root / 'gone'}\n")
+    (root / MOUNT_STAGING).touch()
+    known = (root / MOUNT_STAGING, root / "gone" / MOUNT_STAGING / "0")
+    (root / ".data" / "staging.mounts").write_text("".join(f"{path}\n" for path in known))
     (root / ".data" / "staging" / "u1").touch()
 
-    assert StagingDirs(Filesystem(), root / ".data", root).sweep() == 1
+    assert StagingDirs(Filesystem(), root / ".data", root, "0").sweep() == 1
     assert [vars(record)["action"] for record in caplog.records] == ["sweep_failed"]
 
 
@@ -372,14 +405,14 @@ def test_a_data_directory_on_another_file_system_is_no_obstacle(root: Path) -> N
     other = Path("/dev/shm") / f"qmonus-lite-{os.getpid()}"
     other.mkdir()
     try:
-        staging = StagingDirs(Filesystem(), root / ".data", other)
+        staging = StagingDirs(Filesystem(), root / ".data", other, "0")
         file = StagedFile(path=directory(staging, other) / "u1", disk=Filesystem())
         file.write(b"x")
         file.finish()
         put(file, RootDir(root=other, protected=(), disk=Filesystem()), "a")
 
         assert (other / "a").read_bytes() == b"x"
-        assert os.listdir(other / MOUNT_STAGING) == []
+        assert os.listdir(other / MOUNT_STAGING / "0") == []
     finally:
         for path in sorted(other.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()

@@ -38,7 +38,7 @@ def make_store(root: Path, disk: Filesystem, threads: ThreadPoolExecutor) -> Fil
     data_dir = root / ".data"
     data_dir.mkdir(exist_ok=True)
     root_dir = RootDir(root=root, protected=(data_dir,), disk=disk)
-    return file_store(root_dir, StagingDirs(disk, data_dir, root), threads)
+    return file_store(root_dir, StagingDirs(disk, data_dir, root, "0"), threads)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ async def test_space_is_reserved_until_an_upload_ends(
 
     disk = SmallDisk()
     space = SpaceReservations(disk, min_free_bytes=0)
-    staging = StagingDirs(disk, tmp_path, tmp_path)
+    staging = StagingDirs(disk, tmp_path, tmp_path, "0")
     root_dir = RootDir(root=tmp_path, protected=(), disk=disk)
     context = PendingContext(
         threads=threads, copier=SocketCopier(threads), root_dir=root_dir, staging=staging

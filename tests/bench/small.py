@@ -99,7 +99,7 @@ def asked(settings: RunSettings) -> Row:
         notes=(
             "The target is for both handlers: the worker also gets each `APIGW.OnFileUploaded`, on"
             " the same two cores; what it had not got by the last answer is shown as seconds.",
-            "With a handler for the question alone there is no event to promise, so that nothing is"
+            "With a handler for the question alone there is no event to record, so that nothing is"
             " written to the outbox.",
         ),
     )

@@ -36,7 +36,7 @@ def test_reads_whatever_json_can_say(value: Any, ascii_only: bool) -> None:
         (b"", "Expecting value at line 1 column 1"),
         (b"{", "line 1 column 2"),
         (b"{'a': 1}", "line 1 column 2"),
-        (b"[1,]", "line 1 column 4"),
+        (b"[1,,]", "line 1 column 4"),
         (b'"a\nb"', "Invalid control character"),
         (b'{"a": 1} x', "Extra data at line 1 column 10"),
         (b"\xef\xbb\xbf{}", "BOM"),

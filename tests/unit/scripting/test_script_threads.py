@@ -141,16 +141,17 @@ async def test_a_time_out_of_the_script_itself_is_its_own(script_threads: Script
 async def test_a_caller_that_is_cancelled_cancels_its_script(
     script_threads: ScriptThreads, timeout: float | None
 ) -> None:
-    ended = threading.Event()
+    began, ended = threading.Event(), threading.Event()
 
     async def script() -> None:
+        began.set()
         try:
             await asyncio.sleep(30)
         finally:
             ended.set()
 
     running = asyncio.create_task(script_threads.run(script, timeout=timeout))
-    await asyncio.sleep(0.05)
+    assert await asyncio.to_thread(began.wait, 10)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

@@ -14,7 +14,7 @@ from qmonus_lite.auth.account import Account, Directory, Role
 from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.auth.login_throttle import LoginThrottle
 from qmonus_lite.auth.own import OwnCredentials
-from qmonus_lite.auth.tokens import MAX_VERIFIED, BadToken, Minter
+from qmonus_lite.auth.tokens import MAX_VERIFIED, BadToken, Minter, TokenNotInTime
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import (
     AmbiguousCredentials,
@@ -33,9 +33,8 @@ CREDENTIAL_HEADERS = (*_CREDENTIAL_HEADERS, callout_pass.HEADER)
 
 #: Matches a field value with more than one credential.
 _SECOND = re.compile(r"^bearer\b.*,|,\s*(?:bearer|basic|digest)\b|^[^\s,]+,", re.IGNORECASE)
-_UNAUTHENTICATED = (
-    "give a valid token as X-Auth-Token or Authorization: Bearer; POST /-/logon makes one"
-)
+_NEW_TOKEN = "POST /-/logon makes one"
+_UNAUTHENTICATED = f"give a valid token as X-Auth-Token or Authorization: Bearer; {_NEW_TOKEN}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +111,7 @@ class Gatekeeper:
         """The sender of this request; raises Unauthorized."""
         if (value := headers.get(callout_pass.HEADER)) is not None:
             if not self.passes.admits(value, self.host_port, method, path):
-                raise Unauthorized("the pass of this callout is not for this request")
+                raise Unauthorized(self.passes.refusal(value, self.host_port))
             return Actor(name=callout_pass.SUBJECT, roles=(), by_pass=True)
         return self._bearer(_token(headers))
 
@@ -183,6 +182,8 @@ class Gatekeeper:
             return verified[2]
         try:
             claims = self.minter.read(token, audience=AUDIENCE)
+        except TokenNotInTime as error:
+            raise Unauthorized(f"the token is not valid now: {error}; {_NEW_TOKEN}") from None
         except BadToken:
             raise Unauthorized(_UNAUTHENTICATED) from None
         account = directory.accounts.get(claims["sub"])

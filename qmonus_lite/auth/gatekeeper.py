@@ -14,7 +14,7 @@ from qmonus_lite.auth.account import Account, Directory, Role
 from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.auth.login_throttle import LoginThrottle
 from qmonus_lite.auth.own import OwnCredentials
-from qmonus_lite.auth.tokens import MAX_VERIFIED, BadToken, Minter, TokenNotInTime
+from qmonus_lite.auth.tokens import MAX_VERIFIED, BadToken, Minter, TokenNotInTime, valid_times
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import (
     AmbiguousCredentials,
@@ -89,8 +89,11 @@ class Gatekeeper:
     #: Lifetime of a token in seconds.
     token_ttl: float
     throttle: LoginThrottle = field(default_factory=LoginThrottle)
-    #: Cache of verified tokens: the directory they were verified with, expiry time and actor.
-    _verified: dict[str, tuple[Directory, float, Actor]] = field(default_factory=dict, repr=False)
+    #: Cache of verified tokens: the directory they were verified with, from when and until when
+    #: they are valid, and the actor.
+    _verified: dict[str, tuple[Directory, float, float, Actor]] = field(
+        default_factory=dict, repr=False
+    )
 
     def log_on(self, key: str | None, client: str = "") -> Token:
         """A token for the owner of an API key; raises Unauthorized, and TooManyRequests."""
@@ -177,9 +180,11 @@ class Gatekeeper:
         directory = self.directory()
         verified = self._verified.get(token)
         # A client sends the same token with every upload, so verification is cached; the active
-        # directory and the expiry are checked each time.
-        if verified is not None and verified[0] is directory and self.clock.now() < verified[1]:
-            return verified[2]
+        # directory and the times are checked each time.
+        if verified is not None and verified[0] is directory:
+            _, begins, until, actor = verified
+            if begins <= self.clock.now() < until:
+                return actor
         try:
             claims = self.minter.read(token, audience=AUDIENCE)
         except TokenNotInTime as error:
@@ -191,12 +196,12 @@ class Gatekeeper:
             raise Unauthorized(_UNAUTHENTICATED)
         roles = (directory.roles.get(role) for role in account.roles)
         actor = Actor(name=account.username, roles=tuple(role for role in roles if role))
-        until = float(claims["exp"])
+        begins, until = valid_times(claims)
         if account.expires_at is not None:
             until = min(until, account.expires_at.timestamp())
         if len(self._verified) >= MAX_VERIFIED:
             self._verified.clear()
-        self._verified[token] = directory, until, actor
+        self._verified[token] = directory, begins, until, actor
         return actor
 
     def _is_expired(self, account: Account) -> bool:

@@ -38,7 +38,7 @@ class Minter:
 
     key: bytes
     clock: Clock
-    #: Claims of verified tokens, by token and audience; `exp` is checked at each use.
+    #: Claims of verified tokens, by token and audience; their times are checked at each use.
     _verified_claims: dict[tuple[str, str], Mapping[str, str]] = field(
         default_factory=dict, repr=False
     )
@@ -52,7 +52,8 @@ class Minter:
     def read(self, token: str, *, audience: str) -> Mapping[str, str]:
         """The claims of a token; raises BadToken, and TokenNotInTime."""
         cached = self._verified_claims.get((token, audience))
-        if cached is not None and float(cached["exp"]) > self.clock.now():
+        if cached is not None:
+            self._check_times(cached)
             return cached
         claims = self._verified(token, audience)
         if len(self._verified_claims) >= MAX_VERIFIED:
@@ -83,21 +84,28 @@ class Minter:
                     "verify_exp": False,
                 },
             )
-            self._check_times(float(claims["iat"]), float(claims["exp"]))
+            self._check_times(claims)
         except (jwt.InvalidTokenError, TypeError, ValueError, OverflowError) as error:
             raise BadToken(str(error)) from None
         return claims
 
-    def _check_times(self, issued: float, expires: float) -> None:
-        now = self.clock.now()
+    def _check_times(self, claims: Mapping[str, str]) -> None:
+        now, (begins, expires) = self.clock.now(), valid_times(claims)
+        if begins <= now < expires:
+            return
         here = f"the clock of this gateway says {_utc(now)}"
-        if not issued <= now + CLOCK_SKEW_SECONDS:
+        if not begins <= now:
+            issued = float(claims["iat"])
             raise TokenNotInTime(
                 f"it was issued at {_utc(issued)}, but {here}: one of the two clocks is wrong,"
                 " or was when it was issued"
             )
-        if not now < expires:
-            raise TokenNotInTime(f"it expired at {_utc(expires)}; {here}")
+        raise TokenNotInTime(f"it expired at {_utc(expires)}; {here}")
+
+
+def valid_times(claims: Mapping[str, str]) -> tuple[float, float]:
+    """From when and until when a token is valid, in seconds since the epoch."""
+    return float(claims["iat"]) - CLOCK_SKEW_SECONDS, float(claims["exp"])
 
 
 def _utc(seconds: float) -> str:

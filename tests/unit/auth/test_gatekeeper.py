@@ -138,6 +138,21 @@ def test_says_when_the_clocks_differ(gate: Gate, seconds: float) -> None:
         gate.gatekeeper.authorize(a_pass, "PUT", "/upload/a")
 
 
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_a_token_verified_before_is_judged_by_the_clock_as_it_is(
+    gate: Gate, seconds: float
+) -> None:
+    gate.clock = clock = LateClock(0)
+    gatekeeper, headers = gate.gatekeeper, gate.bearer()
+    gatekeeper.authorize(headers, "PUT", "/upload/a")
+    clock.seconds = seconds
+
+    with pytest.raises(Unauthorized, match="the clock of this gateway says "):
+        gatekeeper.authorize(headers, "PUT", "/upload/a")
+    clock.seconds = 0
+    gatekeeper.authorize(headers, "PUT", "/upload/a")
+
+
 def test_an_account_taken_away_is_out_at_once(gate: Gate) -> None:
     headers = gate.bearer()
     gate.gatekeeper.authorize(headers, "PUT", "/upload/a")

@@ -1,6 +1,5 @@
 """Local `admin` account for a start without accounts: token file and example curl command."""
 
-import asyncio
 import logging
 import shlex
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from qmonus_lite.auth.account import LOCAL_ADMIN
 from qmonus_lite.auth.gatekeeper import Gatekeeper
+from qmonus_lite.clock import SteadyClock
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadResource
 from qmonus_lite.pathtemplate import PathTemplate
@@ -42,11 +42,13 @@ class LocalAdmin:
     async def renew(self) -> None:
         """Write a new token now and every half of its lifetime, until cancelled.
 
+        And when the wall clock was set, since the times in the token are of the wall clock.
         A failed write ends this task; it writes at once when it is restarted. Raises BadResource.
         """
+        clock = SteadyClock(self.gatekeeper.clock)
         while True:
             self.write()
-            await asyncio.sleep(self.gatekeeper.token_ttl / 2)
+            await clock.sleep(self.gatekeeper.token_ttl / 2)
 
 
 def wanted(data_dir: DataDir, has_accounts: bool) -> bool:

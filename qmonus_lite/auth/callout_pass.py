@@ -8,7 +8,7 @@ this installation, so it is never sent anywhere else.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from qmonus_lite.auth.tokens import BadToken, Minter
+from qmonus_lite.auth.tokens import BadToken, Minter, TokenNotInTime
 
 HEADER = "X-Qmonus-Lite-Pass"
 #: Token subject, and actor name of a request with a pass.
@@ -49,3 +49,13 @@ class Passes:
         except BadToken:
             return False
         return claims.get("htm") == method and claims.get("htu") == path
+
+    def refusal(self, value: str, host_port: str) -> str:
+        """Why a value is not admitted, for the sender."""
+        try:
+            self.minter.read(value, audience=host_port)
+        except TokenNotInTime as error:
+            return f"the pass of this callout is not valid now: {error}"
+        except BadToken:
+            pass
+        return "the pass of this callout is not for this request"

@@ -14,13 +14,14 @@ from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.auth.credentials import ApiKey, read_credential
 from qmonus_lite.auth.login_throttle import LoginThrottle
 from qmonus_lite.auth.own import OwnCredentials
-from qmonus_lite.auth.tokens import MAX_VERIFIED, BadToken, Minter
+from qmonus_lite.auth.tokens import MAX_VERIFIED, BadToken, Minter, TokenNotInTime, valid_times
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadRequest, Forbidden, TooManyRequests, Unauthorized
 from qmonus_lite.pathtemplate import decode_as_written, normalized
 
 #: Audience of the tokens that logon issues.
 AUDIENCE = "qmonus-lite"
+_NEW_TOKEN = "POST /-/logon makes one"
 _UNAUTHENTICATED = (
     "give a valid token as X-Auth-Token or Authorization: Bearer, or an API key as X-API-Key or,"
     " with the name of its account, as Basic"
@@ -81,8 +82,11 @@ class Gatekeeper:
     #: Lifetime of a token in seconds.
     token_ttl: float
     throttle: LoginThrottle = field(default_factory=LoginThrottle)
-    #: Cache of verified tokens: the directory they were verified with, expiry time and actor.
-    _verified: dict[str, tuple[Directory, float, Actor]] = field(default_factory=dict, repr=False)
+    #: Cache of verified tokens: the directory they were verified with, from when and until when
+    #: they are valid, and the actor.
+    _verified: dict[str, tuple[Directory, float, float, Actor]] = field(
+        default_factory=dict, repr=False
+    )
 
     def log_on(self, key: str | None, client: str = "", *, username: str | None = None) -> Token:
         """A token for the owner of an API key; raises Unauthorized, and TooManyRequests.
@@ -112,7 +116,7 @@ class Gatekeeper:
         """
         if (value := headers.get(callout_pass.HEADER)) is not None:
             if not self.passes.admits(value, self.host_port, method, path):
-                raise Unauthorized("the pass of this callout is not for this request")
+                raise Unauthorized(self.passes.refusal(value, self.host_port))
             return Actor(name=callout_pass.SUBJECT, roles=(), by_pass=True)
         credential = read_credential(headers)
         if not isinstance(credential, ApiKey):
@@ -185,23 +189,27 @@ class Gatekeeper:
         directory = self.directory()
         verified = self._verified.get(token)
         # A client sends the same token with every upload, so verification is cached; the active
-        # directory and the expiry are checked each time.
-        if verified is not None and verified[0] is directory and self.clock.now() < verified[1]:
-            return verified[2]
+        # directory and the times are checked each time.
+        if verified is not None and verified[0] is directory:
+            _, begins, until, actor = verified
+            if begins <= self.clock.now() < until:
+                return actor
         try:
             claims = self.minter.read(token, audience=AUDIENCE)
+        except TokenNotInTime as error:
+            raise Unauthorized(f"the token is not valid now: {error}; {_NEW_TOKEN}") from None
         except BadToken:
             raise Unauthorized(_UNAUTHENTICATED) from None
         account = directory.accounts.get(claims["sub"])
         if account is None or self._is_expired(account):
             raise Unauthorized(_UNAUTHENTICATED)
         actor = self._actor(account)
-        until = float(claims["exp"])
+        begins, until = valid_times(claims)
         if account.expires_at is not None:
             until = min(until, account.expires_at.timestamp())
         if len(self._verified) >= MAX_VERIFIED:
             self._verified.clear()
-        self._verified[token] = directory, until, actor
+        self._verified[token] = directory, begins, until, actor
         return actor
 
     def _owner(self, given: ApiKey) -> Account | None:

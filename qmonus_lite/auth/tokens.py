@@ -8,6 +8,7 @@ import base64
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import jwt
 
@@ -24,13 +25,20 @@ class BadToken(Exception):
     """A token with another signature or audience, or no longer valid."""
 
 
+class TokenNotInTime(BadToken):
+    """A token of this key and audience that is expired, or was issued in the future.
+
+    Its text is for the client: it has both times, since one of two clocks may be wrong.
+    """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Minter:
     """Signs and verifies tokens with one key."""
 
     key: bytes
     clock: Clock
-    #: Claims of verified tokens, by token and audience; `exp` is checked at each use.
+    #: Claims of verified tokens, by token and audience; their times are checked at each use.
     _verified_claims: dict[tuple[str, str], Mapping[str, str]] = field(
         default_factory=dict, repr=False
     )
@@ -42,9 +50,10 @@ class Minter:
         return jwt.encode(body, self.key, algorithm=ALGORITHM)
 
     def read(self, token: str, *, audience: str) -> Mapping[str, str]:
-        """The claims of a token; raises BadToken."""
+        """The claims of a token; raises BadToken, and TokenNotInTime."""
         cached = self._verified_claims.get((token, audience))
-        if cached is not None and float(cached["exp"]) > self.clock.now():
+        if cached is not None:
+            self._check_times(cached)
             return cached
         claims = self._verified(token, audience)
         if len(self._verified_claims) >= MAX_VERIFIED:
@@ -67,11 +76,37 @@ class Minter:
                 self.key,
                 algorithms=[ALGORITHM],
                 audience=audience,
-                # Checked below: PyJWT's leeway for `iat` would extend `exp` too.
-                options={"require": ["exp", "iat", "sub", "aud"], "verify_iat": False},
+                # Checked below, by the clock of this minter: PyJWT's leeway for `iat` would extend
+                # `exp` too.
+                options={
+                    "require": ["exp", "iat", "sub", "aud"],
+                    "verify_iat": False,
+                    "verify_exp": False,
+                },
             )
-            if float(claims["iat"]) > self.clock.now() + CLOCK_SKEW_SECONDS:
-                raise BadToken("the token is from the future")
-        except (jwt.InvalidTokenError, ValueError) as error:
+            self._check_times(claims)
+        except (jwt.InvalidTokenError, TypeError, ValueError, OverflowError) as error:
             raise BadToken(str(error)) from None
         return claims
+
+    def _check_times(self, claims: Mapping[str, str]) -> None:
+        now, (begins, expires) = self.clock.now(), valid_times(claims)
+        if begins <= now < expires:
+            return
+        here = f"the clock of this gateway says {_utc(now)}"
+        if not begins <= now:
+            issued = float(claims["iat"])
+            raise TokenNotInTime(
+                f"it was issued at {_utc(issued)}, but {here}: one of the two clocks is wrong,"
+                " or was when it was issued"
+            )
+        raise TokenNotInTime(f"it expired at {_utc(expires)}; {here}")
+
+
+def valid_times(claims: Mapping[str, str]) -> tuple[float, float]:
+    """From when and until when a token is valid, in seconds since the epoch."""
+    return float(claims["iat"]) - CLOCK_SKEW_SECONDS, float(claims["exp"])
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TypeVar
 
+from qmonus_lite.clock import ClockStep
 from qmonus_lite.events.log import EventLogFailed
 from qmonus_lite.events.stored_event import (
     EVERY_TYPE,
@@ -61,6 +62,15 @@ class _Row:
         self.leased, self.next_at, self.attempt = True, lease, self.attempt + 1
         claimed = direct(self.seq, self.event)
         return changed(claimed, attempt=self.attempt, since=self.since, direct=False)
+
+    def follow_clock(self, step: ClockStep, max_wait: float) -> None:
+        """Move its times after the wall clock was set."""
+        if self.leased:
+            self.next_at += step.seconds
+        elif self.next_at > 0:
+            self.next_at = min(self.next_at + step.seconds, step.now + max_wait)
+        if not step.earliest <= self.since <= step.now:
+            self.since = min(self.since + step.seconds, step.now)
 
 
 class MemoryEventLog:
@@ -122,6 +132,14 @@ class MemoryEventLog:
         with self._lock:
             events = [row.event for row in self._rows.values() if row.state == "ready"]
         return [(event.path, event.id) for event in events[:limit]], max(0, len(events) - limit)
+
+    def follow_clock(self, step: ClockStep, max_wait: float) -> "Future[int]":
+        """Move due times, leases and ages after the wall clock was set."""
+        with self._lock:
+            rows = [row for row in self._rows.values() if row.state != "dead"]
+            for row in rows:
+                row.follow_clock(step, max_wait)
+        return _completed(len(rows))
 
     def claim(
         self, now: float, *, lease: float, limit: int, types: Types = EVERY_TYPE

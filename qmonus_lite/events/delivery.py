@@ -48,12 +48,20 @@ class Delivery:
         )
 
     def attempt(
-        self, due: ClaimedEvent, code: int, reason: str = "", retry_after: float | None = None
+        self,
+        due: ClaimedEvent,
+        age: float,
+        code: int,
+        reason: str = "",
+        retry_after: float | None = None,
     ) -> Attempt:
-        """The result of a delivery attempt that ended with this status code."""
+        """The result of a delivery attempt that ended with this status code.
+
+        `age` of the event and `retry_after` are in seconds.
+        """
         return Attempt(
             number=due.attempt,
-            age=self.clock.now() - due.since,
+            age=age,
             max_age=self.max_age,
             code=code,
             reason=reason,

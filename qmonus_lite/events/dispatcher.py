@@ -13,14 +13,16 @@ from collections import deque
 
 import uvloop
 
+from qmonus_lite.clock import ClockStep, SteadyClock
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.known_handlers import KnownHandlers
 from qmonus_lite.events.log import EventLogFailed
 from qmonus_lite.events.ordering import MAX_KNOWN, PathOrder
-from qmonus_lite.events.retry import Attempt
+from qmonus_lite.events.retry import MAX_DELAY_SECONDS, Attempt
 from qmonus_lite.events.settlement import POLL_SECONDS, Settlement, wait_after_failure
 from qmonus_lite.events.stored_event import ClaimedEvent, PendingEvent, Types, direct
 from qmonus_lite.events.transport import Broken, Heartbeat, Unreachable
+from qmonus_lite.values import changed
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +45,9 @@ class Dispatcher:
         #: Claimed and direct events whose delivery has not started.
         self._leased: deque[ClaimedEvent] = deque()
         self._order = PathOrder()
-        self._settlement = Settlement(delivery, self._order, self._loop)
+        #: Clock of due times and leases; moved only by `_follow_clock`, on the loop.
+        self._clock = SteadyClock(delivery.clock)
+        self._settlement = Settlement(delivery, self._order, self._clock, self._loop)
         #: Events for direct delivery that the loop has not taken over, and whether it is notified.
         self._committed: deque[ClaimedEvent] = deque()
         self._notified = False
@@ -52,6 +56,10 @@ class Dispatcher:
 
     def start(self) -> None:
         """Load the waiting events and start the thread."""
+        # Due times of an earlier process, before which the wall clock may have been set.
+        now = self._clock.now()
+        no_step = ClockStep(seconds=0.0, now=now, earliest=now)
+        self._with.log.follow_clock(no_step, MAX_DELAY_SECONDS).result()
         self._order.load(*self._with.log.waiting(MAX_KNOWN))
         self._thread.start()
 
@@ -95,6 +103,7 @@ class Dispatcher:
         while not self._stopping:
             self._wake.clear()
             try:
+                await self._follow_clock()
                 if self._with.registry.ready:
                     await self._fill()
                     self._start()
@@ -111,11 +120,33 @@ class Dispatcher:
         self._settlement.flush()
         await self._with.transport.close()
 
+    async def _follow_clock(self) -> None:
+        """After a step of the wall clock, move due times, leases and ages by as much."""
+        if (step := self._clock.find_step()) is None:
+            return
+        extra = {"action": "clock_set", "seconds": round(step.seconds, 3)}
+        way = "forward" if step.seconds > 0 else "back"
+        logger.warning("the clock was set %s by %.1f s", way, abs(step.seconds), extra=extra)
+        # The log makes changes in the order in which they are submitted, so that those before have
+        # times of the clock as it was, and those after as it is.
+        self._move_clock(step.seconds)
+        moved = self._with.log.follow_clock(step, MAX_DELAY_SECONDS)
+        try:
+            await asyncio.wrap_future(moved)
+        except EventLogFailed:
+            self._move_clock(-step.seconds)
+            raise
+
+    def _move_clock(self, seconds: float) -> None:
+        self._clock.move(seconds)
+        moved = [changed(event, since=event.since + seconds) for event in self._leased]
+        self._leased = deque(moved)
+
     async def _fill(self) -> None:
         """Claim more events unless MAX_IN_FLIGHT are claimed or in delivery already."""
         if len(self._leased) + len(self._running) >= MAX_IN_FLIGHT:
             return
-        now = self._with.clock.now()
+        now = self._clock.now()
         lease = now + self._with.timeout + LEASE_GRACE_SECONDS
         types = _deliverable(self._with.registry.known)
         claimed = self._with.log.claim(now, lease=lease, limit=CLAIM_BATCH, types=types)
@@ -137,7 +168,8 @@ class Dispatcher:
                 # No worker would run a handler: done without sending it.
                 self._settlement.forget(event)
                 continue
-            task = self._loop.create_task(self._deliver(event))
+            age = self._clock.now() - event.since
+            task = self._loop.create_task(self._deliver(event, age))
             self._running.add(task)
             task.add_done_callback(self._ended)
 
@@ -152,7 +184,7 @@ class Dispatcher:
 
     async def _sleep(self) -> None:
         """Wait for a wake-up, the due time of the next event or POLL_SECONDS."""
-        now = self._with.clock.now()
+        now = self._clock.now()
         next_at = await asyncio.wrap_future(self._with.log.next_due(now))
         wait = POLL_SECONDS if next_at is None else min(POLL_SECONDS, max(0.0, next_at - now))
         try:
@@ -161,34 +193,40 @@ class Dispatcher:
         except TimeoutError:
             pass
 
-    async def _deliver(self, event: ClaimedEvent) -> None:
+    async def _deliver(self, event: ClaimedEvent, age: float) -> None:
+        """Send an event of this age in seconds, and settle it."""
         started = self._loop.time()
         try:
-            attempt = await self._attempt(event)
+            attempt = await self._attempt(event, started - age)
         except Exception as error:
             # A bug: retried like any other failure, finally a dead letter. Otherwise the event
             # and all later ones of its path would wait until a restart.
             logger.exception("delivery failed", extra={"action": "delivery_failed"})
-            attempt = self._with.attempt(event, NO_ANSWER, f"{type(error).__name__}: {error}")
+            reason = f"{type(error).__name__}: {error}"
+            attempt = self._with.attempt(event, age, NO_ANSWER, reason)
         await self._settlement.settle(event, attempt, self._loop.time() - started)
 
     def _heartbeat(self, event: ClaimedEvent) -> Heartbeat | None:
         """Lease an event in direct delivery after a while, so that it is listed as `sending`."""
         if not event.direct:
             return None
+        lease = self._with.timeout + LEASE_GRACE_SECONDS
+        #: End of the lease by the loop's clock.
         leased_until = 0.0
 
         def extend() -> None:
             nonlocal leased_until
-            now = self._with.clock.now()
-            if leased_until < now + LEASE_GRACE_SECONDS:
-                leased_until = now + self._with.timeout + LEASE_GRACE_SECONDS
-                self._with.log.extend(event.id, leased_until)
+            if leased_until < self._loop.time() + LEASE_GRACE_SECONDS:
+                leased_until = self._loop.time() + lease
+                self._with.log.extend(event.id, self._clock.now() + lease)
 
         return extend
 
-    async def _attempt(self, event: ClaimedEvent) -> Attempt | None:
-        """Send once; None if no handler was reached, which does not count as an attempt."""
+    async def _attempt(self, event: ClaimedEvent, since: float) -> Attempt | None:
+        """Send once; None if no handler was reached, which does not count as an attempt.
+
+        `since` is when the age of the event began, by the clock of the event loop.
+        """
         if not self._with.registry.takes(event.type):
             return None
         answer = await self._with.transport.ask(
@@ -196,11 +234,12 @@ class Dispatcher:
         )
         if isinstance(answer, Unreachable):
             return None
+        age = self._loop.time() - since
         if isinstance(answer, Broken):
             reason = f"{answer.worker}: {answer.reason}"
-            return self._with.attempt(event, NO_ANSWER, reason, answer.retry_after)
+            return self._with.attempt(event, age, NO_ANSWER, reason, answer.retry_after)
         reason = f"{answer.code}: {answer.output}" if answer.refused else ""
-        return self._with.attempt(event, answer.code, reason[:1000])
+        return self._with.attempt(event, age, answer.code, reason[:1000])
 
 
 def _deliverable(known: KnownHandlers) -> Types:

@@ -7,7 +7,7 @@ import asyncio
 import json
 from pathlib import Path
 
-from qmonus_lite.clock import Clock
+from qmonus_lite.clock import Clock, SteadyClock
 from qmonus_lite.database.database import Database
 from qmonus_lite.database.schema import read_schema
 from qmonus_lite.database.transaction import DatabaseFailed
@@ -28,7 +28,8 @@ class Inbox:
         """Open or create the database; raises BadResource."""
         # NORMAL: rows lost in a power failure let an event run again, as at-least-once permits.
         self._database = Database(path, SCHEMA, "NORMAL", DatabaseFailed, migration_values={})
-        self._clock = clock
+        # Never moved: a wall clock that is set forward must not end the retention of all rows.
+        self._clock = SteadyClock(clock)
 
     async def find(self, event_id: str) -> Outcome | None:
         """The stored outcome of the event, or None; its `event` is empty."""

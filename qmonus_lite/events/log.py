@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
+from qmonus_lite.clock import ClockStep
 from qmonus_lite.errors import QmonusLiteError
 from qmonus_lite.events.stored_event import (
     EVERY_TYPE,
@@ -70,6 +71,14 @@ class EventLog(Protocol):
         """
 
     # Delivery.
+
+    def follow_clock(self, step: ClockStep, max_wait: float) -> "Future[int]":
+        """Move due times, leases and the start of ages after the wall clock was set.
+
+        So that each is as far away as before; but ages that began after the step are right already,
+        no age begins after `step.now`, and no event that is not leased is due more than `max_wait`
+        seconds after it. A step of 0 seconds applies these limits only.
+        """
 
     def claim(
         self, now: float, *, lease: float, limit: int, types: Types = EVERY_TYPE

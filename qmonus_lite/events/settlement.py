@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from qmonus_lite.clock import SteadyClock
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.log import EventLogFailed
 from qmonus_lite.events.ordering import PathOrder
@@ -32,10 +33,16 @@ class Settlement:
     """Writes the results of attempts to the event log, on the loop of the dispatcher."""
 
     def __init__(
-        self, delivery: Delivery, order: PathOrder, loop: asyncio.AbstractEventLoop
+        self,
+        delivery: Delivery,
+        order: PathOrder,
+        clock: SteadyClock,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._with = delivery
         self._order = order
+        #: Clock of due times, which the dispatcher moves.
+        self._clock = clock
         self._loop = loop
         #: Ids of delivered events whose rows are not deleted yet.
         self._delivered: list[str] = []
@@ -44,8 +51,8 @@ class Settlement:
         """Write the result of an attempt of this duration; None if no worker was reached."""
         if attempt is None:
             # Release the lease without counting an attempt.
-            soon = self._with.clock.now() + NO_WORKER_DELAY_SECONDS
-            await self._put_back(event, event.attempt - 1, soon, "no worker answers")
+            delay, reason = NO_WORKER_DELAY_SECONDS, "no worker answers"
+            await self._put_back(event, event.attempt - 1, delay, reason)
             return
         decision = decide(attempt)
         await self._write_decision(event, decision)
@@ -86,8 +93,7 @@ class Settlement:
             self.forget(event)
             logger.info("delivered %s", event.type, extra={"action": "event_delivered", **extra})
         elif isinstance(decision, Retry):
-            next_at = self._with.clock.now() + decision.delay
-            await self._put_back(event, event.attempt, next_at, decision.reason)
+            await self._put_back(event, event.attempt, decision.delay, decision.reason)
             extra |= {"action": "event_retry", "reason": decision.reason}
             logger.warning("%s again in %.1f s", event.type, decision.delay, extra=extra)
         else:
@@ -97,13 +103,18 @@ class Settlement:
             extra |= {"action": "event_dead", "reason": decision.reason}
             logger.error("%s is a dead letter", event.type, extra=extra)
 
-    async def _put_back(
-        self, event: ClaimedEvent, attempt: int, next_at: float, reason: str
-    ) -> None:
+    async def _put_back(self, event: ClaimedEvent, attempt: int, delay: float, reason: str) -> None:
         """Return the event to the log; later events of its path wait behind it."""
+        due = self._loop.time() + delay
+
+        def retry() -> "Future[int]":
+            # Computed when it is submitted, and so in order with moves of the clock.
+            next_at = self._clock.now() + due - self._loop.time()
+            return self._with.log.retry(event.id, attempt, next_at, reason)
+
         if event.direct:
             self._order.queue(event.path, event.id)
-        await self._write(lambda: self._with.log.retry(event.id, attempt, next_at, reason))
+        await self._write(retry)
 
     def _delete(self, delivered: list[str]) -> None:
         deleted = self._with.log.done(delivered)

@@ -21,7 +21,7 @@ from qmonus_lite.events.outcome import Outcome, Report
 from qmonus_lite.lambdas.handlers import EventHandlers
 from qmonus_lite.rate_limited_log import RateLimitedLog
 from qmonus_lite.transports.http.codec import HttpRequest, HttpResponse
-from qmonus_lite.transports.http.signature import ID, BadSignature, Signer
+from qmonus_lite.transports.http.signature import ID, BadSignature, ClocksDiffer, Signer
 from qmonus_lite.transports.http.signed_client import ASK, DELIVER, HANDLES
 
 logger = logging.getLogger(__name__)
@@ -115,7 +115,8 @@ class WorkerEndpoints:
             message_id = signer.verify(message.headers, message.body)
             outcome = await action(message.body)
         except BadSignature as error:
-            reason = f"not signed by an APIGW of this installation: {error}"
+            stranger = "not signed by an APIGW of this installation: "
+            reason = f"{'' if isinstance(error, ClocksDiffer) else stranger}{error}"
             self._rate_limited.warn(reason, action="message_refused", status=401)
             return HttpResponse(status=401, body=f"{reason}\n".encode())
         except OtherProtocol as error:

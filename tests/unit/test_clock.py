@@ -1,5 +1,6 @@
 """The clock."""
 
+import asyncio
 import sys
 import time
 import zoneinfo
@@ -7,9 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from qmonus_lite.clock import Clock, zone
+from qmonus_lite import clock as clock_module
+from qmonus_lite.clock import Clock, SteadyClock, zone
 from qmonus_lite.errors import BadSetting
 from qmonus_lite.settings.sources import resolve
+from tests.unit.auth.test_tokens import LateClock
 
 
 @pytest.fixture
@@ -72,3 +75,56 @@ def test_says_in_one_line_that_there_is_no_time_zone_database() -> None:
 def test_refuses_a_zone_that_does_not_exist(name: str) -> None:
     with pytest.raises(ValueError, match="expected a time zone such as Asia/Tokyo or UTC"):
         zone(name)
+
+
+class Machine:
+    """A machine whose wall clock can be set."""
+
+    def __init__(self) -> None:
+        self.wall = LateClock(0)
+        self.up = 100.0
+        self.steady = SteadyClock(self.wall, lambda: self.up)
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600, 1.5, -1.5])
+def test_steady_time_does_not_follow_a_step_of_the_wall_clock_until_it_is_moved(
+    seconds: float,
+) -> None:
+    machine = Machine()
+    before = machine.steady.now()
+    assert machine.steady.find_step() is None
+    machine.wall.seconds = seconds
+    machine.up += 0.25
+
+    assert machine.steady.now() == before + 0.25
+    step = machine.steady.find_step()
+    assert step is not None
+    # The wall clock of the double goes on by itself, for a moment.
+    assert step.seconds == pytest.approx(seconds - 0.25, abs=0.2)
+    assert step.now - step.earliest == 0.25
+    machine.steady.move(step.seconds)
+    assert machine.steady.now() == pytest.approx(step.now)
+    assert machine.steady.find_step() is None
+
+
+def test_a_drift_is_no_step_until_it_comes_to_a_second() -> None:
+    machine = Machine()
+    machine.wall.seconds = 0.6
+    assert machine.steady.find_step() is None
+    machine.wall.seconds = 1.2
+
+    assert machine.steady.find_step() is not None
+
+
+async def test_a_sleep_ends_after_a_step_or_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock_module, "CHECK_SECONDS", 0.01)
+    wall = LateClock(0)
+    steady = SteadyClock(wall)
+    await steady.sleep(0.03)
+    sleeping = asyncio.create_task(steady.sleep(1000))
+    await asyncio.sleep(0.03)
+    assert not sleeping.done()
+    wall.seconds = -3600
+
+    await asyncio.wait_for(sleeping, 5)
+    assert steady.find_step() is None

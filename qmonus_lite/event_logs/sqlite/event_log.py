@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qmonus_lite import strictjson
+from qmonus_lite.clock import ClockStep
 from qmonus_lite.database.database import Database, Row, Synchronous
 from qmonus_lite.database.schema import read_schema
 from qmonus_lite.events.log import EventLogFailed
@@ -79,6 +80,16 @@ class SqliteEventLog:
         first: list[Any] = self._database.rows("waiting", {"limit": limit}, list).result()
         count: int = self._database.rows("count_waiting", {}, _single).result()
         return first, count - len(first)
+
+    def follow_clock(self, step: ClockStep, max_wait: float) -> "Future[int]":
+        """Move due times, leases and ages after the wall clock was set."""
+        row = {
+            "step": step.seconds,
+            "now": step.now,
+            "earliest": step.earliest,
+            "max_wait": max_wait,
+        }
+        return self._database.change("follow_clock", row)
 
     def claim(
         self, now: float, *, lease: float, limit: int, types: Types = EVERY_TYPE

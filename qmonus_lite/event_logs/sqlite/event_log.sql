@@ -42,6 +42,20 @@ WHERE id = :id AND (state = 'prepared' OR leased = 1);
 -- name: release
 UPDATE event SET leased = 0, next_at = 0 WHERE leased = 1;
 
+-- Follow a step of the wall clock.
+-- name: follow_clock
+UPDATE event SET
+    next_at = CASE
+        WHEN leased THEN next_at + :step
+        WHEN next_at > 0 THEN min(next_at + :step, :now + :max_wait)
+        ELSE next_at
+    END,
+    since = CASE
+        WHEN since BETWEEN :earliest AND :now THEN since
+        ELSE min(since + :step, :now)
+    END
+WHERE state <> 'dead';
+
 -- Claim due events, at most one per path: the oldest that is not a dead letter. Only of these
 -- types, or (listed = 0) of all types except these. The attempt is counted when it is claimed, so
 -- that a redelivery after a crash has a higher number.

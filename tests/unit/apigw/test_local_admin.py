@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from qmonus_lite import clock as clock_module
 from qmonus_lite.apigw.local_admin import TOKEN_FILE, LocalAdmin, curl_line, wanted
+from qmonus_lite.auth.gatekeeper import AUDIENCE
+from qmonus_lite.auth.tokens import BadToken
 from qmonus_lite.background import Background
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.settings.table import Settings
 from tests.unit.auth.test_gatekeeper import Gate
+from tests.unit.auth.test_tokens import LateClock
 
 
 def admin(tmp_path: Path, gate: Gate) -> LocalAdmin:
@@ -34,6 +38,32 @@ async def test_writes_a_new_one_before_the_old_one_ends(tmp_path: Path) -> None:
     await asyncio.gather(renewing, return_exceptions=True)
 
     assert (tmp_path / TOKEN_FILE).exists()
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+async def test_writes_a_new_one_after_the_clock_was_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(clock_module, "CHECK_SECONDS", 0.01)
+    gate = Gate()
+    gate.clock = clock = LateClock(0)
+    gatekeeper = gate.gatekeeper
+    local_admin = LocalAdmin(data_dir=DataDir(tmp_path), gatekeeper=gatekeeper)
+    renewing = asyncio.create_task(local_admin.renew())
+    while not (tmp_path / TOKEN_FILE).exists():
+        await asyncio.sleep(0.01)
+    old = (tmp_path / TOKEN_FILE).read_text()
+    clock.seconds = seconds
+    async with asyncio.timeout(5):
+        while (new := (tmp_path / TOKEN_FILE).read_text()) == old:
+            await asyncio.sleep(0.01)
+    renewing.cancel()
+    await asyncio.gather(renewing, return_exceptions=True)
+
+    minter, read = gatekeeper.minter, {"audience": AUDIENCE}
+    assert minter.read(new.strip(), **read)["sub"] == "admin"
+    with pytest.raises(BadToken):
+        minter.read(old.strip(), **read)
 
 
 async def test_a_token_that_could_not_be_written_is_written_when_it_can_be_again(

@@ -126,6 +126,34 @@ def test_a_token_ends(gate: Gate) -> None:
         gate.gatekeeper.authorize(headers, "PUT", "/upload/a")
 
 
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_says_when_the_clocks_differ(gate: Gate, seconds: float) -> None:
+    gate.clock = LateClock(seconds)
+    token, a_pass = gate.bearer(), gate.gatekeeper.passes.issue(PLACE, "PUT", "/upload/a")
+    gate.clock = Clock("UTC")
+
+    says = "is not valid now: it .*the clock of this gateway says "
+    with pytest.raises(Unauthorized, match=f"the token {says}.*/-/logon makes one"):
+        gate.gatekeeper.authorize(token, "PUT", "/upload/a")
+    with pytest.raises(Unauthorized, match=f"the pass of this callout {says}"):
+        gate.gatekeeper.authorize(a_pass, "PUT", "/upload/a")
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_a_token_verified_before_is_judged_by_the_clock_as_it_is(
+    gate: Gate, seconds: float
+) -> None:
+    gate.clock = clock = LateClock(0)
+    gatekeeper, headers = gate.gatekeeper, gate.bearer()
+    gatekeeper.authorize(headers, "PUT", "/upload/a")
+    clock.seconds = seconds
+
+    with pytest.raises(Unauthorized, match="the clock of this gateway says "):
+        gatekeeper.authorize(headers, "PUT", "/upload/a")
+    clock.seconds = 0
+    gatekeeper.authorize(headers, "PUT", "/upload/a")
+
+
 def test_an_account_taken_away_is_out_at_once(gate: Gate) -> None:
     headers = gate.bearer()
     gate.gatekeeper.authorize(headers, "PUT", "/upload/a")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmonus_lite.auth.tokens import MAX_VERIFIED, BadToken, Minter
+from qmonus_lite.auth.tokens import MAX_VERIFIED, BadToken, Minter, TokenNotInTime
 from qmonus_lite.clock import Clock
 
 KEY = b"k" * 32
@@ -80,6 +80,34 @@ def test_many_tokens_are_not_all_remembered() -> None:
 def test_refuses_a_token_from_the_future() -> None:
     with pytest.raises(BadToken):
         MINTER.read(minted(3600), audience="audience")
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_says_both_times_when_the_clocks_differ(seconds: float) -> None:
+    clock = LateClock(0)
+    minter = Minter(key=KEY, clock=clock)
+    token = minter.mint("user", audience="audience", ttl=60)
+    clock.seconds = seconds
+
+    with pytest.raises(TokenNotInTime) as refused:
+        minter.read(token, audience="audience")
+    said = str(refused.value)
+    assert f"the clock of this gateway says {clock.moment().isoformat()[:12]}" in said
+    assert ("it was issued at" in said) is (seconds < 0)
+    assert ("it expired at" in said) is (seconds > 0)
+    with pytest.raises(BadToken) as other:
+        minter.read(token, audience="another audience")
+    assert not isinstance(other.value, TokenNotInTime)
+
+
+@pytest.mark.parametrize("name", ["exp", "iat"])
+@pytest.mark.parametrize("value", ["x", None, [], {}, 10**400, float("nan")])
+def test_refuses_times_that_are_none(name: str, value: object) -> None:
+    body = {"sub": "user", "aud": "audience", "iat": 0, "exp": 1 << 40} | {name: value}
+    token = jwt.encode(body, KEY, algorithm="HS256")
+
+    with pytest.raises(BadToken):
+        MINTER.read(token, audience="audience")
 
 
 def test_refuses_a_token_for_another_purpose() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qmonus_lite.clock import ClockStep
 from qmonus_lite.database import database
 from qmonus_lite.event_logs.memory import MemoryEventLog
 from qmonus_lite.events.log import STATES, EventLog, EventLogFailed
@@ -121,6 +122,49 @@ class TestEventLogContract:
         assert states(log) == {"e1": "sending"}
         assert claimed(log, NOW + LEASE - 1) == []
         assert claimed(log, NOW + LEASE) == ["e1"]
+
+    @pytest.mark.parametrize("seconds", [-500.0, 500.0])
+    def test_due_times_leases_and_ages_follow_a_step_of_the_clock(
+        self, log: EventLog, seconds: float
+    ) -> None:
+        for number in range(4):
+            put(log, f"e{number}", f"/upload/{number}")
+            log.dead(f"e{number}", 1, "").result(10)
+            log.replay(f"e{number}", NOW - 100).result(10)
+        log.retry("e1", 1, NOW + 3, "not now").result(10)
+        log.dead("e2", 1, "never").result(10)
+        assert claimed(log) == ["e0", "e3"]
+        log.retry("e3", 1, NOW - 5, "not now").result(10)
+        step = ClockStep(seconds=seconds, now=NOW + seconds, earliest=NOW + seconds - 1)
+        log.follow_clock(step, 300).result(10)
+        moved = NOW + seconds
+
+        assert log.next_due(moved).result(10) == moved + 3
+        found = claim(log, moved)
+        assert [(due.id, due.since) for due in found] == [("e3", moved - 100)]
+        assert [due.id for due in claim(log, moved + 3)] == ["e1"]
+        assert claimed(log, moved + LEASE - 1) == []
+        assert claimed(log, moved + LEASE) == ["e0", "e3"]
+        assert states(log)["e2"] == "dead"
+
+    def test_an_age_that_began_after_the_step_is_right_already(self, log: EventLog) -> None:
+        put(log, "e1")
+        log.dead("e1", 1, "").result(10)
+        log.replay("e1", NOW - 0.5).result(10)
+        log.follow_clock(ClockStep(seconds=-500, now=NOW, earliest=NOW - 1), 300).result(10)
+
+        assert [due.since for due in claim(log)] == [NOW - 0.5]
+
+    def test_times_far_ahead_of_the_clock_are_limited(self, log: EventLog) -> None:
+        """The clock was set back while no process ran."""
+        put(log, "e1")
+        log.retry("e1", 1, NOW + 3600, "not now").result(10)
+        log.follow_clock(ClockStep(seconds=0, now=NOW, earliest=NOW), 300).result(10)
+
+        assert claimed(log, NOW + 299) == []
+        [due] = claim(log, NOW + 300)
+        # It was stored at MOMENT, which is years ahead of NOW.
+        assert due.since == NOW
 
     def test_released_leases_are_due_at_once_and_count_on(self, log: EventLog) -> None:
         put(log, "e1")

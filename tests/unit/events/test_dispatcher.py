@@ -5,11 +5,13 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from qmonus_lite.clock import ClockStep
 from qmonus_lite.database.database import BUSY_TIMEOUT_SECONDS
 from qmonus_lite.events import dispatcher, retry, settlement
 from qmonus_lite.events import transport as transport_module
@@ -17,6 +19,7 @@ from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.events.envelope import OutgoingEvent
 from qmonus_lite.events.gateway import Gateway
+from qmonus_lite.events.log import EventLogFailed
 from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.events.stored_event import EventEntry, PendingEvent
 from qmonus_lite.events.transport import Broken, Heartbeat, Unreachable
@@ -26,6 +29,7 @@ from qmonus_lite.transports.http import worker_registry
 from qmonus_lite.transports.http.signed_client import SignedClient
 from qmonus_lite.transports.http.transport import HttpTransport
 from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
+from tests.unit.auth.test_tokens import LateClock
 from tests.unit.event_logs.events import open_log
 from tests.unit.events.worker_setup import CLOCK, SIGNER, SOURCE, WorkerSetup
 from tests.unit.transports.http.test_worker_registry import until
@@ -45,6 +49,7 @@ class DispatcherSetup:
         self.registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
         self.log = open_log(path / "outbox.sqlite3")
         self.max_age = 3600.0
+        self.clock = LateClock(0)
         #: What was observed.
         self.tried: list[Observation] = []
         self._following = asyncio.get_running_loop().create_task(self.registry.follow())
@@ -79,7 +84,7 @@ class DispatcherSetup:
                 log=self.log,
                 registry=self.registry,
                 transport=self.transport,
-                clock=CLOCK,
+                clock=self.clock,
                 gateway=GATEWAY,
                 source=SOURCE,
                 timeout=5,
@@ -274,6 +279,73 @@ async def test_a_poisoned_event_lets_the_next_one_go(
 
     await until(lambda: [entry.id for entry in setup.entries()] == ["p"])
     assert setup.arrived == ["e"]
+
+
+@pytest.mark.parametrize("seconds", [-7200.0, 7200.0])
+async def test_a_step_of_the_clock_changes_neither_due_times_nor_ages(
+    setup: DispatcherSetup,
+    worker: WorkerSetup,
+    caplog: pytest.LogCaptureFixture,
+    seconds: float,
+) -> None:
+    """Forward, events would be too old at once; backward, wait for these two hours."""
+    flag = worker.folder.path / "ready"
+    line = f"if not os.path.exists({str(flag)!r}): raise Error(503)"
+    setup.handler("h", "E", "import os", line)
+    setup.handler("slow", "Slow", "await asyncio.sleep(0.3)", "raise Error(503)")
+    await setup.reload()
+    setup.start()
+    assert setup.commit("direct")
+    setup.setup("in-progress", "/b", "Slow")
+    setup.setup("later", "/c", "E")
+    await until(lambda: [entry.attempt > 0 for entry in setup.entries()] == [True] * 3)
+    setup.clock.seconds = seconds
+    await until(lambda: "clock_set" in {vars(r).get("action") for r in caplog.records})
+    attempts = {entry.id: entry.attempt for entry in setup.entries()}
+    await until(lambda: all(entry.attempt > attempts[entry.id] for entry in setup.entries()))
+
+    assert {entry.state for entry in setup.entries()} <= {"ready", "sending"}
+    now = setup.clock.now()
+    assert all(entry.next_at < now + 5 + 61 for entry in setup.entries())
+    flag.touch()
+    await until(lambda: setup.arrived and {"direct", "later"} <= set(setup.arrived))
+
+
+async def test_what_an_earlier_process_left_waits_no_longer_than_a_retry(
+    setup: DispatcherSetup,
+) -> None:
+    """The clock was set back while no process ran."""
+    setup.setup("e1")
+    setup.log.retry("e1", 1, CLOCK.now() + 7200, "later").result(10)
+    setup.start()
+
+    [entry] = setup.entries()
+    assert entry.next_at <= CLOCK.now() + retry.MAX_DELAY_SECONDS
+
+
+async def test_a_step_of_the_clock_that_the_log_cannot_take_is_tried_again(
+    setup: DispatcherSetup, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup.handler("h", "E", "raise Error(503)")
+    await setup.reload()
+    setup.start()
+    setup.setup("e1")
+    follow_clock, failures = setup.log.follow_clock, [EventLogFailed("disk full")]
+
+    def fail_once(step: ClockStep, max_wait: float) -> "Future[int]":
+        if not failures:
+            return follow_clock(step, max_wait)
+        failed: Future[int] = Future()
+        failed.set_exception(failures.pop())
+        return failed
+
+    monkeypatch.setattr(setup.log, "follow_clock", fail_once)
+    setup.clock.seconds = -7200
+    await until(lambda: "outbox_failed" in {vars(r).get("action") for r in caplog.records})
+    [before] = setup.entries()
+    await until(lambda: [e.attempt > before.attempt + 1 for e in setup.entries()] == [True])
+
+    assert setup.entries()[0].next_at < setup.clock.now() + 5 + 61
 
 
 async def test_waits_for_a_worker_without_counting_attempts(

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,6 +90,18 @@ async def test_acts_on_nothing_that_is_not_signed(worker: WorkerSetup, path: str
 
     assert [stranger.status, unsigned.status, changed.status] == [401, 401, 401]
     assert worker.passes.scheme("127.0.0.1:9099") is None
+
+
+@pytest.mark.parametrize(("seconds", "way"), [(3600, "after"), (-3600, "before")])
+async def test_says_when_the_clock_of_the_apigw_differs(
+    worker: WorkerSetup, seconds: int, way: str
+) -> None:
+    signer = Signer(b"e" * 32, lambda: time.time() + seconds)
+    reply = await say(worker, HANDLES, envelope(path=HANDLES), signer=signer)
+
+    assert reply.status == 401
+    said = rf"signed (3599|3600|3601) s {way} the time of the clock here, more than 300 s: set the "
+    assert re.match(said, reply.body.decode())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from qmonus_lite.transports.http.signature import ID, SIGNATURE, TIMESTAMP, BadSignature, Signer
+from qmonus_lite.transports.http.signature import (
+    ID,
+    SIGNATURE,
+    TIMESTAMP,
+    BadSignature,
+    ClocksDiffer,
+    Signer,
+)
 from tests.unit.events.worker_setup import SIGNER, STRANGER
 
 BODY = '{"名": 1}'.encode()
@@ -67,6 +74,28 @@ def test_any_headers_may_come(headers: dict[str, str]) -> None:
         return
     with pytest.raises(BadSignature):
         SIGNER.verify(good | headers, BODY)
+
+
+@pytest.mark.parametrize("seconds", [-3600, -302, 302, 3600])
+def test_says_that_the_clocks_differ_and_by_how_much(seconds: int) -> None:
+    sender = Signer(b"s" * 32, lambda: 10_000.0 + seconds)
+    receiver = Signer(b"s" * 32, lambda: 10_000.0)
+    headers = sender.sign("e1", BODY)
+
+    with pytest.raises(ClocksDiffer) as refused:
+        receiver.verify(headers, BODY)
+    way = "after" if seconds > 0 else "before"
+    assert str(refused.value) == (
+        f"signed {abs(seconds)} s {way} the time of the clock here, more than 300 s:"
+        " set the clocks of APIGW and worker"
+    )
+
+
+def test_says_nothing_of_clocks_to_a_sender_without_the_secret() -> None:
+    headers = Signer(b"x" * 32, lambda: 10_000.0).sign("e1", BODY)
+
+    with pytest.raises(BadSignature, match="no signature fits"):
+        Signer(b"s" * 32).verify(headers, BODY)
 
 
 @pytest.mark.parametrize("seconds", [-301, 301])

@@ -17,6 +17,7 @@ from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.catalog.plugins import Catalog, Listed
 from qmonus_lite.errors import BadPlugins, Fault
+from qmonus_lite.scripting.modules import publish
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Live:
         except Exception as error:
             _log_failure(error, "plugins: not loaded")
             raise BadPlugins([self._fault_of(error)]) from None
+        publish(self.catalog.scripts)
         #: Faults of the folders as they are now; empty if the catalog matches the folders.
         self.faults: tuple[Fault, ...] = ()
         #: Likely mistakes in the plugins.
@@ -212,6 +214,7 @@ class Live:
                 logger.warning("%s", warning, extra=extra)
 
     def _swap(self, catalog: Catalog) -> None:
+        publish(catalog.scripts)
         self.catalog = catalog
         logger.info(
             "plugins: now %d",

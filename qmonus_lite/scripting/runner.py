@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qmonus_lite.errors import Refusal
+from qmonus_lite.log import bound
 from qmonus_lite.observations import Observers, ScriptRan
 from qmonus_lite.redaction import redact
 from qmonus_lite.scripting import context, unawaited
@@ -139,12 +140,13 @@ class Runner:
         async def guarded() -> Any:
             context.enter(script_context)
             watch.begin()
-            try:
-                value = await call(script, start)
-                await watch.settle()
-                return value
-            finally:
-                watch.close()
+            with bound(plugin=script.origin.plugin):
+                try:
+                    value = await call(script, start)
+                    await watch.settle()
+                    return value
+                finally:
+                    watch.close()
 
         try:
             return await self.script_threads.run(guarded, timeout=timeout)

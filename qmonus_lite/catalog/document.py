@@ -23,6 +23,7 @@ from ruamel.yaml.scalarstring import LiteralScalarString
 
 from qmonus_lite.catalog.yaml_reader import MAX_DEPTH, RefusedYAML, reader
 from qmonus_lite.errors import BadPlace, Fault
+from qmonus_lite.scripting.origin import lines_of
 
 #: Control characters and line separators, not allowed in names.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -101,7 +102,7 @@ class Document:
             return None
         # The block's text starts on the line after its indicator, at the first used column.
         line = node.lc.value(pointer[-1])[0] + 1
-        lines = self.source.splitlines()[line:]
+        lines = lines_of(self.source)[line:]
         used = next((entry for entry in lines if entry.strip()), "")
         return Block(text=str(text), line=line + 1, indent=len(used) - len(used.lstrip(" ")))
 

@@ -91,6 +91,18 @@ def test_gives_plain_values(source: str, plain: object) -> None:
     assert plainest(found)
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+@pytest.mark.parametrize("text", ["a{}b", "'a{}b'", '"a{}b"', '"a{}\U000f0000b"', "[a{}b]"])
+def test_a_line_separator_of_unicode_is_text(text: str, separator: str) -> None:
+    source = f"# c{separator}d\nkey: {text.format(separator)}\nlast: 1\n"
+    document = Document("a.yml", source)
+
+    kept = text.strip("'\"[]").format(separator)
+    expected: object = [kept] if text.startswith("[") else kept
+    assert document.value == {"key": expected, "last": 1}
+    assert document.position(("last",)) == (3, 1)
+
+
 def plainest(found: object) -> bool:
     """Whether nothing of the parser's own classes is left."""
     if type(found) is dict:
@@ -170,6 +182,19 @@ def test_knows_where_a_block_begins(source: str, text: str, line: int, indent: i
 
     assert block is not None
     assert (block.text, block.line, block.indent) == (text, line, indent)
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+def test_a_line_separator_of_unicode_moves_no_block(separator: str) -> None:
+    script = f"  # a{separator}b\n  x = 'a{separator}b'\n  y = 2\n"
+    source = f"name: a{separator}b\nscript: |-\n{script}other: !sealed x\n"
+    block = Document("a.yml", source).block(("script",))
+
+    assert block is not None
+    assert (block.line, block.indent) == (3, 2)
+    assert block.text == f"# a{separator}b\nx = 'a{separator}b'\ny = 2"
+    changed = replace_scalars(source, {("other",): Sealed("v1.new")})
+    assert changed == source.replace("!sealed x", "!sealed v1.new")
 
 
 def test_knows_where_a_block_in_a_list_begins() -> None:

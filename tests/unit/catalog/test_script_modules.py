@@ -15,7 +15,7 @@ from qmonus_lite import log
 from qmonus_lite.catalog.live import Live
 from qmonus_lite.clock import Clock
 from qmonus_lite.scripting.context import ScriptContext
-from qmonus_lite.scripting.runner import Runner
+from qmonus_lite.scripting.runner import Runner, ScriptRaised
 from qmonus_lite.scripting.script_threads import ScriptThreads
 from tests.unit.catalog.stage import Folder
 
@@ -228,3 +228,22 @@ def test_our_own_records_have_what_a_format_of_a_script_needs(
     logging.getLogger("qmonus_lite.log").warning("sample")
 
     assert "Logging error" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\x85"])
+async def test_lines_of_tracebacks_and_faults_stay_right_behind_a_line_separator_of_unicode(
+    folder: Folder,
+    runner: Runner,
+    separator: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    script = f"  # a{separator}b\n  async def run(event, handle):\n      return [0][1]\n"
+    path = folder.put("a.yml", f"name: a\nevent: Sample\nscript: |-\n{script}")
+
+    with pytest.raises(ScriptRaised) as raised:
+        await run(runner, Live(folder.loader))
+    folder.put("a.yml", path.read_text().replace("[0][1]", "nowhere"))
+
+    assert raised.value.line == 6
+    assert f'"{path}", line 6, in run\n    return [0][1]' in caplog.text
+    assert folder.faults()[0].startswith("a.yml:6:14: ")

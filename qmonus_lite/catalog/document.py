@@ -76,6 +76,12 @@ class Document:
         #: The file's content as plain dicts, lists, scalars, `Env` and `Sealed`.
         self.value: Any = self._plain(self._tree, ())
 
+    @property
+    def is_commented_out(self) -> bool:
+        """Whether the file has comments and nothing else."""
+        rows = [row.strip() for row in lines_of(self.source.removeprefix("\ufeff"))]
+        return any(rows) and all(not row or row.startswith("#") for row in rows)
+
     def position(self, pointer: Pointer) -> tuple[int, int]:
         """Line and column, from 1, of the value at `pointer` (or of its nearest ancestor)."""
         node, spot = self._tree, (0, 0)

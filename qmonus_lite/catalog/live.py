@@ -56,6 +56,7 @@ class Live:
         #: Likely mistakes in the plugins.
         self.warnings: tuple[PluginWarning, ...] = ()
         self._warn(self.catalog)
+        self._log_commented_out(self.catalog, ())
         self._listeners: list[Callable[[Catalog], None]] = []
         # A separate thread: a shared thread pool may be busy with requests for long.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="plugins")
@@ -213,7 +214,14 @@ class Live:
                 extra = {"action": "plugin_warning", "file": warning.file, "rule": warning.rule}
                 logger.warning("%s", warning, extra=extra)
 
+    def _log_commented_out(self, catalog: Catalog, known: tuple[str, ...]) -> None:
+        for file in catalog.commented_out:
+            if file not in known:
+                extra = {"action": "plugin_commented_out", "file": file}
+                logger.info("plugins: %s is commented out: off", file, extra=extra)
+
     def _swap(self, catalog: Catalog) -> None:
+        self._log_commented_out(catalog, self.catalog.commented_out)
         publish(catalog.scripts)
         self.catalog = catalog
         logger.info(
@@ -254,6 +262,8 @@ class PluginSet:
     events: tuple[str, ...]
     #: Hash of the content of the files.
     fingerprint: str
+    #: Files that are commented out as a whole, so that they are off.
+    commented_out: tuple[str, ...]
     #: Faults of the folders as they are now; because of them the set in force stays.
     faults: tuple[Fault, ...]
     #: Likely mistakes in the plugins.
@@ -267,6 +277,7 @@ def describe(live: Live) -> PluginSet:
         plugins=catalog.listed,
         events=catalog.events,
         fingerprint=catalog.fingerprint,
+        commented_out=catalog.commented_out,
         faults=live.faults,
         warnings=live.warnings,
     )

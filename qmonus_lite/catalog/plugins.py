@@ -119,6 +119,8 @@ class Catalog:
     listed: tuple[Listed, ...]
     #: Hash of the content of the files.
     fingerprint: str
+    #: Files that are commented out as a whole, and so contain no plugin.
+    commented_out: tuple[str, ...] = ()
     #: Likely mistakes in the plugins; they do not prevent loading.
     warnings: tuple[PluginWarning, ...] = ()
 

@@ -18,6 +18,7 @@ from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.catalog.plugins import Catalog, Listed
 from qmonus_lite.errors import BadPlugins, Fault
 from qmonus_lite.scripting.modules import publish
+from qmonus_lite.strictjson import escape_surrogates
 
 logger = logging.getLogger(__name__)
 
@@ -248,8 +249,7 @@ def _text_of(error: BaseException) -> str:
     """An exception as encodable text; of a group, its first exception, which is more specific."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    text = f"{type(error).__name__}: {error}"
-    return text.encode(errors="backslashreplace").decode()
+    return escape_surrogates(f"{type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -170,7 +170,7 @@ def _entries(document: Document, kind: Kind) -> Iterator[tuple[Pointer, object]]
 
 def _no_kind(value: object) -> str:
     if value is None:
-        return "the file is empty; to switch a plugin off, comment it out or remove the file"
+        return "the file is empty; to switch it off, comment it out"
     shapes = "; ".join(f"{kind.name}: {kind.shape}" for kind in KINDS.values())
     return f"no kind of plugin has this shape; known are {shapes}"
 

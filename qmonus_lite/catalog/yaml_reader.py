@@ -53,7 +53,7 @@ class _Reader(Reader):
             unused = (code for code in _PRIVATE_USE if chr(code) not in source)
             self._separators = dict(zip(unused, found, strict=False))
             source = source.translate({ord(sep): code for code, sep in self._separators.items()})
-        Reader.stream.fset(self, source)
+        Reader.stream.fset(self, source)  # type: ignore[attr-defined]
 
     def restored(self, text: str) -> str:
         """The text with the separators that the source has."""

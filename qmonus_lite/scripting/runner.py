@@ -23,6 +23,7 @@ from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.origin import Origin, line_raised
 from qmonus_lite.scripting.script_threads import NoScriptThread, ScriptThreads
 from qmonus_lite.scripting.unawaited import Watch
+from qmonus_lite.strictjson import escape_surrogates
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,11 @@ class ScriptRaised(Exception):
         self.body = body
         super().__init__(reason)
 
+    @property
+    def is_deliberate(self) -> bool:
+        """Whether the script chose this end (`Error`, `HTTPError`); otherwise it failed."""
+        return self.outcome == "terminated"
+
     def by(self, error: BaseException, script: Script, outcome: str = "failed") -> "ScriptRaised":
         """Add details of the exception that the script raised; returns self."""
         self.outcome = outcome
@@ -63,7 +69,7 @@ class ScriptRaised(Exception):
             file=origin.file,
             line=self.line or origin.line,
             rule=self.kind,
-            reason=redact(self.text or self.reason)[:MAX_REASON],
+            reason=escape_surrogates(redact(self.text or self.reason)[:MAX_REASON]),
         )
 
 

@@ -19,6 +19,8 @@ from qmonus_lite.scripting.builtins.raising import Error
 
 #: Credential headers that a script sets itself; with one of them a callout adds no pass.
 _BROUGHT = frozenset({"x-auth-token", "authorization"})
+#: Codes of our own APIGWs that a script should not pass over in silence.
+_NOT_DONE = {NO_ANSWER, HTTPStatus.GATEWAY_TIMEOUT, HTTPStatus.LOOP_DETECTED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +119,8 @@ class Callout:
 
     async def _send(self, message: OutgoingRequest, target: URL, own: bool) -> HTTPResponse:
         """One attempt. Each has its own pass, which expires soon."""
+        if own and (field := context.gate_depth_field()):
+            message = replace(message, headers={**_without_depth(message.headers), **field})
         if own and not _BROUGHT & {name.lower() for name in message.headers}:
             # The path as the client will send it: spaces and the like percent-encoded.
             issued = self._gateways.credential(_host_port(target), message.method, target.raw_path)
@@ -151,6 +155,12 @@ class Callout:
         return self._gateways.scheme(_host_port(url)) == url.scheme
 
 
+def _without_depth(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers without a depth that the script copied from its event."""
+    name = context.GATE_DEPTH.lower()
+    return {key: value for key, value in headers.items() if key.lower() != name}
+
+
 def _host_port(url: URL) -> str:
     return f"{url.host_subcomponent}:{url.port}"
 
@@ -169,7 +179,7 @@ def _parsed(text: str) -> URL:
 def _note(message: OutgoingRequest, target: URL, response: HTTPResponse) -> None:
     """Record for the end of the run whether one of our own APIGWs answered."""
     where = no_answer.shown(target)
-    if response.code in {NO_ANSWER, HTTPStatus.GATEWAY_TIMEOUT}:
+    if response.code in _NOT_DONE:
         context.note_unanswered(message.method, where, response.code, response.reason)
     else:
         context.note_answered(message.method, where)

@@ -27,6 +27,8 @@ from qmonus_lite.scripting.origin import lines_of
 
 #: Control characters and line separators, not allowed in names.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+#: Text that the library gives a tag of YAML 1.1.
+_TEXT_OF_1_2 = {"=": "tag:yaml.org,2002:value", "<<": "tag:yaml.org,2002:merge"}
 _BRACKETS = re.compile(r"[\[\]{}]")
 
 #: A path into a document: keys and indexes.
@@ -138,8 +140,10 @@ class Document:
             raise BadDocument(self.fault((*pointer, key), message))
         return str(key)
 
-    def _tagged(self, node: TaggedScalar, pointer: Pointer) -> Env | Sealed:
+    def _tagged(self, node: TaggedScalar, pointer: Pointer) -> Env | Sealed | str:
         tag, text = node.tag.value, str(node.value)
+        if _TEXT_OF_1_2.get(text) == tag:
+            return text
         if tag == "!env" and text:
             return Env(text)
         if tag == "!sealed" and text:

@@ -200,7 +200,7 @@ _OTHERS = (
     ),
     LintRule(
         id="schema-keyword",
-        finds="a misspelt keyword in a JSON Schema: it checks nothing",
+        finds="a misspelt keyword or an unknown `format` in a JSON Schema: it checks nothing",
         plugins=keys.schema_keyword,
     ),
     LintRule(

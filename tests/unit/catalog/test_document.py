@@ -72,6 +72,17 @@ def test_knows_the_place_of_everything(pointer: Pointer, place: tuple[int, int])
     ("source", "plain"),
     [
         ("a: no\nb: on\nc: 0777\nd: 12:30:45\n", {"a": "no", "b": "on", "c": 777, "d": "12:30:45"}),
+        ("a: yes\nb: off\nc: y\nd: N\n", {"a": "yes", "b": "off", "c": "y", "d": "N"}),
+        ("a: True\nb: FALSE\nc: Null\nd:\n", {"a": True, "b": False, "c": None, "d": None}),
+        (
+            "a: 0o17\nb: 017\nc: 0x1F\nd: 0b11\ne: 0o8\n",
+            {"a": 15, "b": 17, "c": 31, "d": 3, "e": "0o8"},
+        ),
+        ("a: 1_000\nb: 1_0.5\nc: '1_000'\n", {"a": 1000, "b": 10.5, "c": "1_000"}),
+        ("a: 1e3\nb: .5\nc: 1.\nd: +1\n", {"a": 1000.0, "b": 0.5, "c": 1.0, "d": 1}),
+        ("a: 1:20\nb: 12:30\nc: 190:20:30.15\n", {"a": "1:20", "b": "12:30", "c": "190:20:30.15"}),
+        ("a: =\nb: <<\n", {"a": "=", "b": "<<"}),
+        ("yes: 1\non: 2\n", {"yes": 1, "on": 2}),
         ("a: true\nb: &x false\nc: ~\nd: 1.5\n", {"a": True, "b": False, "c": None, "d": 1.5}),
         ("a: 2026-11-22\n", {"a": "2026-11-22"}),
         ("a: 2026-11-22T10:00:00+09:00\n", {"a": "2026-11-22T10:00:00+09:00"}),

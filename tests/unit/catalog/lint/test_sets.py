@@ -175,6 +175,8 @@ def test_leaves_book_keeping_of_qmonus_alone(folder: Folder) -> None:
     ("schema", "rule"),
     [
         ("{propertes: {a: {}}}", "schema-keyword"),
+        ("{properties: {a: {format: uiid}}}", "schema-keyword"),
+        ("{properties: {a: {format: datetime}}}", "schema-keyword"),
         ("{properties: {a: {tpye: string}}}", "schema-keyword"),
         ("{properties: {a: {items: {patern: x}}}}", "schema-keyword"),
         ("{allOf: [{requried: [a]}]}", "schema-keyword"),

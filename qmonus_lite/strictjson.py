@@ -46,11 +46,6 @@ def write_plain_for_people(value: object) -> bytes:
     return msgspec.json.format(_plain.encode(value), indent=0)
 
 
-def escape_surrogates(text: str) -> str:
-    """The text with each lone surrogate written as its JSON escape, `\\ud83d`; it is encodable."""
-    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
-
-
 def read(raw: bytes) -> Any:
     """Decode UTF-8 JSON; raises ValueError (also for NaN and Infinity) or RecursionError."""
     return _decoder.decode(raw.decode())

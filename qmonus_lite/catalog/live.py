@@ -18,7 +18,7 @@ from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.catalog.plugins import Catalog, Listed
 from qmonus_lite.errors import BadPlugins, Fault
 from qmonus_lite.scripting.modules import publish
-from qmonus_lite.strictjson import escape_surrogates
+from qmonus_lite.surrogates import escape_surrogates
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from qmonus_lite.redaction import redact
 from qmonus_lite.scripting.builtins.raising import Error
 from qmonus_lite.scripting.origin import line_now
 from qmonus_lite.scripting.runner import MAX_REASON
-from qmonus_lite.strictjson import escape_surrogates
+from qmonus_lite.surrogates import escape_surrogates
 
 logger = logging.getLogger(__name__)
 

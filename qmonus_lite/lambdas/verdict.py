@@ -15,7 +15,7 @@ from qmonus_lite.errors import Refusal
 from qmonus_lite.lambdas.handle import Handle, Termination
 from qmonus_lite.scripting.runner import ScriptRaised
 from qmonus_lite.scripting.unawaited import Watch
-from qmonus_lite.strictjson import escape_surrogates
+from qmonus_lite.surrogates import escape_surrogates
 
 logger = logging.getLogger(__name__)
 

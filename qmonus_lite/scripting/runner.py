@@ -23,7 +23,7 @@ from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.origin import Origin, line_raised
 from qmonus_lite.scripting.script_threads import NoScriptThread, ScriptThreads
 from qmonus_lite.scripting.unawaited import Watch
-from qmonus_lite.strictjson import escape_surrogates
+from qmonus_lite.surrogates import escape_surrogates
 
 logger = logging.getLogger(__name__)
 

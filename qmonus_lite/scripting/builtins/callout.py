@@ -16,6 +16,7 @@ from qmonus_lite.scripting import context
 from qmonus_lite.scripting.builtins import callout_headers, callout_tls, no_answer
 from qmonus_lite.scripting.builtins.outgoing import NO_ANSWER, Outgoing, OutgoingRequest
 from qmonus_lite.scripting.builtins.raising import Error
+from qmonus_lite.surrogates import NO_CHARACTER, has_surrogates
 
 #: Credential headers that a script sets itself; with one of them a callout adds no pass.
 _BROUGHT = frozenset({"x-auth-token", "authorization"})
@@ -149,6 +150,9 @@ class Callout:
             if "://" not in where:
                 where = f"{self._gateways.scheme(where) or 'http'}://{where}"
             url = where.rstrip("/") + "/" + path.lstrip("/")
+        # The URL parser would leave them out, and so call another path.
+        if has_surrogates(url):
+            raise Error(400, f"callout: not a usable URL: {NO_CHARACTER}")
         return _parsed(quote(url, safe="%/:=&?~#+!$,;'@()*[]") if encode else url)
 
     def _is_own(self, url: URL) -> bool:

@@ -205,11 +205,21 @@ def _imported(node: ast.stmt) -> list[str]:
     return []
 
 
+def _import_lazy_modules(code: CodeType, names: Mapping[str, object]) -> None:
+    """Import the granted modules that the code reads, so that no request waits for an import."""
+    read = {name for part in _codes(code) for name in part.co_names}
+    for name in read & names.keys():
+        module = names[name]
+        if isinstance(module, ModuleType):
+            vars(module)  # The first access of an attribute imports a lazy module.
+
+
 def _execute(code: CodeType, names: Mapping[str, object], origin: Origin) -> ModuleType:
     """Run the module level of a script; any exception becomes a fault of the plugin."""
     module = new_module(origin)
     space = vars(module)
     space.update({**names, SEEN: seen, RETURNING: returning})
+    _import_lazy_modules(code, names)
     try:
         with importing(module), bound(plugin=origin.plugin):
             in_time(lambda: exec(code, space))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.stage import TwoProcesses
+from tests.integration.two_processes import TwoProcesses
 
 UPLOADING = "APIGW.OnFileUploading"
 

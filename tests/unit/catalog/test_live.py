@@ -18,7 +18,7 @@ from qmonus_lite.catalog import live as live_module
 from qmonus_lite.catalog.live import Live, describe
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.errors import BadPlugins
-from tests.unit.catalog.stage import Folder, handler
+from tests.unit.catalog.plugin_folder import Folder, handler
 
 
 @pytest.fixture

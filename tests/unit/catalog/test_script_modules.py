@@ -17,7 +17,7 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner, ScriptRaised
 from qmonus_lite.scripting.script_threads import ScriptThreads
-from tests.unit.catalog.stage import Folder
+from tests.unit.catalog.plugin_folder import Folder
 
 GATE = """\
 name: gate

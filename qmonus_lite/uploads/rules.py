@@ -149,9 +149,14 @@ VERDICT_RULES = (
     RuleDescription(
         name="verdict",
         stage=Stage.AFTER_VERDICT,
+        problems=(),
+        refuses="what a handler of `APIGW.OnFileUploading` refuses; its words are sent as they are",
+    ),
+    RuleDescription(
+        name="handler-failure",
+        stage=Stage.AFTER_VERDICT,
         problems=(ScriptFailed, ScriptTimedOut, ScriptNotStarted),
-        refuses="what a handler of `APIGW.OnFileUploading` refuses; its words are sent as they are."
-        " A handler that fails refuses with a problem that does not say why",
+        refuses="an upload whose handler fails, or does not end in time; the log says why",
     ),
 )
 

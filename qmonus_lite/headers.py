@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar, overload
 
+from qmonus_lite.surrogates import NO_CHARACTER, has_surrogates
+
 D = TypeVar("D")
 
 
@@ -148,9 +150,11 @@ def _value(name: object, value: object) -> str:
         kind = type(value).__name__
         raise BadFields(f"header {name} is of type {kind}; expected text or a number")
     text = str(value).strip(" ")
+    if has_surrogates(text):
+        raise BadFields(f"header {name} is {text!r}; {NO_CHARACTER}")
     if not _VALUE.fullmatch(text):
         # Fields are handled as Latin-1, which passes UTF-8 through byte by byte.
-        text = text.encode(errors="replace").decode("latin-1")
+        text = text.encode().decode("latin-1")
     if not _VALUE.fullmatch(text):
         raise BadFields(f"header {name} has a line break or another control character")
     return text

@@ -93,12 +93,26 @@ def configure(
 
 
 def _skip_unused_lookups() -> None:
-    """Disable the collection of record attributes that neither formatter prints.
+    """Do not search the stack for the caller of our own records: neither formatter prints it.
 
-    https://docs.python.org/3/howto/logging.html#optimization
+    Only for our own loggers: scripts and their libraries log in this process too, with formatters
+    of their own, so the switches of the module `logging` stay as they are.
     """
-    logging._srcfile = None
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("qmonus_lite.") and isinstance(logger, logging.Logger):
+            setattr(logger, "findCaller", _no_caller)  # noqa: B010 - a method of this one logger
+
+
+def _no_caller(*_given: object, **_options: object) -> tuple[str, int, str, None]:
+    return "(unknown file)", 0, "(unknown function)", None
+
+
+def _line_of_script(record: logging.LogRecord) -> dict[str, Any]:
+    """File and line of a record that a script made itself."""
+    # Code of plugin files alone has such a file name.
+    if record.pathname.endswith((".yml", ".yaml")):
+        return {"file": record.pathname, "line": record.lineno}
+    return {}
 
 
 class _OutputHandler(logging.Handler):
@@ -160,7 +174,7 @@ class _BaseFormatter(logging.Formatter):
         # `extra` follows the standard attributes; other formatters may append standard names.
         last = islice(vars(record).items(), _STANDARD_COUNT, None)
         given = {name: value for name, value in last if name not in _STANDARD}
-        rest = {**_context.get(), **given}
+        rest = {**_context.get(), **_line_of_script(record), **given}
         if record.exc_info and record.exc_info[0]:
             rest["exception"] = self.formatException(record.exc_info)
         if _is_plain(rest):

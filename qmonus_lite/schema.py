@@ -176,6 +176,8 @@ def _compiled(document: Mapping[str, object], **more: Any) -> Any:
     return jsonschema_rs.validator_for(
         dict(document),
         pattern_options=jsonschema_rs.RegexOptions(),
+        # The default of draft 2020-12 only annotates; docs/decisions/json-schema-formats.md.
+        validate_formats=True,
         offline=True,
         **more,
     )

@@ -77,10 +77,8 @@ def tls_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def restored() -> Iterator[None]:
     """Logging as it was, whatever the test configures."""
-    for switch in ("_srcfile", "logThreads", "logProcesses", "logMultiprocessing"):
-        monkeypatch.setattr(logging, switch, getattr(logging, switch))
     root, access = logging.getLogger(), logging.getLogger("tornado.access")
     handlers, level = root.handlers[:], root.level
     yield

@@ -24,9 +24,12 @@ from ruamel.yaml.scalarstring import LiteralScalarString
 from qmonus_lite.catalog.yaml_reader import MAX_DEPTH, RefusedYAML, reader
 from qmonus_lite.control_characters import CONTROLS, DIRECTION_MARKS, SEPARATORS
 from qmonus_lite.errors import BadResource, Fault
+from qmonus_lite.scripting.origin import lines_of
 
 #: Control characters, line separators and direction marks, not allowed in names.
 CONTROL = re.compile(f"[{CONTROLS}{SEPARATORS}{DIRECTION_MARKS}]")
+#: Text that the library gives a tag of YAML 1.1.
+_TEXT_OF_1_2 = {"=": "tag:yaml.org,2002:value", "<<": "tag:yaml.org,2002:merge"}
 _BRACKETS = re.compile(r"[\[\]{}]")
 
 #: A path into a document: keys and indexes.
@@ -76,6 +79,12 @@ class Document:
         #: The file's content as plain dicts, lists, scalars, `Env` and `Sealed`.
         self.value: Any = self._plain(self._tree, ())
 
+    @property
+    def is_commented_out(self) -> bool:
+        """Whether the file has comments and nothing else."""
+        rows = [row.strip() for row in lines_of(self.source.removeprefix("\ufeff"))]
+        return any(rows) and all(not row or row.startswith("#") for row in rows)
+
     def position(self, pointer: Pointer) -> tuple[int, int]:
         """Line and column, from 1, of the value at `pointer` (or of its nearest ancestor)."""
         node, spot = self._tree, (0, 0)
@@ -102,7 +111,7 @@ class Document:
             return None
         # The block's text starts on the line after its indicator, at the first used column.
         line = node.lc.value(pointer[-1])[0] + 1
-        lines = self.source.splitlines()[line:]
+        lines = lines_of(self.source)[line:]
         used = next((entry for entry in lines if entry.strip()), "")
         return Block(text=str(text), line=line + 1, indent=len(used) - len(used.lstrip(" ")))
 
@@ -132,8 +141,10 @@ class Document:
             raise BadDocument(self.fault((*pointer, key), message))
         return str(key)
 
-    def _tagged(self, node: TaggedScalar, pointer: Pointer) -> Env | Sealed:
+    def _tagged(self, node: TaggedScalar, pointer: Pointer) -> Env | Sealed | str:
         tag, text = node.tag.value, str(node.value)
+        if _TEXT_OF_1_2.get(text) == tag:
+            return text
         if tag == "!env" and text:
             return Env(text)
         if tag == "!sealed" and text:

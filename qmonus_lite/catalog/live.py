@@ -17,6 +17,8 @@ from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.catalog.plugins import Catalog, Listed
 from qmonus_lite.errors import BadPlugins, Fault
+from qmonus_lite.scripting.modules import publish
+from qmonus_lite.surrogates import escape_surrogates
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +51,13 @@ class Live:
         except Exception as error:
             _log_failure(error, "plugins: not loaded")
             raise BadPlugins([self._fault_of(error)]) from None
+        publish(self.catalog.scripts)
         #: Faults of the folders as they are now; empty if the catalog matches the folders.
         self.faults: tuple[Fault, ...] = ()
         #: Likely mistakes in the plugins.
         self.warnings: tuple[PluginWarning, ...] = ()
         self._warn(self.catalog)
+        self._log_commented_out(self.catalog, ())
         self._listeners: list[Callable[[Catalog], None]] = []
         # A separate thread: a shared thread pool may be busy with requests for long.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="plugins")
@@ -219,7 +223,15 @@ class Live:
                 extra = {"action": "plugin_warning", "file": warning.file, "rule": warning.rule}
                 logger.warning("%s", warning, extra=extra)
 
+    def _log_commented_out(self, catalog: Catalog, known: tuple[str, ...]) -> None:
+        for file in catalog.commented_out:
+            if file not in known:
+                extra = {"action": "plugin_commented_out", "file": file}
+                logger.info("plugins: %s is commented out: off", file, extra=extra)
+
     def _swap(self, catalog: Catalog) -> None:
+        self._log_commented_out(catalog, self.catalog.commented_out)
+        publish(catalog.scripts)
         self.catalog = catalog
         logger.info(
             "plugins: now %d",
@@ -245,8 +257,7 @@ def _text_of(error: BaseException) -> str:
     """An exception as encodable text; of a group, its first exception, which is more specific."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    text = f"{type(error).__name__}: {error}"
-    return text.encode(errors="backslashreplace").decode()
+    return escape_surrogates(f"{type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,6 +270,8 @@ class PluginSet:
     events: tuple[str, ...]
     #: Hash of the content of the files.
     fingerprint: str
+    #: Files that are commented out as a whole, so that they are off.
+    commented_out: tuple[str, ...]
     #: Faults of the folders as they are now; because of them the set in force stays.
     faults: tuple[Fault, ...]
     #: Likely mistakes in the plugins.
@@ -272,6 +285,7 @@ def describe(live: Live) -> PluginSet:
         plugins=catalog.listed,
         events=catalog.events,
         fingerprint=catalog.fingerprint,
+        commented_out=catalog.commented_out,
         faults=live.faults,
         warnings=live.warnings,
     )

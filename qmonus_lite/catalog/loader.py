@@ -103,7 +103,11 @@ class Loader:
             fingerprint.update(f"{self._within(document.file)}\0{document.source}\0".encode())
             remember_source(document.file, document.source)
         catalog = _catalog(found, fingerprint.hexdigest())
-        return replace(catalog, warnings=self._warnings(found, catalog))
+        return replace(
+            catalog,
+            commented_out=tuple(entry.file for entry in documents if entry.is_commented_out),
+            warnings=self._warnings(found, catalog),
+        )
 
     def _warnings(
         self, found: Sequence[LoadedPlugin], catalog: Catalog
@@ -145,6 +149,8 @@ class Loader:
             yield LoadedPlugin(Unsupported(name=name, kind=kind), document, (), kind)
             return
         if kind is None:
+            if document.is_commented_out:
+                return
             faults.append(document.fault((), _no_kind(document.value)))
             return
         for pointer, value in _entries(document, kind):
@@ -164,7 +170,7 @@ def _entries(document: Document, kind: Kind) -> Iterator[tuple[Pointer, object]]
 
 def _no_kind(value: object) -> str:
     if value is None:
-        return "the file is empty"
+        return "the file is empty; to switch it off, comment it out"
     shapes = "; ".join(f"{kind.name}: {kind.shape}" for kind in KINDS.values())
     return f"no kind of plugin has this shape; known are {shapes}"
 

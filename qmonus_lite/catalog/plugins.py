@@ -75,6 +75,11 @@ class Route:
     timeout: float | None = None
 
     @property
+    def scripts(self) -> tuple[Script, ...]:
+        """The scripts that a request to it runs."""
+        return tuple(filter(None, (self.request_script, self.response_script)))
+
+    @property
     def has_script(self) -> bool:
         """Whether a request to it runs a script."""
         return self.request_script is not None or self.response_script is not None
@@ -114,6 +119,8 @@ class Catalog:
     listed: tuple[Listed, ...]
     #: Hash of the content of the files.
     fingerprint: str
+    #: Files that are commented out as a whole, and so contain no plugin.
+    commented_out: tuple[str, ...] = ()
     #: Likely mistakes in the plugins; they do not prevent loading.
     warnings: tuple[PluginWarning, ...] = ()
 
@@ -121,6 +128,13 @@ class Catalog:
     def events(self) -> tuple[str, ...]:
         """Names of the events that have a handler, sorted."""
         return tuple(sorted(self.lambdas))
+
+    @property
+    def scripts(self) -> tuple[Script, ...]:
+        """Every script of the set."""
+        of_routes = [script for route in self.routes for script in route.scripts]
+        handlers = [plugin for plugins in self.lambdas.values() for plugin in plugins]
+        return (*(plugin.script for plugin in handlers), *of_routes)
 
     def kept_headers(self, event: str) -> frozenset[str]:
         """Headers that the handlers of an event and of its follow-up events keep unredacted."""

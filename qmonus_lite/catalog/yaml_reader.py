@@ -2,6 +2,9 @@
 
 JSON writes a character beyond U+FFFF as two escapes (`\\ud83d\\ude00`), each a surrogate. Such a
 pair is combined into its character here; a lone surrogate is refused, as it cannot be encoded.
+
+U+0085, U+2028 and U+2029 are text, as in YAML 1.2 and in Python. The library ends lines there, as
+YAML 1.1 did, so it gets an unused character in the place of each.
 """
 
 import re
@@ -12,6 +15,7 @@ from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import AliasEvent, ScalarEvent
+from ruamel.yaml.reader import Reader
 from ruamel.yaml.scanner import RoundTripScanner
 
 #: Maximum nesting depth, and maximum number of values per file: the parser takes 1 s for them.
@@ -23,12 +27,42 @@ TAGS = {None, "!env", "!sealed"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: Line breaks of the library with the space; with the tab and the end of the text.
 _BLANKS, _SPACES = " \r\n\x85\u2028\u2029", "\0 \t\r\n\x85\u2028\u2029"
+#: Line ends of YAML 1.1 that are text in YAML 1.2.
+_SEPARATORS = "\x85\u2028\u2029"
+#: Code points for private use; a plugin file is too small to contain all of them.
+_PRIVATE_USE = (*range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE))
 #: What the library raises, without a position, for a scalar that is invalid for its type.
 _NOT_OF_ITS_TYPE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class RefusedYAML(ComposerError):
     """Valid YAML that is not allowed in plugin files."""
+
+
+class _Reader(Reader):
+    """Replaces each of the separators by an unused character, so that positions stay right."""
+
+    def __init__(self, stream: Any, loader: Any = None) -> None:
+        self._separators: dict[int, str] = {}
+        super().__init__(stream, loader)
+
+    @property
+    def stream(self) -> Any:
+        """The source, a string."""
+        return super().stream
+
+    @stream.setter
+    def stream(self, source: str | None) -> None:
+        if source is not None:
+            found = sorted(set(source) & set(_SEPARATORS))
+            unused = (code for code in _PRIVATE_USE if chr(code) not in source)
+            self._separators = dict(zip(unused, found, strict=False))
+            source = source.translate({ord(sep): code for code, sep in self._separators.items()})
+        Reader.stream.fset(self, source)  # type: ignore[attr-defined]
+
+    def restored(self, text: str) -> str:
+        """The text with the separators that the source has."""
+        return text.translate(self._separators) if self._separators else text
 
 
 class _Composer(Composer):
@@ -57,6 +91,7 @@ class _Composer(Composer):
 
     def compose_scalar_node(self, anchor: Any) -> Any:
         node = super().compose_scalar_node(anchor)
+        node.value = self.loader.reader.restored(node.value)
         if _SURROGATE.search(node.value):
             node.value = _paired(node.value)
             if alone := _SURROGATE.search(node.value):
@@ -114,6 +149,7 @@ class _Scanner(RoundTripScanner):
 def reader() -> YAML:
     """A parser and writer for one document."""
     yaml = YAML(typ="rt")
+    yaml.Reader = _Reader
     yaml.Composer = _Composer
     yaml.Constructor = _Constructor
     yaml.Scanner = _Scanner

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from qmonus_lite.catalog import files
 from qmonus_lite.catalog.document import BadDocument
+from qmonus_lite.scripting.origin import lines_of
 
 #: Maximum characters shown of a line, and maximum of them before the column.
 _MAX_CHARACTERS, _MAX_BEFORE = 110, 80
@@ -19,7 +20,7 @@ def excerpt(file: str, line: int, column: int) -> str:
         source = files.read(Path(file))
     except (BadDocument, OSError):
         return ""
-    rows = source.splitlines()
+    rows = lines_of(source)
     if _VALUES.search(source) or line > len(rows) or not rows[line - 1].strip():
         return ""
     row = "".join(c if c.isprintable() else " " for c in rows[line - 1])

@@ -26,6 +26,8 @@ def check(arguments: Arguments) -> int:
         return 1
     for plugin in catalog.listed:
         print(f"{plugin.file}: {plugin.kind} {plugin.name}")
+    for file in catalog.commented_out:
+        print(f"{file}: commented out: off")
     _show(catalog.warnings)
     warnings = sum(warning.level == "warning" for warning in catalog.warnings)
     counted = f", {warnings} warning(s)" if warnings else ""

@@ -15,13 +15,15 @@
         NotFound 404, MethodNotAllowed 405, RequestTimeout 408, Conflict 409,
         LengthRequired 411, PreconditionFailed 412, TooLarge 413, TargetTooLong 414,
         UnsupportedMedia 415, ExpectationFailed 417, Unprocessable 422,
-        TooManyRequests 429, HeadTooLarge 431, InternalFault 500, NotImplementedHere 501,
+        TooManyRequests 429, HeadTooLarge 431, NotImplementedHere 501,
+        InternalFault 500        ScriptFailed 500
         BadGateway 502
         Unavailable 503          Stopping 503, ConnectionLimitReached 503,
                                  UploadLimitReached 503, MemoryLimitReached 503,
                                  NotReady 503, NoWorker 503, EventLogUnavailable 503,
-                                 PublicationInDoubt 503
-        GatewayTimeout 504, VersionUnknown 505, InsufficientStorage 507
+                                 PublicationInDoubt 503, ScriptNotStarted 503
+        GatewayTimeout 504       ScriptTimedOut 504
+        VersionUnknown 505, InsufficientStorage 507, LoopDetected 508
         RefusedByScript 500      a script of a route refused; it chooses the status
       Terminated                 a plugin ended the request with its own response
 
@@ -51,8 +53,12 @@ from qmonus_lite.errors.causes import (
     PublicationInDoubt,
     RefusedByScript,
     SchemaMismatch,
+    ScriptFailed,
+    ScriptNotStarted,
+    ScriptTimedOut,
     Stopping,
     UploadLimitReached,
+    script_problem,
 )
 from qmonus_lite.errors.problem import (
     PROBLEMS_PAGE,
@@ -82,6 +88,7 @@ from qmonus_lite.errors.statuses import (
     InsufficientStorage,
     InternalFault,
     LengthRequired,
+    LoopDetected,
     MethodNotAllowed,
     NotFound,
     NotImplementedHere,
@@ -125,6 +132,7 @@ __all__ = [
     "InvalidQuery",
     "InvalidTarget",
     "LengthRequired",
+    "LoopDetected",
     "MemoryLimitReached",
     "MethodNotAllowed",
     "NoWorker",
@@ -143,6 +151,9 @@ __all__ = [
     "Rule",
     "RuleDescription",
     "SchemaMismatch",
+    "ScriptFailed",
+    "ScriptNotStarted",
+    "ScriptTimedOut",
     "Stage",
     "Stopping",
     "TargetTooLong",
@@ -157,4 +168,5 @@ __all__ = [
     "VersionUnknown",
     "problem_by_status",
     "refusal_of",
+    "script_problem",
 ]

@@ -1,7 +1,15 @@
 """Problems with a cause that a client or operator may want to tell from others of its status."""
 
+from http import HTTPStatus
+
 from qmonus_lite.errors.problem import Problem, Refusal
-from qmonus_lite.errors.statuses import BadRequest, Forbidden, Unavailable
+from qmonus_lite.errors.statuses import (
+    BadRequest,
+    Forbidden,
+    GatewayTimeout,
+    InternalFault,
+    Unavailable,
+)
 
 
 class InvalidFraming(BadRequest):
@@ -133,6 +141,37 @@ class PublicationInDoubt(Unavailable):
         detail: str = "it is not known whether the file was stored; look before it is sent again",
     ) -> None:
         super().__init__(detail)
+
+
+class ScriptFailed(InternalFault):
+    """A script of a plugin failed; the log has plugin, line and reason under the request id."""
+
+    code = "script-failed"
+
+
+class ScriptTimedOut(GatewayTimeout):
+    """A script of a plugin did not end in time."""
+
+    code = "script-timed-out"
+
+
+class ScriptNotStarted(Unavailable):
+    """So many scripts of plugins do not end that no other one is started."""
+
+    code = "script-not-started"
+
+
+def script_problem(code: int, refusal: Refusal) -> Problem:
+    """The problem of a script that failed with this code; the client is not told which."""
+    problem: Problem
+    if code == HTTPStatus.GATEWAY_TIMEOUT:
+        problem = ScriptTimedOut("a plugin did not end in time")
+    elif code == HTTPStatus.SERVICE_UNAVAILABLE:
+        problem = ScriptNotStarted("too many plugins do not end")
+    else:
+        problem = ScriptFailed("a plugin failed; the log has the reason under the request id")
+    problem.refusal = refusal
+    return problem
 
 
 class RefusedByScript(Problem):

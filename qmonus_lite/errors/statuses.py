@@ -203,6 +203,14 @@ class VersionUnknown(Problem):
     remedy = "Use HTTP/1.1"
 
 
+class LoopDetected(Problem):
+    """A handler of `APIGW.OnFileUploading` uploads, and is asked about that upload again."""
+
+    status = HTTPStatus.LOOP_DETECTED
+    code = "loop-detected"
+    remedy = "Upload from a handler of `APIGW.OnFileUploaded`, or allow the path before uploading"
+
+
 class InsufficientStorage(Problem):
     """The disk has no room for it."""
 

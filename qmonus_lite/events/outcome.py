@@ -6,11 +6,13 @@ from types import MappingProxyType
 from typing import Any
 
 from qmonus_lite import strictjson
-from qmonus_lite.errors import Refusal, Terminated
+from qmonus_lite.errors import Problem, Refusal, Terminated, script_problem
 from qmonus_lite.events.envelope import FIRST_PROTOCOL, PROTOCOL
 from qmonus_lite.headers import BadFields, answer_fields
 from qmonus_lite.values import Value
 
+#: Maximum bytes of the event and the output together; a transport adds less than 1 MiB.
+MAX_OUTCOME_BYTES = 4 << 20
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -33,6 +35,8 @@ class Outcome(Value, frozen=True, kw_only=True):
     headers: Mapping[str, str] = _NO_HEADERS
     #: Which handler refused, where and why.
     refusal: Refusal | None = None
+    #: Whether a handler failed: code and output are not its own, and not for clients.
+    failed: bool = False
 
     @property
     def refused(self) -> bool:
@@ -44,9 +48,11 @@ class Outcome(Value, frozen=True, kw_only=True):
         """Whether the handlers of a gate refused: a code from 300 is sent to the client."""
         return self.code >= 300
 
-    def terminated(self) -> Terminated:
+    def as_error(self) -> Problem | Terminated:
         """The exception that ends the request that a gate refused."""
         headers, refusal = self.headers, self.refusal
+        if self.failed:
+            return script_problem(self.code, refusal or Refusal())
         return Terminated(self.code, self.output, headers=headers, refusal=refusal)
 
     def to_json(self) -> dict[str, Any]:
@@ -61,6 +67,8 @@ class Outcome(Value, frozen=True, kw_only=True):
             value["headers"] = dict(self.headers)
         if self.refusal is not None:
             value["refusal"] = asdict(self.refusal)
+        if self.failed:
+            value["failed"] = True
         return value
 
     @classmethod
@@ -82,6 +90,7 @@ class Outcome(Value, frozen=True, kw_only=True):
             handlers=tuple(map(str, handlers)),
             headers=_headers(value.get("headers")),
             refusal=_refusal(value.get("refusal")),
+            failed=value.get("failed") is True,
         )
 
 

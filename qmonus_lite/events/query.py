@@ -10,7 +10,7 @@ from qmonus_lite import strictjson
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadGateway, NoWorker, Problem
 from qmonus_lite.events.envelope import Ids, OutgoingEvent, Purpose
-from qmonus_lite.events.outcome import Outcome
+from qmonus_lite.events.outcome import MAX_OUTCOME_BYTES, Outcome
 from qmonus_lite.events.transport import Broken, Transport, Unreachable
 from qmonus_lite.events.workers import Handled, WorkerRegistry
 from qmonus_lite.ids import new_id
@@ -81,8 +81,17 @@ class EventQuery:
             request_id=ids.request_id,
             upload_id=ids.upload_id,
             purpose=Purpose.QUESTION,
-            data=strictjson.write(data),
+            data=_written(event, data),
         )
+
+
+def _written(event: str, data: dict[str, Any]) -> str:
+    text = strictjson.write(data)
+    # Fewer characters than this are within the limit in any encoding.
+    if 4 * len(text) > MAX_OUTCOME_BYTES and (size := len(text.encode())) > MAX_OUTCOME_BYTES:
+        limit = f"at most {MAX_OUTCOME_BYTES} are sent to a worker"
+        raise ValueError(f"the event {event} has {size} bytes; {limit}")
+    return text
 
 
 def _problem(answer: Unreachable | Broken) -> Problem:

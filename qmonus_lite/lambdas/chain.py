@@ -8,7 +8,7 @@ from qmonus_lite.catalog.plugins import Catalog, LambdaPlugin
 from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.errors import Refusal
 from qmonus_lite.events.envelope import GATES, Ids
-from qmonus_lite.events.outcome import Outcome
+from qmonus_lite.events.outcome import MAX_OUTCOME_BYTES, Outcome
 from qmonus_lite.lambdas.event import Event
 from qmonus_lite.lambdas.handle import Handle, Termination
 from qmonus_lite.lambdas.unanswered import warn_of_unanswered
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: Maximum number of events in a chain of follow-ups; stops a chain that leads back to itself.
 MAX_DEPTH = 16
+#: `action` of the log record of an outcome that cannot be sent, by rule.
+_NOT_SENT = {"not-json": "event_not_json", "too-large": "outcome_too_large"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,8 @@ class Chain:
     #: Ids that handlers find in their handle.
     ids: Ids = Ids()
     depth: int = 0
+    #: Number of gates whose decisions depend on these runs.
+    gate_depth: int = 0
     #: Whether a gate event precedes this event in the chain.
     below_gate: bool = False
 
@@ -49,7 +53,7 @@ class Chain:
             reason = f"more than {MAX_DEPTH} events follow one another; the last is {name}"
             logger.error("%s", reason, extra={"action": "chain_too_deep", "event_name": name})
             refusal = Refusal(rule="chain-too-deep", reason=reason)
-            return Outcome(code=500, output=reason, event=data, refusal=refusal)
+            return Outcome(code=500, output=reason, event=data, refusal=refusal, failed=True)
         plugins = self.catalog.lambdas.get(name, ())
         if not plugins:
             return Outcome(code=200, output=None, event=data)
@@ -128,6 +132,7 @@ class Chain:
             output=outcome.output,
             headers=outcome.headers,
             refusal=outcome.refusal,
+            failed=outcome.failed,
         )
 
     async def _below(self, name: str, data: dict[str, Any]) -> Outcome:
@@ -137,7 +142,9 @@ class Chain:
 
     def _script_context(self) -> ScriptContext:
         return ScriptContext(
-            config=lambda name: self.secrets.values(self.catalog, name), publish=self._below
+            config=lambda name: self.secrets.values(self.catalog, name),
+            publish=self._below,
+            gate_depth=self.gate_depth,
         )
 
     def _outcome(
@@ -145,22 +152,42 @@ class Chain:
     ) -> Outcome:
         """The outcome as JSON-serializable values; a plugin that left other values has failed."""
         end = end or Termination(code=200, output=None)
-        names = tuple(plugin.name for plugin in ran)
-        refusal = end.refusal if end.code >= 300 else None
         try:
-            final_event, output = as_json(event), as_json(end.output)
+            final_event, event_bytes = as_json(event)
+            output, output_bytes = as_json(end.output)
         except NOT_JSON as error:
-            extra = {"action": "event_not_json"}
-            text = ", ".join(names)
-            logger.error("%s left something that JSON cannot hold: %s", text, error, extra=extra)
-            reason = NOT_JSON_REASON
-            refusal = replace(handler_location(ran[-1]), rule="not-json", reason=reason)
-            return Outcome(code=500, output=reason, event={}, handlers=names, refusal=refusal)
+            return _not_sent(ran, "not-json", NOT_JSON_REASON, f": {error}")
+        if event_bytes + output_bytes > MAX_OUTCOME_BYTES:
+            reason = (
+                f"an event of {event_bytes} bytes and an output of {output_bytes};"
+                f" together at most {MAX_OUTCOME_BYTES} are sent to APIGW"
+            )
+            return _not_sent(ran, "too-large", f"a handler left {reason}")
         return Outcome(
             code=end.code,
             output=output,
             event=final_event,
-            handlers=names,
+            handlers=_names(ran),
             headers=end.headers,
-            refusal=refusal,
+            refusal=end.refusal if end.code >= 300 else None,
+            failed=end.failed,
         )
+
+
+def _names(ran: list[LambdaPlugin]) -> tuple[str, ...]:
+    return tuple(plugin.name for plugin in ran)
+
+
+def _not_sent(ran: list[LambdaPlugin], rule: str, reason: str, detail: str = "") -> Outcome:
+    """The outcome of handlers that left what cannot be sent to APIGW; logged."""
+    refusal = replace(handler_location(ran[-1]), rule=rule, reason=reason)
+    extra = {
+        "action": _NOT_SENT[rule],
+        "plugin": refusal.plugin,
+        "file": refusal.file,
+        "line": refusal.line,
+    }
+    logger.error("%s: %s%s", ", ".join(_names(ran)), reason, detail, extra=extra)
+    return Outcome(
+        code=500, output=reason, event={}, handlers=_names(ran), refusal=refusal, failed=True
+    )

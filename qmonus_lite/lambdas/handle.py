@@ -12,6 +12,7 @@ from qmonus_lite.redaction import redact
 from qmonus_lite.scripting.builtins.raising import Error
 from qmonus_lite.scripting.origin import line_now
 from qmonus_lite.scripting.runner import MAX_REASON
+from qmonus_lite.surrogates import escape_surrogates
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ class Termination:
     headers: Mapping[str, str] = field(default_factory=dict)
     #: Plugin, file, line and rule that ended it.
     refusal: Refusal | None = None
+    #: Whether the handler failed, so that the code and output are not its own.
+    failed: bool = False
 
 
 class Handle:
@@ -89,8 +92,8 @@ class Handle:
     def _misused(self, where: Refusal, reason: str) -> Error:
         _log(where, "terminate_misused", reason)
         if self._bad is None:
-            refusal = replace(where, rule="bad-terminate", reason=redact(reason)[:MAX_REASON])
-            self._bad = Termination(code=500, output=reason, refusal=refusal)
+            refusal = replace(where, rule="bad-terminate", reason=_reason(reason))
+            self._bad = Termination(code=500, output=reason, refusal=refusal, failed=True)
         return Error(500, reason)
 
 
@@ -110,7 +113,7 @@ def _status(code: object) -> int:
 
 def _reason(output: object) -> str:
     """The beginning of the response text, for the record."""
-    return redact(output)[:MAX_REASON].strip() if isinstance(output, str) else ""
+    return escape_surrogates(redact(output)[:MAX_REASON].strip()) if isinstance(output, str) else ""
 
 
 def _log(where: Refusal, action: str, reason: str) -> None:

@@ -6,10 +6,11 @@ from typing import Protocol
 
 from qmonus_lite.catalog.live import Live
 from qmonus_lite.catalog.secret_values import SecretResolver
-from qmonus_lite.events.envelope import Envelope, Purpose
+from qmonus_lite.events.envelope import GATES, Envelope, Purpose
 from qmonus_lite.events.outcome import Outcome, Report
 from qmonus_lite.lambdas.chain import Chain
 from qmonus_lite.log import bound
+from qmonus_lite.scripting.context import gate_depth
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.values import changed
 
@@ -57,7 +58,14 @@ class EventHandlers:
 
     async def _run(self, envelope: Envelope, runner: Runner) -> Outcome:
         ids = envelope.ids
-        chain = Chain(catalog=self.live.catalog, runner=runner, secrets=self.secrets, ids=ids)
+        is_gate = envelope.type in GATES
+        chain = Chain(
+            catalog=self.live.catalog,
+            runner=runner,
+            secrets=self.secrets,
+            ids=ids,
+            gate_depth=1 + gate_depth(envelope.data.get("headers")) if is_gate else 0,
+        )
         self.running += 1
         try:
             with bound(**ids.known):

@@ -15,6 +15,7 @@ from qmonus_lite.errors import Refusal
 from qmonus_lite.lambdas.handle import Handle, Termination
 from qmonus_lite.scripting.runner import ScriptRaised
 from qmonus_lite.scripting.unawaited import Watch
+from qmonus_lite.surrogates import escape_surrogates
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +41,19 @@ class HandlerRun:
         error = self.raised
         if error is None:
             return None
-        output = error.reason if error.body is None else error.body
+        reason: object = error.reason
+        text = escape_surrogates(reason) if isinstance(reason, str) else reason
+        output = text if error.body is None else error.body
         refusal = error.refusal(self.plugin.script.origin)
         # The name of a plugin may contain a dot; the first line is that of the handler function.
         where = handler_location(self.plugin)
         refusal = replace(refusal, plugin=where.plugin, line=error.line or where.line)
-        return Termination(code=_status_of(error.code), output=output, refusal=refusal)
+        return Termination(
+            code=_status_of(error.code),
+            output=output,
+            refusal=refusal,
+            failed=not error.is_deliberate,
+        )
 
     @property
     def ended_well(self) -> bool:
@@ -91,7 +99,7 @@ class HandlerRun:
 
     def _failed(self, refusal: Refusal) -> Termination:
         output = f"{self.plugin.script.origin.label} failed"
-        return Termination(code=500, output=output, refusal=refusal)
+        return Termination(code=500, output=output, refusal=refusal, failed=True)
 
     def _at(self, line: int, rule: str, reason: str) -> Refusal:
         where = handler_location(self.plugin)
@@ -123,6 +131,9 @@ def is_json(value: object) -> bool:
     return True
 
 
-def as_json(value: object) -> Any:
-    """The value after a JSON round trip; raises one of NOT_JSON if it is not serializable."""
-    return value if value is None else strictjson.read(strictjson.write(value).encode())
+def as_json(value: object) -> tuple[Any, int]:
+    """The value after a JSON round trip, and its bytes; raises one of NOT_JSON."""
+    if value is None:
+        return None, 0
+    raw = strictjson.write(value).encode()
+    return strictjson.read(raw), len(raw)

@@ -11,6 +11,7 @@ from qmonus_lite.routing import hop_by_hop, script_results
 from qmonus_lite.routing.admission import AuthorizedRequest
 from qmonus_lite.routing.backend import Call
 from qmonus_lite.routing.message import Incoming, RouteResponse, ScriptRequest, ScriptResponse
+from qmonus_lite.surrogates import NO_CHARACTER, has_surrogates
 
 Fields = Sequence[tuple[str, str]]
 
@@ -92,7 +93,9 @@ def _path(admission: AuthorizedRequest, request: ScriptRequest, original: Origin
         raise script_results.InvalidResult(
             f"request.path is {path!r}; expected text that starts with /"
         )
-    return quote(path, safe=_PATH_SAFE, errors="replace")
+    if has_surrogates(path):
+        raise script_results.InvalidResult(f"request.path is {path!r}; {NO_CHARACTER}")
+    return quote(path, safe=_PATH_SAFE)
 
 
 def _query(incoming: Incoming, original: OriginalTarget) -> str:
@@ -105,7 +108,9 @@ def _query(incoming: Incoming, original: OriginalTarget) -> str:
         query = incoming.raw_query
     else:
         pairs = [(name, value) for name in params for value in _values(name, params[name])]
-        query = urlencode(pairs, errors="replace")
+        if any(has_surrogates(f"{name}{value}") for name, value in pairs):
+            raise script_results.InvalidResult(f"request.params is {params!r}; {NO_CHARACTER}")
+        query = urlencode(pairs)
     return f"?{query}" if query else ""
 
 

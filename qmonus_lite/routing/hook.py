@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TypeVar
 
-from qmonus_lite.errors import InternalFault, RefusedByScript
+from qmonus_lite.errors import RefusedByScript, script_problem
 from qmonus_lite.routing import script_results
 from qmonus_lite.routing.message import RouteResponse
 from qmonus_lite.scripting.compiler import Script
@@ -56,6 +56,8 @@ class Hook:
 
 def _raised(script: Script, error: ScriptRaised) -> RouteResponse:
     """The response that a script raised; raises Problem for an error without a body."""
+    if not error.is_deliberate:
+        raise script_problem(error.code, error.refusal(script.origin))
     try:
         code = script_results.status(error.code)
         if error.body is None and code >= HTTPStatus.BAD_REQUEST:
@@ -70,4 +72,4 @@ def _raised(script: Script, error: ScriptRaised) -> RouteResponse:
             invalid,
             extra={"action": "script_failed", "plugin_file": script.origin.file},
         )
-        raise InternalFault(f"{script.origin.label} failed") from error
+        raise script_problem(500, error.refusal(script.origin)) from error

@@ -7,6 +7,7 @@ from typing import Any
 
 from qmonus_lite.headers import Headers
 from qmonus_lite.routing.message import RouteResponse
+from qmonus_lite.surrogates import NO_CHARACTER, has_surrogates
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -101,9 +102,11 @@ def _value(name: object, value: Any) -> str:
         kind = type(value).__name__
         raise InvalidResult(f"header {name} is of type {kind}; expected text or a number")
     text = str(value).strip(" \t")
+    if has_surrogates(text):
+        raise InvalidResult(f"header {name} is {text!r}; {NO_CHARACTER}")
     if not _VALUE.fullmatch(text):
         # Field values are Latin-1 internally, so UTF-8 is stored as one character per byte.
-        text = text.encode(errors="replace").decode("latin-1")
+        text = text.encode().decode("latin-1")
     if not _VALUE.fullmatch(text):
         raise InvalidResult(f"header {name} has a line break or another control character")
     return text

@@ -18,8 +18,10 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from qmonus_lite.errors import Fault
+from qmonus_lite.log import bound
 from qmonus_lite.scripting.loading import StillLoading, in_time
 from qmonus_lite.scripting.misspelt import misspelt
+from qmonus_lite.scripting.modules import importing, new_module
 from qmonus_lite.scripting.origin import Origin
 from qmonus_lite.scripting.unawaited import RETURNING, SEEN, instrument, returning, seen
 
@@ -30,6 +32,8 @@ Function = Callable[..., Coroutine[Any, Any, Any]]
 
 #: Line ends as Python's parser recognizes them.
 _LINE_END = re.compile(r"\r\n|\r|\n")
+#: Globals that Python gives to every module.
+_OF_EVERY_MODULE = {*vars(ModuleType("")), "__annotations__", "__builtins__", "__file__"}
 
 
 class BadScript(Exception):
@@ -46,6 +50,8 @@ class Script:
 
     origin: Origin
     function: Function
+    #: Its dict is the globals of the script.
+    module: ModuleType
 
 
 def compile_handler(text: str, origin: Origin, names: Mapping[str, object]) -> Script:
@@ -56,8 +62,8 @@ def compile_handler(text: str, origin: Origin, names: Mapping[str, object]) -> S
     tree = _parse(text, origin)
     function = _entry(tree, origin)
     code = _compile(tree, text, origin, set(names))
-    space = _execute(code, names, origin)
-    return Script(origin=origin, function=_function(space, function, origin))
+    module = _execute(code, names, origin)
+    return Script(origin=origin, function=_function(module, function, origin), module=module)
 
 
 def compile_body(
@@ -74,8 +80,8 @@ def compile_body(
     if tree.body:
         function.body = tree.body
     code = _compile(shell, text, origin, {*names, *given})
-    space = _execute(code, names, origin)
-    return Script(origin=origin, function=_function(space, name, origin))
+    module = _execute(code, names, origin)
+    return Script(origin=origin, function=_function(module, name, origin), module=module)
 
 
 def _fault(origin: Origin, line: int, column: int, message: str) -> Fault:
@@ -132,8 +138,7 @@ def _compile(tree: ast.Module, text: str, origin: Origin, names: set[str]) -> Co
     except (ValueError, MemoryError, RecursionError) as error:
         reason = f"cannot be compiled: {type(error).__name__}"
         raise BadScript([_fault(origin, origin.line, origin.indent + 1, reason)]) from None
-    known = {*names, *dir(builtins), "__name__", "__file__", "__annotations__"}
-    known |= {SEEN, RETURNING}
+    known = {*names, *dir(builtins), *_OF_EVERY_MODULE, SEEN, RETURNING}
     if not _imports_all(tree) and (
         faults := [
             _fault(origin, line, _column(text, origin, line, offset), misspelt(name, known))
@@ -209,13 +214,15 @@ def _import_lazy_modules(code: CodeType, names: Mapping[str, object]) -> None:
             vars(module)  # The first access of an attribute imports a lazy module.
 
 
-def _execute(code: CodeType, names: Mapping[str, object], origin: Origin) -> dict[str, Any]:
+def _execute(code: CodeType, names: Mapping[str, object], origin: Origin) -> ModuleType:
     """Run the module level of a script; any exception becomes a fault of the plugin."""
-    own = {"__name__": origin.label, "__file__": origin.file}
-    space: dict[str, Any] = {**names, **own, SEEN: seen, RETURNING: returning}
+    module = new_module(origin)
+    space = vars(module)
+    space.update({**names, SEEN: seen, RETURNING: returning})
     _import_lazy_modules(code, names)
     try:
-        in_time(lambda: exec(code, space))
+        with importing(module), bound(plugin=origin.plugin):
+            in_time(lambda: exec(code, space))
     except KeyboardInterrupt:
         raise
     except StillLoading as error:
@@ -230,11 +237,11 @@ def _execute(code: CodeType, names: Mapping[str, object], origin: Origin) -> dic
         line = (own_lines and own_lines[-1]) or origin.line
         message = f"raised {type(error).__name__} while loading: {error}"
         raise BadScript([_fault(origin, line, origin.indent + 1, message)]) from None
-    return space
+    return module
 
 
-def _function(space: Mapping[str, Any], name: str, origin: Origin) -> Function:
-    function: Function = space[name]
+def _function(module: ModuleType, name: str, origin: Origin) -> Function:
+    function: Function = vars(module)[name]
     if inspect.isasyncgenfunction(function):
         line = function.__code__.co_firstlineno
         message = "has a 'yield', which makes it a generator; a script returns"

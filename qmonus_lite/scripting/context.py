@@ -9,6 +9,11 @@ from typing import Any
 
 #: Maximum number of unanswered callouts recorded per run, and of stack frames searched for each.
 MAX_UNANSWERED, MAX_CALLERS = 16, 32
+#: Header of a callout to one of our own APIGWs on whose answer the decision of a gate depends: the
+#: number of gates that wait for it. In canonical form.
+GATE_DEPTH = "X-Qmonus-Lite-Gate-Depth"
+#: Maximum number of gates that may wait for an upload that is to be decided by a gate.
+MAX_GATE_DEPTH = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +38,17 @@ class ScriptContext:
     config: Callable[[str], Mapping[str, Any]]
     #: Publish an event and wait for its handlers; returns the resulting code, output and event.
     publish: Callable[[str, dict[str, Any]], Awaitable[Any]]
+    #: Number of gates whose decisions depend on this run.
+    gate_depth: int = 0
     #: Unanswered callouts by method and address; removed when a later attempt gets an answer.
     unanswered: dict[tuple[str, str], Unanswered] = field(default_factory=dict)
+
+
+def gate_depth(headers: object) -> int:
+    """Number of gates that wait for a request with these headers; 0 if they do not say."""
+    value = headers.get(GATE_DEPTH) if isinstance(headers, Mapping) else None
+    valid = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 4
+    return int(value) if valid else 0  # type: ignore[arg-type]
 
 
 _context: ContextVar[ScriptContext] = ContextVar("script_context")
@@ -48,6 +62,13 @@ def enter(context: ScriptContext) -> None:
 def current() -> ScriptContext:
     """Context of the running script; raises LookupError outside of a script."""
     return _context.get()
+
+
+def gate_depth_field() -> dict[str, str]:
+    """The header field for a callout of the running script, empty if no gate waits for it."""
+    context = _context.get(None)
+    depth = context.gate_depth if context is not None else 0
+    return {GATE_DEPTH: str(depth)} if depth else {}
 
 
 def note_unanswered(method: str, address: str, code: int, reason: str) -> None:

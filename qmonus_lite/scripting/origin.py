@@ -1,5 +1,6 @@
 """Position of a script: plugin file, line and column of its first character."""
 
+import io
 import linecache
 import sys
 import traceback
@@ -31,10 +32,18 @@ class Origin:
         return self.label.rpartition(".")[2]
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines as YAML 1.2 and Python count them, each with a line feed at its end.
+
+    `str.splitlines` ends lines at U+0085, U+2028 and others too.
+    """
+    return list(io.StringIO(text, newline=None))
+
+
 def remember_source(file: str, text: str) -> None:
     """Store the source in linecache, so that tracebacks show the file as it was loaded."""
     # A modification time of None prevents linecache from checking the file on disk.
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    linecache.cache[file] = (len(text), None, lines_of(text), file)
 
 
 def line_now(file: str) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qmonus_lite.errors import Refusal
+from qmonus_lite.log import bound
 from qmonus_lite.observations import Observers, ScriptRan
 from qmonus_lite.redaction import redact
 from qmonus_lite.scripting import context, unawaited
@@ -22,6 +23,7 @@ from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.origin import Origin, line_raised
 from qmonus_lite.scripting.script_threads import NoScriptThread, ScriptThreads
 from qmonus_lite.scripting.unawaited import Watch
+from qmonus_lite.surrogates import escape_surrogates
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,11 @@ class ScriptRaised(Exception):
         self.body = body
         super().__init__(reason)
 
+    @property
+    def is_deliberate(self) -> bool:
+        """Whether the script chose this end (`Error`, `HTTPError`); otherwise it failed."""
+        return self.outcome == "terminated"
+
     def by(self, error: BaseException, script: Script, outcome: str = "failed") -> "ScriptRaised":
         """Add details of the exception that the script raised; returns self."""
         self.outcome = outcome
@@ -62,7 +69,7 @@ class ScriptRaised(Exception):
             file=origin.file,
             line=self.line or origin.line,
             rule=self.kind,
-            reason=redact(self.text or self.reason)[:MAX_REASON],
+            reason=escape_surrogates(redact(self.text or self.reason)[:MAX_REASON]),
         )
 
 
@@ -139,12 +146,13 @@ class Runner:
         async def guarded() -> Any:
             context.enter(script_context)
             watch.begin()
-            try:
-                value = await call(script, start)
-                await watch.settle()
-                return value
-            finally:
-                watch.close()
+            with bound(plugin=script.origin.plugin):
+                try:
+                    value = await call(script, start)
+                    await watch.settle()
+                    return value
+                finally:
+                    watch.close()
 
         try:
             return await self.script_threads.run(guarded, timeout=timeout)

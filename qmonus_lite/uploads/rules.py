@@ -19,16 +19,21 @@ from qmonus_lite.errors import (
     Forbidden,
     InvalidDigest,
     InvalidPath,
+    LoopDetected,
     NoWorker,
     Refusal,
     Rule,
     RuleDescription,
+    ScriptFailed,
+    ScriptNotStarted,
+    ScriptTimedOut,
     Stage,
     TooLarge,
     TooManyRequests,
     Unauthorized,
 )
 from qmonus_lite.events.outcome import Outcome
+from qmonus_lite.scripting.context import MAX_GATE_DEPTH, gate_depth
 from qmonus_lite.uploads.digest import NO_DIGESTS, Digests
 from qmonus_lite.uploads.event_data import question_data
 from qmonus_lite.uploads.names import BadName, parts_of
@@ -137,12 +142,38 @@ VERDICT_RULES = (
         " answer cannot be trusted (502)",
     ),
     RuleDescription(
+        name="gate-loop",
+        stage=Stage.AFTER_VERDICT,
+        problems=(LoopDetected,),
+        refuses="an upload by a handler of `APIGW.OnFileUploading` that was itself asked about an"
+        " upload by a handler of that event",
+    ),
+    RuleDescription(
         name="verdict",
         stage=Stage.AFTER_VERDICT,
         problems=(),
         refuses="what a handler of `APIGW.OnFileUploading` refuses; its words are sent as they are",
     ),
+    RuleDescription(
+        name="handler-failure",
+        stage=Stage.AFTER_VERDICT,
+        problems=(ScriptFailed, ScriptTimedOut, ScriptNotStarted),
+        refuses="an upload whose handler fails, or does not end in time; the log says why",
+    ),
 )
+
+
+def check_gate_loop(upload: Candidate) -> None:
+    """Check that no gate uploads from within a question about its own upload.
+
+    Raises LoopDetected. Each upload would ask the gates, which upload again.
+    """
+    depth = gate_depth(upload.request.headers)
+    if depth > MAX_GATE_DEPTH:
+        raise LoopDetected(
+            f"{depth} handlers of APIGW.OnFileUploading wait for this upload, each having uploaded"
+            " to be asked again; upload from a handler of APIGW.OnFileUploaded"
+        )
 
 
 def check_authorization(upload: Candidate) -> None:

@@ -18,6 +18,7 @@ from qmonus_lite.uploads.request import UploadRequest
 from qmonus_lite.uploads.rules import (
     Candidate,
     check_after_verdict,
+    check_gate_loop,
     check_head,
     unusable_path,
 )
@@ -91,11 +92,12 @@ class UploadService:
         Raises Problem, and Terminated if a handler refused.
         """
         if self.query.is_handled(UPLOADING):
+            check_gate_loop(upload)
             record, question = upload.request.record, upload.question
             ids = Ids(request_id=record.request_id, upload_id=record.upload_id)
             outcome = await self.query.ask(UPLOADING, question, subject=question["path"], ids=ids)
             if outcome.denied:
-                raise outcome.terminated()
+                raise outcome.as_error()
             if outcome.handlers:
                 upload.outcome = outcome
             else:

@@ -54,10 +54,12 @@ LIMITS: Mapping[str, Sequence[Limit]] = {
         Limit("scripting.script_threads.MAX_HUNG", "stuck threads", "no script starts any more"),
         Limit("scripting.builtins.outgoing.MAX_ANSWER_BYTES", "an answer of `callout`", "599"),
         Limit("routing.backend.MAX_BODY_BYTES", "an answer that a response script gets", "502"),
+        Limit("scripting.context.MAX_GATE_DEPTH", "uploads of gates inside one another", "508"),
         Limit("lambdas.chain.MAX_DEPTH", "follow-up events in a chain", "500"),
     ),
     "Events": (
-        Limit("transports.http.codec.MAX_BODY_BYTES", "an event, and what a handler left", "502"),
+        Limit("events.outcome.MAX_OUTCOME_BYTES", "what a handler left: event and output", "500"),
+        Limit("transports.http.codec.MAX_BODY_BYTES", "a message between APIGW and worker", "502"),
         Limit(
             "transports.http.listener.MAX_CONNECTIONS",
             "connections to a worker",

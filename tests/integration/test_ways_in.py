@@ -173,7 +173,16 @@ CASES: dict[str, Case] = {
     ),
     "file-name": Case(sent=Sent(target="/upload/.."), status=400, code="invalid-path"),
     "worker": Case(status=503, code="no-worker", server="no worker"),
+    "gate-loop": Case(
+        sent=Sent(fields=("X-Qmonus-Lite-Gate-Depth: 2",)),
+        status=508,
+        code="loop-detected",
+        server="handlers",
+    ),
     "verdict": Case(sent=Sent(target="/upload/no"), status=451, code="no", server="handlers"),
+    "handler-failure": Case(
+        sent=Sent(target="/upload/fails"), status=500, code="script-failed", server="handlers"
+    ),
     "authorization": Case(sent=Sent(token=False), status=401, code="unauthorized"),
     "authorization, two credentials": Case(
         sent=Sent(token=False, fields=("Authorization: Bearer a, Bearer b",)),
@@ -409,6 +418,7 @@ def add_handlers(two: TwoProcesses) -> None:
         "APIGW.OnFileUploading",
         "if event['path'] == '/upload/no': handle.terminate(451, {'code': 'no'})",
         "if event['path'] == '/upload/elsewhere': event['path'] = '/upload/../x'",
+        "if event['path'] == '/upload/fails': raise ValueError",
     )
     two.handler("noting", "APIGW.OnFileUploaded", "pass")
 

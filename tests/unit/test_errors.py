@@ -52,6 +52,9 @@ CODES = {
     "internal-fault": 500,
     "refused": 500,
     "refused-by-script": 500,
+    "script-failed": 500,
+    "script-not-started": 503,
+    "script-timed-out": 504,
     "not-implemented": 501,
     "bad-gateway": 502,
     "connection-limit-reached": 503,
@@ -66,6 +69,7 @@ CODES = {
     "gateway-timeout": 504,
     "http-version-not-supported": 505,
     "insufficient-storage": 507,
+    "loop-detected": 508,
 }
 
 

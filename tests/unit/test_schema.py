@@ -72,6 +72,42 @@ def test_follows_references_inside_the_document() -> None:
     assert [mismatch.pointer for mismatch in schema.mismatches([1, "x"])] == ["/1"]
 
 
+DRAFTS = ["2020-12/schema", "2019-09/schema"]
+
+
+@pytest.mark.parametrize("draft", [None, *DRAFTS])
+@pytest.mark.parametrize(
+    ("name", "fits", "does_not"),
+    [
+        ("uuid", "2eb8aa08-aa98-11ea-b4aa-73b441d16380", "not-a-uuid"),
+        ("date-time", "2026-11-22T10:00:00Z", "2026-11-22 10:00"),
+        ("date", "2026-02-28", "2026-02-30"),
+        ("email", "a@example.com", "a"),
+        ("ipv4", "192.0.2.1", "192.0.2.256"),
+        ("uri", "http://a/", "a b"),
+        ("regex", "a+", "("),
+    ],
+)
+def test_a_format_is_checked_in_every_draft(
+    draft: str | None, name: str, fits: str, does_not: str
+) -> None:
+    document: dict[str, object] = {"properties": {"a": {"format": name}}}
+    if draft:
+        document["$schema"] = f"https://json-schema.org/draft/{draft}"
+    schema = Schema(document)
+
+    assert schema.mismatches({"a": fits}) == schema.mismatches({"a": 5}) == []
+    [found] = schema.mismatches({"a": does_not})
+    assert found.path == ("a",)
+
+
+def test_a_format_that_is_not_known_checks_nothing() -> None:
+    assert Schema({"format": "password"}).fits("any")
+    draft7 = "http://json-schema.org/draft-07/schema#"
+    assert Schema({"$schema": draft7, "format": "uuid"}).fits("any")
+    assert not Schema({"$schema": draft7, "format": "date"}).fits("any")
+
+
 def test_no_pattern_stalls() -> None:
     schema = Schema({"pattern": "^(a+)+$"})
     started = time.monotonic()

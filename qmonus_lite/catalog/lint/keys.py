@@ -29,8 +29,15 @@ _OTHERS = frozenset(
     """.split()
 )
 _KEYWORDS = _ONE | _SEVERAL | _NAMED | _OTHERS
-#: Drafts in which `format` is checked, by a part of their `$schema`.
-_CHECKING_FORMATS = ("draft-04", "draft-06", "draft-07")
+#: Values of `format` that are checked.
+_FORMATS = frozenset(
+    """
+    date-time date time duration email idn-email hostname idn-hostname ipv4 ipv6 uri uri-reference
+    iri iri-reference uuid uri-template json-pointer relative-json-pointer regex
+    """.split()
+)
+#: Values of `format` of OpenAPI, which are not checked.
+_FORMATS_OF_OPENAPI = frozenset("int32 int64 float double byte binary password".split())
 #: Keywords of OpenAPI, which are harmless.
 _OF_OPENAPI = frozenset("example nullable discriminator xml externalDocs".split())
 #: Valid Qmonus keys that resemble a qmonus_lite key.
@@ -120,7 +127,7 @@ def _below(
 
 
 def schema_keyword(plugins: LintedPlugins) -> Iterator[Found]:
-    """A keyword unknown to JSON Schema that resembles a keyword or a property."""
+    """A keyword unknown to JSON Schema that resembles a keyword or a property; a format."""
     for plugin, pointer, schema, _ in _parts(plugins):
         for key, value in schema.items():
             if key in _KEYWORDS | _OF_OPENAPI or key.startswith("x-"):
@@ -131,18 +138,10 @@ def schema_keyword(plugins: LintedPlugins) -> Iterator[Found]:
             if hint:
                 message = f"{key!r} is no keyword of JSON Schema, so it checks nothing{hint}"
                 yield plugin, Hit(message=message, pointer=(*pointer, key))
-
-
-def schema_format(plugins: LintedPlugins) -> Iterator[Found]:
-    """A `format` of a draft in which it is an annotation, which no value is checked against."""
-    checked = False
-    for plugin, pointer, schema, _ in _parts(plugins):
-        if pointer[-3:-1] == ("schema", "request"):
-            checked = any(draft in str(schema.get("$schema")) for draft in _CHECKING_FORMATS)
-        if not checked and isinstance(schema.get("format"), str):
-            message = f"format {schema['format']!r} checks nothing in draft 2020-12; use 'pattern',"
-            message += " or a '$schema' of draft-07"
-            yield plugin, Hit(message=message, pointer=(*pointer, "format"))
+        name = schema.get("format")
+        if isinstance(name, str) and name not in _FORMATS | _FORMATS_OF_OPENAPI:
+            message = f"the format {name!r} is not known, so it checks nothing"
+            yield plugin, Hit(message=message + near(name, _FORMATS), pointer=(*pointer, "format"))
 
 
 def schema_required(plugins: LintedPlugins) -> Iterator[Found]:

@@ -200,14 +200,8 @@ _OTHERS = (
     ),
     LintRule(
         id="schema-keyword",
-        finds="a misspelt keyword in a JSON Schema: it checks nothing",
+        finds="a misspelt keyword or an unknown `format` in a JSON Schema: it checks nothing",
         plugins=keys.schema_keyword,
-    ),
-    LintRule(
-        id="schema-format",
-        finds="`format` in a JSON Schema of draft 2020-12, where it is a remark: it checks nothing",
-        is_note=True,
-        plugins=keys.schema_format,
     ),
     LintRule(
         id="schema-required",

@@ -16,9 +16,12 @@ from qmonus_lite.scripting import context
 from qmonus_lite.scripting.builtins import callout_headers, callout_tls, no_answer
 from qmonus_lite.scripting.builtins.outgoing import NO_ANSWER, Outgoing, OutgoingRequest
 from qmonus_lite.scripting.builtins.raising import Error
+from qmonus_lite.surrogates import NO_CHARACTER, has_surrogates
 
 #: Credential headers that a script sets itself; with one of them a callout adds no pass.
 _BROUGHT = frozenset({"x-auth-token", "x-api-key", "authorization"})
+#: Codes of our own APIGWs that a script should not pass over in silence.
+_NOT_DONE = {NO_ANSWER, HTTPStatus.GATEWAY_TIMEOUT, HTTPStatus.LOOP_DETECTED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +120,8 @@ class Callout:
 
     async def _send(self, message: OutgoingRequest, target: URL, own: bool) -> HTTPResponse:
         """One attempt. Each has its own pass, which expires soon."""
+        if own and (field := context.gate_depth_field()):
+            message = replace(message, headers={**_without_depth(message.headers), **field})
         if own and not _BROUGHT & {name.lower() for name in message.headers}:
             # The path as the client will send it: spaces and the like percent-encoded.
             issued = self._gateways.credential(_host_port(target), message.method, target.raw_path)
@@ -145,10 +150,19 @@ class Callout:
             if "://" not in where:
                 where = f"{self._gateways.scheme(where) or 'http'}://{where}"
             url = where.rstrip("/") + "/" + path.lstrip("/")
+        # The URL parser would leave them out, and so call another path.
+        if has_surrogates(url):
+            raise Error(400, f"callout: not a usable URL: {NO_CHARACTER}")
         return _parsed(quote(url, safe="%/:=&?~#+!$,;'@()*[]") if encode else url)
 
     def _is_own(self, url: URL) -> bool:
         return self._gateways.scheme(_host_port(url)) == url.scheme
+
+
+def _without_depth(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers without a depth that the script copied from its event."""
+    name = context.GATE_DEPTH.lower()
+    return {key: value for key, value in headers.items() if key.lower() != name}
 
 
 def _host_port(url: URL) -> str:
@@ -169,7 +183,7 @@ def _parsed(text: str) -> URL:
 def _note(message: OutgoingRequest, target: URL, response: HTTPResponse) -> None:
     """Record for the end of the run whether one of our own APIGWs answered."""
     where = no_answer.shown(target)
-    if response.code in {NO_ANSWER, HTTPStatus.GATEWAY_TIMEOUT}:
+    if response.code in _NOT_DONE:
         context.note_unanswered(message.method, where, response.code, response.reason)
     else:
         context.note_answered(message.method, where)

@@ -11,8 +11,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from qmonus_lite.values import Value
 
-#: Maximum bytes of a head, and of a body.
-MAX_HEAD_BYTES, MAX_BODY_BYTES = 16 << 10, 4 << 20
+#: Maximum bytes of a head, and of a body: an outcome or an event, and what is sent around it.
+MAX_HEAD_BYTES, MAX_BODY_BYTES = 16 << 10, 5 << 20
 #: Maximum digits of a Content-Length.
 _MAX_DIGITS = 9
 

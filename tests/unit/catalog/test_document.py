@@ -72,6 +72,17 @@ def test_knows_the_place_of_everything(pointer: Pointer, place: tuple[int, int])
     ("source", "plain"),
     [
         ("a: no\nb: on\nc: 0777\nd: 12:30:45\n", {"a": "no", "b": "on", "c": 777, "d": "12:30:45"}),
+        ("a: yes\nb: off\nc: y\nd: N\n", {"a": "yes", "b": "off", "c": "y", "d": "N"}),
+        ("a: True\nb: FALSE\nc: Null\nd:\n", {"a": True, "b": False, "c": None, "d": None}),
+        (
+            "a: 0o17\nb: 017\nc: 0x1F\nd: 0b11\ne: 0o8\n",
+            {"a": 15, "b": 17, "c": 31, "d": 3, "e": "0o8"},
+        ),
+        ("a: 1_000\nb: 1_0.5\nc: '1_000'\n", {"a": 1000, "b": 10.5, "c": "1_000"}),
+        ("a: 1e3\nb: .5\nc: 1.\nd: +1\n", {"a": 1000.0, "b": 0.5, "c": 1.0, "d": 1}),
+        ("a: 1:20\nb: 12:30\nc: 190:20:30.15\n", {"a": "1:20", "b": "12:30", "c": "190:20:30.15"}),
+        ("a: =\nb: <<\n", {"a": "=", "b": "<<"}),
+        ("yes: 1\non: 2\n", {"yes": 1, "on": 2}),
         ("a: true\nb: &x false\nc: ~\nd: 1.5\n", {"a": True, "b": False, "c": None, "d": 1.5}),
         ("a: 2026-11-22\n", {"a": "2026-11-22"}),
         ("a: 2026-11-22T10:00:00+09:00\n", {"a": "2026-11-22T10:00:00+09:00"}),
@@ -89,6 +100,18 @@ def test_gives_plain_values(source: str, plain: object) -> None:
 
     assert found == plain
     assert plainest(found)
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+@pytest.mark.parametrize("text", ["a{}b", "'a{}b'", '"a{}b"', '"a{}\U000f0000b"', "[a{}b]"])
+def test_a_line_separator_of_unicode_is_text(text: str, separator: str) -> None:
+    source = f"# c{separator}d\nkey: {text.format(separator)}\nlast: 1\n"
+    document = Document("a.yml", source)
+
+    kept = text.strip("'\"[]").format(separator)
+    expected: object = [kept] if text.startswith("[") else kept
+    assert document.value == {"key": expected, "last": 1}
+    assert document.position(("last",)) == (3, 1)
 
 
 def plainest(found: object) -> bool:
@@ -196,6 +219,19 @@ def test_knows_where_a_block_begins(source: str, text: str, line: int, indent: i
 
     assert block is not None
     assert (block.text, block.line, block.indent) == (text, line, indent)
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+def test_a_line_separator_of_unicode_moves_no_block(separator: str) -> None:
+    script = f"  # a{separator}b\n  x = 'a{separator}b'\n  y = 2\n"
+    source = f"name: a{separator}b\nscript: |-\n{script}other: !sealed x\n"
+    block = Document("a.yml", source).block(("script",))
+
+    assert block is not None
+    assert (block.line, block.indent) == (3, 2)
+    assert block.text == f"# a{separator}b\nx = 'a{separator}b'\ny = 2"
+    changed = replace_scalars(source, {("other",): Sealed("v1.new")})
+    assert changed == source.replace("!sealed x", "!sealed v1.new")
 
 
 def test_knows_where_a_block_in_a_list_begins() -> None:

@@ -416,3 +416,28 @@ async def test_warnings_are_logged_once_and_shown_and_stop_nothing(
     upper.unlink()
     assert await live.reload()
     assert describe(live).warnings == ()
+
+
+@pytest.mark.parametrize("mark", ["#", "# ", "  #"])
+async def test_a_file_that_is_commented_out_is_off_and_the_log_says_so(
+    live: Live, folder: Folder, caplog: pytest.LogCaptureFixture, mark: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    path = folder.path / "a.yml"
+    text = path.read_text()
+    path.write_text("".join(f"{mark}{row}" for row in text.splitlines(keepends=True)) + "\n")
+
+    assert await live.reload()
+    assert (live.faults, live.catalog.lambdas) == ((), {})
+    assert describe(live).commented_out == (str(path),)
+    assert f"plugins: {path} is commented out: off" in caplog.text
+
+    caplog.clear()
+    folder.put("b.yml", handler("b"))
+    assert await live.reload()
+    assert "commented out" not in caplog.text
+
+    path.write_text(text)
+    assert await live.reload()
+    assert set(live.catalog.lambdas) == {"Sample"}
+    assert len(live.catalog.lambdas["Sample"]) == 2

@@ -118,7 +118,18 @@ def test_reports_every_fault_of_every_file_at_once(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        ("", "a.yml:1:1: the file is empty"),
+        (
+            "",
+            "a.yml:1:1: the file is empty; to switch it off, comment it out",
+        ),
+        (
+            "\n \n",
+            "a.yml:1:1: the file is empty; to switch it off, comment it out",
+        ),
+        (
+            "# was\n---\n",
+            "a.yml:1:1: the file is empty; to switch it off, comment it out",
+        ),
         ("x: 1\n", "a.yml:1:1: no kind of plugin has this shape; known are Lambda: a mapping"),
         ("- 1\n", "a.yml:1:1: no kind of plugin has this shape"),
         (b"\xff\n", "a.yml:1:1: is not UTF-8 text"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmonus_lite.errors import Refusal
+from qmonus_lite.errors import Problem, Refusal, Terminated
 from qmonus_lite.events.outcome import BadOutcome, Outcome, Report
 from tests.unit.events.test_envelope import JSON, TEXT
 
@@ -57,9 +57,31 @@ def test_300_and_above_is_the_answer_of_a_gate(code: int, denied: bool) -> None:
 def test_the_end_of_a_request_is_that_of_its_gate() -> None:
     refusal = Refusal(plugin="a", file="a.yml", line=3, rule="terminate", reason="no")
     headers = {"Location": "/x"}
-    end = Outcome(code=308, output="o", event={}, headers=headers, refusal=refusal).terminated()
+    end = Outcome(code=308, output="o", event={}, headers=headers, refusal=refusal).as_error()
 
+    assert isinstance(end, Terminated)
     assert (end.code, end.output, end.headers, end.refusal) == (308, "o", headers, refusal)
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        (500, "script-failed"),
+        (504, "script-timed-out"),
+        (503, "script-not-started"),
+        (418, "script-failed"),
+    ],
+)
+def test_a_failure_is_a_problem_for_the_client_and_keeps_its_details_for_the_log(
+    code: int, problem: str
+) -> None:
+    refusal = Refusal(plugin="a", file="a.yml", line=3, rule="KeyError", reason="hidden")
+    outcome = Outcome(code=code, output="hidden", event={}, refusal=refusal, failed=True)
+    error = Outcome.from_json(outcome.to_json()).as_error()
+
+    assert isinstance(error, Problem)
+    assert (error.code, error.refusal) == (problem, refusal)
+    assert "hidden" not in error.detail
 
 
 def sample(**changed: Any) -> dict[str, Any]:

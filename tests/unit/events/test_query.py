@@ -90,6 +90,19 @@ async def test_a_no_is_a_no(
     assert (outcome.code, outcome.output, outcome.refused) == (code, output, True)
 
 
+@pytest.mark.parametrize("text", ["x" * (4 << 20), "é" * (2 << 20)])
+async def test_an_event_that_is_too_large_is_named(
+    worker: WorkerSetup, asking: Asking, text: str
+) -> None:
+    worker.handler("a", "E")
+    await worker.start()
+    question = await asking(worker.endpoint)
+
+    with pytest.raises(ValueError, match="the event E has 41943.. bytes; at most 4194304 are sent"):
+        await question.ask("E", {"more": text})
+    assert (await question.ask("E", {"more": text[: len(text) // 2]})).code == 200
+
+
 async def test_an_event_that_nobody_handles_comes_back_as_it_was(
     worker: WorkerSetup, asking: Asking
 ) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qmonus_lite.events.outcome import Outcome
+from qmonus_lite.events.outcome import Outcome, Report
 from qmonus_lite.lambdas.chain import MAX_DEPTH
 from tests.unit.lambdas.handlers_setup import DATA, HandlersSetup
 
@@ -246,6 +246,47 @@ async def test_leaving_what_cannot_travel_is_a_failure(
     assert (outcome.code, outcome.event, outcome.handlers) == (500, {}, ("a",))
     assert outcome.output == "a handler left something that JSON cannot hold"
     assert [vars(record)["action"] for record in caplog.records] == ["event_not_json"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "event['more'] = 'x' * (4 << 20)",
+        "await handle.terminate(200, 'x' * (4 << 20))",
+        "event['more'] = 'é' * (1 << 20); await handle.terminate(409, 'é' * (1 << 20))",
+    ],
+)
+async def test_leaving_more_than_a_worker_sends_is_a_failure_that_is_named(
+    setup: HandlersSetup, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    setup.handler("a", "E", line)
+    outcome = await setup.publish("E")
+
+    assert (outcome.code, outcome.event, outcome.failed) == (500, {}, True)
+    assert f"together at most {4 << 20} are sent to APIGW" in outcome.output
+    [record] = (vars(record) for record in caplog.records)
+    assert (record["action"], record["plugin"]) == ("outcome_too_large", "a")
+    assert record["file"].endswith("a.yml")
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "output"),
+    [
+        ("raise Error(422, 'half ' + chr(0xD83D))", 422, "half \\ud83d"),
+        ("raise HTTPError(418, reason=chr(0xDFFF))", 418, "\\udfff"),
+        ("raise ValueError(chr(0xD83D))", 500, "a.script failed"),
+        ("raise Error(422, None)", 422, None),
+    ],
+)
+async def test_half_a_surrogate_pair_in_an_exception_is_escaped(
+    setup: HandlersSetup, line: str, code: int, output: str
+) -> None:
+    setup.handler("a", "E", line)
+    outcome = await setup.publish("E")
+
+    assert (outcome.code, outcome.output) == (code, output)
+    report = Report(handles=frozenset(), generation="", outcome=outcome)
+    assert Report.from_bytes(report.to_bytes()).outcome == outcome
 
 
 async def test_a_dict_of_attributes_travels_as_a_dict(setup: HandlersSetup) -> None:

@@ -128,6 +128,7 @@ def test_takes_header_fields(handle: Handle, given: Any, fields: tuple[str, str]
 @pytest.mark.parametrize(
     ("given", "why"),
     [
+        ({"X": "half \ud83d"}, "half of a surrogate pair is no character"),
         ({"X": "a\r\nSet-Cookie: b"}, "line break"),
         ({"X": "a\x00"}, "control character"),
         ({"X": "a\tb"}, "control character"),

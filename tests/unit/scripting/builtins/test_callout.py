@@ -270,6 +270,8 @@ async def test_says_so_when_the_answer_is_not_json(callout: Callout, outside: Ou
         {"url": "ftp://127.0.0.1/"},
         {"url": "http://ours\\@127.0.0.1/"},
         {"endpoint": "::1:9099", "path": "/"},
+        {"path": "/half\ud83d"},
+        {"url": "http://127.0.0.1/?a=\udfff"},
     ],
 )
 async def test_refuses_a_call_that_leads_nowhere(callout: Callout, where: dict[str, str]) -> None:

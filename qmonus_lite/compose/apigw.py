@@ -202,7 +202,7 @@ class _Apigw:
             store=self._store,
             active=ActiveUploads(
                 completion=completion,
-                quota=Quota(max_upload_bytes=settings.uploads.max_upload_bytes),
+                quota=Quota(max_bytes=settings.uploads.max_upload_bytes or None),
                 observers=self._shared.observers,
             ),
         )

@@ -44,7 +44,12 @@ class UploadService:
     async def open(self, head: UploadRequest) -> ActiveUpload:
         """Authorize an upload and reserve space; raises Problem or Terminated if refused."""
         began = self.now()
-        upload = Candidate(request=head, quota=self.active.quota, gatekeeper=self.gatekeeper)
+        upload = Candidate(
+            request=head,
+            quota=self.active.quota,
+            condition=head.condition,
+            gatekeeper=self.gatekeeper,
+        )
         check_head(upload)
         question = upload.question
         account = question["account"]
@@ -59,7 +64,16 @@ class UploadService:
             log_store_failure(error, head.record, upload.target.path)
             raise
         event = question if upload.outcome is None else upload.outcome.event
-        accepted = AcceptedUpload(upload_id, head, event, pending, account)
+        accepted = AcceptedUpload(
+            upload_id,
+            head,
+            event,
+            pending,
+            upload.quota,
+            upload.condition,
+            account,
+            upload.limits.renames,
+        )
         return ActiveUpload(self.active, accepted, upload.digests, began)
 
     async def _decide_observed(self, upload: Candidate) -> None:
@@ -111,6 +125,6 @@ class UploadService:
             upload.parts,
             upload_id=head.record.upload_id,
             length=head.length,
-            condition=head.condition,
+            condition=upload.condition,
             digests=upload.digests,
         )

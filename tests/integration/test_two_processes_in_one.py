@@ -44,6 +44,29 @@ def staged(two: TwoProcesses) -> list[str]:
     return os.listdir(two.folder / ".qmonus-lite" / "staging")
 
 
+async def test_a_handler_stores_uploads_beside_an_existing_file(two: TwoProcesses) -> None:
+    two.handler("beside", UPLOADING, "event['limits'] = {'if_exists': 'rename', 'max_bytes': 9}")
+    noted = two.noting("note", UPLOADED)
+    await two.start()
+    answers = [
+        await two.send("PUT", "/upload/a.txt", data=f"hello {number}".encode())
+        for number in range(3)
+    ]
+    status, problem = await two.send("PUT", "/upload/a.txt", data=b"0123456789")
+    await until(lambda: len(events(noted)) == 3)
+
+    paths = ["/upload/a.txt", "/upload/a (2).txt", "/upload/a (3).txt"]
+    assert [status for status, _ in answers] == [201, 201, 201]
+    assert [receipt["path"] for _, receipt in answers] == paths
+    assert [receipt.get("renamed") for _, receipt in answers] == [None, True, True]
+    assert answers[2][1]["filename"] == "a (3).txt"
+    assert (status, problem["code"]) == (413, "too-large")
+    assert [event["path"] for event in events(noted)] == paths
+    assert {event["filepath"] for event in events(noted)} == {f"{two.folder}{p}" for p in paths}
+    texts = {p: (two.folder / p[1:]).read_text() for p in paths}
+    assert texts == {path: f"hello {number}" for number, path in enumerate(paths)}
+
+
 async def test_the_local_admin_uploads_and_the_event_follows(two: TwoProcesses) -> None:
     noted = two.noting("note", UPLOADED)
     await two.start()

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from qmonus_lite.apigw.endpoint import Access, Answer, Endpoint, Operation, Parameter
 from qmonus_lite.apigw.resources import (
+    EventChange,
     EventDetail,
     EventListing,
     Liveness,
     Logon,
     Readiness,
-    Replay,
 )
 from qmonus_lite.apigw.upload_rules import UPLOAD_PROBLEMS
 from qmonus_lite.catalog.live import PluginSet
@@ -162,6 +162,25 @@ ADMIN = (
                 answers=(Answer(description="the event", body=EventDetail),),
                 problems=(NotFound,),
             ),
+            Operation(
+                method="DELETE",
+                summary="drop a dead letter",
+                answers=(Answer(description="it is gone", body=EventChange),),
+                problems=(Conflict,),
+            ),
+        ),
+    ),
+    Endpoint(
+        path="/-/events/{id}/retry",
+        access=Access.ROLE,
+        parameters=(_EVENT_ID,),
+        operations=(
+            Operation(
+                method="POST",
+                summary="try a waiting event now",
+                answers=(Answer(status=202, description="is due", body=EventChange),),
+                problems=(Conflict,),
+            ),
         ),
     ),
     Endpoint(
@@ -172,7 +191,7 @@ ADMIN = (
             Operation(
                 method="POST",
                 summary="deliver a dead letter after all",
-                answers=(Answer(status=202, description="waits for delivery", body=Replay),),
+                answers=(Answer(status=202, description="waits for delivery", body=EventChange),),
                 problems=(Conflict,),
             ),
         ),

@@ -51,8 +51,8 @@ class EventDetail(EventEntry):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replay:
-    """A dead letter that is going to be delivered."""
+class EventChange:
+    """An event that an operator changed, and its state now."""
 
     id: str
-    state: str
+    state: Literal["ready", "dropped"]

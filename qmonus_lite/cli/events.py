@@ -1,9 +1,11 @@
-"""Commands `events list`, `events show` and `events replay`: access to the local outbox."""
+"""Commands `events list`, `show`, `retry`, `replay` and `drop`: access to the local outbox."""
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
@@ -21,15 +23,22 @@ MAX_LISTED = 100_000
 
 
 def events(arguments: Arguments) -> int:
-    """List, show or replay events; may run concurrently with an APIGW."""
+    """List, show, retry, replay or drop events; may run concurrently with an APIGW."""
     match arguments.positionals:
         case ("list",):
             return _list(arguments)
         case ("show", event_id):
             return _show(arguments, event_id)
         case ("replay", event_id):
-            return _replay(arguments, event_id)
-    raise BadSetting("events: expected 'list [--state=dead]', 'show ID' or 'replay ID|all'")
+            return _change(arguments, _REPLAY, event_id)
+        case ("retry", event_id):
+            return _change(arguments, _RETRY, event_id)
+        case ("drop", event_id):
+            return _change(arguments, _DROP, event_id)
+    raise BadSetting(
+        "events: expected 'list [--state=dead]', 'show ID', 'retry ID|all', 'replay ID|all' or"
+        " 'drop ID|all'"
+    )
 
 
 def _list(arguments: Arguments) -> int:
@@ -54,16 +63,54 @@ def _show(arguments: Arguments, event_id: str) -> int:
     return 0
 
 
-def _replay(arguments: Arguments, event_id: str) -> int:
+@dataclass(frozen=True, kw_only=True)
+class _Change:
+    """A command that changes events of one state."""
+
+    name: str
+    #: State of the events that `all` means.
+    state: str
+    #: Changes one event at a time in seconds since the epoch; gives 0 if there is none.
+    make: Callable[[EventLog, str, float], "Future[int]"]
+    #: What is printed after the number of events, and the error if there is no such event.
+    done: str
+    missing: str
+
+
+_TAKEN = "; a running APIGW takes them within a second"
+_RETRY = _Change(
+    name="retry",
+    state="ready",
+    make=lambda log, event_id, now: log.retry_now(event_id, now),
+    done=f"event(s) are due now{_TAKEN}",
+    missing="no event waits with the id",
+)
+_REPLAY = _Change(
+    name="replay",
+    state="dead",
+    make=lambda log, event_id, now: log.replay(event_id, now),
+    done=f"event(s) will be delivered again{_TAKEN}",
+    missing="no dead letter has the id",
+)
+_DROP = _Change(
+    name="drop",
+    state="dead",
+    make=lambda log, event_id, _now: log.drop(event_id),
+    done="event(s) dropped",
+    missing="no dead letter has the id",
+)
+
+
+def _change(arguments: Arguments, change: _Change, event_id: str) -> int:
     clock = Clock(_settings(arguments).logs.timezone)
     with _event_log(arguments) as log:
         ids = [event_id]
         if event_id == "all":
-            ids = [entry.id for entry in log.list_events("dead", MAX_LISTED).result()]
-        replayed = sum(log.replay(dead_id, clock.now()).result() for dead_id in ids)
-    if not replayed and event_id != "all":
-        raise BadSetting(f"events replay: no dead letter has the id {event_id!r}")
-    print(f"replayed {replayed} event(s); a running APIGW takes them within a second")
+            ids = [entry.id for entry in log.list_events(change.state, MAX_LISTED).result()]
+        changed = sum(change.make(log, each, clock.now()).result() for each in ids)
+    if not changed and event_id != "all":
+        raise BadSetting(f"events {change.name}: {change.missing} {event_id!r}")
+    print(f"{changed} {change.done}")
     return 0
 
 
@@ -83,8 +130,8 @@ def _settings(arguments: Arguments) -> Settings:
 COMMANDS = {
     "events": Command(
         run=events,
-        summary="list events that wait or were given up, show one, replay dead letters",
-        usage="list [--state=STATE] | show ID | replay ID|all",
+        summary="list events that wait or were given up, show or retry one, replay dead letters",
+        usage="list [--state=STATE] | show ID | retry ID|all | replay ID|all | drop ID|all",
         flags=("base_dir", "data_dir", "timezone"),
         own_flags={"--state=STATE": "list only events that are prepared, ready or dead"},
     ),

@@ -146,7 +146,19 @@ class ReplayEvent(Message, frozen=True, kw_only=True):
     event_id: str
 
 
-Call = Hello | Commit | ListEvents | ShowEvent | CountEvents | ReplayEvent
+class RetryEvent(Message, frozen=True, kw_only=True):
+    """Call of `CommitService.retry_now`. Result: int."""
+
+    event_id: str
+
+
+class DropEvent(Message, frozen=True, kw_only=True):
+    """Call of `CommitService.drop`. Result: int."""
+
+    event_id: str
+
+
+Call = Hello | Commit | ListEvents | ShowEvent | CountEvents | ReplayEvent | RetryEvent | DropEvent
 
 
 class Request(Message, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from qmonus_lite.writer.messages import (
     Call,
     Commit,
     CountEvents,
+    DropEvent,
     Failure,
     Health,
     Hello,
@@ -32,6 +33,7 @@ from qmonus_lite.writer.messages import (
     ReplayEvent,
     Request,
     Result,
+    RetryEvent,
     ShowEvent,
     decode_reply,
     encode,
@@ -119,6 +121,14 @@ class RemoteCommitService:
     async def replay(self, event_id: str) -> int:
         """Requeue a dead letter for delivery; 0 if there is none with this id."""
         return await self._call(ReplayEvent(event_id=event_id), int)
+
+    async def retry_now(self, event_id: str) -> int:
+        """Make a waiting event due now; 0 if none with this id waits."""
+        return await self._call(RetryEvent(event_id=event_id), int)
+
+    async def drop(self, event_id: str) -> int:
+        """Delete a dead letter; 0 if there is none with this id."""
+        return await self._call(DropEvent(event_id=event_id), int)
 
     def stop_deliveries(self) -> None:
         """No-op: the writer process runs the deliveries."""

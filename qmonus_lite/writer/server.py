@@ -17,6 +17,7 @@ from qmonus_lite.writer.messages import (
     Call,
     Commit,
     CountEvents,
+    DropEvent,
     Failure,
     Health,
     Hello,
@@ -25,6 +26,7 @@ from qmonus_lite.writer.messages import (
     ReplayEvent,
     Request,
     Result,
+    RetryEvent,
     ShowEvent,
     decode_request,
     encode,
@@ -145,6 +147,10 @@ class _ClientSession:
                 return await commits.counts()
             case ReplayEvent():
                 return await commits.replay(call.event_id)
+            case RetryEvent():
+                return await commits.retry_now(call.event_id)
+            case DropEvent():
+                return await commits.drop(call.event_id)
             case Hello():
                 self._greet(call)
                 return None

@@ -39,6 +39,12 @@ class CommitService(Protocol):
     async def replay(self, event_id: str) -> int:
         """Requeue a dead letter for delivery; 0 if there is none with this id."""
 
+    async def retry_now(self, event_id: str) -> int:
+        """Make a waiting event due now; 0 if none with this id waits."""
+
+    async def drop(self, event_id: str) -> int:
+        """Delete a dead letter; 0 if there is none with this id."""
+
     @property
     def unhealthy_reason(self) -> str | None:
         """Reason why no request should be sent to this APIGW now, or None."""
@@ -88,6 +94,16 @@ class LocalCommitService:
         count = await asyncio.wrap_future(self.log.replay(event_id, self.clock.now()))
         self.dispatcher.wake()
         return count
+
+    async def retry_now(self, event_id: str) -> int:
+        """Make a waiting event due now; 0 if none with this id waits."""
+        count = await asyncio.wrap_future(self.log.retry_now(event_id, self.clock.now()))
+        self.dispatcher.wake()
+        return count
+
+    async def drop(self, event_id: str) -> int:
+        """Delete a dead letter; 0 if there is none with this id."""
+        return await asyncio.wrap_future(self.log.drop(event_id))
 
     @property
     def unhealthy_reason(self) -> str | None:

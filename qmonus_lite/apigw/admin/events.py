@@ -1,11 +1,11 @@
-"""`/-/events`: list the events of the outbox, show an event, replay a dead letter."""
+"""`/-/events`: list the events of the outbox, show, retry, replay and drop one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qmonus_lite.apigw.json_values import json_value
 from qmonus_lite.apigw.query import read_query
-from qmonus_lite.apigw.resources import EventDetail, EventListing, Replay
+from qmonus_lite.apigw.resources import EventChange, EventDetail, EventListing
 from qmonus_lite.errors import Conflict, InvalidQuery, NotFound
 from qmonus_lite.events.event_redaction import redacted_detail
 from qmonus_lite.events.gateway import Gateway
@@ -47,4 +47,18 @@ class EventsResource:
         event_id = values["id"]
         if not await self.commits.replay(event_id):
             raise Conflict("no dead letter has this id")
-        return json_response(json_value(Replay(id=event_id, state="ready")), 202)
+        return json_response(json_value(EventChange(id=event_id, state="ready")), 202)
+
+    async def retry(self, _request: Request, _body: Body, values: Mapping[str, str]) -> Response:
+        """Make a waiting event due now; raises Conflict if none with this id waits."""
+        event_id = values["id"]
+        if not await self.commits.retry_now(event_id):
+            raise Conflict("no event of this id waits; it may be on its way, dead or delivered")
+        return json_response(json_value(EventChange(id=event_id, state="ready")), 202)
+
+    async def drop(self, _request: Request, _body: Body, values: Mapping[str, str]) -> Response:
+        """Delete a dead letter; raises Conflict if no dead letter has this id."""
+        event_id = values["id"]
+        if not await self.commits.drop(event_id):
+            raise Conflict("no dead letter has this id")
+        return json_response(json_value(EventChange(id=event_id, state="dropped")))

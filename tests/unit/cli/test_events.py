@@ -68,19 +68,42 @@ def test_shows_one_event_without_its_credentials(shell: Shell) -> None:
 def test_replays_dead_letters(shell: Shell, which: str, left: list[str]) -> None:
     ended = shell.run("events", "replay", which)
 
-    assert ended.out.startswith(f"replayed {2 - len(left)} event(s)")
+    assert ended.out.startswith(f"{2 - len(left)} event(s) will be delivered again")
     lines = shell.run("events", "list", "--state=dead").out.splitlines()
     assert [line.split()[0] for line in lines] == left
+
+
+@pytest.mark.usefixtures("outbox")
+@pytest.mark.parametrize("which", ["waiting", "all"])
+def test_a_waiting_event_is_due_at_once(shell: Shell, which: str) -> None:
+    log = open_log(shell.state / "outbox.sqlite3")
+    log.retry("waiting", 3, 4e9, "503").result(10)
+    log.close()
+
+    assert shell.run("events", "retry", which).out.startswith("1 event(s) are due now")
+    shown = json.loads(shell.run("events", "show", "waiting").out)
+    assert (shown["state"], shown["attempt"]) == ("ready", 3)
+    assert shown["next_at"] < 4e9
+
+
+@pytest.mark.usefixtures("outbox")
+@pytest.mark.parametrize(("which", "left"), [("dead-1", ["dead-2"]), ("all", [])])
+def test_drops_dead_letters(shell: Shell, which: str, left: list[str]) -> None:
+    assert shell.run("events", "drop", which).out == f"{2 - len(left)} event(s) dropped\n"
+    lines = shell.run("events", "list").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["promised", "waiting", *left]
 
 
 @pytest.mark.usefixtures("outbox")
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "events: expected 'list [--state=dead]', 'show ID' or 'replay ID|all'"),
+        ((), "events: expected 'list [--state=dead]', 'show ID', 'retry ID|all', 'replay ID|all'"),
         (("forget",), "events: expected 'list"),
         (("list", "--state=odd"), "--state=odd: expected one of prepared, ready, dead"),
         (("show", "missing"), "events show: no event 'missing' is in the outbox"),
+        (("retry", "dead-1"), "events retry: no event waits with the id 'dead-1'"),
+        (("drop", "waiting"), "events drop: no dead letter has the id 'waiting'"),
         (("replay", "waiting"), "events replay: no dead letter has the id 'waiting'"),
     ],
 )

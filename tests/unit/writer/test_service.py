@@ -251,6 +251,26 @@ async def test_shows_and_replays_events(setup: WriterSetup) -> None:
     assert await setup.remote.replay("a") == 0
     setup.store.log.dead("a", 1, "why").result()
     assert await setup.remote.replay("a") == 1
+    assert await setup.remote.drop("a") == 0
+    assert await setup.remote.retry_now("a") == 1
+    setup.store.log.dead("a", 1, "why").result()
+    assert await setup.remote.retry_now("a") == 0
+    assert await setup.remote.drop("a") == 1
+    assert await setup.remote.counts() == {}
+
+
+async def test_a_renamed_upload_comes_back_with_its_path(setup: WriterSetup) -> None:
+    uploads = [setup.upload(f"u{n}", b"%d" % n, parts=("a.txt",)) for n in range(4)]
+    for upload in uploads:
+        upload.renames = True
+    stored = await asyncio.gather(*map(setup.remote.commit, uploads))
+
+    names = [file.where or ("a.txt",) for file in stored]
+    assert sorted(names) == [("a (2).txt",), ("a (3).txt",), ("a (4).txt",), ("a.txt",)]
+    for upload, (name,) in zip(uploads, names, strict=True):
+        shown = await setup.remote.show(upload.event.id)
+        assert shown is not None and shown.entry.path == f"/{name}"
+        assert (setup.store.root / name).read_text() == upload.event.id.removeprefix("u")
 
 
 async def test_tells_how_it_is(setup: WriterSetup) -> None:

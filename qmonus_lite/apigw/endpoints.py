@@ -138,14 +138,14 @@ ADMIN = (
             Parameter(
                 name="state",
                 location="query",
-                description="only events in this state; without it, or empty, in any",
+                description="only events in this state; without it, all but delivered ones",
                 schema={"type": "string", "enum": ["", *STATES]},
             ),
         ),
         operations=(
             Operation(
                 method="GET",
-                summary="events in the outbox, oldest first",
+                summary="events in the outbox, oldest first, and how many of each state",
                 answers=(Answer(description="the events", body=EventListing),),
                 problems=(InvalidQuery,),
             ),
@@ -190,7 +190,7 @@ ADMIN = (
         operations=(
             Operation(
                 method="POST",
-                summary="deliver a dead letter after all",
+                summary="deliver a dead letter after all, or a copy of a delivered event",
                 answers=(Answer(status=202, description="waits for delivery", body=EventChange),),
                 problems=(Conflict,),
             ),

@@ -54,5 +54,6 @@ class EventDetail(EventEntry):
 class EventChange:
     """An event that an operator changed, and its state now."""
 
+    #: That of the copy, if a delivered event is delivered again.
     id: str
     state: Literal["ready", "dropped"]

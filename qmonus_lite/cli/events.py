@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from qmonus_lite.data_format import read_format
 from qmonus_lite.errors import BadSetting
 from qmonus_lite.events.event_redaction import redacted_detail
 from qmonus_lite.events.log import STATES, EventLog
+from qmonus_lite.ids import new_id
 from qmonus_lite.settings.table import Settings
 
 #: Maximum number of events in a listing.
@@ -71,31 +71,38 @@ class _Change:
     #: State of the events that `all` means.
     state: str
     #: Changes one event at a time in seconds since the epoch; gives 0 if there is none.
-    make: Callable[[EventLog, str, float], "Future[int]"]
+    make: Callable[[EventLog, str, float], int]
     #: What is printed after the number of events, and the error if there is no such event.
     done: str
     missing: str
+
+
+def _replay(log: EventLog, event_id: str, now: float) -> int:
+    """Deliver a dead letter, or a copy of a delivered event."""
+    return (
+        log.replay(event_id, now).result() or log.replay_delivered(event_id, new_id(), now).result()
+    )
 
 
 _TAKEN = "; a running APIGW takes them within a second"
 _RETRY = _Change(
     name="retry",
     state="ready",
-    make=lambda log, event_id, now: log.retry_now(event_id, now),
+    make=lambda log, event_id, now: log.retry_now(event_id, now).result(),
     done=f"event(s) are due now{_TAKEN}",
     missing="no event waits with the id",
 )
 _REPLAY = _Change(
     name="replay",
     state="dead",
-    make=lambda log, event_id, now: log.replay(event_id, now),
+    make=_replay,
     done=f"event(s) will be delivered again{_TAKEN}",
-    missing="no dead letter has the id",
+    missing="no dead letter and no delivered event has the id",
 )
 _DROP = _Change(
     name="drop",
     state="dead",
-    make=lambda log, event_id, _now: log.drop(event_id),
+    make=lambda log, event_id, _now: log.drop(event_id).result(),
     done="event(s) dropped",
     missing="no dead letter has the id",
 )
@@ -107,7 +114,7 @@ def _change(arguments: Arguments, change: _Change, event_id: str) -> int:
         ids = [event_id]
         if event_id == "all":
             ids = [entry.id for entry in log.list_events(change.state, MAX_LISTED).result()]
-        changed = sum(change.make(log, each, clock.now()).result() for each in ids)
+        changed = sum(change.make(log, each, clock.now()) for each in ids)
     if not changed and event_id != "all":
         raise BadSetting(f"events {change.name}: {change.missing} {event_id!r}")
     print(f"{changed} {change.done}")
@@ -130,9 +137,12 @@ def _settings(arguments: Arguments) -> Settings:
 COMMANDS = {
     "events": Command(
         run=events,
-        summary="list events that wait or were given up, show or retry one, replay dead letters",
+        summary="list events that wait or were given up, show, retry or replay them",
         usage="list [--state=STATE] | show ID | retry ID|all | replay ID|all | drop ID|all",
         flags=("base_dir", "data_dir", "timezone"),
-        own_flags={"--state=STATE": "list only events that are prepared, ready or dead"},
+        own_flags={
+            "--state=STATE": "list only events that are prepared, ready, dead or delivered;"
+            " without it, all but delivered ones"
+        },
     ),
 }

@@ -28,6 +28,8 @@ class Delivery:
     timeout: float
     #: Maximum age of an event in seconds; an older one becomes a dead letter.
     max_age: float
+    #: Seconds for which delivered events are kept; 0 keeps none.
+    history: float = 0.0
     observers: Observers = NO_OBSERVERS
 
     def event(self, due: ClaimedEvent) -> OutgoingEvent:
@@ -41,8 +43,7 @@ class Delivery:
             attempt=due.attempt,
             seq=due.seq,
             request_id=due.request_id,
-            # An upload and its event share one id.
-            upload_id=due.id,
+            upload_id=due.upload_id,
             purpose=Purpose.DELIVERY,
             data=self.gateway.complete(due),
         )

@@ -98,6 +98,7 @@ class Dispatcher:
                 if self._with.registry.ready:
                     await self._fill()
                     self._start()
+                await self._settlement.expire()
                 await self._sleep()
             except EventLogFailed as error:
                 await wait_after_failure(error)

@@ -18,7 +18,9 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 #: Seconds until an event that reached no worker is due again.
 NO_WORKER_DELAY_SECONDS = 0.25
-#: Seconds that rows of delivered events wait to be deleted in one batch.
+#: Seconds between two deletions of old delivered events.
+EXPIRE_SECONDS = 60.0
+#: Seconds that rows of delivered events wait to be ended in one batch.
 BATCH_DELAY_SECONDS = 0.02
 
 
@@ -37,8 +39,10 @@ class Settlement:
         self._with = delivery
         self._order = order
         self._loop = loop
-        #: Ids of delivered events whose rows are not deleted yet.
+        #: Ids of delivered events whose rows are not ended yet.
         self._delivered: list[str] = []
+        #: When old delivered events are deleted next, by the clock of the loop.
+        self._expires_at = 0.0
 
     async def settle(self, event: ClaimedEvent, attempt: Attempt | None, seconds: float) -> None:
         """Write the result of an attempt of this duration; None if no worker was reached."""
@@ -61,21 +65,38 @@ class Settlement:
             )
 
     def forget(self, event: ClaimedEvent) -> None:
-        """Mark as delivered: release its path, delete its row; does not wait for the commit."""
+        """Mark as ended without a handler: release its path, delete its row; does not wait."""
+        self._order.end(event.path, event.id, direct=event.direct)
+        self._delete([event.id], None)
+
+    def _deliver(self, event: ClaimedEvent) -> None:
+        """Mark as delivered: release its path, end its row; does not wait for the commit."""
         self._order.end(event.path, event.id, direct=event.direct)
         if not event.direct:
-            self._delete([event.id])
+            self._delete([event.id], self._kept_at)
             return
-        # The row is only read at a start after a crash, so its deletion can be batched.
+        # The row is only read at a start after a crash, so its end can be batched.
         if not self._delivered:
             self._loop.call_later(BATCH_DELAY_SECONDS, self.flush)
         self._delivered.append(event.id)
 
     def flush(self) -> None:
-        """Delete the rows of the delivered events now."""
+        """End the rows of the delivered events now."""
         delivered, self._delivered = self._delivered, []
         if delivered:
-            self._delete(delivered)
+            self._delete(delivered, self._kept_at)
+
+    async def expire(self) -> None:
+        """Delete delivered events that are older than the history, now and then."""
+        if (now := self._loop.time()) >= self._expires_at:
+            self._expires_at = now + EXPIRE_SECONDS
+            before = self._with.clock.now() - self._with.history
+            await asyncio.wrap_future(self._with.log.expire(before))
+
+    @property
+    def _kept_at(self) -> float | None:
+        """Time of delivery of events that are kept; None if they are not."""
+        return self._with.clock.now() if self._with.history else None
 
     async def _write_decision(self, event: ClaimedEvent, decision: Decision) -> None:
         log = self._with.log
@@ -83,7 +104,7 @@ class Settlement:
         if event.request_id:
             extra["request_id"] = event.request_id
         if isinstance(decision, Done):
-            self.forget(event)
+            self._deliver(event)
             logger.info("delivered %s", event.type, extra={"action": "event_delivered", **extra})
         elif isinstance(decision, Retry):
             next_at = self._with.clock.now() + decision.delay
@@ -105,14 +126,14 @@ class Settlement:
             self._order.queue(event.path, event.id)
         await self._write(lambda: self._with.log.retry(event.id, attempt, next_at, reason))
 
-    def _delete(self, delivered: list[str]) -> None:
-        deleted = self._with.log.done(delivered)
-        deleted.add_done_callback(lambda done: self._deleted(delivered, done))
+    def _delete(self, event_ids: list[str], kept_at: float | None) -> None:
+        deleted = self._with.log.done(event_ids, kept_at)
+        deleted.add_done_callback(lambda done: self._deleted(event_ids, kept_at, done))
 
-    def _deleted(self, delivered: list[str], done: "Future[int]") -> None:
+    def _deleted(self, event_ids: list[str], kept_at: float | None, done: "Future[int]") -> None:
         if done.exception() is not None:
             # After the stop (RuntimeError) the next start delivers them again, with the same ids.
-            write = self._write(lambda: self._with.log.done(delivered))
+            write = self._write(lambda: self._with.log.done(event_ids, kept_at))
             try:
                 asyncio.run_coroutine_threadsafe(write, self._loop)
             except RuntimeError:

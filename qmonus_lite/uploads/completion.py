@@ -95,4 +95,5 @@ class Completion:
             gateway=self.gateway,
             token=pending.token,
             request_id=upload.head.record.request_id,
+            upload_id=upload.upload_id,
         )

@@ -141,7 +141,7 @@ class CountEvents(Message, frozen=True, kw_only=True):
 
 
 class ReplayEvent(Message, frozen=True, kw_only=True):
-    """Call of `CommitService.replay`. Result: int."""
+    """Call of `CommitService.replay`. Result: str."""
 
     event_id: str
 

@@ -118,9 +118,9 @@ class RemoteCommitService:
         """Number of events by state."""
         return await self._call(CountEvents(), dict[str, int])
 
-    async def replay(self, event_id: str) -> int:
-        """Requeue a dead letter for delivery; 0 if there is none with this id."""
-        return await self._call(ReplayEvent(event_id=event_id), int)
+    async def replay(self, event_id: str) -> str:
+        """Deliver a dead letter, or a copy of a delivered event; its id, or empty."""
+        return await self._call(ReplayEvent(event_id=event_id), str)
 
     async def retry_now(self, event_id: str) -> int:
         """Make a waiting event due now; 0 if none with this id waits."""

@@ -39,14 +39,16 @@ class EventsResource:
         """Return the event, credentials masked; raises NotFound if it is not in the outbox."""
         event = await self.commits.show(values["id"])
         if event is None:
-            raise NotFound("no event of this id is in the outbox; it may be delivered")
+            raise NotFound(
+                "no event of this id is in the outbox; it may be delivered and forgotten"
+            )
         return json_response(json_value(EventDetail(**redacted_detail(event, self.gateway))))
 
     async def replay(self, _request: Request, _body: Body, values: Mapping[str, str]) -> Response:
-        """Reset a dead letter to `ready`; raises Conflict if no dead letter has this id."""
-        event_id = values["id"]
-        if not await self.commits.replay(event_id):
-            raise Conflict("no dead letter has this id")
+        """Deliver a dead letter or a delivered event again; raises Conflict if there is none."""
+        event_id = await self.commits.replay(values["id"])
+        if not event_id:
+            raise Conflict("no dead letter and no delivered event has this id")
         return json_response(json_value(EventChange(id=event_id, state="ready")), 202)
 
     async def retry(self, _request: Request, _body: Body, values: Mapping[str, str]) -> Response:

@@ -10,7 +10,7 @@ from typing import Any
 from qmonus_lite import strictjson
 from qmonus_lite.database.database import Database, Row, Synchronous
 from qmonus_lite.database.schema import read_schema
-from qmonus_lite.events.log import EventLogFailed
+from qmonus_lite.events.log import DELIVERED, MAX_DELIVERED, EventLogFailed
 from qmonus_lite.events.stored_event import (
     EVERY_TYPE,
     ClaimedEvent,
@@ -101,9 +101,18 @@ class SqliteEventLog:
         """Due time of the next event, or None."""
         return self._database.rows("next_due", {"now": now}, _single)
 
-    def done(self, event_ids: Sequence[str]) -> "Future[int]":
-        """Delete delivered events, lazily."""
-        return self._database.change("done", {"ids": strictjson.write(event_ids)}, lazy=True)
+    def done(self, event_ids: Sequence[str], kept_at: float | None = None) -> "Future[int]":
+        """Delete or keep delivered events, lazily."""
+        row = {"ids": strictjson.write(event_ids)}
+        if kept_at is None:
+            return self._database.change("done", row, lazy=True)
+        keep = {**row, "now": kept_at}
+        changes = (("keep", keep), ("trim", {"most": MAX_DELIVERED}), ("done", row))
+        return self._database.changes(changes, lazy=True)
+
+    def expire(self, before: float) -> "Future[int]":
+        """Delete delivered events that are older, lazily."""
+        return self._database.change("expire", {"before": before}, lazy=True)
 
     def retry(self, event_id: str, attempt: int, next_at: float, reason: str) -> "Future[int]":
         """Schedule the next attempt, lazily."""
@@ -116,9 +125,10 @@ class SqliteEventLog:
         return self._database.change("dead", row, lazy=True)
 
     def list_events(self, state: str, limit: int) -> "Future[list[EventEntry]]":
-        """Events, oldest first; an empty `state` means all."""
+        """Events, oldest first; an empty `state` means all that are not delivered."""
         row = {"state": state, "limit": limit}
-        return self._database.rows("list_events", row, lambda rows: list(map(_entry, rows)))
+        statement = "list_delivered" if state == DELIVERED else "list_events"
+        return self._database.rows(statement, row, lambda rows: list(map(_entry, rows)))
 
     def show(self, event_id: str) -> "Future[ShownEvent | None]":
         """The event of this id, or None."""
@@ -135,6 +145,11 @@ class SqliteEventLog:
     def replay(self, event_id: str, now: float) -> "Future[int]":
         """Requeue a dead letter for delivery."""
         return self._database.change("replay", {"id": event_id, "now": now})
+
+    def replay_delivered(self, event_id: str, copy_id: str, now: float) -> "Future[int]":
+        """Deliver a copy of a delivered event."""
+        row = {"id": event_id, "copy": copy_id, "now": now}
+        return self._database.change("replay_delivered", row)
 
     def drop(self, event_id: str) -> "Future[int]":
         """Delete a dead letter."""
@@ -169,6 +184,7 @@ def _row(event: PendingEvent) -> dict[str, Any]:
         "token": event.token,
         "since": event.time.timestamp(),
         "request_id": event.request_id,
+        "upload_id": event.upload_id,
     }
 
 
@@ -196,13 +212,14 @@ def _claimed(rows: list[Row]) -> list[ClaimedEvent]:
             attempt=row[9],
             since=row[10],
             request_id=row[11],
+            upload_id=row[12],
         )
         for row in sorted(rows)
     ]
 
 
 def _entry(row: Row) -> EventEntry:
-    seq, id_, type_, path, time, state, attempt, next_at, leased, reason = row[:10]
+    seq, id_, type_, path, time, state, attempt, next_at, leased, reason, at = row[:11]
     return EventEntry(
         seq=seq,
         id=id_,
@@ -213,6 +230,7 @@ def _entry(row: Row) -> EventEntry:
         attempt=attempt,
         next_at=next_at,
         reason=reason,
+        delivered_at=at,
     )
 
 
@@ -221,5 +239,5 @@ def _detail(rows: list[Row]) -> ShownEvent | None:
         return None
     row = rows[0]
     return ShownEvent(
-        entry=_entry(row), data=row[10], store=row[11], store_path=row[12], gateway=row[13]
+        entry=_entry(row), data=row[11], store=row[12], store_path=row[13], gateway=row[14]
     )

@@ -87,6 +87,19 @@ def test_a_waiting_event_is_due_at_once(shell: Shell, which: str) -> None:
 
 
 @pytest.mark.usefixtures("outbox")
+def test_replays_a_delivered_event(shell: Shell) -> None:
+    log = open_log(shell.state / "outbox.sqlite3")
+    log.done(["waiting"], 1000.0).result(10)
+    log.close()
+
+    listed = shell.run("events", "list", "--state=delivered").out
+    assert listed == "waiting delivered attempt=1 APIGW.OnFileUploaded /upload/waiting\n"
+    assert shell.run("events", "replay", "waiting").out.startswith("1 event(s) will be")
+    lines = shell.run("events", "list", "--state=ready").out.splitlines()
+    assert [line.split()[-1] for line in lines] == ["/upload/waiting"]
+
+
+@pytest.mark.usefixtures("outbox")
 @pytest.mark.parametrize(("which", "left"), [("dead-1", ["dead-2"]), ("all", [])])
 def test_drops_dead_letters(shell: Shell, which: str, left: list[str]) -> None:
     assert shell.run("events", "drop", which).out == f"{2 - len(left)} event(s) dropped\n"
@@ -100,11 +113,14 @@ def test_drops_dead_letters(shell: Shell, which: str, left: list[str]) -> None:
     [
         ((), "events: expected 'list [--state=dead]', 'show ID', 'retry ID|all', 'replay ID|all'"),
         (("forget",), "events: expected 'list"),
-        (("list", "--state=odd"), "--state=odd: expected one of prepared, ready, dead"),
+        (("list", "--state=odd"), "--state=odd: expected one of prepared, ready, dead, delivered"),
         (("show", "missing"), "events show: no event 'missing' is in the outbox"),
         (("retry", "dead-1"), "events retry: no event waits with the id 'dead-1'"),
         (("drop", "waiting"), "events drop: no dead letter has the id 'waiting'"),
-        (("replay", "waiting"), "events replay: no dead letter has the id 'waiting'"),
+        (
+            ("replay", "waiting"),
+            "events replay: no dead letter and no delivered event has the id 'waiting'",
+        ),
     ],
 )
 def test_says_what_it_expected(shell: Shell, words: tuple[str, ...], message: str) -> None:

@@ -21,6 +21,7 @@ from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.background import Background
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.compose.registry import DEFAULT_STORE, StoreContext, store_kind
+from qmonus_lite.compose.script_events import ScriptEvents
 from qmonus_lite.compose.shared import (
     DISK_THREADS,
     FILE_STORE,
@@ -118,12 +119,16 @@ class _Apigw:
             clock=shared.clock,
             token_ttl=settings.auth.token_ttl,
         )
+        self._script_events = ScriptEvents(
+            commits=self._commits, clock=shared.clock, gateway=shared.gateway
+        )
         self._query = EventQuery(
             registry=self._registry,
             transport=self._transport,
             clock=shared.clock,
             source=settings.server.base_url,
             timeout=settings.events.lambda_sync_timeout,
+            store_events=self._script_events.store,
         )
 
     def server(self) -> ApigwServer:
@@ -241,7 +246,9 @@ class _Apigw:
     def _script_context(self, catalog: Catalog) -> ScriptContext:
         secrets = self._shared.secrets
         return ScriptContext(
-            config=lambda name: secrets.values(catalog, name), publish=self._query.on_this_loop()
+            config=lambda name: secrets.values(catalog, name),
+            publish=self._query.on_this_loop(),
+            publish_durably=self._script_events.publisher(catalog),
         )
 
     def _directory(self) -> Directory:

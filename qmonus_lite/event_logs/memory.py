@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import TypeVar
 
@@ -172,18 +172,27 @@ class MemoryEventLog:
                 self._keep([self._rows[each] for each in event_ids if each in self._rows], kept_at)
         return self._delete(event_ids, _ALIVE)
 
+    def publish(
+        self,
+        events: Sequence[PendingEvent],
+        *,
+        delivered: str = "",
+        kept_at: float | None = None,
+    ) -> "Future[int]":
+        """Store events that are to be delivered, and end the delivered one."""
+        with self._lock:
+            for event in events:
+                if event.id not in self._rows:
+                    self._prepare(event)
+                    self._rows[event.id].state = "ready"
+        return self.done([delivered] if delivered else [], kept_at)
+
     def _keep(self, rows: Sequence[_Row], at: float) -> None:
         for row in rows:
             if row.state != "dead":
                 self._history.pop(row.event.id, None)
-                self._history[row.event.id] = _Row(
-                    seq=row.seq,
-                    event=row.event,
-                    since=row.since,
-                    state=DELIVERED,
-                    attempt=max(row.attempt, 1),
-                    delivered_at=at,
-                )
+                row.attempt, row.leased = max(row.attempt, 1), False
+                self._history[row.event.id] = replace(row, state=DELIVERED, delivered_at=at)
         for event_id in list(self._history)[:-MAX_DELIVERED]:
             del self._history[event_id]
 

@@ -38,7 +38,8 @@ class Delivery:
             id=due.id,
             type=due.type,
             source=self.source,
-            subject=due.path,
+            # A published event without a path has its id there.
+            subject=due.path if due.path != due.id else None,
             time=due.time,
             attempt=due.attempt,
             seq=due.seq,

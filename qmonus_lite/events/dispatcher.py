@@ -10,6 +10,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
+from collections.abc import Sequence
 
 import uvloop
 
@@ -21,6 +22,7 @@ from qmonus_lite.events.retry import Attempt
 from qmonus_lite.events.settlement import POLL_SECONDS, Settlement, wait_after_failure
 from qmonus_lite.events.stored_event import ClaimedEvent, PendingEvent, Types, direct
 from qmonus_lite.events.transport import Broken, Heartbeat, Unreachable
+from qmonus_lite.values import changed
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +72,11 @@ class Dispatcher:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._accept)
         return True
+
+    def expect(self, events: Sequence[PendingEvent]) -> None:
+        """Take note of events that were stored in the outbox, and deliver them; thread-safe."""
+        self._settlement.expect(events)
+        self.wake()
 
     @property
     def alive(self) -> bool:
@@ -201,7 +208,8 @@ class Dispatcher:
             reason = f"{answer.worker}: {answer.reason}"
             return self._with.attempt(event, NO_ANSWER, reason, answer.retry_after)
         reason = f"{answer.code}: {answer.output}" if answer.refused else ""
-        return self._with.attempt(event, answer.code, reason[:1000])
+        attempt = self._with.attempt(event, answer.code, reason[:1000])
+        return changed(attempt, published=answer.published) if answer.published else attempt
 
 
 def _deliverable(known: KnownHandlers) -> Types:

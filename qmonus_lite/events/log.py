@@ -95,6 +95,19 @@ class EventLog(Protocol):
         May be lazy: after a crash they are redelivered, with the same ids.
         """
 
+    def publish(
+        self,
+        events: Sequence[PendingEvent],
+        *,
+        delivered: str = "",
+        kept_at: float | None = None,
+    ) -> "Future[int]":
+        """Store events that are to be delivered; those whose id is there already stay as they are.
+
+        In one transaction with the end of the event `delivered`, by whose handlers they were
+        published, as `done` has it.
+        """
+
     def retry(self, event_id: str, attempt: int, next_at: float, reason: str) -> "Future[int]":
         """Schedule the next attempt at `next_at`, after `attempt` attempts so far."""
 

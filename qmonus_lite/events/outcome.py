@@ -8,6 +8,7 @@ from typing import Any
 from qmonus_lite import strictjson
 from qmonus_lite.errors import Refusal, Terminated
 from qmonus_lite.events.envelope import FIRST_PROTOCOL, PROTOCOL
+from qmonus_lite.events.published import PublishedEvent, published_of
 from qmonus_lite.headers import BadFields, answer_fields
 from qmonus_lite.values import Value
 
@@ -33,6 +34,8 @@ class Outcome(Value, frozen=True, kw_only=True):
     headers: Mapping[str, str] = _NO_HEADERS
     #: Which handler refused, where and why.
     refusal: Refusal | None = None
+    #: What its scripts published, to be stored unless it is refused.
+    published: tuple[PublishedEvent, ...] = ()
 
     @property
     def refused(self) -> bool:
@@ -61,6 +64,8 @@ class Outcome(Value, frozen=True, kw_only=True):
             value["headers"] = dict(self.headers)
         if self.refusal is not None:
             value["refusal"] = asdict(self.refusal)
+        if self.published:
+            value["published"] = [event.to_json() for event in self.published]
         return value
 
     @classmethod
@@ -82,6 +87,7 @@ class Outcome(Value, frozen=True, kw_only=True):
             handlers=tuple(map(str, handlers)),
             headers=_headers(value.get("headers")),
             refusal=_refusal(value.get("refusal")),
+            published=_published(value.get("published")),
         )
 
 
@@ -96,6 +102,14 @@ def _headers(given: Any) -> Mapping[str, str]:
     if fields != given:
         raise BadOutcome("headers are not as a worker writes them")
     return fields
+
+
+def _published(given: Any) -> tuple[PublishedEvent, ...]:
+    """Read the published events; raises BadOutcome."""
+    try:
+        return published_of(given)
+    except ValueError as error:
+        raise BadOutcome(str(error)) from None
 
 
 def _refusal(given: Any) -> Refusal | None:

@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.log import EventLogFailed
 from qmonus_lite.events.ordering import PathOrder
+from qmonus_lite.events.published import PublishedEvent, Source
 from qmonus_lite.events.retry import Attempt, Decision, Done, Retry, decide
-from qmonus_lite.events.stored_event import ClaimedEvent
+from qmonus_lite.events.stored_event import ClaimedEvent, PendingEvent
 from qmonus_lite.observations import DeliveryTried
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ class Settlement:
             await self._put_back(event, event.attempt - 1, soon, "no worker answers")
             return
         decision = decide(attempt)
+        if isinstance(decision, Done) and attempt.published:
+            await self._publish(event, attempt.published)
         await self._write_decision(event, decision)
         if self._with.observers.wants(DeliveryTried):
             self._with.observers.notify(
@@ -97,6 +100,20 @@ class Settlement:
     def _kept_at(self) -> float | None:
         """Time of delivery of events that are kept; None if they are not."""
         return self._with.clock.now() if self._with.history else None
+
+    def expect(self, events: Sequence[PendingEvent]) -> None:
+        """Take note that these events wait, so that none of their paths overtakes them."""
+        for event in events:
+            self._order.go(event.path, event.id, direct=False)
+
+    async def _publish(self, event: ClaimedEvent, published: Sequence[PublishedEvent]) -> None:
+        """Store what the handlers published and end the event, in one transaction."""
+        source = Source(request_id=event.request_id, upload_id=event.upload_id)
+        time, gateway = self._with.clock.moment(), event.gateway
+        events = [each.pending(time=time, gateway=gateway, source=source) for each in published]
+        self.expect(events)
+        log, kept_at = self._with.log, self._kept_at
+        await self._write(lambda: log.publish(events, delivered=event.id, kept_at=kept_at))
 
     async def _write_decision(self, event: ClaimedEvent, decision: Decision) -> None:
         log = self._with.log

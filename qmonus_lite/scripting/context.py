@@ -25,6 +25,10 @@ class Unanswered:
         return next((line for name, line in self.callers if name == file), None)
 
 
+async def _publish_nowhere(_name: object, _event: object) -> str:
+    raise ValueError("events cannot be published here")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScriptContext:
     """Services that depend on the run, not on the process."""
@@ -33,6 +37,9 @@ class ScriptContext:
     config: Callable[[str], Mapping[str, Any]]
     #: Publish an event and wait for its handlers; returns the resulting code, output and event.
     publish: Callable[[str, dict[str, Any]], Awaitable[Any]]
+    #: Publish an event durably and without waiting for its handlers; returns its id. Raises
+    #: ValueError for what cannot be published.
+    publish_durably: Callable[[object, object], Awaitable[str]] = _publish_nowhere
     #: Unanswered callouts by method and address; removed when a later attempt gets an answer.
     unanswered: dict[tuple[str, str], Unanswered] = field(default_factory=dict)
 

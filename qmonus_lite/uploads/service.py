@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.errors import Conflict, Forbidden, Problem, Terminated, refusal_of
 from qmonus_lite.events.envelope import UPLOADING, Ids
+from qmonus_lite.events.published import Source
 from qmonus_lite.events.query import EventQuery
 from qmonus_lite.ids import new_id
 from qmonus_lite.observations import UploadDecided
@@ -117,6 +118,10 @@ class UploadService:
                 # Accounts may have changed as well: authenticate again.
                 upload.actor = None
         check_after_verdict(upload)
+        if upload.outcome is not None and upload.outcome.published:
+            record = upload.request.record
+            source = Source(request_id=record.request_id, upload_id=record.upload_id)
+            await self.query.store_events(upload.outcome.published, source)
 
     def _create(self, upload: Candidate) -> Awaitable[PendingUpload]:
         """The pending upload at its path; raises Problem if no file can be stored there."""

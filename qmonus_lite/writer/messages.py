@@ -158,7 +158,23 @@ class DropEvent(Message, frozen=True, kw_only=True):
     event_id: str
 
 
-Call = Hello | Commit | ListEvents | ShowEvent | CountEvents | ReplayEvent | RetryEvent | DropEvent
+class PublishEvents(Message, frozen=True, kw_only=True):
+    """Call of `CommitService.publish`. Result: int."""
+
+    events: list[PendingEvent]
+
+
+Call = (
+    Hello
+    | Commit
+    | ListEvents
+    | ShowEvent
+    | CountEvents
+    | ReplayEvent
+    | RetryEvent
+    | DropEvent
+    | PublishEvents
+)
 
 
 class Request(Message, frozen=True, kw_only=True):

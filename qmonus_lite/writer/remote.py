@@ -9,13 +9,13 @@ import itertools
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from qmonus_lite.errors import BadPlace, InternalFault
-from qmonus_lite.events.stored_event import EventEntry, ShownEvent
+from qmonus_lite.events.stored_event import EventEntry, PendingEvent, ShownEvent
 from qmonus_lite.uploads.commit import UploadWithEvent
 from qmonus_lite.uploads.store import StoredFile
 from qmonus_lite.writer.ipc import Frames, connected
@@ -30,6 +30,7 @@ from qmonus_lite.writer.messages import (
     Hello,
     ListEvents,
     Published,
+    PublishEvents,
     ReplayEvent,
     Request,
     Result,
@@ -121,6 +122,10 @@ class RemoteCommitService:
     async def replay(self, event_id: str) -> str:
         """Deliver a dead letter, or a copy of a delivered event; its id, or empty."""
         return await self._call(ReplayEvent(event_id=event_id), str)
+
+    async def publish(self, events: Sequence[PendingEvent]) -> int:
+        """Store events of scripts durably; raises Problem."""
+        return await self._call(PublishEvents(events=list(events)), int)
 
     async def retry_now(self, event_id: str) -> int:
         """Make a waiting event due now; 0 if none with this id waits."""

@@ -23,6 +23,7 @@ from qmonus_lite.writer.messages import (
     Hello,
     ListEvents,
     Published,
+    PublishEvents,
     ReplayEvent,
     Request,
     Result,
@@ -149,6 +150,8 @@ class _ClientSession:
                 return await commits.replay(call.event_id)
             case RetryEvent():
                 return await commits.retry_now(call.event_id)
+            case PublishEvents():
+                return await commits.publish(call.events)
             case DropEvent():
                 return await commits.drop(call.event_id)
             case Hello():

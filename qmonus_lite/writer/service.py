@@ -6,13 +6,15 @@ each APIGW uses the remote implementation (`writer.remote`).
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from qmonus_lite.clock import Clock
+from qmonus_lite.errors import EventLogUnavailable
 from qmonus_lite.events.dispatcher import Dispatcher
-from qmonus_lite.events.log import EventLog
-from qmonus_lite.events.stored_event import EventEntry, ShownEvent
+from qmonus_lite.events.log import EventLog, EventLogFailed
+from qmonus_lite.events.stored_event import EventEntry, PendingEvent, ShownEvent
 from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.ids import new_id
 from qmonus_lite.uploads.commit import Committer, UploadWithEvent
@@ -42,6 +44,9 @@ class CommitService(Protocol):
 
         The copy has an id of its own.
         """
+
+    async def publish(self, events: Sequence[PendingEvent]) -> int:
+        """Store events of scripts durably; raises Problem. Gives how many were stored."""
 
     async def retry_now(self, event_id: str) -> int:
         """Make a waiting event due now; 0 if none with this id waits."""
@@ -102,6 +107,15 @@ class LocalCommitService:
             return ""
         self.dispatcher.wake()
         return copy_id
+
+    async def publish(self, events: Sequence[PendingEvent]) -> int:
+        """Store events of scripts durably; raises EventLogUnavailable."""
+        try:
+            await asyncio.wrap_future(self.log.publish(events))
+        except EventLogFailed as error:
+            raise EventLogUnavailable("the outbox takes no events now") from error
+        self.dispatcher.expect(events)
+        return len(events)
 
     async def retry_now(self, event_id: str) -> int:
         """Make a waiting event due now; 0 if none with this id waits."""

@@ -103,12 +103,20 @@ class SqliteEventLog:
 
     def done(self, event_ids: Sequence[str], kept_at: float | None = None) -> "Future[int]":
         """Delete or keep delivered events, lazily."""
-        row = {"ids": strictjson.write(event_ids)}
-        if kept_at is None:
-            return self._database.change("done", row, lazy=True)
-        keep = {**row, "now": kept_at}
-        changes = (("keep", keep), ("trim", {"most": MAX_DELIVERED}), ("done", row))
-        return self._database.changes(changes, lazy=True)
+        return self._database.changes(_ends(event_ids, kept_at), lazy=True)
+
+    def publish(
+        self,
+        events: Sequence[PendingEvent],
+        *,
+        delivered: str = "",
+        kept_at: float | None = None,
+    ) -> "Future[int]":
+        """Store events that are to be delivered, and end the delivered one."""
+        changes = [("publish", _row(event)) for event in events]
+        if delivered:
+            changes += _ends([delivered], kept_at)
+        return self._database.changes(changes)
 
     def expire(self, before: float) -> "Future[int]":
         """Delete delivered events that are older, lazily."""
@@ -169,6 +177,15 @@ class SqliteEventLog:
     def close(self) -> None:
         """Run the submitted jobs and close the database."""
         self._database.close()
+
+
+def _ends(event_ids: Sequence[str], kept_at: float | None) -> list[tuple[str, dict[str, Any]]]:
+    """Statements that delete delivered events, or keep them as delivered at this time."""
+    row: dict[str, Any] = {"ids": strictjson.write(event_ids)}
+    if kept_at is None:
+        return [("done", row)]
+    trim = {"most": MAX_DELIVERED}
+    return [("keep", {**row, "now": kept_at}), ("trim", trim), ("done", row)]
 
 
 def _row(event: PendingEvent) -> dict[str, Any]:

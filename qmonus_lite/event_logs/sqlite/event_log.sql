@@ -13,6 +13,15 @@ VALUES (
     :upload_id
 );
 
+-- name: publish
+INSERT OR IGNORE INTO event
+    (id, type, path, time, data, state, store, store_path, gateway, token, since, request_id,
+     upload_id)
+VALUES (
+    :id, :type, :path, :time, :data, 'ready', :store, :store_path, :gateway, :token, :since,
+    :request_id, :upload_id
+);
+
 -- name: commit
 UPDATE event SET state = 'ready', attempt = :attempt WHERE id = :id AND state = 'prepared';
 

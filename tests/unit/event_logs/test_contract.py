@@ -199,6 +199,27 @@ class TestEventLogContract:
         listed = log.list_events("delivered", 9).result(10)
         assert [entry.id for entry in listed] == ["e1", "copy"]
 
+    def test_published_events_are_due_after_what_published_them(self, log: EventLog) -> None:
+        put(log, "e1")
+        claim(log)
+        published = [pending("p1"), pending("p2", "/upload/b")]
+        log.publish(published, delivered="e1", kept_at=NOW).result(10)
+
+        assert log.counts().result(10) == {"ready": 2, "delivered": 1}
+        assert claimed(log) == ["p1", "p2"]
+
+    def test_an_event_that_was_published_before_stays_as_it_is(self, log: EventLog) -> None:
+        log.publish([pending("p1")]).result(10)
+        log.retry("p1", 3, NOW + 5, "503").result(10)
+        log.publish([pending("p1"), pending("p2")]).result(10)
+
+        entries = log.list_events("", 9).result(10)
+        assert [(entry.id, entry.state, entry.attempt) for entry in entries] == [
+            ("p1", "ready", 3),
+            ("p2", "ready", 0),
+        ]
+        assert log.in_doubt() == []
+
     def test_a_dead_letter_is_not_kept_as_delivered(self, log: EventLog) -> None:
         put(log, "e1")
         log.dead("e1", 1, "404").result(10)

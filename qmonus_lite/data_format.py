@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +40,14 @@ class DataFormat:
 def read_format(directory: Path) -> DataFormat | None:
     """The format file of a directory, or None without one.
 
-    Raises BadPlace for a directory of a newer format, and if the file cannot be read.
+    Raises BadResource for a directory of a newer format, and if the file cannot be read.
     """
     path = directory / FILE
     try:
         value = json.loads(path.read_bytes())
         number = int(value["format"])
         if number > FORMAT:
-            raise BadPlace(
+            raise BadResource(
                 f"--data_dir={directory}: has format {number}, made by a newer version; this"
                 f" version reads formats up to {FORMAT}: start the newer version, or restore a"
                 " copy from before its first start"
@@ -62,7 +62,7 @@ def read_format(directory: Path) -> DataFormat | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BadPlace(
+        raise BadResource(
             f"{path}: not a usable format file: {error}; restore it from a copy, or remove it if"
             " this version made the directory"
         ) from None
@@ -71,7 +71,7 @@ def read_format(directory: Path) -> DataFormat | None:
 def open_format(directory: Path) -> DataFormat:
     """Migrate a directory to the format of this version, and notice that it was moved or copied.
 
-    For server processes, which may start at the same time; raises BadPlace or OSError.
+    For server processes, which may start at the same time; raises BadResource or OSError.
     """
     with _locked(directory):
         before = read_format(directory)
@@ -92,7 +92,7 @@ def open_format(directory: Path) -> DataFormat:
 def note_address(directory: Path, address: str, port: int) -> None:
     """Keep where the gateway is, so that commands can show events as it delivers them.
 
-    Raises BadPlace or OSError.
+    Raises BadResource or OSError.
     """
     with _locked(directory):
         before = read_format(directory)
@@ -133,7 +133,7 @@ def _is_same(former: Path, directory: Path) -> bool:
 def _gateway_of(directory: Path) -> str | None:
     try:
         found = read_format(directory)
-    except BadPlace:
+    except BadResource:
         return None
     return found.gateway if found else None
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qmonus_lite.data_format import note_address, open_format, read_format
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 
 #: Random bytes in each generated key.
 KEY_BYTES = 32
@@ -19,7 +19,7 @@ class DataDir:
     """A state directory that is readable by its owner only."""
 
     def __init__(self, path: Path) -> None:
-        """Create or check the directory; raises BadPlace, also for a newer format."""
+        """Create or check the directory; raises BadResource, also for a newer format."""
         self.path = path
         try:
             missing = [parent for parent in (path, *path.parents) if not parent.exists()]
@@ -29,24 +29,24 @@ class DataDir:
                 # fsync the parent: without it, a power failure may remove the new directory.
                 sync(made.parent)
         except OSError as error:
-            raise BadPlace(
+            raise BadResource(
                 f"--data_dir={path}: cannot be made or owned: {error.strerror};"
                 " choose a directory that this user may write to"
             ) from None
         if not os.access(path, os.W_OK | os.X_OK):
-            raise BadPlace(f"--data_dir={path}: not writable for this user")
+            raise BadResource(f"--data_dir={path}: not writable for this user")
         read_format(path)
 
     def open(self) -> str:
         """Migrate to the format of this version, for server processes; gives the gateway's id.
 
-        Raises BadPlace.
+        Raises BadResource.
         """
         with self._writing_format():
             return open_format(self.path).gateway
 
     def note_address(self, address: str, port: int) -> None:
-        """Keep the advertised host and port of the gateway; raises BadPlace."""
+        """Keep the advertised host and port of the gateway; raises BadResource."""
         with self._writing_format():
             note_address(self.path, address, port)
 
@@ -55,12 +55,12 @@ class DataDir:
         try:
             yield
         except OSError as error:
-            raise BadPlace(
+            raise BadResource(
                 f"--data_dir={self.path}: its format file cannot be written: {error.strerror}"
             ) from None
 
     def key(self, name: str) -> bytes:
-        """The key in the file `name`, generated at first use, mode 0400; raises BadPlace.
+        """The key in the file `name`, generated at first use, mode 0400; raises BadResource.
 
         Processes that start at the same time get the same key: the file is created atomically by
         link(2).
@@ -71,10 +71,10 @@ class DataDir:
                 self._make_key(path)
             key = base64.b64decode(path.read_bytes(), validate=False)
         except (OSError, ValueError) as error:
-            raise BadPlace(f"{path}: not a usable key: {error}") from None
+            raise BadResource(f"{path}: not a usable key: {error}") from None
         if len(key) != KEY_BYTES:
             # A truncated key would still produce signatures, but could be guessed.
-            raise BadPlace(f"{path}: not a usable key: expected {KEY_BYTES} bytes in base64")
+            raise BadResource(f"{path}: not a usable key: expected {KEY_BYTES} bytes in base64")
         return key
 
     def known_key(self, name: str) -> list[bytes]:
@@ -127,7 +127,7 @@ class DataDir:
         return path
 
     def lock(self) -> int:
-        """Lock the directory for this process; raises BadPlace when another APIGW holds it.
+        """Lock the directory for this process; raises BadResource when another APIGW holds it.
 
         Returns the descriptor. The flock is released when the process ends, also by SIGKILL.
         """
@@ -137,7 +137,7 @@ class DataDir:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
-            raise BadPlace(
+            raise BadResource(
                 f"--data_dir={self.path}: another APIGW runs on it; stop that one or choose another"
             ) from None
         return descriptor

@@ -15,7 +15,7 @@ from pathlib import Path
 from tornado.netutil import bind_sockets
 
 from qmonus_lite import supervisor_channel
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ OWN_DESCRIPTORS = 512
 
 
 def bind(address: str, port: int, *, flag: str) -> list[socket.socket]:
-    """Open listening sockets; raises BadPlace with the flag to change."""
+    """Open listening sockets; raises BadResource with the flag to change."""
     try:
         return bind_sockets(port, address)
     except OSError as error:
@@ -41,11 +41,11 @@ def bind(address: str, port: int, *, flag: str) -> list[socket.socket]:
             reason = f"port {port} of {address} is in use; stop that program or choose another"
         else:
             reason = f"cannot listen on {address}:{port}: {error.strerror or error}"
-        raise BadPlace(f"--{flag}={port}: {reason}") from None
+        raise BadResource(f"--{flag}={port}: {reason}") from None
 
 
 def tls_context(certfile: Path | None, keyfile: Path | None) -> ssl.SSLContext | None:
-    """TLS context of a server, TLS 1.2 or newer, None without certificate; raises BadPlace."""
+    """TLS context of a server, TLS 1.2 or newer, None without certificate; raises BadResource."""
     if certfile is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -53,7 +53,9 @@ def tls_context(certfile: Path | None, keyfile: Path | None) -> ssl.SSLContext |
     try:
         context.load_cert_chain(certfile, keyfile)
     except (OSError, ssl.SSLError) as error:
-        raise BadPlace(f"--certfile={certfile} --keyfile={keyfile}: not usable: {error}") from None
+        raise BadResource(
+            f"--certfile={certfile} --keyfile={keyfile}: not usable: {error}"
+        ) from None
     return context
 
 

@@ -16,9 +16,21 @@ settings.register_profile(
     "shared processors", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("shared processors")
+# `scripts/test --fast` runs a quarter of the examples.
+settings.register_profile("fast", settings.get_profile("shared processors"), max_examples=25)
 
 #: Name of the property under which a test reports a line of figures.
 _FIGURES = "figures"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run trials that have one in a long form")
+
+
+@pytest.fixture(scope="session")
+def long_form(pytestconfig: pytest.Config) -> bool:
+    """Whether trials run for as long as before a release, instead of for seconds."""
+    return bool(pytestconfig.getoption("long"))
 
 
 def pytest_xdist_make_scheduler(

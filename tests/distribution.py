@@ -17,7 +17,6 @@ INDEPENDENT = frozenset(
         "acceptance/test_chaos",
         "acceptance/test_full_disks",
         "acceptance/test_processes",
-        "acceptance/test_several_apigws",
         "docs/test_pages",
         "docs/test_samples",
         "fuzz/test_fuzz",

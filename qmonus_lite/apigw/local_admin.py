@@ -9,7 +9,7 @@ from pathlib import Path
 from qmonus_lite.auth.account import LOCAL_ADMIN
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.datadir import DataDir
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 from qmonus_lite.pathtemplate import PathTemplate
 
 logger = logging.getLogger(__name__)
@@ -30,18 +30,18 @@ class LocalAdmin:
         return self.data_dir.path / TOKEN_FILE
 
     def write(self) -> None:
-        """Write a new token to the file, mode 0600. Raises BadPlace."""
+        """Write a new token to the file, mode 0600. Raises BadResource."""
         token = self.gatekeeper.token_for(LOCAL_ADMIN.username)
         try:
             self.data_dir.write_private(TOKEN_FILE, token.token + "\n")
         except OSError as error:
             reason = error.strerror or error
-            raise BadPlace(f"{self.path}: the token cannot be written: {reason}") from None
+            raise BadResource(f"{self.path}: the token cannot be written: {reason}") from None
 
     async def renew(self) -> None:
         """Write a new token now and every half of its lifetime, until cancelled.
 
-        A failed write ends this task; it writes at once when it is restarted. Raises BadPlace.
+        A failed write ends this task; it writes at once when it is restarted. Raises BadResource.
         """
         while True:
             self.write()

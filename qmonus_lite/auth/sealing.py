@@ -55,7 +55,7 @@ class Sealer:
 
 
 def sealer_of(data_dir: DataDir) -> Sealer:
-    """The sealer of a data directory; also works during a key rotation. Raises BadPlace."""
+    """The sealer of a data directory; also works during a key rotation. Raises BadResource."""
     return Sealer(
         key=data_dir.key(KEY),
         # The next key first: if its file is gone, it was renamed to KEY, which is read after it.

@@ -22,7 +22,7 @@ from ruamel.yaml.scalarbool import ScalarBoolean
 from ruamel.yaml.scalarstring import LiteralScalarString
 
 from qmonus_lite.catalog.yaml_reader import MAX_DEPTH, RefusedYAML, reader
-from qmonus_lite.errors import BadPlace, Fault
+from qmonus_lite.errors import BadResource, Fault
 
 #: Control characters and line separators, not allowed in names.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -215,15 +215,15 @@ def _finite(number: int | float) -> int | float:
 
 
 def read_values(path: Path) -> dict[str, object]:
-    """A settings file: one mapping of names to values; raises BadPlace."""
+    """A settings file: one mapping of names to values; raises BadResource."""
     try:
         document = Document(str(path), path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise BadPlace(f"--config={path}: cannot be read: {error}") from None
+        raise BadResource(f"--config={path}: cannot be read: {error}") from None
     except BadDocument as error:
-        raise BadPlace(str(error)) from None
+        raise BadResource(str(error)) from None
     if not isinstance(document.value, Mapping):
-        raise BadPlace(f"--config={path}: expected a mapping of names to values")
+        raise BadResource(f"--config={path}: expected a mapping of names to values")
     return dict(document.value)
 
 

@@ -81,7 +81,7 @@ LAMBDA = Kind(
             gloss="seconds one run may take", schema={"type": "number", "exclusiveMinimum": 0}
         ),
         "keep_headers": Key(
-            gloss="names of credential headers that its promised events carry unmasked",
+            gloss="names of credential headers that its stored events carry unmasked",
             schema=_TEXTS,
         ),
     },

@@ -22,7 +22,7 @@ from qmonus_lite.cli.rewriting import replace
 from qmonus_lite.clock import Clock
 from qmonus_lite.compose.shared import make_loader
 from qmonus_lite.datadir import DataDir, sync
-from qmonus_lite.errors import BadPlace, BadSetting
+from qmonus_lite.errors import BadResource, BadSetting
 from qmonus_lite.settings.table import Settings
 
 _HASH, _PREVIOUS = "api_key_hash", "previous_api_key_hash"
@@ -166,7 +166,7 @@ def _write(folder: Path, name: str, text: str) -> Path:
         sync(draft)
         os.link(draft, file)
     except OSError as error:
-        raise BadPlace(f"{file}: cannot be written: {error.strerror}") from None
+        raise BadResource(f"{file}: cannot be written: {error.strerror}") from None
     finally:
         draft.unlink(missing_ok=True)
     return file

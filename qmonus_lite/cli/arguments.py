@@ -28,7 +28,7 @@ class Arguments:
     def settings(self, environ: Mapping[str, str], own: Collection[str] = ()) -> Settings:
         """Settings resolved from flags, environment and --config; `own` flags are no settings.
 
-        Raises Refused.
+        Raises StartupError.
         """
         given = {name: value for name, value in self.flags.items() if name not in own}
         file = given.pop("config", None) or environ.get("QMONUS_LITE_CONFIG")

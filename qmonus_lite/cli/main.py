@@ -8,10 +8,10 @@ from qmonus_lite import __version__
 from qmonus_lite.cli import arguments, help
 from qmonus_lite.cli.command import Command
 from qmonus_lite.cli.commands import COMMANDS
-from qmonus_lite.errors import BadPlugins, BadSetting, Refused
+from qmonus_lite.errors import BadPlugins, BadSetting, StartupError
 from qmonus_lite.settings.sources import flag_fault, refusal
 
-#: Exit status after an error of type Refused.
+#: Exit status after an error of type StartupError.
 REFUSED = 2
 
 
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(typed)
     except BadPlugins as error:
         print(f"qmonus-lite: {len(error.faults)} fault(s) in plugins:\n{error}", file=sys.stderr)
-    except Refused as error:
+    except StartupError as error:
         print(f"qmonus-lite: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         return 130

@@ -10,7 +10,7 @@ from typing import Any
 
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
-from qmonus_lite.errors import BadPlace, BadSetting
+from qmonus_lite.errors import BadResource, BadSetting
 from qmonus_lite.events.report_file import Entries, ReportFile, State, StoredReport
 from qmonus_lite.settings.values import endpoints
 
@@ -22,7 +22,7 @@ def nodes(arguments: Arguments) -> int:
     """List the workers, or drop a worker's report; may run concurrently with an APIGW."""
     data_dir = arguments.settings(os.environ, own=("json",)).storage.state_dir
     if not data_dir.is_dir():
-        raise BadPlace(f"--data_dir={data_dir}: no such directory; has an APIGW run on it?")
+        raise BadResource(f"--data_dir={data_dir}: no such directory; has an APIGW run on it?")
     match arguments.positionals:
         case () | ("list",):
             return _list(data_dir, as_json=arguments.flags.get("json") == "true")
@@ -108,7 +108,7 @@ def _clear_errors(data_dir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BadPlace(
+        raise BadResource(
             f"--data_dir={data_dir}: cannot be written: {error.strerror};"
             " run this as the user of the service"
         ) from None

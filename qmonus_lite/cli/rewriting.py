@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 from qmonus_lite.datadir import sync
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 
 
 def replace(file: Path, text: str) -> None:
-    """Replace the file's content atomically, with fsync of file and directory; raises BadPlace."""
+    """Replace the content of a file atomically, with fsync; raises BadResource."""
     file = file.resolve()
     draft = file.with_name(f".{file.name}.draft")
     try:
@@ -25,4 +25,4 @@ def replace(file: Path, text: str) -> None:
         sync(file.parent)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise BadPlace(f"{file}: cannot be written: {error.strerror}") from None
+        raise BadResource(f"{file}: cannot be written: {error.strerror}") from None

@@ -24,7 +24,7 @@ from qmonus_lite.cli.command import Command
 from qmonus_lite.cli.rewriting import replace
 from qmonus_lite.compose.shared import make_loader
 from qmonus_lite.datadir import DataDir
-from qmonus_lite.errors import BadPlace, BadSetting
+from qmonus_lite.errors import BadResource, BadSetting
 
 #: Lock file held while sealing, so that no value is sealed with a key that is being rotated out.
 _LOCK = "config.lock"
@@ -121,11 +121,11 @@ def _read(file: Path) -> Document:
     try:
         document = Document(str(file), file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise BadPlace(f"{file}: cannot be read: {error}") from None
+        raise BadResource(f"{file}: cannot be read: {error}") from None
     except BadDocument as error:
-        raise BadPlace(str(error)) from None
+        raise BadResource(str(error)) from None
     if not isinstance(document.value, Mapping) or "values" not in document.value:
-        raise BadPlace(f"{file}: not a Config plugin; expected a mapping with 'values'")
+        raise BadResource(f"{file}: not a Config plugin; expected a mapping with 'values'")
     return document
 
 

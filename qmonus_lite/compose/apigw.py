@@ -20,7 +20,13 @@ from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.background import Background
 from qmonus_lite.catalog.plugins import Catalog
-from qmonus_lite.compose.registry import DEFAULT_STORE, StoreContext, store_kind
+from qmonus_lite.compose.registry import (
+    DEFAULT_STORE,
+    StoreContext,
+    TransportContext,
+    store_kind,
+    transport_kind,
+)
 from qmonus_lite.compose.script_events import ScriptEvents
 from qmonus_lite.compose.shared import (
     DISK_THREADS,
@@ -29,7 +35,6 @@ from qmonus_lite.compose.shared import (
     Common,
     common,
     make_gateway,
-    make_registry,
 )
 from qmonus_lite.compose.writer import WriterParts, local_commit_service
 from qmonus_lite.events.envelope import UPLOADED
@@ -42,8 +47,6 @@ from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import ScriptThreads
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.stores.file.reserved_space import ReservedSpace, SharedReservedSpace
-from qmonus_lite.transports.http.signed_client import SignedClient
-from qmonus_lite.transports.http.transport import HttpTransport
 from qmonus_lite.uploads.active import ActiveUploads
 from qmonus_lite.uploads.completion import Completion
 from qmonus_lite.uploads.publish import DirectPublisher
@@ -60,7 +63,7 @@ def compose_apigw(
     *,
     number: int | None = None,
 ) -> ApigwServer:
-    """An APIGW, ready to serve; raises Refused.
+    """An APIGW, ready to serve; raises StartupError.
 
     `number`, from 0, is given if several APIGWs share an installation and a writer process.
     """
@@ -86,9 +89,14 @@ class _Apigw:
         self._print_line = say if self._first else _print_nothing
         settings = shared.settings
         self._threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
-        client = SignedClient(shared.signer)
-        self._registry = make_registry(settings, shared.data_dir, client, shared.environ)
-        self._transport = HttpTransport(client, self._registry)
+        self._workers = transport_kind(settings.workers.endpoints).make(
+            settings,
+            TransportContext(
+                data_dir=shared.data_dir.path, signer=shared.signer, environ=shared.environ
+            ),
+        )
+        self._registry = self._workers.registry
+        self._transport = self._workers.for_questions()
         self._owner_prefix = "" if number is None else f"{number}-{secrets.token_hex(4)}-"
         self._store = store_kind(DEFAULT_STORE).make(
             settings,
@@ -228,9 +236,8 @@ class _Apigw:
                 clock=shared.clock,
                 data_dir=shared.data_dir,
                 gateway=shared.gateway,
-                signer=shared.signer,
                 store=self._store,
-                registry=self._registry,
+                workers=self._workers,
                 threads=self._threads,
                 observers=shared.observers,
             )

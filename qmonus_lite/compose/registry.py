@@ -1,15 +1,17 @@
-"""Registry of stores and event logs: which one a URL means, and how it is made of the settings."""
+"""Registry of stores, event logs and transports: which one a URL means, and how it is made."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from qmonus_lite.errors import BadPlace, BadSetting
+from qmonus_lite.errors import BadResource, BadSetting
 from qmonus_lite.event_logs.sqlite.event_log import FILE, SqliteEventLog, migration_values
 from qmonus_lite.events.log import EventLog
+from qmonus_lite.events.report_file import ReportFile
+from qmonus_lite.events.transport import WorkerConnections
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.stores.file.free_space import FreeSpace, folders_of
@@ -20,6 +22,9 @@ from qmonus_lite.stores.file.root_dir import RootDir
 from qmonus_lite.stores.file.socket_copy import SocketCopier
 from qmonus_lite.stores.file.staging_dirs import StagingDirs
 from qmonus_lite.stores.file.store import FileStore
+from qmonus_lite.supervisor_channel import SUPERVISED
+from qmonus_lite.transports.http.connections import HttpWorkerConnections
+from qmonus_lite.transports.http.signature import Signer
 from qmonus_lite.uploads.store import UploadStore
 
 T = TypeVar("T")
@@ -48,7 +53,7 @@ class StoreContext:
 class StoreKind:
     """How a store is made."""
 
-    #: Raises BadPlace if the settings name places that cannot be used; makes nothing.
+    #: Raises BadResource if the settings name places that cannot be used; makes nothing.
     check: Callable[[Settings], None]
     make: Callable[[Settings, StoreContext], UploadStore]
 
@@ -71,15 +76,40 @@ class EventLogContext:
 class EventLogKind:
     """How an event log is made."""
 
-    #: For the process that commits; makes the log if there is none, migrates it. Raises BadPlace.
+    #: For the process that commits; makes the log or migrates it. Raises BadResource.
     make: Callable[[Settings, EventLogContext], EventLog]
-    #: For a command beside that process; raises BadPlace if there is none, or it is to be migrated.
+    #: For a command beside that process; raises BadResource if there is none of this format.
     open: Callable[[Settings], EventLog]
 
 
 def event_log_kind(url: str) -> EventLogKind:
     """The kind of event log for the scheme of a URL; raises BadSetting."""
     return _of_scheme(url, EVENT_LOGS, "event log")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransportContext:
+    """What the connections of a process to the workers need beside the settings."""
+
+    data_dir: Path
+    signer: Signer
+    environ: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransportKind:
+    """How the connections to the workers are made."""
+
+    #: With the worker reports stored by earlier processes; raises BadResource.
+    make: Callable[[Settings, TransportContext], WorkerConnections]
+
+
+def transport_kind(urls: Sequence[str]) -> TransportKind:
+    """The kind of transport for the schemes of the URLs of all workers; raises BadSetting."""
+    first, *others = (_of_scheme(url, TRANSPORTS, "transport") for url in urls)
+    if any(other is not first for other in others):
+        raise BadSetting(f"{','.join(urls)}: several kinds of transports; use one for all workers")
+    return first
 
 
 def _of_scheme(url: str, kinds: Mapping[str, T], name: str) -> T:
@@ -90,7 +120,7 @@ def _of_scheme(url: str, kinds: Mapping[str, T], name: str) -> T:
 
 
 def make_root_dir(settings: Settings) -> RootDir:
-    """The launch directory as storage root; raises BadPlace if it is unusable for uploads."""
+    """The launch directory as storage root; raises BadResource if it is unusable for uploads."""
     durability = settings.storage.upload_durability
     root_dir = RootDir(
         root=settings.storage.root,
@@ -102,7 +132,7 @@ def make_root_dir(settings: Settings) -> RootDir:
 
 
 def make_file_store(settings: Settings, context: StoreContext) -> FileStore:
-    """The store of files below the launch directory; raises BadPlace."""
+    """The store of files below the launch directory; raises BadResource."""
     root_dir = make_root_dir(settings)
     disk, min_free_bytes = root_dir.disk, settings.storage.min_free_bytes
     free_space = FreeSpace(
@@ -139,12 +169,25 @@ def _make_sqlite_event_log(settings: Settings, context: EventLogContext) -> Even
 def _open_sqlite_event_log(settings: Settings) -> EventLog:
     folder = settings.storage.state_dir
     if not (folder / FILE).exists():
-        raise BadPlace(f"--data_dir={folder}: no outbox here; has an APIGW run on it?")
+        raise BadResource(f"--data_dir={folder}: no outbox here; has an APIGW run on it?")
     # It is migrated by the gateway alone: one of an older version may still run.
     return SqliteEventLog(folder / FILE)
+
+
+def _make_http_connections(settings: Settings, context: TransportContext) -> WorkerConnections:
+    # Reports of workers that `up` started are marked: the workers of the next `up` replace them.
+    own = SUPERVISED in context.environ and not settings.workers.lambda_endpoints
+    return HttpWorkerConnections(
+        settings.workers.endpoints,
+        context.signer,
+        settings.server.base_url,
+        ReportFile(context.data_dir, own=own),
+    )
 
 
 STORES: Mapping[str, StoreKind] = {"file": StoreKind(check=_check_root_dir, make=make_file_store)}
 EVENT_LOGS: Mapping[str, EventLogKind] = {
     "sqlite": EventLogKind(make=_make_sqlite_event_log, open=_open_sqlite_event_log)
 }
+_HTTP = TransportKind(make=_make_http_connections)
+TRANSPORTS: Mapping[str, TransportKind] = {"http": _HTTP, "https": _HTTP}

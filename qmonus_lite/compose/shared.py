@@ -1,4 +1,4 @@
-"""Parts that several kinds of processes use: secrets, plugin loader, registry."""
+"""Parts that several kinds of processes use: secrets, plugin loader, gateway."""
 
 import base64
 import hashlib
@@ -17,9 +17,8 @@ from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.clock import Clock
 from qmonus_lite.data_format import DataFormat
 from qmonus_lite.datadir import DataDir
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 from qmonus_lite.events.gateway import Gateway
-from qmonus_lite.events.report_file import ReportFile
 from qmonus_lite.observations import NO_OBSERVERS, Observers
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.scripting.builtins.callout import Callout, Gateways, Timeouts
@@ -28,10 +27,7 @@ from qmonus_lite.scripting.builtins.outgoing import Outgoing
 from qmonus_lite.scripting.options import Options
 from qmonus_lite.settings.events import EventSettings
 from qmonus_lite.settings.table import Settings
-from qmonus_lite.supervisor_channel import SUPERVISED
 from qmonus_lite.transports.http.signature import Signer
-from qmonus_lite.transports.http.signed_client import SignedClient
-from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
 
 #: Name of the store of files below the launch directory, in events.
 FILE_STORE = "file"
@@ -63,7 +59,7 @@ class Common:
 def common(
     settings: Settings, environ: Mapping[str, str], observers: Observers = NO_OBSERVERS
 ) -> Common:
-    """Build the parts that APIGW and workers both have; raises Refused."""
+    """Build the parts that APIGW and workers both have; raises StartupError."""
     clock = Clock(settings.logs.timezone)
     data_dir = DataDir(settings.storage.state_dir)
     gateway = data_dir.open()
@@ -91,10 +87,10 @@ def common(
 
 
 def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
-    """The loader of the plugin folders; raises BadPlace for a missing folder."""
+    """The loader of the plugin folders; raises BadResource for a missing folder."""
     for name, folder in zip(settings.plugins.plugins_base_dirs, settings.plugin_dirs, strict=True):
         if not folder.is_dir():
-            raise BadPlace(f"--plugins_base_dirs: {name}: no folder at {folder}; make it first")
+            raise BadResource(f"--plugins_base_dirs: {name}: no folder at {folder}; make it first")
     template = settings.uploads.template
     context = BuildContext(
         names=granted(callout=callout, options=Options(settings)),
@@ -103,16 +99,6 @@ def make_loader(settings: Settings, sealer: Sealer, callout: object) -> Loader:
         question_limit=settings.events.lambda_sync_timeout,
     )
     return Loader(settings.plugin_dirs, context)
-
-
-def make_registry(
-    settings: Settings, data_dir: DataDir, client: SignedClient, environ: Mapping[str, str]
-) -> HttpWorkerRegistry:
-    """The worker registry, with the reports stored by earlier processes; raises BadPlace."""
-    # Reports of workers that `up` started are marked: the workers of the next `up` replace them.
-    own = SUPERVISED in environ and not settings.workers.lambda_endpoints
-    reports = ReportFile(data_dir.path, own=own)
-    return HttpWorkerRegistry(settings.workers.endpoints, client, settings.server.base_url, reports)
 
 
 def make_gateway(settings: Settings, at: DataFormat | None = None) -> Gateway:
@@ -128,7 +114,7 @@ def make_gateway(settings: Settings, at: DataFormat | None = None) -> Gateway:
 
 
 def event_secret(data_dir: DataDir, settings: EventSettings) -> bytes:
-    """The key for signing events, from the settings or from its file; raises BadPlace."""
+    """The key for signing events, from the settings or from its file; raises BadResource."""
     if settings.event_secret is None:
         return data_dir.key("event.key")
     return base64.b64encode(settings.event_secret.value.encode())

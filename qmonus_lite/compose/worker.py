@@ -15,7 +15,7 @@ from qmonus_lite.worker.server import WorkerServer
 
 
 def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServer:
-    """A Lambda worker, ready to serve; raises Refused."""
+    """A Lambda worker, ready to serve; raises StartupError."""
     shared = common(settings, environ)
     for_questions = ScriptThreads("ask", max_threads=MAX_SCRIPT_THREADS)
     for_deliveries = ScriptThreads("deliver", max_threads=MAX_SCRIPT_THREADS)

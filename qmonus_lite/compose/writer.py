@@ -10,19 +10,19 @@ from qmonus_lite.compose.registry import (
     DEFAULT_STORE,
     EventLogContext,
     StoreContext,
+    TransportContext,
     event_log_kind,
     store_kind,
+    transport_kind,
 )
-from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_gateway, make_registry
+from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_gateway
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.dispatcher import Dispatcher
+from qmonus_lite.events.transport import WorkerConnections
 from qmonus_lite.observations import NO_OBSERVERS, Observers
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.transports.http.signature import Signer
-from qmonus_lite.transports.http.signed_client import SignedClient
-from qmonus_lite.transports.http.transport import HttpTransport
-from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
 from qmonus_lite.uploads.commit import Committer, recover
 from qmonus_lite.uploads.store import UploadStore
 from qmonus_lite.writer.server import WriterServer
@@ -38,9 +38,8 @@ class WriterParts:
     data_dir: DataDir
     #: Id of the gateway of the data directory.
     gateway: str
-    signer: Signer
     store: UploadStore
-    registry: HttpWorkerRegistry
+    workers: WorkerConnections
     threads: ThreadPoolExecutor
     observers: Observers = NO_OBSERVERS
 
@@ -48,19 +47,17 @@ class WriterParts:
 def local_commit_service(parts: WriterParts) -> LocalCommitService:
     """Commit service in this process; first resolves in-doubt uploads after a crash.
 
-    Raises BadPlace.
+    Raises BadResource.
     """
     settings = parts.settings
     context = EventLogContext(data_dir=parts.data_dir.path, gateway=parts.gateway)
     log = event_log_kind(DEFAULT_EVENT_LOG).make(settings, context)
     recover(log, parts.store)
-    transport = HttpTransport(SignedClient(parts.signer), parts.registry)
-    parts.registry.on_lost(transport.abandon)
     dispatcher = Dispatcher(
         Delivery(
             log=log,
-            registry=parts.registry,
-            transport=transport,
+            registry=parts.workers.registry,
+            transport=parts.workers.for_deliveries(),
             clock=parts.clock,
             gateway=make_gateway(settings),
             source=settings.server.base_url,
@@ -75,13 +72,13 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
         log=log,
         dispatcher=dispatcher,
         committer=Committer(parts.store, log, dispatcher, threads=parts.threads),
-        registry=parts.registry,
+        registry=parts.workers.registry,
         clock=parts.clock,
     )
 
 
 def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServer:
-    """A writer process, ready to serve; raises Refused."""
+    """A writer process, ready to serve; raises StartupError."""
     kind = store_kind(DEFAULT_STORE)
     kind.check(settings)
     data_dir = DataDir(settings.storage.state_dir)
@@ -97,9 +94,11 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         clock=Clock(settings.logs.timezone),
         data_dir=data_dir,
         gateway=gateway,
-        signer=signer,
         store=kind.make(settings, context),
-        registry=make_registry(settings, data_dir, SignedClient(signer), environ),
+        workers=transport_kind(settings.workers.endpoints).make(
+            settings,
+            TransportContext(data_dir=data_dir.path, signer=signer, environ=environ),
+        ),
         threads=threads,
     )
     return WriterServer(
@@ -107,6 +106,6 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         max_uploads=settings.uploads.max_uploads,
         data_dir=data_dir.path,
         commits=local_commit_service(parts),
-        registry=parts.registry,
+        registry=parts.workers.registry,
         threads=parts.threads,
     )

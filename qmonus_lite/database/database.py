@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
 from qmonus_lite.database.migration import check_current, migrate
-from qmonus_lite.database.schema import Schema
+from qmonus_lite.database.schema import DatabaseSchema
 from qmonus_lite.database.transaction import Insert, Job, can_write, insert_rows, run_jobs
-from qmonus_lite.errors import BadPlace, QmonusLiteError
+from qmonus_lite.errors import BadResource, QmonusLiteError
 
 #: Durability of a commit (PRAGMA synchronous): `FULL` survives a power failure, `NORMAL` only a
 #: crash of the process.
@@ -45,7 +45,7 @@ class Database(Generic[Error]):
     def __init__(
         self,
         path: Path,
-        schema: Schema,
+        schema: DatabaseSchema,
         synchronous: Synchronous,
         failed: type[Error],
         *,
@@ -55,7 +55,7 @@ class Database(Generic[Error]):
 
         `failed` is the class of error of changes that were not committed, or of which that is
         unknown. Without `migration_values` (None) a database of an older format is refused.
-        Raises BadPlace for a file that is no database, or has a format that cannot be used.
+        Raises BadResource for a file that is no database, or has a format that cannot be used.
         """
         self._path = path
         self._sql = schema.statements
@@ -74,7 +74,7 @@ class Database(Generic[Error]):
         try:
             self._database = self._open(schema, migration_values)
         except (sqlite3.Error, OSError) as error:
-            raise BadPlace(
+            raise BadResource(
                 f"{path}: not a usable database: {error};"
                 " move it aside to begin with an empty one, its events are then lost"
             ) from None
@@ -155,7 +155,7 @@ class Database(Generic[Error]):
         self._database.close()
 
     def _open(
-        self, schema: Schema, migration_values: Mapping[str, Any] | None
+        self, schema: DatabaseSchema, migration_values: Mapping[str, Any] | None
     ) -> sqlite3.Connection:
         self._path.touch(mode=0o600)
         database = sqlite3.connect(

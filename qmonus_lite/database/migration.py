@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qmonus_lite.database.schema import UNNUMBERED, Schema, split_script
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.database.schema import UNNUMBERED, DatabaseSchema, split_script
+from qmonus_lite.errors import BadResource
 
 logger = logging.getLogger(__name__)
 
 
 def migrate(
-    connection: sqlite3.Connection, path: Path, schema: Schema, values: Mapping[str, Any]
+    connection: sqlite3.Connection, path: Path, schema: DatabaseSchema, values: Mapping[str, Any]
 ) -> None:
     """Bring a database to the newest format; `values` are the parameters of the migrations.
 
-    Raises BadPlace for a format that is newer and if a migration fails; the database is then
+    Raises BadResource for a format that is newer and if a migration fails; the database is then
     unchanged. Processes that start at the same time migrate one after the other. A new
     database is made by the same statements, and nothing is logged.
     """
@@ -32,7 +32,7 @@ def migrate(
     try:
         found = _migrate(connection, path, schema, values)
     except sqlite3.Error as error:
-        raise BadPlace(
+        raise BadResource(
             f"{path}: cannot be migrated to format {newest}: {error}; it is unchanged"
         ) from None
     if empty:
@@ -43,7 +43,7 @@ def migrate(
 
 
 def _migrate(
-    connection: sqlite3.Connection, path: Path, schema: Schema, values: Mapping[str, Any]
+    connection: sqlite3.Connection, path: Path, schema: DatabaseSchema, values: Mapping[str, Any]
 ) -> int:
     """Run the missing migrations in one transaction; gives the format from before."""
     connection.execute("BEGIN IMMEDIATE")
@@ -62,18 +62,18 @@ def _migrate(
     return found
 
 
-def check_current(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
-    """Raise BadPlace unless the database has the format of this version."""
+def check_current(connection: sqlite3.Connection, path: Path, schema: DatabaseSchema) -> None:
+    """Raise BadResource unless the database has the format of this version."""
     found, newest = format_of(connection, schema), len(schema.migrations)
     _check(path, found, newest)
     if found < newest or _number(connection) != newest:
-        raise BadPlace(
+        raise BadResource(
             f"{path}: has the format of an older version ({found}, this version has {newest});"
             " start the gateway once, which migrates it"
         )
 
 
-def format_of(connection: sqlite3.Connection, schema: Schema) -> int:
+def format_of(connection: sqlite3.Connection, schema: DatabaseSchema) -> int:
     """The format of a database; 0 if it is empty."""
     if number := _number(connection):
         return number
@@ -88,7 +88,7 @@ def _number(connection: sqlite3.Connection) -> int:
 
 def _check(path: Path, found: int, newest: int) -> None:
     if found > newest:
-        raise BadPlace(
+        raise BadResource(
             f"{path}: has format {found}, made by a newer version; this version reads formats up"
             f" to {newest}: start the newer version, or restore a copy from before its first start"
         )

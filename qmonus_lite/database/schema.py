@@ -16,17 +16,17 @@ UNNUMBERED = "unnumbered_format"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schema:
+class DatabaseSchema:
     """Statements of a database by name, and its migrations: the first one makes format 1."""
 
     statements: Mapping[str, str]
     migrations: tuple[str, ...]
 
 
-def read_schema(package: str, name: str) -> Schema:
+def read_schema(package: str, name: str) -> DatabaseSchema:
     """The schema in the SQL files `name` of a package."""
     folder = files(package)
-    return Schema(
+    return DatabaseSchema(
         statements=statements(folder.joinpath(f"{name}.sql").read_text()),
         migrations=tuple(_migrations(folder, name)),
     )

@@ -1,10 +1,10 @@
 """The exception hierarchy of the package, with the HTTP status of each client error.
 
     QmonusLiteError
-      Refused                    a process or command does not start; exit status 2
+      StartupError               a process or command does not start; exit status 2
         BadSetting               a flag, an environment variable or a key of --config
         BadPlugins               plugin files, with every fault
-        BadPlace                 a directory, file, key or port that cannot be used
+        BadResource              a directory, file, key or port that cannot be used
       Problem                    a request fails; has an HTTP status and a stable code
         BadRequest 400           InvalidFraming 400, InvalidTarget 400, InvalidPath 400,
                                  InvalidQuery 400, CredentialInQuery 400,
@@ -64,12 +64,12 @@ from qmonus_lite.errors.problem import (
 )
 from qmonus_lite.errors.rule import Rule, RuleDescription, Stage
 from qmonus_lite.errors.startup import (
-    BadPlace,
     BadPlugins,
+    BadResource,
     BadSetting,
     Fault,
     QmonusLiteError,
-    Refused,
+    StartupError,
 )
 from qmonus_lite.errors.statuses import (
     BadGateway,
@@ -102,7 +102,7 @@ __all__ = [
     "PROBLEMS_PAGE",
     "AmbiguousCredentials",
     "BadGateway",
-    "BadPlace",
+    "BadResource",
     "BadPlugins",
     "BadRequest",
     "BadSetting",
@@ -137,7 +137,7 @@ __all__ = [
     "PublicationInDoubt",
     "QmonusLiteError",
     "Refusal",
-    "Refused",
+    "StartupError",
     "RefusedByScript",
     "RequestTimeout",
     "Rule",

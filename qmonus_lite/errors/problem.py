@@ -33,7 +33,7 @@ class DiskError:
     action: str
     #: Name of the errno, such as EIO, and the text of strerror.
     code: str
-    said: str
+    message: str
     #: Whether the disk is at fault, not the request.
     failing: bool
 

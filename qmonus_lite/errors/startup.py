@@ -8,15 +8,15 @@ class QmonusLiteError(Exception):
     """Base class of every exception that this package raises deliberately."""
 
 
-class Refused(QmonusLiteError):
-    """The process cannot start; the message contains the cause, the place and the remedy."""
+class StartupError(QmonusLiteError):
+    """A process or command cannot start; the message has the cause, the place and the remedy."""
 
 
-class BadSetting(Refused):
+class BadSetting(StartupError):
     """A flag, environment variable or configuration key is unknown or unusable."""
 
 
-class BadPlace(Refused):
+class BadResource(StartupError):
     """A directory, file, key or port cannot be used."""
 
 
@@ -37,7 +37,7 @@ class Fault:
         return f"{self.file}:{self.line}:{self.column}: {self.message}"
 
 
-class BadPlugins(Refused):
+class BadPlugins(StartupError):
     """Plugin files have errors; `faults` lists all of them, ordered by file."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:

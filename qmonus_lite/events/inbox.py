@@ -25,7 +25,7 @@ class Inbox:
     """Store of handled events."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        """Open or create the database; raises BadPlace."""
+        """Open or create the database; raises BadResource."""
         # NORMAL: rows lost in a power failure let an event run again, as at-least-once permits.
         self._database = Database(path, SCHEMA, "NORMAL", DatabaseFailed, migration_values={})
         self._clock = clock

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 
 FILE, FORMAT = "workers.json", 1
 
@@ -99,7 +99,7 @@ class ReportFile:
         return self._signature() != self._seen
 
     def read(self) -> Entries:
-        """All entries by endpoint; raises BadPlace."""
+        """All entries by endpoint; raises BadResource."""
         self._seen = self._signature()
         return self._entries()
 
@@ -112,7 +112,7 @@ class ReportFile:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise BadPlace(
+            raise BadResource(
                 f"{self._path}: not a usable list of workers: {error}; move it aside, and"
                 " every worker has to be heard anew before it is known which events are handled"
             ) from None
@@ -120,7 +120,7 @@ class ReportFile:
     def edit(self, change: Callable[[Entries], object]) -> Entries:
         """Change the entries atomically, with fsync; returns the entries afterwards.
 
-        Raises BadPlace or OSError.
+        Raises BadResource or OSError.
         """
         with self._alone():
             unseen = self.changed

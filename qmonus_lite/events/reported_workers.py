@@ -32,7 +32,7 @@ class ReportedWorkers:
     """The part of `events.workers.WorkerRegistry` that all implementations share."""
 
     def __init__(self, endpoints: Sequence[str], reports: ReportFile | None = None) -> None:
-        """Raises BadPlace if the report file cannot be read."""
+        """Raises BadResource if the report file cannot be read."""
         self.workers = [KnownWorker(endpoint=endpoint) for endpoint in endpoints]
         #: Reports of workers that are no longer configured, by endpoint.
         self._former: Entries = {}

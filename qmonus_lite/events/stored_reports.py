@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 from qmonus_lite.events.report_file import Entries, ReportFile
 
 logger = logging.getLogger(__name__)
@@ -27,14 +27,14 @@ class StoredReports:
         return self._file is not None and self._file.changed
 
     def load(self) -> Entries:
-        """All entries by endpoint, read at once; raises BadPlace."""
+        """All entries by endpoint, read at once; raises BadResource."""
         return {} if self._file is None else self._file.read()
 
     async def read(self) -> Entries | None:
         """All entries by endpoint, or None after a failure."""
         try:
             return await asyncio.to_thread(self.load)
-        except BadPlace as error:
+        except BadResource as error:
             logger.error("%s", error, extra={"action": "workers_not_read"})
             return None
 
@@ -44,7 +44,7 @@ class StoredReports:
             return True
         try:
             await asyncio.to_thread(self._file.edit, change)
-        except (BadPlace, OSError) as error:
+        except (BadResource, OSError) as error:
             text = "what workers handle cannot be written down: %s"
             logger.error(text, error, extra={"action": "workers_not_kept"})
             return False

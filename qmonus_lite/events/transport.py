@@ -9,6 +9,7 @@ from typing import Protocol
 
 from qmonus_lite.events.envelope import OutgoingEvent
 from qmonus_lite.events.outcome import Outcome
+from qmonus_lite.events.workers import WorkerRegistry
 
 #: Seconds between two calls of `heartbeat` while an attempt is in progress.
 HEARTBEAT_SECONDS = 1.0
@@ -53,3 +54,20 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
+
+
+class WorkerConnections(Protocol):
+    """The workers as one process reaches them: their registry, and transports that use it."""
+
+    @property
+    def registry(self) -> WorkerRegistry:
+        """The registry of the process."""
+
+    def for_questions(self) -> Transport:
+        """A transport for the event loop of the registry; shares its connections."""
+
+    def for_deliveries(self) -> Transport:
+        """A transport with its own connections, for any event loop.
+
+        Its exchanges with a worker that the registry finds lost are aborted.
+        """

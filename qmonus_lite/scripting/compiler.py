@@ -14,7 +14,7 @@ import re
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 from qmonus_lite.errors import Fault
@@ -200,10 +200,20 @@ def _imported(node: ast.stmt) -> list[str]:
     return []
 
 
+def _import_lazy_modules(code: CodeType, names: Mapping[str, object]) -> None:
+    """Import the granted modules that the code reads, so that no request waits for an import."""
+    read = {name for part in _codes(code) for name in part.co_names}
+    for name in read & names.keys():
+        module = names[name]
+        if isinstance(module, ModuleType):
+            vars(module)  # The first access of an attribute imports a lazy module.
+
+
 def _execute(code: CodeType, names: Mapping[str, object], origin: Origin) -> dict[str, Any]:
     """Run the module level of a script; any exception becomes a fault of the plugin."""
     own = {"__name__": origin.label, "__file__": origin.file}
     space: dict[str, Any] = {**names, **own, SEEN: seen, RETURNING: returning}
+    _import_lazy_modules(code, names)
     try:
         in_time(lambda: exec(code, space))
     except KeyboardInterrupt:

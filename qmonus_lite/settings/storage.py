@@ -31,7 +31,7 @@ class StorageSettings:
     )
     min_free_bytes: int = flag(
         1 << 30,
-        "room always left on the disk, 507 below; what running uploads promised counts",
+        "space kept free on the disk, 507 below; what is reserved for running uploads counts",
         example="--min_free_bytes=512MiB",
         reader=values.size,
     )

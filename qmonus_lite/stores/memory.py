@@ -16,11 +16,11 @@ from qmonus_lite.uploads.store import (
     Capabilities,
     Condition,
     Handover,
-    Outcome,
     PendingUpload,
     Publication,
+    PublicationState,
     PublishResult,
-    Sealed,
+    SealResult,
     StoredFile,
     StoredPath,
     replaced_meanwhile,
@@ -198,9 +198,9 @@ class MemoryStore:
         own.where = where
         self.pending[own.token] = own
 
-    def seal(self, uploads: Sequence[PendingUpload], *, recorded: bool) -> Sealed:
+    def seal(self, uploads: Sequence[PendingUpload], *, recorded: bool) -> SealResult:
         """Check the digests; everything is as durable as it will be."""
-        return Sealed([self._seal(_own(upload)) for upload in uploads], 0.0)
+        return SealResult([self._seal(_own(upload)) for upload in uploads], 0.0)
 
     def publish(self, publications: Sequence[Publication]) -> list[PublishResult]:
         """Make the uploads visible, or leave them in doubt if `interruption` is set."""
@@ -224,11 +224,15 @@ class MemoryStore:
             return result
         raise result
 
-    def outcome(self, token: str) -> Outcome:
+    def outcome(self, token: str) -> PublicationState:
         """Whether the upload was published, unless `reachable` is False."""
         if not self.reachable:
-            return Outcome.UNKNOWN
-        return Outcome.PUBLISHED if token in self._published else Outcome.NOT_PUBLISHED
+            return PublicationState.UNKNOWN
+        return (
+            PublicationState.PUBLISHED
+            if token in self._published
+            else PublicationState.NOT_PUBLISHED
+        )
 
     def sweep(self, owner: str = "") -> int:
         """Remove pending uploads, except those to keep."""

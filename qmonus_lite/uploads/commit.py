@@ -36,9 +36,9 @@ from qmonus_lite.uploads.moved_event import moved_event
 from qmonus_lite.uploads.publish import ReceivedUpload, keep_sealed
 from qmonus_lite.uploads.renaming import store_renamed
 from qmonus_lite.uploads.store import (
-    Outcome,
     PendingUpload,
     Publication,
+    PublicationState,
     StoredFile,
     UploadStore,
 )
@@ -213,12 +213,12 @@ class Committer:
     def _decide(self, event_id: str, pending: PendingUpload) -> None:
         """Ask again whether an upload in doubt was published."""
         outcome = self._store.outcome(pending.token)
-        if outcome is not Outcome.UNKNOWN:
+        if outcome is not PublicationState.UNKNOWN:
             del self._in_doubt[event_id]
-        if outcome is Outcome.PUBLISHED:
+        if outcome is PublicationState.PUBLISHED:
             pending.keep = False
             self._unreleased.add(event_id)
-        elif outcome is Outcome.NOT_PUBLISHED:
+        elif outcome is PublicationState.NOT_PUBLISHED:
             self._pending_withdrawal[event_id] = pending
 
 
@@ -227,10 +227,10 @@ def recover(log: EventLog, store: UploadStore) -> None:
     log.release()
     for event in log.in_doubt():
         outcome = store.outcome(event.token)
-        if outcome is Outcome.PUBLISHED:
+        if outcome is PublicationState.PUBLISHED:
             # A delivery may have begun before the crash, so the next attempt counts as a retry.
             log.commit(event.id, attempt=1).result()
-        elif outcome is Outcome.NOT_PUBLISHED:
+        elif outcome is PublicationState.NOT_PUBLISHED:
             log.withdraw(event.id).result()
         else:
             extra = {"action": "event_undecided", "event_id": event.id}

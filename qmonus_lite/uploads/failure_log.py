@@ -26,7 +26,7 @@ def log_store_failure(
     if upload_id:
         extra["upload_id"] = upload_id
     extra |= {"doing": disk.action, "errno": disk.code}
-    message = f"{disk.action}: {disk.said}"
+    message = f"{disk.action}: {disk.message}"
     if disk.failing:
         logger.error("%s", message, extra={"action": "disk_failed", **extra})
     else:

@@ -86,7 +86,7 @@ class StoredFile(NamedTuple):
 PublishResult = StoredFile | BaseException
 
 
-class Outcome(Enum):
+class PublicationState(Enum):
     """Whether a pending upload was published."""
 
     PUBLISHED = "published"
@@ -186,7 +186,7 @@ class Publication(Value, frozen=True, kw_only=True):
     token_changed: Callable[[str], None] | None = None
 
 
-class Sealed(NamedTuple):
+class SealResult(NamedTuple):
     """The result of `seal`."""
 
     #: The error of each upload, or None.
@@ -236,7 +236,7 @@ class UploadStore(Protocol):
     ) -> None:
         """Change the path, and with it the token; only with that capability. Raises Problem."""
 
-    def seal(self, uploads: Sequence[PendingUpload], *, recorded: bool) -> Sealed:
+    def seal(self, uploads: Sequence[PendingUpload], *, recorded: bool) -> SealResult:
         """Write out what is in memory, check digests, and make the bytes durable; blocks.
 
         `recorded`: records with the tokens follow, so `outcome` has to be decidable after a crash.
@@ -254,7 +254,7 @@ class UploadStore(Protocol):
     def publish_now(self, upload: PendingUpload, condition: Condition) -> StoredFile:
         """Seal and publish one upload that has no record; raises Problem."""
 
-    def outcome(self, token: str) -> Outcome:
+    def outcome(self, token: str) -> PublicationState:
         """Whether the upload of a record was published; blocks."""
 
     def sweep(self, owner: str = "") -> int:
@@ -264,4 +264,4 @@ class UploadStore(Protocol):
         """
 
     def probe(self) -> None:
-        """Check at the start whether the store can be used; raises BadPlace."""
+        """Check at the start whether the store can be used; raises BadResource."""

@@ -46,8 +46,8 @@ CREATE_RULES = (
         name="free-space",
         stage=Stage.AFTER_VERDICT,
         problems=(InsufficientStorage,),
-        refuses="an upload that would leave less than `--min_free_bytes`; what running uploads"
-        " promised counts",
+        refuses="an upload that would leave less than `--min_free_bytes`; what is reserved"
+        " for running uploads counts",
     ),
 )
 #: Raised by `PendingUpload.append`, and by all other operations of a store.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 from qmonus_lite.writer.messages import MAX_MESSAGE_BYTES, BadMessage
 
 logger = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ def reachable(data_dir: Path) -> Iterator[str]:
 def listening(data_dir: Path) -> socket.socket:
     """The listening socket of the writer process; replaces a stale socket file.
 
-    The caller holds the lock of the data directory. Raises BadPlace.
+    The caller holds the lock of the data directory. Raises BadResource.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
@@ -116,7 +116,7 @@ def listening(data_dir: Path) -> socket.socket:
             listener.bind(address)
     except OSError as error:
         listener.close()
-        raise BadPlace(
+        raise BadResource(
             f"--data_dir={data_dir}: no socket can be made here: {error.strerror};"
             " choose a directory on a local file system, or --apigw_processes=1"
         ) from None

@@ -177,7 +177,7 @@ Call = (
 )
 
 
-class Request(Message, frozen=True, kw_only=True):
+class CallRequest(Message, frozen=True, kw_only=True):
     """A call of an APIGW."""
 
     #: Identifies the call in its reply; unique in the connection.
@@ -249,7 +249,7 @@ class Health(Message, frozen=True, kw_only=True):
 Reply = Result | Failure | Health
 
 _encoder = msgspec.msgpack.Encoder()
-_requests = msgspec.msgpack.Decoder(Request)
+_requests = msgspec.msgpack.Decoder(CallRequest)
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
@@ -264,7 +264,7 @@ def encode(value: object) -> bytes:
     return data
 
 
-def decode_request(data: memoryview) -> Request:
+def decode_request(data: memoryview) -> CallRequest:
     """Decode a message to the writer process; raises BadMessage."""
     return _decoded(_requests.decode, data)
 

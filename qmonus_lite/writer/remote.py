@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from qmonus_lite.errors import BadPlace, InternalFault
+from qmonus_lite.errors import BadResource, InternalFault
 from qmonus_lite.events.stored_event import EventEntry, PendingEvent, ShownEvent
 from qmonus_lite.uploads.commit import UploadWithEvent
 from qmonus_lite.uploads.store import StoredFile
@@ -22,6 +22,7 @@ from qmonus_lite.writer.ipc import Frames, connected
 from qmonus_lite.writer.messages import (
     BadMessage,
     Call,
+    CallRequest,
     Commit,
     CountEvents,
     DropEvent,
@@ -32,7 +33,6 @@ from qmonus_lite.writer.messages import (
     Published,
     PublishEvents,
     ReplayEvent,
-    Request,
     Result,
     RetryEvent,
     ShowEvent,
@@ -95,7 +95,7 @@ class RemoteCommitService:
         self.unhealthy_reason: str | None = None
 
     async def begin(self) -> None:
-        """Connect; raises BadPlace if the writer process does not accept in time."""
+        """Connect; raises BadResource if the writer process does not accept in time."""
         loop = asyncio.get_running_loop()
         connection = await self._connected(loop.time() + self._connect_seconds)
         await loop.create_unix_connection(lambda: self._frames, sock=connection)
@@ -149,7 +149,7 @@ class RemoteCommitService:
                 return connected(self._data_dir)
             except OSError as error:
                 if asyncio.get_running_loop().time() > deadline:
-                    raise BadPlace(
+                    raise BadResource(
                         f"--data_dir={self._data_dir}: no writer process answers here:"
                         f" {error.strerror}; start it by `up`"
                     ) from None
@@ -159,7 +159,7 @@ class RemoteCommitService:
         """The result of a call; raises the Problem of the writer process, or InternalFault."""
         number = next(self._numbers)
         try:
-            message = encode(Request(number=number, call=call))
+            message = encode(CallRequest(number=number, call=call))
         except BadMessage as error:
             logger.error("call %s: %s", type(call).__name__, error, extra=_CALL_FAILED)
             raise InternalFault("the writer process cannot be asked; see the log") from error

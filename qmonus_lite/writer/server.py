@@ -15,6 +15,7 @@ from qmonus_lite.settings.server import ServerSettings
 from qmonus_lite.writer.ipc import Frames, listening
 from qmonus_lite.writer.messages import (
     Call,
+    CallRequest,
     Commit,
     CountEvents,
     DropEvent,
@@ -25,7 +26,6 @@ from qmonus_lite.writer.messages import (
     Published,
     PublishEvents,
     ReplayEvent,
-    Request,
     Result,
     RetryEvent,
     ShowEvent,
@@ -118,7 +118,7 @@ class _ClientSession:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, request: Request) -> None:
+    async def _serve(self, request: CallRequest) -> None:
         try:
             reply = encode(await self._reply(request))
         except Exception:
@@ -128,7 +128,7 @@ class _ClientSession:
             reply = encode(Failure.of(request.number, fault))
         self.frames.send(reply)
 
-    async def _reply(self, request: Request) -> Result | Failure:
+    async def _reply(self, request: CallRequest) -> Result | Failure:
         try:
             return Result.of(request.number, await self._result(request.call))
         except Problem as problem:

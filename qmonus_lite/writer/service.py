@@ -25,7 +25,7 @@ class CommitService(Protocol):
     """Stores uploads with their events, and gives access to the event log."""
 
     async def begin(self) -> None:
-        """Start the service; raises BadPlace if that fails."""
+        """Start the service; raises BadResource if that fails."""
 
     async def commit(self, upload: UploadWithEvent) -> StoredFile:
         """Store a file and commit its event; raises Problem."""

@@ -23,7 +23,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Question:
     """One question, on the connection that it came over."""
 
     connection: socket.socket
@@ -50,7 +50,7 @@ class Asked:
         self.connection.close()
 
 
-Answering = Callable[[Asked], None]
+Answering = Callable[[Question], None]
 
 
 def head(length: int, headers: Mapping[str, str], status: str = "200 OK") -> bytes:
@@ -76,9 +76,9 @@ def report(outcome: object) -> bytes:
     return json.dumps(value).encode()
 
 
-def allowing(asked: Asked, **other: object) -> bytes:
+def allowing(question: Question, **other: object) -> bytes:
     """The body that lets an upload in, but for what is given."""
-    outcome = {"code": 200, "output": None, "event": asked.event, "handlers": ["gate"]}
+    outcome = {"code": 200, "output": None, "event": question.event, "handlers": ["gate"]}
     return report(outcome | other)
 
 
@@ -97,13 +97,13 @@ class FakeWorker:
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
-    def allow(self, asked: Asked) -> None:
+    def allow(self, question: Question) -> None:
         """Answer as an honest worker does that lets everything in."""
-        self.say(asked, allowing(asked))
+        self.say(question, allowing(question))
 
-    def say(self, asked: Asked, body: bytes) -> None:
+    def say(self, question: Question, body: bytes) -> None:
         """Send a body, truly signed."""
-        asked.send(head(len(body), signed(self.key, asked.id, body)) + body)
+        question.send(head(len(body), signed(self.key, question.id, body)) + body)
 
     def stop_listening(self) -> None:
         """Take no more connections; those that are there stay."""
@@ -141,23 +141,23 @@ class FakeWorker:
 
     def _serve(self, connection: socket.socket) -> None:
         with suppress(OSError):
-            while asked := _read(connection):
-                if asked.path == "/events/handles":
-                    self._say_what_is_handled(asked)
-                elif asked.path == "/events/deliver":
-                    self.allow(asked)
+            while question := _read(connection):
+                if question.path == "/events/handles":
+                    self._say_what_is_handled(question)
+                elif question.path == "/events/deliver":
+                    self.allow(question)
                 else:
                     self.asked += 1
-                    self.answering(asked)
+                    self.answering(question)
 
-    def _say_what_is_handled(self, asked: Asked) -> None:
-        question = json.loads(asked.body)
-        if question["known"] == "1":
-            self.wait_for_end(question["wait"])
-        self.say(asked, report(None))
+    def _say_what_is_handled(self, question: Question) -> None:
+        known = json.loads(question.body)
+        if known["known"] == "1":
+            self.wait_for_end(known["wait"])
+        self.say(question, report(None))
 
 
-def _read(connection: socket.socket) -> Asked | None:
+def _read(connection: socket.socket) -> Question | None:
     """The next question, or None at the end."""
     data = b""
     while b"\r\n\r\n" not in data:
@@ -172,4 +172,4 @@ def _read(connection: socket.socket) -> Asked | None:
         if not (more := connection.recv(1 << 16)):
             return None
         body += more
-    return Asked(connection=connection, path=first.split()[1], headers=headers, body=body)
+    return Question(connection=connection, path=first.split()[1], headers=headers, body=body)

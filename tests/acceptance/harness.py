@@ -183,7 +183,7 @@ class Installation:
         def came() -> bool:
             record = Path(self._record(event))
             lines = record.read_text().splitlines() if record.exists() else []
-            found[:] = [one for one in map(json.loads, lines) if one["path"] == path]
+            found[:] = [event for event in map(json.loads, lines) if event["path"] == path]
             return len(found) >= count
 
         until(came, report=lambda: self.log)

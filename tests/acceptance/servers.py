@@ -48,7 +48,7 @@ def serve_webdav(folder: Path) -> Rclone:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class LiveProbe:
     """One answer of `/-/live`."""
 
     #: Seconds after the sampler's start.
@@ -60,12 +60,12 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class SamplerResult:
     """What the sampler saw."""
 
     samples: int
     #: The slowest answers, the slowest first.
-    slowest: list[Asked]
+    slowest: list[LiveProbe]
     #: Bytes of memory that a process came to hold beyond those at the start, by process id.
     growth: dict[int, int]
 
@@ -73,7 +73,7 @@ class Seen:
 class Sampler:
     """Watches an APIGW while a block runs; after it, `seen` is there."""
 
-    seen: Seen
+    seen: SamplerResult
 
     def __init__(self, port: int, pids: Iterable[int] = ()) -> None:
         program = Path(__file__).with_name("sampler.py")
@@ -87,8 +87,8 @@ class Sampler:
     def __exit__(self, *_exception: object) -> None:
         output, _ = self._process.communicate(timeout=30)
         found = json.loads(output)
-        self.seen = Seen(
+        self.seen = SamplerResult(
             samples=found["samples"],
-            slowest=[Asked(**one) for one in found["slowest"]],
+            slowest=[LiveProbe(**fields) for fields in found["slowest"]],
             growth={int(pid): bytes_ for pid, bytes_ in found["growth"].items()},
         )

@@ -30,7 +30,7 @@ script: |-
 WORD = ("-H", "X-Key: open sesame")
 
 
-class Apart:
+class SeparateProcesses:
     """An APIGW and a worker, each started by its own command; no handler, one account `alice`."""
 
     def __init__(self, installation: Installation) -> None:
@@ -55,20 +55,20 @@ class Apart:
 
 
 @pytest.fixture
-def apart(installation: Installation) -> Apart:
+def apart(installation: Installation) -> SeparateProcesses:
     """An APIGW whose worker a test may start and end."""
-    return Apart(installation)
+    return SeparateProcesses(installation)
 
 
 @pytest.fixture(scope="module")
-def guarded(shared: Installation) -> Apart:
+def guarded(shared: Installation) -> SeparateProcesses:
     """An APIGW with a worker, for the tests that only ask."""
-    guarded = Apart(shared)
+    guarded = SeparateProcesses(shared)
     guarded.start_worker()
     return guarded
 
 
-def judged_by_default(apart: Apart) -> list[int]:
+def judged_by_default(apart: SeparateProcesses) -> list[int]:
     """Status without a token, with a bad one, outside and inside of what alice may."""
     token = apart.installation.log_on(apart.key)
     return [
@@ -79,14 +79,16 @@ def judged_by_default(apart: Apart) -> list[int]:
     ]
 
 
-def test_without_a_handler_an_account_needs_a_role_that_allows_it(guarded: Apart) -> None:
+def test_without_a_handler_an_account_needs_a_role_that_allows_it(
+    guarded: SeparateProcesses,
+) -> None:
     assert judged_by_default(guarded) == [401, 401, 403, 201]
     stored = guarded.installation.stored()
     assert "upload/team/judged" in stored
     assert "upload/elsewhere" not in stored
 
 
-def test_roles_judge_a_name_as_it_is_stored(guarded: Apart) -> None:
+def test_roles_judge_a_name_as_it_is_stored(guarded: SeparateProcesses) -> None:
     token = guarded.installation.log_on(guarded.key)
 
     assert guarded.upload("/upload/open/KEYS", token=token).status == 403
@@ -99,7 +101,7 @@ def test_roles_judge_a_name_as_it_is_stored(guarded: Apart) -> None:
     assert "upload/open" not in stored
 
 
-def test_a_refusal_is_a_problem_that_names_itself(guarded: Apart) -> None:
+def test_a_refusal_is_a_problem_that_names_itself(guarded: SeparateProcesses) -> None:
     answer = guarded.upload("/upload/team/f")
 
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -108,7 +110,7 @@ def test_a_refusal_is_a_problem_that_names_itself(guarded: Apart) -> None:
     assert (answer.json["status"], answer.json["title"]) == (401, "Unauthorized")
 
 
-def test_a_token_is_good_as_a_bearer_too(guarded: Apart) -> None:
+def test_a_token_is_good_as_a_bearer_too(guarded: SeparateProcesses) -> None:
     token = guarded.installation.log_on(guarded.key)
 
     answer = guarded.upload("/upload/team/bearer", "-H", f"Authorization: Bearer {token}")
@@ -116,13 +118,13 @@ def test_a_token_is_good_as_a_bearer_too(guarded: Apart) -> None:
     assert answer.status == 201
 
 
-def test_logon_refuses_another_key(guarded: Apart) -> None:
+def test_logon_refuses_another_key(guarded: SeparateProcesses) -> None:
     answer = guarded.installation.curl("/-/logon", "-X", "POST", "-H", "X-API-Key: qml_other")
 
     assert answer.status == 401
 
 
-def test_an_account_that_comes_or_goes_does_so_at_once(guarded: Apart) -> None:
+def test_an_account_that_comes_or_goes_does_so_at_once(guarded: SeparateProcesses) -> None:
     key = guarded.installation.account("bob", "team")
     # The command has written the plugin; APIGW has a second to see it.
     until(lambda: guarded.log_on_status(key) == 200, within=1)
@@ -136,7 +138,7 @@ def test_an_account_that_comes_or_goes_does_so_at_once(guarded: Apart) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_without_a_handler_a_worker_that_is_away_changes_nothing(
-    apart: Apart, how: signal.Signals
+    apart: SeparateProcesses, how: signal.Signals
 ) -> None:
     worker = apart.start_worker()
 
@@ -147,7 +149,7 @@ def test_without_a_handler_a_worker_that_is_away_changes_nothing(
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_with_a_handler_nothing_is_stored_while_the_worker_is_away(
-    apart: Apart, how: signal.Signals
+    apart: SeparateProcesses, how: signal.Signals
 ) -> None:
     apart.installation.plugin("gate.yml", GATE)
     worker = apart.start_worker()
@@ -161,7 +163,7 @@ def test_with_a_handler_nothing_is_stored_while_the_worker_is_away(
     assert apart.installation.stored() == ["upload", "upload/before"]
 
 
-def test_uploads_work_again_when_the_worker_is_back(apart: Apart) -> None:
+def test_uploads_work_again_when_the_worker_is_back(apart: SeparateProcesses) -> None:
     apart.installation.plugin("gate.yml", GATE)
     apart.start_worker().kill()
     until(lambda: not apart.installation.ready)
@@ -171,7 +173,7 @@ def test_uploads_work_again_when_the_worker_is_back(apart: Apart) -> None:
     assert apart.upload("/upload/f", *WORD).status == 201
 
 
-def test_a_handler_is_asked_instead_of_the_default(apart: Apart) -> None:
+def test_a_handler_is_asked_instead_of_the_default(apart: SeparateProcesses) -> None:
     apart.installation.plugin("gate.yml", GATE)
     apart.start_worker()
     token = apart.installation.log_on(apart.key)
@@ -183,7 +185,7 @@ def test_a_handler_is_asked_instead_of_the_default(apart: Apart) -> None:
     assert let_in.status == 201
 
 
-def test_nothing_is_stored_before_the_first_word_of_a_worker(apart: Apart) -> None:
+def test_nothing_is_stored_before_the_first_word_of_a_worker(apart: SeparateProcesses) -> None:
     token = apart.installation.log_on(apart.key)
 
     ready = apart.installation.curl("/-/ready")

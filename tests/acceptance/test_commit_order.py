@@ -53,7 +53,7 @@ class Traced:
 
 def follow_one_another(calls: Sequence[Call]) -> bool:
     """Whether each call had ended before the next one began."""
-    return all(one.ended < next_.began for one, next_ in zip(calls, calls[1:], strict=False))
+    return all(call.ended < next_.began for call, next_ in zip(calls, calls[1:], strict=False))
 
 
 def upload(

@@ -79,9 +79,9 @@ def test_guessing_is_braked_and_a_right_key_is_not(guarded: Installation) -> Non
 
     answers = [log_on(guarded, new_key(), *guesser) for _ in range(30)]
 
-    assert [one.status for one in answers[:5]] == [401] * 5
-    assert {one.status for one in answers[5:]} == {429}
-    waits = [int(one.headers["Retry-After"]) for one in answers[5:]]
+    assert [answer.status for answer in answers[:5]] == [401] * 5
+    assert {answer.status for answer in answers[5:]} == {429}
+    waits = [int(answer.headers["Retry-After"]) for answer in answers[5:]]
     assert waits[0] == 1 and max(waits) <= 60
     assert answers[5].headers["Content-Type"] == "application/problem+json"
     assert log_on(guarded, key, *guesser).status == 200

@@ -15,8 +15,10 @@ from tests.acceptance.curl import Answer
 from tests.acceptance.harness import Installation
 from tests.acceptance.process import Running, until
 
-#: Uploads while no worker runs, to so many paths, by so many clients; restarts meanwhile.
-UPLOADS, PATHS, CLIENTS, RESTARTS = 5000, 500, 4, 20
+#: Uploads while no worker runs, each path's so many times, by so many clients.
+UPLOADS_PER_PATH, CLIENTS = 10, 4
+#: Paths of these uploads, and restarts of the APIGW meanwhile; the second ones in the long form.
+PATHS, RESTARTS = (100, 500), (5, 20)
 #: Events a second that a worker has to get when it is back.
 LEAST_RATE = 300
 
@@ -122,14 +124,14 @@ def delivery(installation: Installation) -> Delivery:
 # A worker that is away.
 
 
-def upload_all(delivery: Delivery) -> None:
+def upload_all(delivery: Delivery, paths: int) -> None:
     """Upload small files to many paths, each path by one client, each file over the last one."""
     port, token = delivery.installation.port, delivery.installation.token
 
     def upload_some(client: int) -> None:
         with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
-            for number in range(UPLOADS // PATHS):
-                for path in range(client, PATHS, CLIENTS):
+            for number in range(UPLOADS_PER_PATH):
+                for path in range(client, paths, CLIENTS):
                     target = f"/upload/{path}?number={number}"
                     connection.request("PUT", target, b"small", {"X-Auth-Token": token})
                     answer = connection.getresponse()
@@ -152,16 +154,18 @@ def by_path(lines: Sequence[str]) -> dict[str, list[int]]:
 @pytest.mark.serial
 @pytest.mark.timeout(300)
 def test_events_wait_for_a_worker_over_all_restarts_and_keep_their_order(
-    delivery: Delivery, report_figures: Callable[[str], None]
+    delivery: Delivery, report_figures: Callable[[str], None], long_form: bool
 ) -> None:
+    paths, restarts = PATHS[long_form], RESTARTS[long_form]
+    uploads = paths * UPLOADS_PER_PATH
     delivery.installation.plugin("handler.yml", HANDLER.format(file=str(delivery.file)))
     apigw, worker = delivery.start("--log_level=warning")
     worker.kill()
-    upload_all(delivery)
+    upload_all(delivery, paths)
     waiting = delivery.events("list")
-    assert waiting.count(" ready attempt=0 ") == UPLOADS
+    assert waiting.count(" ready attempt=0 ") == uploads
 
-    for _ in range(RESTARTS):
+    for _ in range(restarts):
         apigw.kill()
         apigw = delivery.installation.start("apigw", "--log_level=warning")
         until(lambda: delivery.installation.live, report=lambda: delivery.installation.log)
@@ -171,14 +175,14 @@ def test_events_wait_for_a_worker_over_all_restarts_and_keep_their_order(
     delivery.installation.start("lambda", "--log_level=warning")
     until(lambda: delivery.installation.ready, report=lambda: delivery.installation.log)
     start = time.monotonic()
-    until(lambda: delivery.file.read_text().count("\n") >= UPLOADS, within=60)
-    rate = UPLOADS / (time.monotonic() - start)
+    until(lambda: delivery.file.read_text().count("\n") >= uploads, within=60)
+    rate = uploads / (time.monotonic() - start)
     delivery.until_delivered()
 
-    report_figures(f"{UPLOADS} events that waited: {rate:.0f} a second")
+    report_figures(f"{uploads} events that waited: {rate:.0f} a second")
     found = by_path(delivery.lines())
-    assert len(found) == PATHS
-    assert all(numbers == list(range(UPLOADS // PATHS)) for numbers in found.values())
+    assert len(found) == paths
+    assert all(numbers == list(range(UPLOADS_PER_PATH)) for numbers in found.values())
     assert rate > LEAST_RATE
 
 

@@ -118,7 +118,7 @@ def test_a_gate_that_is_away_can_be_dropped_until_its_worker_is_back(pair: Pair)
     ups = pair.apigw.stderr.count(f"worker {pair.endpoints[0]} answers")
     pair.workers[0].kill()
     until(lambda: pair.unready)
-    listed = {one["endpoint"]: one for one in json.loads(pair.nodes("--json"))}
+    listed = {node["endpoint"]: node for node in json.loads(pair.nodes("--json"))}
     assert (listed[pair.endpoints[0]]["state"], listed[pair.endpoints[1]]["state"]) == (
         "away",
         "live",
@@ -153,8 +153,8 @@ def test_an_event_is_delivered_where_its_handler_is_and_waits_for_it(pair: Pair)
     assert pair.upload("/upload/later") == 201
     time.sleep(0.6)
     waiting = installation.curl("/-/events", token=installation.token).json["events"]
-    assert [(one["path"], one["attempt"]) for one in waiting] == [("/upload/later", 0)]
+    assert [(event["path"], event["attempt"]) for event in waiting] == [("/upload/later", 0)]
     warnings = installation.curl("/-/ready").json["warnings"]
-    assert any(pair.endpoints[0] in one for one in warnings)
+    assert any(pair.endpoints[0] in line for line in warnings)
     pair.start_worker(0)
     installation.recorded(UPLOADED, "/upload/later")

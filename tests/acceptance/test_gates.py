@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.harness import UPLOADED, UPLOADING, Installation
 from tests.acceptance.process import until
-from tests.acceptance.test_whole_uploads import TO_TORNADO, Said, answers, put, shape
+from tests.acceptance.test_whole_uploads import TO_TORNADO, FullResponse, answers, put, shape
 
 GATE = f"""\
 name: gate
@@ -122,8 +122,8 @@ def records(up: Installation, **wanted: str) -> list[dict[str, Any]]:
 
     def came() -> bool:
         lines = [line for line in up.everything.splitlines() if line.startswith("{")]
-        said = [json.loads(line) for line in lines]
-        found[:] = [one for one in said if wanted.items() <= one.items()]
+        logged = [json.loads(line) for line in lines]
+        found[:] = [record for record in logged if wanted.items() <= record.items()]
         return bool(found)
 
     until(came, report=lambda: up.log)
@@ -134,20 +134,20 @@ def refused(up: Installation, request: bytes, status: int) -> dict[str, Any]:
     """The access record of a request that is refused, found by what its client was told."""
     with closing(socket.create_connection(("127.0.0.1", up.port), timeout=10)) as connection:
         connection.sendall(request)
-        said = Said(connection)
-    request_id = said.headers["X-Request-Id"]
-    assert (said.status, bool(request_id)) == (status, True)
+        response = FullResponse(connection)
+    request_id = response.headers["X-Request-Id"]
+    assert (response.status, bool(request_id)) == (status, True)
     return records(up, action="request", request_id=request_id)[0]
 
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_the_access_record_of_a_refusal_says_who_where_and_why(up: Installation, name: str) -> None:
     status, plugin, rule, line, reason = REFUSALS[name]
-    said = [refused(up, put(up, f"/upload/{name}", way), status) for way in (b"", TO_TORNADO)]
-    whole, other = ({key: one[key] for key in set(one) - OWN} for one in said)
+    logged = [refused(up, put(up, f"/upload/{name}", way), status) for way in (b"", TO_TORNADO)]
+    whole, other = ({key: record[key] for key in set(record) - OWN} for record in logged)
 
     assert whole == other
-    assert all(one["upload_id"] != one["request_id"] for one in said)
+    assert all(record["upload_id"] != record["request_id"] for record in logged)
     assert (whole["plugin"], whole["rule"], whole["line"]) == (plugin, rule, line)
     assert (whole["code"], whole["file"]) == (status, str(up.plugins / f"{plugin}.yml"))
     assert (whole.get("reason") or "").startswith(reason or "")
@@ -176,13 +176,13 @@ def test_a_304_ends_with_its_head(up: Installation) -> None:
     for way in (b"", TO_TORNADO):
         with closing(socket.create_connection(("127.0.0.1", up.port), timeout=10)) as connection:
             connection.sendall(put(up, "/upload/unmodified", way))
-            said = b""
+            received = b""
             while more := connection.recv(1 << 16):
-                said += more
+                received += more
 
-        assert said.startswith(b"HTTP/1.1 304 ")
-        assert said.endswith(b"\r\n\r\n")
-        assert b"\r\netag: x\r\n" in said.lower() and b"content-length" not in said.lower()
+        assert received.startswith(b"HTTP/1.1 304 ")
+        assert received.endswith(b"\r\n\r\n")
+        assert b"\r\netag: x\r\n" in received.lower() and b"content-length" not in received.lower()
 
 
 @pytest.mark.parametrize(
@@ -199,14 +199,14 @@ def test_the_request_id_finds_what_the_worker_said(
 ) -> None:
     record = refused(up, put(up, f"/upload/{name}"), REFUSALS[name][0])
     ids = {key: record[key] for key in ("request_id", "upload_id")}
-    [said] = records(up, action=action, **ids)
+    [record] = records(up, action=action, **ids)
 
-    assert said["event_id"] not in ids.values()
+    assert record["event_id"] not in ids.values()
     assert "never awaited" not in "".join(
         line for line in up.log.splitlines() if not line.startswith("{")
     )
     if name == "crash":
-        assert "gate.yml" in said["event"] and "line 28" in said["event"]
+        assert "gate.yml" in record["event"] and "line 28" in record["event"]
 
 
 def test_a_rule_of_ours_is_told_too(up: Installation) -> None:
@@ -224,11 +224,11 @@ def test_the_ids_of_an_upload_reach_its_event(up: Installation) -> None:
     for way in (b"", TO_TORNADO):
         with closing(socket.create_connection(("127.0.0.1", up.port), timeout=10)) as connection:
             connection.sendall(put(up, "/upload/well", way))
-            said = Said(connection)
-        assert said.status in {200, 201}
+            response = FullResponse(connection)
+        assert response.status in {200, 201}
         ids = {
-            "request_id": said.headers["X-Request-Id"],
-            "upload_id": json.loads(said.all)["upload_id"],
+            "request_id": response.headers["X-Request-Id"],
+            "upload_id": json.loads(response.all)["upload_id"],
         }
         [access] = records(up, action="request", **ids)
         assert "rule" not in access and "code" not in access
@@ -256,6 +256,12 @@ def test_an_event_of_a_route_has_the_id_of_its_request(up: Installation) -> None
 def test_a_script_of_a_route_that_refuses_is_told(up: Installation) -> None:
     request = b"GET /asks?refuse=1 HTTP/1.1\r\nHost: apigw\r\n\r\n"
     record = refused(up, request, 404)
-    said = {name: record[name] for name in ("plugin", "line", "rule", "reason", "code")}
+    fields = {name: record[name] for name in ("plugin", "line", "rule", "reason", "code")}
 
-    assert said == {"plugin": "/asks", "line": 7, "rule": "Error", "reason": "404 no", "code": 404}
+    assert fields == {
+        "plugin": "/asks",
+        "line": 7,
+        "rule": "Error",
+        "reason": "404 no",
+        "code": 404,
+    }

@@ -92,7 +92,7 @@ def test_a_script_that_is_cut_is_told_where_its_limit_comes_from_and_who_did_not
     limit = f"was not done within {SCRIPT} s (--route_script_timeout, or the route's own timeout)"
     assert f"/too-slow.request_forbidden_process {limit}" in asking.log
     until(lambda: "ended well, though" in asking.log)
-    (warning,) = (one for one in asking.log.splitlines() if "ended well, though" in one)
+    (warning,) = (line for line in asking.log.splitlines() if "ended well, though" in line)
     assert "[warning" in warning
     assert place in warning
     assert f"its callout PUT {asking.url}/too-slow got 504" in warning

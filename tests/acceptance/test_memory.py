@@ -50,11 +50,11 @@ def connections(site: Installation, count: int, sent: bytes) -> Iterator[list[so
     with contextlib.ExitStack() as stack:
         made = []
         for _ in range(count):
-            one = stack.enter_context(socket.create_connection(("127.0.0.1", site.port), 10))
-            made.append(one)
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", site.port), 10))
+            made.append(client)
             # Who is refused may have hung up before all of it went.
             with contextlib.suppress(OSError):
-                one.sendall(sent)
+                client.sendall(sent)
         yield made
 
 
@@ -67,10 +67,10 @@ def said(clients: list[socket.socket]) -> list[bytes]:
     """What they hear now, one after the other."""
     ready, _, _ = select.select(clients, [], [], 0.1)
     heard = []
-    for one in ready:
+    for client in ready:
         with contextlib.suppress(ConnectionError):
-            heard.append(one.recv(1000))
-            clients.remove(one)
+            heard.append(client.recv(1000))
+            clients.remove(client)
     return [part for part in heard if part]
 
 
@@ -103,7 +103,7 @@ def test_large_bodies_are_bounded_together_and_small_requests_go_on(site: Instal
             return len(refused) > 20
 
         until(enough)
-        assert all(b" 503 " in one and b"Retry-After: 1\r\n" in one for one in refused)
+        assert all(b" 503 " in answer and b"Retry-After: 1\r\n" in answer for answer in refused)
         assert resident(site) < before + 64 + MOST_MORE
         assert answer(others[0], small).endswith(b"[2]")
     with connections(site, 1, large) as [client]:

@@ -96,7 +96,7 @@ def test_half_an_emoji_and_no_number_leave_the_running_set_as_it_was(
     running.plugin("nan.yml", "name: nan\nvalues: {a: .nan}\n")
     until(lambda: len(faults(running)) == 2, within=5)
 
-    assert [(one["line"], one["column"]) for one in faults(running)] == [(2, 8), (2, 10)]
+    assert [(fault["line"], fault["column"]) for fault in faults(running)] == [(2, 8), (2, 10)]
     sent = running.upload(running.file("f", b"content"), "/upload/f", token=running.token)
     assert sent.status in {200, 201}
     for name in ("half.yml", "nan.yml"):

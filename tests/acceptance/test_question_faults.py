@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.curl import Answer
-from tests.acceptance.fake_worker import Asked, FakeWorker, allowing, head, report, signed
+from tests.acceptance.fake_worker import FakeWorker, Question, allowing, head, report, signed
 from tests.acceptance.harness import UPLOADING, Installation
 from tests.acceptance.process import QMONUS_LITE, Running, free_port, until
 
 #: Seconds that a question may take here.
 TIMEOUT = 1.0
-#: Failures in a row after which nobody is asked, and seconds until somebody is again.
+#: Failures in a row after which nobody is question, and seconds until somebody is again.
 FAILURES, PAUSE = 5, 2.0
 #: Seconds within which an answer came at once.
 AT_ONCE = 0.5
@@ -32,7 +32,7 @@ script: |-
 """
 
 
-class Apart:
+class SeparateProcesses:
     """An APIGW, and a program of ours where its worker should be."""
 
     def __init__(self, installation: Installation) -> None:
@@ -54,8 +54,8 @@ class Apart:
 
 
 @pytest.fixture(scope="module")
-def apart(shared: Installation) -> Iterator[Apart]:
-    apart = Apart(shared)
+def apart(shared: Installation) -> Iterator[SeparateProcesses]:
+    apart = SeparateProcesses(shared)
     yield apart
     apart.worker.end()
 
@@ -65,7 +65,7 @@ def forgotten(request: pytest.FixtureRequest) -> Iterator[None]:
     """Let the worker be honest again, and APIGW find that out, after each test."""
     yield
     if "apart" in request.fixturenames:
-        apart: Apart = request.getfixturevalue("apart")
+        apart: SeparateProcesses = request.getfixturevalue("apart")
         apart.worker.answering = apart.worker.allow
         until(lambda: apart.upload("afterwards").status in (200, 201))
 
@@ -73,88 +73,88 @@ def forgotten(request: pytest.FixtureRequest) -> Iterator[None]:
 # What a worker may do wrong: it answers late, in part, or something else than a worker does.
 
 
-def half_a_head(_worker: FakeWorker, asked: Asked) -> None:
-    asked.send(b"HTTP/1.1 200 OK\r\nContent-Le")
-    asked.reset()
+def half_a_head(_worker: FakeWorker, question: Question) -> None:
+    question.send(b"HTTP/1.1 200 OK\r\nContent-Le")
+    question.reset()
 
 
-def half_a_body(worker: FakeWorker, asked: Asked) -> None:
-    body = allowing(asked)
-    asked.send(head(len(body), signed(worker.key, asked.id, body)) + body[:20])
-    asked.reset()
+def half_a_body(worker: FakeWorker, question: Question) -> None:
+    body = allowing(question)
+    question.send(head(len(body), signed(worker.key, question.id, body)) + body[:20])
+    question.reset()
 
 
-def hanging_up(_worker: FakeWorker, asked: Asked) -> None:
-    asked.reset()
+def hanging_up(_worker: FakeWorker, question: Question) -> None:
+    question.reset()
 
 
-def a_web_page(_worker: FakeWorker, asked: Asked) -> None:
+def a_web_page(_worker: FakeWorker, question: Question) -> None:
     page = b"<html>It works!</html>"
-    asked.send(head(len(page), {"Content-Type": "text/html"}) + page)
+    question.send(head(len(page), {"Content-Type": "text/html"}) + page)
 
 
-def an_empty_object(_worker: FakeWorker, asked: Asked) -> None:
-    asked.send(head(2, {"Content-Type": "application/json"}) + b"{}")
+def an_empty_object(_worker: FakeWorker, question: Question) -> None:
+    question.send(head(2, {"Content-Type": "application/json"}) + b"{}")
 
 
-def a_signed_empty_object(worker: FakeWorker, asked: Asked) -> None:
-    worker.say(asked, b"{}")
+def a_signed_empty_object(worker: FakeWorker, question: Question) -> None:
+    worker.say(question, b"{}")
 
 
-def no_outcome(worker: FakeWorker, asked: Asked) -> None:
-    worker.say(asked, report(None))
+def no_outcome(worker: FakeWorker, question: Question) -> None:
+    worker.say(question, report(None))
 
 
-def a_code_that_is_text(worker: FakeWorker, asked: Asked) -> None:
-    worker.say(asked, allowing(asked, code="200"))
+def a_code_that_is_text(worker: FakeWorker, question: Question) -> None:
+    worker.say(question, allowing(question, code="200"))
 
 
-def a_code_that_is_true(worker: FakeWorker, asked: Asked) -> None:
-    worker.say(asked, allowing(asked, code=True))
+def a_code_that_is_true(worker: FakeWorker, question: Question) -> None:
+    worker.say(question, allowing(question, code=True))
 
 
-def a_yes_without_a_signature(_worker: FakeWorker, asked: Asked) -> None:
-    body = allowing(asked)
-    asked.send(head(len(body), {"webhook-id": asked.id}) + body)
+def a_yes_without_a_signature(_worker: FakeWorker, question: Question) -> None:
+    body = allowing(question)
+    question.send(head(len(body), {"webhook-id": question.id}) + body)
 
 
-def a_yes_signed_with_another_secret(_worker: FakeWorker, asked: Asked) -> None:
-    body = allowing(asked)
-    asked.send(head(len(body), signed(bytes(32), asked.id, body)) + body)
+def a_yes_signed_with_another_secret(_worker: FakeWorker, question: Question) -> None:
+    body = allowing(question)
+    question.send(head(len(body), signed(bytes(32), question.id, body)) + body)
 
 
-def a_yes_to_another_question(worker: FakeWorker, asked: Asked) -> None:
-    body = allowing(asked)
+def a_yes_to_another_question(worker: FakeWorker, question: Question) -> None:
+    body = allowing(question)
     another = "01890000-0000-7000-8000-000000000000"
-    asked.send(head(len(body), signed(worker.key, another, body)) + body)
+    question.send(head(len(body), signed(worker.key, another, body)) + body)
 
 
-def a_yes_of_ten_minutes_ago(worker: FakeWorker, asked: Asked) -> None:
-    body = allowing(asked)
+def a_yes_of_ten_minutes_ago(worker: FakeWorker, question: Question) -> None:
+    body = allowing(question)
     then = datetime.now(UTC) - timedelta(minutes=10)
-    asked.send(head(len(body), signed(worker.key, asked.id, body, then)) + body)
+    question.send(head(len(body), signed(worker.key, question.id, body, then)) + body)
 
 
-def a_yes_with_a_byte_changed(worker: FakeWorker, asked: Asked) -> None:
-    body = allowing(asked, code=403)
-    headers = signed(worker.key, asked.id, body)
-    asked.send(head(len(body), headers) + body.replace(b"403", b"200"))
+def a_yes_with_a_byte_changed(worker: FakeWorker, question: Question) -> None:
+    body = allowing(question, code=403)
+    headers = signed(worker.key, question.id, body)
+    question.send(head(len(body), headers) + body.replace(b"403", b"200"))
 
 
-def ten_megabytes(worker: FakeWorker, asked: Asked) -> None:
-    worker.say(asked, allowing(asked, output="x" * (10 << 20)))
+def ten_megabytes(worker: FakeWorker, question: Question) -> None:
+    worker.say(question, allowing(question, output="x" * (10 << 20)))
 
 
-def no_length(worker: FakeWorker, asked: Asked) -> None:
-    body = allowing(asked)
-    fields = signed(worker.key, asked.id, body)
+def no_length(worker: FakeWorker, question: Question) -> None:
+    body = allowing(question)
+    fields = signed(worker.key, question.id, body)
     lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in fields.items())]
-    asked.send("\r\n".join([*lines, "", ""]).encode() + body)
-    asked.connection.close()
+    question.send("\r\n".join([*lines, "", ""]).encode() + body)
+    question.connection.close()
 
 
-def an_error(_worker: FakeWorker, asked: Asked) -> None:
-    asked.send(head(0, {}, "500 Internal Server Error"))
+def an_error(_worker: FakeWorker, question: Question) -> None:
+    question.send(head(0, {}, "500 Internal Server Error"))
 
 
 BROKEN_OFF = [half_a_head, half_a_body, hanging_up]
@@ -176,10 +176,12 @@ NO_WORKER_OF_OURS = [
 ]
 
 
-def refused(apart: Apart, answering: Callable[[FakeWorker, Asked], None], status: int) -> None:
+def refused(
+    apart: SeparateProcesses, answering: Callable[[FakeWorker, Question], None], status: int
+) -> None:
     """Upload while the worker answers so: a problem, and no trace."""
     before = apart.installation.stored()
-    apart.worker.answering = lambda asked: answering(apart.worker, asked)
+    apart.worker.answering = lambda question: answering(apart.worker, question)
 
     answer = apart.upload(answering.__name__)
 
@@ -191,40 +193,40 @@ def refused(apart: Apart, answering: Callable[[FakeWorker, Asked], None], status
 
 @pytest.mark.parametrize("answering", BROKEN_OFF)
 def test_an_answer_that_breaks_off_is_no_yes(
-    apart: Apart, answering: Callable[[FakeWorker, Asked], None]
+    apart: SeparateProcesses, answering: Callable[[FakeWorker, Question], None]
 ) -> None:
     refused(apart, answering, 503)
 
 
 @pytest.mark.parametrize("answering", NO_WORKER_OF_OURS)
 def test_an_answer_that_cannot_be_trusted_is_no_yes(
-    apart: Apart, answering: Callable[[FakeWorker, Asked], None]
+    apart: SeparateProcesses, answering: Callable[[FakeWorker, Question], None]
 ) -> None:
     refused(apart, answering, 502)
 
 
-def test_an_answer_that_was_recorded_is_good_for_one_question(apart: Apart) -> None:
+def test_an_answer_that_was_recorded_is_good_for_one_question(apart: SeparateProcesses) -> None:
     recorded: list[bytes] = []
 
-    def record(asked: Asked) -> None:
-        body = allowing(asked)
-        recorded.append(head(len(body), signed(apart.worker.key, asked.id, body)) + body)
-        asked.send(recorded[0])
+    def record(question: Question) -> None:
+        body = allowing(question)
+        recorded.append(head(len(body), signed(apart.worker.key, question.id, body)) + body)
+        question.send(recorded[0])
 
     apart.worker.answering = record
     assert apart.upload("recorded").status == 201
 
-    apart.worker.answering = lambda asked: asked.send(recorded[0])
+    apart.worker.answering = lambda question: question.send(recorded[0])
     assert apart.upload("replayed").status == 502
 
 
-def test_a_redirection_is_not_followed(apart: Apart) -> None:
+def test_a_redirection_is_not_followed(apart: SeparateProcesses) -> None:
     port = free_port()
     elsewhere = FakeWorker(port, (apart.installation.data / "event.key").read_text())
     place = f"http://127.0.0.1:{port}/events/ask"
 
-    def redirect(_worker: FakeWorker, asked: Asked) -> None:
-        asked.send(head(0, {"Location": place}, "301 Moved Permanently"))
+    def redirect(_worker: FakeWorker, question: Question) -> None:
+        question.send(head(0, {"Location": place}, "301 Moved Permanently"))
 
     try:
         refused(apart, redirect, 502)
@@ -235,11 +237,11 @@ def test_a_redirection_is_not_followed(apart: Apart) -> None:
 
 @pytest.mark.parametrize(("left", "statuses"), [([UPLOADING], (503, 503)), ([], (401, 201))])
 def test_a_yes_of_no_handler_leaves_it_to_the_default_authorization_once_no_handler_is_left(
-    apart: Apart, left: list[str], statuses: tuple[int, int]
+    apart: SeparateProcesses, left: list[str], statuses: tuple[int, int]
 ) -> None:
-    def answer(asked: Asked) -> None:
-        said = json.loads(allowing(asked, handlers=[])) | {"handles": left}
-        apart.worker.say(asked, json.dumps(said).encode())
+    def answer(question: Question) -> None:
+        said = json.loads(allowing(question, handlers=[])) | {"handles": left}
+        apart.worker.say(question, json.dumps(said).encode())
 
     apart.worker.answering = answer
     before = apart.installation.stored()
@@ -252,7 +254,9 @@ def test_a_yes_of_no_handler_leaves_it_to_the_default_authorization_once_no_hand
 
 
 @pytest.mark.serial
-def test_a_worker_that_never_answers_is_left_alone_after_some_tries(apart: Apart) -> None:
+def test_a_worker_that_never_answers_is_left_alone_after_some_tries(
+    apart: SeparateProcesses,
+) -> None:
     before = apart.installation.stored()
     apart.worker.answering = lambda _asked: apart.worker.wait_for_end(TIMEOUT + 1)
     asked = apart.worker.asked
@@ -270,8 +274,8 @@ def test_a_worker_that_never_answers_is_left_alone_after_some_tries(apart: Apart
 
 
 @pytest.mark.serial
-def test_one_upload_alone_tries_a_worker_that_was_left_alone(apart: Apart) -> None:
-    apart.worker.answering = lambda asked: asked.reset()
+def test_one_upload_alone_tries_a_worker_that_was_left_alone(apart: SeparateProcesses) -> None:
+    apart.worker.answering = lambda question: question.reset()
     assert {apart.upload("reset").status for _ in range(FAILURES)} == {503}
     apart.worker.answering = lambda _asked: apart.worker.wait_for_end(TIMEOUT + 1)
     asked = apart.worker.asked
@@ -286,7 +290,7 @@ def test_one_upload_alone_tries_a_worker_that_was_left_alone(apart: Apart) -> No
 
 
 @pytest.mark.serial
-def test_other_requests_do_not_wait_for_a_silent_worker(apart: Apart) -> None:
+def test_other_requests_do_not_wait_for_a_silent_worker(apart: SeparateProcesses) -> None:
     apart.worker.answering = lambda _asked: apart.worker.wait_for_end(TIMEOUT + 1)
     uploads = [
         threading.Thread(target=apart.upload, args=(f"waiting-{number}",))

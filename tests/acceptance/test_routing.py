@@ -156,8 +156,8 @@ def test_a_busy_script_holds_up_neither_requests_nor_uploads(up: Installation) -
     with ThreadPoolExecutor() as clients, Sampler(up.port) as sampler:
         busy = [clients.submit(up.curl, "/v1/busy") for _ in range(2)]
         stored = up.upload(file, "/upload/large", token=up.token)
-        still_busy = not any(one.done() for one in busy)
-        answers = [one.result().text for one in busy]
+        still_busy = not any(future.done() for future in busy)
+        answers = [future.result().text for future in busy]
 
     assert (stored.status, still_busy, answers) == (201, True, ["done", "done"])
     assert sampler.seen.slowest[0].took < 0.1, sampler.seen

@@ -116,7 +116,7 @@ def test_more_stuck_scripts_than_lanes_exhaust_nothing(many: Busy) -> None:
     for _ in range(2):
         with ThreadPoolExecutor(20) as pool:
             asked = [pool.submit(many.installation.curl, "/runaway-loop?bad=1") for _ in range(20)]
-            assert {one.result().status for one in asked} == {504}
+            assert {future.result().status for future in asked} == {504}
 
     assert many.installation.curl("/runaway-loop").status == 200
     assert many.upload("good-after-many") == 201

@@ -123,7 +123,7 @@ def test_parts_that_a_crash_left_are_given_up(example: Installation, store: Any)
     assert send(example, "/upload/left.bin").status == 200
 
     listed = store.list_multipart_uploads(Bucket="incoming").get("Uploads", [])
-    ids = {one["UploadId"] for one in listed}
+    ids = {upload["UploadId"] for upload in listed}
     assert left not in ids
     assert other in ids
 

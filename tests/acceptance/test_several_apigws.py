@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -24,12 +23,28 @@ script: |-
 """
 
 
-@pytest.fixture
-def up(installation: Installation) -> Iterator[Running]:
+def start(installation: Installation) -> Running:
     installation.record(UPLOADED)
     running = installation.up(PROCESSES)
     until(lambda: len(apigws(running)) == 2 and running.stderr.count("worker_up") >= 3)
-    yield running
+    return running
+
+
+@pytest.fixture
+def up(installation: Installation) -> Running:
+    return start(installation)
+
+
+@pytest.fixture(scope="module")
+def shared_up(shared: Installation) -> Running:
+    """For the tests after which it serves as before; each begins with two APIGWs that serve."""
+    return start(shared)
+
+
+@pytest.fixture
+def serving(shared: Installation, shared_up: Running) -> Running:
+    until(lambda: len(apigws(shared_up)) == 2 and shared.ready, report=lambda: shared.log)
+    return shared_up
 
 
 def apigws(up: Running) -> list[int]:
@@ -50,28 +65,28 @@ def staged(installation: Installation) -> list[Path]:
 
 
 def test_each_takes_uploads_while_the_other_stands_still(
-    installation: Installation, up: Running
+    shared: Installation, serving: Running
 ) -> None:
-    for number, still in enumerate(apigws(up)):
+    for number, still in enumerate(apigws(serving)):
         os.kill(still, signal.SIGSTOP)
         try:
-            assert put(installation, f"f{number}", b"x") == 201
+            assert put(shared, f"beside{number}", b"x") == 201
         finally:
             os.kill(still, signal.SIGCONT)
 
 
-def test_one_order_stands_over_the_uploads_of_both(installation: Installation, up: Running) -> None:
-    assert [put(installation, f"f{n}", b"%d" % n) for n in range(30)] == [201] * 30
-    assert put(installation, "same", b"one") == 201
-    assert put(installation, "same", b"second") == 200
-    events = installation.recordings(UPLOADED, "/upload/same", 2)
+def test_one_order_stands_over_the_uploads_of_both(shared: Installation, serving: Running) -> None:
+    assert [put(shared, f"many{n}", b"%d" % n) for n in range(30)] == [201] * 30
+    assert put(shared, "same", b"one") == 201
+    assert put(shared, "same", b"second") == 200
+    events = shared.recordings(UPLOADED, "/upload/same", 2)
 
-    assert (installation.base / "upload" / "same").read_bytes() == b"second"
-    assert [one["bytes"] for one in events] == [3, 6]
+    assert (shared.base / "upload" / "same").read_bytes() == b"second"
+    assert [event["bytes"] for event in events] == [3, 6]
     # What the writer process is given to promise says who sent it, and has no credential.
     admin = {"name": "admin", "roles": ["admin"]}
-    assert [(one["account"], one["length"]) for one in events] == [(admin, 3), (admin, 6)]
-    assert {one["headers"]["X-Auth-Token"] for one in events} == {"********"}
+    assert [(event["account"], event["length"]) for event in events] == [(admin, 3), (admin, 6)]
+    assert {event["headers"]["X-Auth-Token"] for event in events} == {"********"}
 
 
 def test_whoever_accepts_has_a_worker_to_ask(installation: Installation) -> None:
@@ -106,12 +121,12 @@ def test_whoever_serves_has_a_token_to_give(installation: Installation) -> None:
     assert up.stdout.index("listens on") < up.stdout.index("ready; try:")
 
 
-def test_a_long_body_is_stored_too(installation: Installation, up: Running) -> None:
+def test_a_long_body_is_stored_too(shared: Installation, serving: Running) -> None:
     content = os.urandom(3 << 20)
 
-    assert put(installation, "long", content) == 201
-    assert (installation.base / "upload" / "long").read_bytes() == content
-    assert staged(installation) == []
+    assert put(shared, "long", content) == 201
+    assert (shared.base / "upload" / "long").read_bytes() == content
+    assert staged(shared) == []
 
 
 def test_events_are_shown_and_stop_is_clean(installation: Installation, up: Running) -> None:
@@ -146,6 +161,21 @@ def test_the_stop_lets_a_running_upload_come_to_its_end(
     assert (installation.base / "upload" / "slow").stat().st_size == 3 << 20
 
 
+def test_a_killed_writer_process_takes_all_along_and_comes_back_with_what_it_promised(
+    shared: Installation, serving: Running
+) -> None:
+    assert put(shared, "before", b"x") == 201
+    old = [writer(serving), *apigws(serving)]
+    os.kill(writer(serving), signal.SIGKILL)
+    until(lambda: not any(map(runs, old)), report=lambda: shared.log)
+    until(lambda: shared.ready, report=lambda: shared.log)
+
+    assert put(shared, "after", b"y") == 201
+    shared.recorded(UPLOADED, "/upload/before")
+    shared.recorded(UPLOADED, "/upload/after")
+    assert staged(shared) == []
+
+
 def test_what_a_killed_apigw_had_begun_is_removed(installation: Installation, up: Running) -> None:
     file = installation.file("slow", bytes(3 << 20))
     token = installation.token
@@ -164,34 +194,19 @@ def test_what_a_killed_apigw_had_begun_is_removed(installation: Installation, up
     client.join()
     until(lambda: staged(installation) == [], report=lambda: installation.log)
 
-    assert [put(installation, f"f{n}", b"x") for n in range(5)] == [201] * 5
+    assert [put(installation, f"later{n}", b"x") for n in range(5)] == [201] * 5
     until(lambda: len(apigws(up)) == 2 and apigws(up) != before, report=lambda: installation.log)
     assert not (installation.base / "upload" / "slow").exists()
 
 
-def test_a_killed_writer_process_takes_all_along_and_comes_back_with_what_it_promised(
-    installation: Installation, up: Running
-) -> None:
-    assert put(installation, "before", b"x") == 201
-    old = [writer(up), *apigws(up)]
-    os.kill(writer(up), signal.SIGKILL)
-    until(lambda: not any(map(runs, old)), report=lambda: installation.log)
-    until(lambda: installation.ready, report=lambda: installation.log)
-
-    assert put(installation, "after", b"y") == 201
-    installation.recorded(UPLOADED, "/upload/before")
-    installation.recorded(UPLOADED, "/upload/after")
-    assert staged(installation) == []
-
-
 def test_a_second_installation_on_the_port_or_the_data_is_refused(
-    installation: Installation, up: Running
+    shared: Installation, serving: Running
 ) -> None:
-    del up
-    second = installation.start("up", PROCESSES)
+    del serving
+    second = shared.start("up", PROCESSES)
 
     assert second.wait() == 2
     assert "in use" in second.stderr
-    alone = installation.start("writer")
+    alone = shared.start("writer")
     assert alone.wait() == 2
     assert "another APIGW runs on it" in alone.stderr

@@ -96,7 +96,7 @@ def sockets(pid: int) -> int:
     return sum(link.startswith("socket:") for link in open_files(pid))
 
 
-class Said(http.client.HTTPResponse):
+class FullResponse(http.client.HTTPResponse):
     """One answer from a connection, and all of it."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -112,9 +112,9 @@ def answers(connection: socket.socket, count: int) -> list[tuple[int, bytes]]:
         for _ in range(count):
             head = b""
             while not head.endswith(b"\r\n\r\n"):
-                one = plain.read(1)
-                assert one, head
-                head += one
+                byte = plain.read(1)
+                assert byte, head
+                head += byte
             length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
             body = b""
             while len(body) < length:
@@ -129,12 +129,12 @@ def shape(up: Installation, request: bytes) -> tuple[Any, ...]:
     """All of an answer that has to be the same for the same request."""
     with closing(socket.create_connection(("127.0.0.1", up.port), timeout=10)) as connection:
         connection.sendall(request)
-        said = Said(connection)
-        fields = {name.lower(): value for name, value in said.getheaders()}
-        body: Any = said.all
+        response = FullResponse(connection)
+        fields = {name.lower(): value for name, value in response.getheaders()}
+        body: Any = response.all
         if "json" in fields["content-type"]:
             body = {name: value for name, value in json.loads(body).items() if name not in KEYS}
-        return said.status, {k: v for k, v in fields.items() if k not in OWN}, body
+        return response.status, {k: v for k, v in fields.items() if k not in OWN}, body
 
 
 @pytest.mark.parametrize(
@@ -164,14 +164,14 @@ def test_is_answered_as_any_upload(
     if status in {418, 451} and not (either.plugins / "gate.yml").exists():
         # Nobody refuses it.
         status = 201
-    said = []
+    responses = []
     for way in (b"", TO_TORNADO):
         shutil.rmtree(either.base / "upload", ignore_errors=True)
         assert shape(either, put(either, "/upload/there"))[0] == 201
-        said.append(shape(either, put(either, path, *fields, way)))
+        responses.append(shape(either, put(either, path, *fields, way)))
 
-    assert said[0][0] == status
-    assert said[0] == said[1]
+    assert responses[0][0] == status
+    assert responses[0] == responses[1]
 
 
 def test_a_wrong_token_is_refused_the_same_way(up: Installation) -> None:
@@ -197,11 +197,11 @@ def test_requests_of_all_kinds_take_turns_on_one_connection(
         assert answers(connection, 1)[0][0] in {200, 201}
     # All at once, in order: the answers too.
     connection.sendall(small[4] + live + small[5] + long + small[0])
-    said = answers(connection, 5)
+    received = answers(connection, 5)
 
-    assert [status for status, _ in said] == [201, 200, 201, 200, 200]
-    assert json.loads(said[0][1])["filename"] == "4"
-    assert json.loads(said[3][1])["bytes"] == 1 << 20
+    assert [status for status, _ in received] == [201, 200, 201, 200, 200]
+    assert json.loads(received[0][1])["filename"] == "4"
+    assert json.loads(received[3][1])["bytes"] == 1 << 20
     assert len(list((up.base / "upload/turns").iterdir())) == 7
 
 
@@ -267,9 +267,9 @@ def test_a_last_answer_is_whole_however_slowly_it_is_read(asking: Installation) 
 def test_those_that_break_off_hold_nothing(up: Installation) -> None:
     [pid] = up.pids("apigw")
     for number in range(100):
-        with closing(socket.create_connection(("127.0.0.1", up.port), timeout=10)) as one:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            one.sendall(put(up, f"/upload/broken/{number}"))
+        with closing(socket.create_connection(("127.0.0.1", up.port), timeout=10)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sendall(put(up, f"/upload/broken/{number}"))
     began = time.monotonic()
     # Also sockets whose other end is gone have a descriptor.
     until(lambda: sockets(pid) <= MOST_OWN, report=lambda: str(sockets(pid)))
@@ -288,9 +288,9 @@ def test_a_burst_takes_no_more_than_there_may_be(installation: Installation) -> 
         requests = [put(installation, f"/upload/slow{number}") for number in range(30)]
         for connection, request in zip(burst, requests, strict=True):
             connection.sendall(request)
-        said = [answers(connection, 1)[0][0] for connection in burst]
+        statuses = [answers(connection, 1)[0][0] for connection in burst]
 
-    assert (said.count(201), said.count(503)) == (3, 27)
+    assert (statuses.count(201), statuses.count(503)) == (3, 27)
     assert len(installation.stored()) == 1 + 3
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from tests.acceptance.process import TOP
 from tests.bench import report, rows
 from tests.bench.machine import commit, disk, machine, versions
-from tests.bench.place import Place
 from tests.bench.report import Origin, Report
+from tests.bench.run_settings import RunSettings
 
 STORED = TOP / "docs" / "benchmarks.json"
 PAGE = TOP / "docs" / "benchmarks.md"
@@ -34,8 +34,8 @@ def main(argv: Sequence[str]) -> int:
         _write(None)
         return 0
     keys = [key for key in rows.ROWS if not wanted.row or key in wanted.row]
-    with _place(wanted) as place:
-        return _run(keys, place, wanted)
+    with _settings(wanted) as settings:
+        return _run(keys, settings, wanted)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,23 +81,23 @@ def _size(text: str) -> int:
 
 
 @contextmanager
-def _place(wanted: argparse.Namespace) -> Iterator[Place]:
+def _settings(wanted: argparse.Namespace) -> Iterator[RunSettings]:
     """Folders of our own, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="bench-", dir=wanted.disk) as on_disk:
         given = {"size": wanted.size, "rounds": wanted.rounds, "seconds": wanted.seconds}
         if not wanted.tmpfs.is_dir():
-            yield Place(on_disk=Path(on_disk), in_memory=None, **given)
+            yield RunSettings(on_disk=Path(on_disk), in_memory=None, **given)
             return
         with tempfile.TemporaryDirectory(prefix="bench-", dir=wanted.tmpfs) as in_memory:
-            yield Place(on_disk=Path(on_disk), in_memory=Path(in_memory), **given)
+            yield RunSettings(on_disk=Path(on_disk), in_memory=Path(in_memory), **given)
 
 
-def _run(keys: Sequence[str], place: Place, wanted: argparse.Namespace) -> int:
+def _run(keys: Sequence[str], settings: RunSettings, wanted: argparse.Namespace) -> int:
     found = Report(machine=machine(), versions=versions())
     today = datetime.now(UTC).strftime("%Y-%m-%d")
-    origin = Origin(date=today, commit=commit(), command=_command(wanted), disk=disk(place))
+    origin = Origin(date=today, commit=commit(), command=_command(wanted), disk=disk(settings))
     for key in keys:
-        row = rows.measured(key, place)
+        row = rows.measured(key, settings)
         print("\n".join(report.lines(row)), flush=True)
         found = replace(
             found, rows={**found.rows, key: row}, origins={**found.origins, key: origin}

@@ -89,8 +89,8 @@ class Row:
     def from_json(stored: Mapping[str, Any]) -> "Row":
         """The row that was stored."""
         figures = tuple(
-            Figure(**{**one, "target": Target(**one["target"]) if one["target"] else None})
-            for one in stored["figures"]
+            Figure(**{**fields, "target": Target(**fields["target"]) if fields["target"] else None})
+            for fields in stored["figures"]
         )
         return Row(**{**stored, "figures": figures, "notes": tuple(stored["notes"])})
 

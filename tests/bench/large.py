@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.bench import load, peers
 from tests.bench.figures import Figure, Row, Target, Unavailable, compared, middle
 from tests.bench.peers import Starting
-from tests.bench.place import Place, gib
+from tests.bench.run_settings import RunSettings, gib
 from tests.bench.server import Server, qmonus_lite
 
 #: Asks us for a SHA-256 of what was stored.
@@ -50,14 +50,16 @@ def own_server(*flags: str) -> Starting:
     return start
 
 
-def on_tmpfs(place: Place) -> Row:
+def on_tmpfs(settings: RunSettings) -> Row:
     """One upload on a tmpfs, nothing made durable, beside nginx."""
     us = Side(start=own_server("--upload_durability=none"))
-    costs = measure(place, place.tmpfs("large"), {"ours": us, "nginx": Side(start=peers.nginx)})
+    costs = measure(
+        settings, settings.tmpfs("large"), {"ours": us, "nginx": Side(start=peers.nginx)}
+    )
     return Row(
         key="tmpfs",
-        title=f"one {gib(place.size)} upload, tmpfs, `none` durability, no digest",
-        rounds=place.rounds,
+        title=f"one {gib(settings.size)} upload, tmpfs, `none` durability, no digest",
+        rounds=settings.rounds,
         figures=(
             *_wall(costs, "nginx", Target(limit=1.10)),
             *_cpu(costs, "nginx", Target(limit=1.25)),
@@ -66,18 +68,18 @@ def on_tmpfs(place: Place) -> Row:
     )
 
 
-def on_disk(place: Place) -> Row:
+def on_disk(settings: RunSettings) -> Row:
     """One upload made durable, beside nginx and `sync`."""
     us = Side(start=own_server("--upload_durability=full"))
     costs = measure(
-        place,
-        place.disk("large"),
+        settings,
+        settings.disk("large"),
         {"ours": us, "nginx + sync": Side(start=peers.nginx, then=("sync",))},
     )
     return Row(
         key="disk",
-        title=f"one {gib(place.size)} upload, disk, `full` durability",
-        rounds=place.rounds,
+        title=f"one {gib(settings.size)} upload, disk, `full` durability",
+        rounds=settings.rounds,
         figures=(
             *_wall(costs, "nginx + sync", Target(limit=1.15)),
             *_cpu(costs, "nginx + sync", None),
@@ -86,17 +88,17 @@ def on_disk(place: Place) -> Row:
     )
 
 
-def with_digest(place: Place) -> Row:
+def with_digest(settings: RunSettings) -> Row:
     """One upload made durable and summed up, beside nginx, `sync` and `sha256sum`."""
     us = Side(start=own_server("--upload_durability=full"), headers=(DIGEST,))
     them = Side(start=peers.nginx, then=("sync", "sha256sum"))
     peer = "nginx + sync + sha256sum"
-    costs = measure(place, place.disk("large"), {"ours": us, peer: them})
+    costs = measure(settings, settings.disk("large"), {"ours": us, peer: them})
     unsynced = [cost.wall - cost.then[0] for cost in costs[peer]]
     return Row(
         key="digest",
-        title=f"one {gib(place.size)} upload, disk, `full` durability, SHA-256 asked for",
-        rounds=place.rounds,
+        title=f"one {gib(settings.size)} upload, disk, `full` durability, SHA-256 asked for",
+        rounds=settings.rounds,
         figures=(
             *_wall(costs, peer, Target(limit=1.0)),
             *_cpu(costs, peer, None),
@@ -107,7 +109,7 @@ def with_digest(place: Place) -> Row:
     )
 
 
-def beside_others(place: Place) -> Row:
+def beside_others(settings: RunSettings) -> Row:
     """One upload on a tmpfs, beside the upload servers that could be taken in our stead."""
     them = {
         "wsgidav": peers.wsgidav,
@@ -119,7 +121,7 @@ def beside_others(place: Place) -> Row:
     sides = {"ours": Side(start=own_server("--upload_durability=none"))}
     sides |= {name: Side(start=start) for name, start in them.items()}
     notes: list[str] = []
-    costs = measure(place, place.tmpfs("large"), sides, notes)
+    costs = measure(settings, settings.tmpfs("large"), sides, notes)
     figures = [
         figure
         for name in them
@@ -128,21 +130,21 @@ def beside_others(place: Place) -> Row:
     ]
     return Row(
         key="peers",
-        title=f"one {gib(place.size)} upload, tmpfs, `none` durability, beside upload servers",
-        rounds=place.rounds,
+        title=f"one {gib(settings.size)} upload, tmpfs, `none` durability, beside upload servers",
+        rounds=settings.rounds,
         figures=(*figures, *_absolute(costs)),
         notes=tuple(notes),
     )
 
 
 def measure(
-    place: Place, folder: Path, sides: dict[str, Side], notes: list[str] | None = None
+    settings: RunSettings, folder: Path, sides: dict[str, Side], notes: list[str] | None = None
 ) -> dict[str, list[Cost]]:
     """Upload the file to all of them in turn, A B A B, after one uncounted round that is checked.
 
     A peer that is not here raises, or is named in `notes` and left out where these are given.
     """
-    file = place.source(place.size)
+    file = settings.source(settings.size)
     costs: dict[str, list[Cost]] = {}
     with ExitStack() as stack:
         servers = {}
@@ -157,7 +159,7 @@ def measure(
                 continue
             servers[name] = server
             costs[name] = []
-        for _ in range(place.rounds):
+        for _ in range(settings.rounds):
             for name, server in servers.items():
                 costs[name].append(_cost(server, file, sides[name]))
     return costs
@@ -170,7 +172,7 @@ def _started(stack: ExitStack, side: Side, folder: Path) -> Server:
 
 def _check(server: Server, file: Path, side: Side) -> None:
     """One upload that is not counted: what is stored has to be what was sent."""
-    answer = load.one(server, "big.bin", file, *side.headers)
+    answer = load.put_file(server, "big.bin", file, *side.headers)
     stored = _stored(server, file.stat().st_size)
     if _sha256(stored) != _sha256(file):
         raise Unavailable(f"{server.name} stored other bytes than it was sent")
@@ -183,7 +185,7 @@ def _cost(server: Server, file: Path, side: Side) -> Cost:
     # What the one before left to be written back is not this one's work.
     os.sync()
     before, used, started = server.cpu, _used_by_commands(), time.monotonic()
-    load.one(server, "big.bin", file, *side.headers)
+    load.put_file(server, "big.bin", file, *side.headers)
     by_curl = _used_by_commands() - used
     stored = _stored(server, file.stat().st_size)
     then = tuple(_run(command, stored) for command in side.then)

@@ -22,7 +22,7 @@ from tests.bench.figures import (
 )
 from tests.bench.large import DIGEST
 from tests.bench.peers import Starting
-from tests.bench.place import Place, gib
+from tests.bench.run_settings import RunSettings, gib
 from tests.bench.server import Server, qmonus_lite
 
 _UPLOADS = 8
@@ -60,16 +60,16 @@ class Round:
         return max(self.uploads) / min(self.uploads)
 
 
-def eight(place: Place) -> Row:
+def eight(settings: RunSettings) -> Row:
     """Eight uploads at once, nothing beside them, ours and nginx in turn."""
-    starts: dict[str, Starting] = {"ours": _own_server(place), "nginx": peers.nginx}
+    starts: dict[str, Starting] = {"ours": _own_server(settings), "nginx": peers.nginx}
     notes: list[str] = []
-    rounds = measure(place, starts, notes)
+    rounds = measure(settings, starts, notes)
     return Row(
         key="live",
-        title=f"{_UPLOADS} x {gib(place.size // _UPLOADS)} at once, tmpfs, `none` durability,"
+        title=f"{_UPLOADS} x {gib(settings.size // _UPLOADS)} at once, tmpfs, `none` durability,"
         " `/-/live` asked every 10 ms",
-        rounds=place.rounds,
+        rounds=settings.rounds,
         figures=(
             *_figures("ours", rounds["ours"], Target(limit=20), Target(limit=1.5)),
             *(_figures("nginx", rounds["nginx"], None, None) if "nginx" in rounds else ()),
@@ -78,15 +78,15 @@ def eight(place: Place) -> Row:
     )
 
 
-def busy(place: Place) -> Row:
+def busy(settings: RunSettings) -> Row:
     """The same while a larger upload is summed up and a script hashes."""
-    found = measure(place, {"ours": _own_server(place)}, [], is_busy=True)["ours"]
-    large = [one.large for one in found if one.large is not None]
+    found = measure(settings, {"ours": _own_server(settings)}, [], is_busy=True)["ours"]
+    large = [round_.large for round_ in found if round_.large is not None]
     return Row(
         key="live-busy",
-        title=f"the same, and one upload of {gib(place.size)} with SHA-256, and a script that"
-        f" hashes {gib(place.size)}",
-        rounds=place.rounds,
+        title=f"the same, and one upload of {gib(settings.size)} with SHA-256, and a script that"
+        f" hashes {gib(settings.size)}",
+        rounds=settings.rounds,
         figures=(
             *_figures("ours", found, None, None),
             middle("wall of the larger one", large, "s"),
@@ -94,11 +94,11 @@ def busy(place: Place) -> Row:
     )
 
 
-def _own_server(place: Place) -> Starting:
+def _own_server(settings: RunSettings) -> Starting:
     @contextmanager
     def start(folder: Path) -> Iterator[Server]:
         flags = ("--upload_durability=none", "--min_free_bytes=0")
-        plugins = {"hashing.yml": _HASHING.format(mib=place.size >> 20)}
+        plugins = {"hashing.yml": _HASHING.format(mib=settings.size >> 20)}
         with qmonus_lite(folder, *flags, plugins=plugins) as server:
             yield server
 
@@ -106,11 +106,11 @@ def _own_server(place: Place) -> Starting:
 
 
 def measure(
-    place: Place, starts: dict[str, Starting], notes: list[str], *, is_busy: bool = False
+    settings: RunSettings, starts: dict[str, Starting], notes: list[str], *, is_busy: bool = False
 ) -> dict[str, list[Round]]:
     """Rounds in turn, A B A B, after one that is not counted."""
-    folder = place.tmpfs("live", files=4)
-    file, large = place.source(place.size // _UPLOADS), place.source(place.size)
+    folder = settings.tmpfs("live", files=4)
+    file, large = settings.source(settings.size // _UPLOADS), settings.source(settings.size)
     found: dict[str, list[Round]] = {}
     with ExitStack() as stack:
         servers = {}
@@ -120,11 +120,11 @@ def measure(
                 servers[name] = stack.enter_context(start(folder / name))
             except Unavailable as error:
                 notes.append(f"{name} is not measured: {error}")
-        for number in range(place.rounds + 1):
+        for number in range(settings.rounds + 1):
             for name, server in servers.items():
-                one = _round(server, file, large if is_busy else None)
+                round_ = _round(server, file, large if is_busy else None)
                 if number:
-                    found.setdefault(name, []).append(one)
+                    found.setdefault(name, []).append(round_)
     return found
 
 
@@ -134,7 +134,7 @@ def _round(server: Server, file: Path, large: Path | None) -> Round:
     ]
     if large is not None:
         # The event of this one starts the script.
-        load.one(server, "hash-now", _nothing(file))
+        load.put_file(server, "hash-now", _nothing(file))
         commands.append(load.curl(f"{server.url}large.bin", large, *server.headers, DIGEST))
     with _asking(server) as waits:
         times = _together(commands)
@@ -214,11 +214,11 @@ def _figures(
     name: str, rounds: Sequence[Round], late: Target | None, unfair: Target | None
 ) -> list[Figure]:
     def over_rounds(share: float) -> list[float]:
-        return [percentile(one.waits, share) * 1000 for one in rounds]
+        return [percentile(round_.waits, share) * 1000 for round_ in rounds]
 
-    longest = max(max(one.waits) for one in rounds) * 1000
-    apart = [one.unfairness for one in rounds]
-    uploads = [seconds for one in rounds for seconds in one.uploads]
+    longest = max(max(round_.waits) for round_ in rounds) * 1000
+    apart = [round_.unfairness for round_ in rounds]
+    uploads = [seconds for round_ in rounds for seconds in round_.uploads]
     return [
         middle(f"/-/live p99, {name}", over_rounds(0.99), "ms", late),
         middle(f"/-/live p50, {name}", over_rounds(0.5), "ms"),

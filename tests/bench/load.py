@@ -64,7 +64,7 @@ def curl(url: str, file: Path, *headers: str, method: str = "PUT") -> list[str]:
     return [*quiet, *shown, "-X", method, "-T", str(file), *words, url]
 
 
-def one(server: Server, name: str, file: Path, *headers: str) -> str:
+def put_file(server: Server, name: str, file: Path, *headers: str) -> str:
     """Upload a file; gives the headers of the answer."""
     url, method = server.url + name, "PUT"
     if server.is_tus:

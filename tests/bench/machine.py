@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.acceptance.process import TOP
 from tests.bench import peers
 from tests.bench.figures import Unavailable
-from tests.bench.place import Place, file_system, sync_time
+from tests.bench.run_settings import RunSettings, file_system, sync_time
 
 _PACKAGES = ("tornado", "wsgidav", "cheroot", "copyparty")
 _COMMANDS = {
@@ -35,9 +35,9 @@ def machine() -> dict[str, str]:
     }
 
 
-def disk(place: Place) -> str:
+def disk(settings: RunSettings) -> str:
     """The disk in words: the file system, and how long it takes to make 16 KiB durable."""
-    return f"{file_system(place.on_disk)}, syncs 16 KiB in {sync_time(place.on_disk):.2f} ms"
+    return f"{file_system(settings.on_disk)}, syncs 16 KiB in {sync_time(settings.on_disk):.2f} ms"
 
 
 def versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from tests.bench import load
 from tests.bench.figures import Figure, Row, Target, Unavailable
 from tests.bench.large import DIGEST, own_server
-from tests.bench.place import Place, gib
+from tests.bench.run_settings import RunSettings, gib
 from tests.bench.server import Server, apigw_of
 
 _MIB = 1 << 20
@@ -19,26 +19,26 @@ _STUCK, _SENT, _WHOLE = 200, 1 * _MIB, 10 * _MIB
 _STAY = 3.0
 
 
-def resident(place: Place) -> Row:
+def resident(settings: RunSettings) -> Row:
     """How much APIGW grows by one large upload, and by 200 that stand still in mid-body."""
-    warm = place.source(64 * _MIB)
-    large = place.source(place.size)
+    warm = settings.source(64 * _MIB)
+    large = settings.source(settings.size)
     cases = {
-        f"{gib(place.size)}, tmpfs, `none`": (
-            *(place.tmpfs("memory"), "--upload_durability=none"),
+        f"{gib(settings.size)}, tmpfs, `none`": (
+            *(settings.tmpfs("memory"), "--upload_durability=none"),
             [],
         ),
-        f"{gib(place.size)}, disk, `full`, SHA-256 asked for": (
-            *(place.disk("memory"), "--upload_durability=full"),
+        f"{gib(settings.size)}, disk, `full`, SHA-256 asked for": (
+            *(settings.disk("memory"), "--upload_durability=full"),
             [DIGEST],
         ),
     }
     figures = []
     for name, (folder, flag, headers) in cases.items():
         with _warm(folder, flag, warm) as (server, pid):
-            grown = max(_grown_by(server, pid, large, headers) for _ in range(place.rounds))
+            grown = max(_grown_by(server, pid, large, headers) for _ in range(settings.rounds))
         figures.append(Figure(name=name, value=grown, unit="MiB", target=Target(limit=32)))
-    with _warm(place.disk("memory"), "--upload_durability=full", warm) as (server, pid):
+    with _warm(settings.disk("memory"), "--upload_durability=full", warm) as (server, pid):
         grown = _grown_by_stuck(server, pid)
         start = _now(pid, "VmRSS")
     name = f"{_STUCK} uploads, each stands still after 1 of 10 MiB"
@@ -47,7 +47,7 @@ def resident(place: Place) -> Row:
     return Row(
         key="memory",
         title="memory of APIGW: peak while it works, less what it had before",
-        rounds=place.rounds,
+        rounds=settings.rounds,
         figures=tuple(figures),
         notes=("Each server had one upload of 64 MiB before; the worst round counts.",),
     )
@@ -56,14 +56,14 @@ def resident(place: Place) -> Row:
 @contextmanager
 def _warm(folder: Path, flag: str, file: Path) -> Iterator[tuple[Server, int]]:
     with own_server(flag)(folder) as server:
-        load.one(server, "warm.bin", file)
+        load.put_file(server, "warm.bin", file)
         server.rest()
         yield server, apigw_of(server)
 
 
 def _grown_by(server: Server, pid: int, file: Path, headers: list[str]) -> float:
     before = _start_watching(pid)
-    load.one(server, "big.bin", file, *headers)
+    load.put_file(server, "big.bin", file, *headers)
     grown = _now(pid, "VmHWM") - before
     (server.files / "big.bin").unlink()
     server.rest()

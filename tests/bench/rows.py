@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from tests.bench import large, live, memory, small
 from tests.bench.figures import Row, Unavailable
-from tests.bench.place import Place
+from tests.bench.run_settings import RunSettings
 
 #: Rounds below which a median says little.
 ENOUGH = 7
 
-ROWS: dict[str, Callable[[Place], Row]] = {
+ROWS: dict[str, Callable[[RunSettings], Row]] = {
     "tmpfs": large.on_tmpfs,
     "disk": large.on_disk,
     "digest": large.with_digest,
@@ -25,10 +25,10 @@ ROWS: dict[str, Callable[[Place], Row]] = {
 }
 
 
-def measured(key: str, place: Place) -> Row:
+def measured(key: str, settings: RunSettings) -> Row:
     """The row, or why there is none."""
     try:
-        found = ROWS[key](place)
+        found = ROWS[key](settings)
     except Unavailable as error:
         return Row(key=key, title=summary(key), missing=str(error))
     if found.rounds >= ENOUGH:

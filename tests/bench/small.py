@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.bench import load, peers
 from tests.bench.figures import Figure, Row, Target, Unavailable, compared, middle
 from tests.bench.peers import Starting
-from tests.bench.place import Place
+from tests.bench.run_settings import RunSettings
 from tests.bench.server import AFTER, GATE, Server, qmonus_lite
 
 _KIB = 1 << 10
@@ -48,7 +48,7 @@ def _own_server(*flags: str, plugins: Mapping[str, str] | None = None) -> Starti
     return start
 
 
-def beside_others(place: Place) -> Row:
+def beside_others(settings: RunSettings) -> Row:
     """4 KiB from 16 connections, nothing made durable, beside other upload servers."""
     starts = {
         "ours": _own_server("--upload_durability=none", "--min_free_bytes=0", SEVERAL),
@@ -61,8 +61,8 @@ def beside_others(place: Place) -> Row:
         name: Runner(start=start, connections=16, size=4 * _KIB) for name, start in starts.items()
     }
     notes: list[str] = []
-    rounds = measure(place, place.tmpfs("small", files=0), runners, notes)
-    rates = {name: [one.many.rate for one in found] for name, found in rounds.items()}
+    rounds = measure(settings, settings.tmpfs("small", files=0), runners, notes)
+    rates = {name: [round_.many.rate for round_ in found] for name, found in rounds.items()}
     targets = {"wsgidav": 3.0, "copyparty": 2.0}
     figures = [
         figure
@@ -75,26 +75,26 @@ def beside_others(place: Place) -> Row:
     return Row(
         key="small",
         title="4 KiB uploads, 16 connections, default authorization, tmpfs, `none` durability",
-        rounds=place.rounds,
+        rounds=settings.rounds,
         figures=(*figures, *_absolute(rounds)),
         notes=tuple(notes),
     )
 
 
-def asked(place: Place) -> Row:
+def asked(settings: RunSettings) -> Row:
     """4 KiB from 64 connections, the question before each, the outbox, made durable."""
     runners = {
         "handlers for both events": _runner(_BOTH, 64, 4, SEVERAL),
         "handlers for both events, one APIGW": _runner(_BOTH, 64, 4),
         "handler for the question": _runner(_QUESTION, 64, 4, SEVERAL),
     }
-    rounds = measure(place, place.disk("small"), runners)
+    rounds = measure(settings, settings.disk("small"), runners)
     both, *_ = runners
     targets = {both: Target(limit=1000, at_least=True)}
     return Row(
         key="asked",
         title="4 KiB uploads, 64 connections, synchronous event, disk, `full` durability, outbox",
-        rounds=place.rounds,
+        rounds=settings.rounds,
         figures=(*_absolute(rounds, rate=targets), *_behind(rounds)),
         notes=(
             "The target is for both handlers: the worker also gets each `APIGW.OnFileUploaded`, on"
@@ -105,7 +105,7 @@ def asked(place: Place) -> Row:
     )
 
 
-def asked_16k(place: Place) -> Row:
+def asked_16k(settings: RunSettings) -> Row:
     """The same with 16 KiB, from 64 connections and from one."""
     runners = {
         "64 connections": _runner(_BOTH, 64, 16, SEVERAL),
@@ -113,17 +113,17 @@ def asked_16k(place: Place) -> Row:
         "64 connections, one APIGW": _runner(_BOTH, 64, 16),
         "1 connection, one APIGW": _runner(_BOTH, 1, 16),
     }
-    rounds = measure(place, place.disk("small"), runners)
-    many, one, *_ = runners
+    rounds = measure(settings, settings.disk("small"), runners)
+    many, single, *_ = runners
     return Row(
         key="asked-16k",
         title="16 KiB uploads, handlers for both events, disk, `full` durability, outbox",
-        rounds=place.rounds,
+        rounds=settings.rounds,
         figures=(
             *_absolute(
                 rounds,
                 rate={many: Target(limit=600, at_least=True)},
-                p50={one: Target(limit=6)},
+                p50={single: Target(limit=6)},
                 p99={many: Target(limit=400)},
             ),
             *_behind(rounds),
@@ -131,16 +131,16 @@ def asked_16k(place: Place) -> Row:
     )
 
 
-def price(place: Place) -> Row:
+def price(settings: RunSettings) -> Row:
     """What the question before each upload adds, at one connection."""
     runners = {"without the question": _runner({}, 1, 16), "with it": _runner(_QUESTION, 1, 16)}
-    rounds = measure(place, place.disk("small"), runners)
-    without, with_it = ([one.many.p50 for one in found] for found in rounds.values())
+    rounds = measure(settings, settings.disk("small"), runners)
+    without, with_it = ([round_.many.p50 for round_ in found] for found in rounds.values())
     added = [b - a for a, b in zip(without, with_it, strict=True)]
     return Row(
         key="price",
         title="price of the synchronous event, 16 KiB, 1 connection, disk, `full` durability",
-        rounds=place.rounds,
+        rounds=settings.rounds,
         figures=(
             middle("added to p50", added, "ms", Target(limit=2)),
             *_absolute(rounds),
@@ -154,7 +154,10 @@ def _runner(plugins: Mapping[str, str], connections: int, kib: int, *flags: str)
 
 
 def measure(
-    place: Place, folder: Path, runners: Mapping[str, Runner], notes: list[str] | None = None
+    settings: RunSettings,
+    folder: Path,
+    runners: Mapping[str, Runner],
+    notes: list[str] | None = None,
 ) -> dict[str, list[Round]]:
     """Load all of them in turn, A B A B, after one uncounted round; only the loaded one works.
 
@@ -163,15 +166,15 @@ def measure(
     found: dict[str, list[Round]] = {}
     with ExitStack() as stack:
         servers: dict[str, Server] = {}
-        for number in range(place.rounds + 1):
+        for number in range(settings.rounds + 1):
             for name, runner in runners.items():
                 try:
                     if number == 0:
                         (folder / name).mkdir()
                         servers[name] = stack.enter_context(runner.start(folder / name))
                     if name in servers:
-                        one = _round(servers[name], runner, f"{number}-", place.seconds)
-                        found.setdefault(name, []).append(one)
+                        round_ = _round(servers[name], runner, f"{number}-", settings.seconds)
+                        found.setdefault(name, []).append(round_)
                 except Unavailable as error:
                     if notes is None or name == "ours":
                         raise
@@ -206,10 +209,10 @@ def _absolute(
     p99: Mapping[str, Target] | None = None,
 ) -> list[Figure]:
     kinds: list[tuple[str, str, Mapping[str, Target], Callable[[Round], float]]] = [
-        ("rate", "/s", rate or {}, lambda one: one.many.rate),
-        ("p50", "ms", p50 or {}, lambda one: one.many.p50),
-        ("p99", "ms", p99 or {}, lambda one: one.many.p99),
-        ("processor of one upload", "ms", {}, lambda one: one.cpu_ms),
+        ("rate", "/s", rate or {}, lambda round_: round_.many.rate),
+        ("p50", "ms", p50 or {}, lambda round_: round_.many.p50),
+        ("p99", "ms", p99 or {}, lambda round_: round_.many.p99),
+        ("processor of one upload", "ms", {}, lambda round_: round_.cpu_ms),
     ]
     return [
         middle(f"{kind}, {name}", [*map(of, found)], unit, targets.get(name))
@@ -220,6 +223,6 @@ def _absolute(
 
 def _behind(rounds: Rounds) -> list[Figure]:
     return [
-        middle(f"work left after the last answer, {name}", [one.behind for one in found], "s")
+        middle(f"work left after the last answer, {name}", [round_.behind for round_ in found], "s")
         for name, found in rounds.items()
     ]

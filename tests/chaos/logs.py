@@ -11,7 +11,7 @@ from tests.chaos.plugins import SEEN
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class HandlerRun:
     """One run of the recording handler."""
 
     tag: str
@@ -27,7 +27,7 @@ class LoggedEvents:
     """What all lives logged."""
 
     #: In the order of the worker's log.
-    seen: list[Seen]
+    seen: list[HandlerRun]
     #: Attempts of the deliveries that an APIGW logged, by event id, in the order of its log.
     attempts: dict[str, list[int]]
     #: The attempt that was the last one, where an APIGW lived to log it.
@@ -35,9 +35,9 @@ class LoggedEvents:
     #: Dead letters by event id, with their reasons.
     dead: dict[str, str]
 
-    def runs(self) -> dict[str, list[Seen]]:
+    def runs(self) -> dict[str, list[HandlerRun]]:
         """Runs by tag."""
-        found: dict[str, list[Seen]] = defaultdict(list)
+        found: dict[str, list[HandlerRun]] = defaultdict(list)
         for run in self.seen:
             found[run.tag].append(run)
         return found
@@ -55,7 +55,7 @@ def read_logs(apigw: Iterable[Running], worker: Iterable[Running]) -> LoggedEven
         if said.get("action") == "event_dead":
             dead[said["event_id"]] = said["reason"]
     seen = [
-        Seen(**{name: said[name] for name in Seen.__dataclass_fields__})
+        HandlerRun(**{name: said[name] for name in HandlerRun.__dataclass_fields__})
         for said in _records(worker)
         if said.get("action") == SEEN
     ]

@@ -62,14 +62,14 @@ class Sighting:
 
 @dataclass(kw_only=True)
 class Record:
-    """All of a trial; its threads append, the judge reads when they have ended."""
+    """All of a trial; its threads append, the checker reads when they have ended."""
 
     #: By tag.
     uploads: dict[str, Upload] = field(default_factory=dict)
     #: Those that began last.
     latest: deque[Upload] = field(default_factory=lambda: deque(maxlen=30))
     sightings: list[Sighting] = field(default_factory=list)
-    #: What needed no judge: half files, nonsense in receipts, threads that failed.
+    #: Faults that need no rule: half files, nonsense in receipts, threads that failed.
     faults: list[str] = field(default_factory=list)
 
     def begin(self, upload: Upload) -> None:

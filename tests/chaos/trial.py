@@ -13,8 +13,8 @@ from typing import Any
 
 from tests.acceptance.harness import Installation
 from tests.acceptance.process import listens, until
+from tests.chaos.checker import Evidence, broken_rules
 from tests.chaos.clients import Client, Plan
-from tests.chaos.judge import Evidence, verdict
 from tests.chaos.killer import ChildKiller, Kill, Killer, KillTarget
 from tests.chaos.logs import read_logs
 from tests.chaos.plugins import RECORDING_HANDLER, Gate
@@ -68,7 +68,7 @@ class Trial:
         self._apigw, self._worker = self._killers[0], self._killers[-1]
 
     def run(self, seconds: float, *, least: Mapping[str, int] | None = None) -> Result:
-        """Let it go on for so long, then see everything to a quiet end, and judge.
+        """Let it go on for so long, then see everything to a quiet end, and check the rules.
 
         On a busy machine it may take up to `PATIENCE` times as long to reach the `least` figures.
         """
@@ -80,7 +80,7 @@ class Trial:
             self._run_load(seconds, least or {})
             took = time.monotonic() - began
             quiet = self._settle()
-            return self._judge(took, quiet)
+            return self._check(took, quiet)
         finally:
             self._installation.end()
 
@@ -173,7 +173,7 @@ class Trial:
         temporary = [str(path) for path in self._installation.data.glob(".*")]
         return [name for name in stored if name not in wanted] + temporary
 
-    def _judge(self, seconds: float, quiet: float) -> Result:
+    def _check(self, seconds: float, quiet: float) -> Result:
         end = Record()
         for path in self._record.by_path():
             look(self._installation.base, path, end)
@@ -184,7 +184,9 @@ class Trial:
             end={sighting.path: sighting for sighting in end.sightings},
             kills=self._apigw.lives.kills,
         )
-        return Result(figures=self._figures(evidence, seconds, quiet), faults=verdict(evidence))
+        return Result(
+            figures=self._figures(evidence, seconds, quiet), faults=broken_rules(evidence)
+        )
 
     def _figures(self, evidence: Evidence, seconds: float, quiet: float) -> dict[str, int | float]:
         ends = self._record.ends()

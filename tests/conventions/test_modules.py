@@ -87,6 +87,11 @@ class Module:
     def functions(self) -> list[Function]:
         return [node for node in ast.walk(self.tree) if isinstance(node, Function)]
 
+    @property
+    def public_classes(self) -> list[str]:
+        names = [node.name for node in self.tree.body if isinstance(node, ast.ClassDef)]
+        return [name for name in names if not name.startswith("_")]
+
     def code_lines(self) -> set[int]:
         """Numbers of the lines that hold code: not blank, no comment, no docstring."""
         lines: set[int] = set()
@@ -151,6 +156,8 @@ def test_every_module_has_a_summary_of_one_sentence(modules: list[Module]) -> No
 
 def test_no_module_is_too_large(modules: list[Module]) -> None:
     sizes = {module.name: len(module.text.splitlines()) for module in modules}
+    for path in (TOP / "scripts").rglob("*.py"):
+        sizes[path.relative_to(TOP).as_posix()] = len(path.read_text().splitlines())
     large = {name: size for name, size in sizes.items() if size > MAX_MODULE_LINES}
 
     assert {name: n for name, n in large.items() if n > LARGE_MODULES.get(name, 0)} == {}
@@ -167,6 +174,15 @@ def test_no_module_has_a_vague_name(modules: list[Module]) -> None:
     words = {module.name: set(re.split(r"[/_.]", module.name)) for module in modules}
 
     assert [name for name, parts in words.items() if parts & VAGUE_WORDS] == []
+
+
+def test_no_two_public_classes_share_a_name(modules: list[Module]) -> None:
+    places: dict[str, list[str]] = {}
+    for module in modules:
+        for name in module.public_classes:
+            places.setdefault(name, []).append(module.name)
+
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 def test_nothing_is_imported_inside_a_function(modules: list[Module]) -> None:

@@ -63,8 +63,8 @@ def fuzz(name: str, folder: Path, seconds: int) -> list[Path]:
         print(_figures(said))
         return []
     print(said[-6000:])
-    for one in inputs:
-        print(f"{name}: {one.read_bytes()!r}\n  again: scripts/fuzz --again={one} {name}")
+    for file in inputs:
+        print(f"{name}: {file.read_bytes()!r}\n  again: scripts/fuzz --again={file} {name}")
     return inputs or [log]
 
 

@@ -40,8 +40,8 @@ SAMPLES: Mapping[str, tuple[bytes, ...]] = {
         b"/v1/{a}{b}{c}\n/v1/xyz",
     ),
     "target": _PATHS,
-    "head": tuple(one for one in _HEADS if len(one) < MOST),
-    "whole": tuple(one for one in _WHOLE if len(one) < MOST),
+    "head": tuple(sample for sample in _HEADS if len(sample) < MOST),
+    "whole": tuple(sample for sample in _WHOLE if len(sample) < MOST),
     "document": _FILES,
     "plugins": _FILES,
 }

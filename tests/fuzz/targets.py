@@ -195,5 +195,6 @@ def plugins(data: bytes) -> None:
 
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
-    one.__name__: one for one in (names, template, target, head, whole, document, plugins)
+    function.__name__: function
+    for function in (names, template, target, head, whole, document, plugins)
 }

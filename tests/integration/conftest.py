@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.stage import TwoProcesses
+from tests.integration.two_processes import TwoProcesses
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from qmonus_lite import background, supervisor_channel
 from qmonus_lite.auth import apikey
 from qmonus_lite.catalog import live
-from tests.integration.stage import TwoProcesses
+from tests.integration.two_processes import TwoProcesses
 
 METHODS = (
     *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"),

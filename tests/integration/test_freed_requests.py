@@ -19,7 +19,7 @@ from qmonus_lite.http.tornado_adapter import StreamHandler
 from qmonus_lite.routing.message import Incoming
 from qmonus_lite.uploads.active import ActiveUpload
 from qmonus_lite.uploads.publish import ReceivedUpload
-from tests.integration.stage import TwoProcesses, until
+from tests.integration.two_processes import TwoProcesses, until
 
 #: What holds a request, its body, or the buffers of its connection.
 HOLDING = (
@@ -112,7 +112,7 @@ async def uncollected() -> AsyncIterator[None]:
 
 
 def held() -> list[str]:
-    return [type(one).__name__ for one in gc.get_objects() if isinstance(one, HOLDING)]
+    return [type(found).__name__ for found in gc.get_objects() if isinstance(found, HOLDING)]
 
 
 async def send(port: int, case: Case) -> None:

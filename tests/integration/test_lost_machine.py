@@ -10,7 +10,7 @@ import pytest
 
 from qmonus_lite.transports.http import keepalive, worker_registry
 from tests.integration.machine import UNABLE, Machine
-from tests.integration.stage import TwoProcesses, until
+from tests.integration.two_processes import TwoProcesses, until
 
 pytestmark = pytest.mark.skipif(UNABLE is not None, reason=str(UNABLE))
 
@@ -131,9 +131,13 @@ async def test_a_worker_that_misses_its_long_poll_holds_nothing_up(
     site: Site, under_way: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
     under_way.vanish()
-    await until(lambda: "worker_away" in {vars(one).get("action") for one in caplog.records}, 8)
+    await until(
+        lambda: "worker_away" in {vars(record).get("action") for record in caplog.records}, 8
+    )
 
-    [away] = [vars(one) for one in caplog.records if vars(one).get("action") == "worker_away"]
+    [away] = [
+        vars(record) for record in caplog.records if vars(record).get("action") == "worker_away"
+    ]
     assert away["ended"] == 64
     status, said = await site.two.send("GET", "/-/ready")
     assert (status, "no Lambda worker answers" in str(said)) == (503, True)

@@ -8,7 +8,7 @@ from typing import Any
 from qmonus_lite.apigw.endpoints import ADMIN, UPLOAD
 from qmonus_lite.auth import apikey
 from qmonus_lite.schema import Schema
-from tests.integration.stage import TwoProcesses
+from tests.integration.two_processes import TwoProcesses
 
 NO_EVENT = "00000000-0000-0000-0000-000000000000"
 

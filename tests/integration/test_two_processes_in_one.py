@@ -14,13 +14,13 @@ from yarl import URL
 
 from qmonus_lite.auth import apikey
 from qmonus_lite.compose.apigw import compose_apigw
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 from qmonus_lite.http import connection
 from qmonus_lite.http.request import Request
 from qmonus_lite.http.tornado_adapter import StreamHandler
 from qmonus_lite.http.tornado_internals import RequestConnection
 from qmonus_lite.uploads.active import ActiveUpload
-from tests.integration.stage import TwoProcesses, events, until
+from tests.integration.two_processes import TwoProcesses, events, until
 
 UPLOADING, UPLOADED = "APIGW.OnFileUploading", "APIGW.OnFileUploaded"
 
@@ -178,7 +178,9 @@ async def test_an_upload_leaves_nothing_to_the_garbage_collector(
         await two.send("PUT", "/upload/b", data=b"x", headers=headers)
         gc.collect()
         left = [
-            one for one in gc.garbage if isinstance(one, (StreamHandler, Request, ActiveUpload))
+            found
+            for found in gc.garbage
+            if isinstance(found, (StreamHandler, Request, ActiveUpload))
         ]
     finally:
         gc.set_debug(0)
@@ -290,8 +292,8 @@ async def test_a_path_that_a_plugin_may_not_choose_is_502_and_its_name_is_logged
 
     assert (status, problem["detail"]) == (502, "a plugin gave a path that cannot be stored")
     assert stored(two) == ["file"] and staged(two) == []
-    refused = [one for one in caplog.records if vars(one).get("action") == "path_refused"]
-    assert ["mover" in one.getMessage() for one in refused] == [True]
+    refused = [record for record in caplog.records if vars(record).get("action") == "path_refused"]
+    assert ["mover" in record.getMessage() for record in refused] == [True]
 
 
 @pytest.mark.parametrize(
@@ -540,5 +542,5 @@ async def test_a_stop_lets_an_upload_end(two: TwoProcesses) -> None:
 
 async def test_a_second_apigw_on_the_same_data_is_refused(two: TwoProcesses) -> None:
     await two.start()
-    with pytest.raises(BadPlace, match="another APIGW runs on it"):
+    with pytest.raises(BadResource, match="another APIGW runs on it"):
         compose_apigw(two.settings, {}, print)

@@ -33,7 +33,7 @@ from qmonus_lite.uploads.active import ActiveUpload
 from qmonus_lite.uploads.completion import Completion
 from qmonus_lite.uploads.receipt import Receipt
 from qmonus_lite.uploads.store import Condition
-from tests.integration.stage import TwoProcesses
+from tests.integration.two_processes import TwoProcesses
 
 BODY = b"hello"
 #: Header fields that each response has its own of, or that depend on the text of a problem.

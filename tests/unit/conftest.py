@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.transports.http.signed_client import SignedClient
-from tests.unit.events.stage import SIGNER, Stranger, WorkerStage
+from tests.unit.events.worker_setup import SIGNER, Stranger, WorkerSetup
 
 
 @pytest.fixture
-async def worker(tmp_path: Path) -> AsyncIterator[WorkerStage]:
+async def worker(tmp_path: Path) -> AsyncIterator[WorkerSetup]:
     """A worker that is not yet started."""
-    worker = WorkerStage(tmp_path)
+    worker = WorkerSetup(tmp_path)
     yield worker
     await worker.close()
 

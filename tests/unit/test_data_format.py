@@ -11,7 +11,7 @@ import pytest
 
 from qmonus_lite.data_format import FILE, FORMAT, note_address, open_format, read_format
 from qmonus_lite.datadir import DataDir
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def test_a_newer_format_is_refused_by_whatever_opens_the_directory(tmp_path: Pat
     (tmp_path / FILE).write_text(json.dumps(value))
 
     for opening in (DataDir, open_format):
-        with pytest.raises(BadPlace, match=f"has format {FORMAT + 1}, made by a newer version"):
+        with pytest.raises(BadResource, match=f"has format {FORMAT + 1}, made by a newer version"):
             opening(tmp_path)
     assert json.loads((tmp_path / FILE).read_text()) == value
 
@@ -65,14 +65,14 @@ def test_a_newer_format_is_refused_by_whatever_opens_the_directory(tmp_path: Pat
 def test_a_broken_file_is_one_error(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
 
-    with pytest.raises(BadPlace, match=r"format\.json: not a usable format file"):
+    with pytest.raises(BadResource, match=r"format\.json: not a usable format file"):
         DataDir(tmp_path)
 
 
 def test_a_file_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
     (tmp_path / f".{FILE}.draft").mkdir()
 
-    with pytest.raises(BadPlace, match="its format file cannot be written"):
+    with pytest.raises(BadResource, match="its format file cannot be written"):
         DataDir(tmp_path).open()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.datadir import KEY_BYTES, DataDir
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 
 # Takes the lock of the directory given and says so, then waits to be ended.
 HOLDER = """
@@ -38,7 +38,7 @@ def test_is_for_its_owner_only(tmp_path: Path) -> None:
 def test_refuses_a_place_that_is_no_directory(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(BadPlace, match="--data_dir="):
+    with pytest.raises(BadResource, match="--data_dir="):
         DataDir(tmp_path / place)
 
 
@@ -78,14 +78,14 @@ def test_different_keys_differ(tmp_path: Path) -> None:
 def test_refuses_a_key_file_that_is_damaged(tmp_path: Path, text: str) -> None:
     (tmp_path / "token.key").write_text(text)
 
-    with pytest.raises(BadPlace, match=r"token\.key: not a usable key"):
+    with pytest.raises(BadResource, match=r"token\.key: not a usable key"):
         DataDir(tmp_path).key("token.key")
 
 
 def test_refuses_a_key_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "token.key").symlink_to("nowhere")
 
-    with pytest.raises(BadPlace, match="not a usable key"):
+    with pytest.raises(BadResource, match="not a usable key"):
         DataDir(tmp_path).key("token.key")
 
 
@@ -93,7 +93,7 @@ def test_refuses_a_directory_that_takes_no_key(tmp_path: Path) -> None:
     data_dir = DataDir(tmp_path / "state")
     data_dir.path.rmdir()
 
-    with pytest.raises(BadPlace, match="No such file"):
+    with pytest.raises(BadResource, match="No such file"):
         data_dir.key("token.key")
 
 
@@ -114,7 +114,7 @@ def test_keeps_a_second_process_out_until_the_first_ends(tmp_path: Path) -> None
     )
     with holder:
         assert holder.stdout and holder.stdout.readline() == b"locked\n"
-        with pytest.raises(BadPlace, match="another APIGW runs on it"):
+        with pytest.raises(BadResource, match="another APIGW runs on it"):
             DataDir(tmp_path).lock()
         holder.kill()
     os.close(DataDir(tmp_path).lock())

@@ -18,7 +18,7 @@ from qmonus_lite.errors import (
     MethodNotAllowed,
     Problem,
     Refusal,
-    Refused,
+    StartupError,
 )
 
 #: Every code that a client may have been given: none is ever changed or taken away.
@@ -128,7 +128,7 @@ def test_bad_plugins_hold_all_their_faults() -> None:
 
     assert error.faults == tuple(faults)
     assert str(error) == "a.yml:1:1: one\na.yml:2:1: two"
-    assert isinstance(error, Refused)
+    assert isinstance(error, StartupError)
 
 
 def test_the_answer_to_a_wrong_method_lists_the_allowed_methods() -> None:

@@ -63,8 +63,8 @@ def test_copies_and_unions_stay_without_regard_to_case() -> None:
     ]
     headers |= {"te": "x"}
 
-    assert [one["ACCEPT"] for one in [*made, headers]] == ["*/*"] * 7
-    assert [one.get("TE") for one in made] == [None] * 4 + ["x"] * 2
+    assert [fields["ACCEPT"] for fields in [*made, headers]] == ["*/*"] * 7
+    assert [fields.get("TE") for fields in made] == [None] * 4 + ["x"] * 2
     assert headers["TE"] == "x"
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite import serving
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 
 
 def refusal(address: str, port: int) -> str:
     """What it says; Tornado leaves the socket that it could not bind to the garbage collector."""
     try:
         serving.bind(address, port, flag="lambda_port")
-    except BadPlace as error:
+    except BadResource as error:
         return str(error)
     raise AssertionError("it was bound")
 
@@ -46,7 +46,7 @@ def test_takes_no_tls_without_a_certificate() -> None:
 def test_refuses_a_certificate_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "host.pem").write_text("nonsense")
     for certfile in (tmp_path / "host.pem", tmp_path / "missing.pem"):
-        with pytest.raises(BadPlace, match="--certfile=.*not usable"):
+        with pytest.raises(BadResource, match="--certfile=.*not usable"):
             serving.tls_context(certfile, certfile)
 
 

@@ -106,7 +106,7 @@ class UpgradeTrial:
         self._record.touch()
 
     def run(self, expected: Expected, *, within: float = 60.0) -> Result:
-        """Start this version, wait until nothing waits, and judge."""
+        """Start this version, wait until nothing waits, and check."""
         plugin = RECORDER.format(file=str(self._record))
         self.installation.plugin("recorder.yml", plugin)
         began = time.monotonic()

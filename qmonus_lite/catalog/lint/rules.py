@@ -132,7 +132,7 @@ _OTHERS = (
     ),
     LintRule(
         id="masked-header",
-        finds="a credential header read from a promised event, where its value is masked unless"
+        finds="a credential header read from a stored event, where its value is masked unless"
         " `keep_headers` names it; before, it was there",
         changed="0.2",
         script=gates.masked_header,

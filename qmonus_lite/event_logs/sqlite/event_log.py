@@ -41,7 +41,7 @@ class SqliteEventLog:
         *,
         migration_values: Mapping[str, str] | None = None,
     ) -> None:
-        """Open or create the database; raises BadPlace.
+        """Open or create the database; raises BadResource.
 
         `migration_values` (of the function of this name): migrate a database of an older format,
         which is refused without them.

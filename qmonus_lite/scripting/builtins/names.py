@@ -9,26 +9,31 @@ import copy
 import datetime
 import functools
 import importlib
+import importlib.util
 import io
 import ipaddress
 import json
 import logging
 import re
+import sys
 import time
 import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiobotocore
 import aiofiles
 import aiohttp
-import jsonschema
 from tornado.httputil import HTTPHeaders
 
 from qmonus_lite.scripting.builtins import cache, client_timeouts, config, events, mu, raising, text
+
+if TYPE_CHECKING:
+    # Imported on use, below; the check of imports finds it here.
+    import jsonschema  # noqa: F401
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +48,22 @@ class Name:
 
 def _module(value: Any) -> Name:
     return Name(value=value, gloss=f"the module `{value.__name__}`")
+
+
+def _imported_when_used(name: str) -> Name:
+    """A module that takes long to import and that few scripts use; its first attribute imports it.
+
+    `compiler` imports it when a script that reads the name is loaded.
+    """
+    if name in sys.modules:
+        return _module(sys.modules[name])
+    spec = importlib.util.find_spec(name)
+    assert spec is not None and spec.loader is not None, f"{name} is not installed"
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return Name(value=module, gloss=f"the module `{name}`")
 
 
 def _method(name: str) -> Name:
@@ -77,7 +98,7 @@ NAMES: Mapping[str, Name] = {
         for module in (json, re, io, time, datetime, uuid, copy, base64, ipaddress, asyncio)
     },
     "urllib": Name(value=urllib, gloss="the package `urllib`, with `parse` and `request`"),
-    "jsonschema": _module(jsonschema),
+    "jsonschema": _imported_when_used("jsonschema"),
     "aiohttp": _module(aiohttp),
     "aiofiles": _module(aiofiles),
 }

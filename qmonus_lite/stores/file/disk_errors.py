@@ -260,7 +260,7 @@ def problem_of(error: OSError, action: DiskOperation) -> Problem:
     problem.disk = DiskError(
         action=action.name,
         code=name_of(error.errno),
-        said=error.strerror or str(error),
+        message=error.strerror or str(error),
         failing=rule.failing,
     )
     return problem

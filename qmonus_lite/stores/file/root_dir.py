@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from qmonus_lite.errors import BadPlace, Conflict, Forbidden, ForbiddenPath
+from qmonus_lite.errors import BadResource, Conflict, Forbidden, ForbiddenPath
 from qmonus_lite.stores.file.disk_errors import FINDING, KEEPING_FOLDER, LOOKING
 from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.stores.file.mounts import Mount
@@ -48,14 +48,14 @@ class RootDir:
     _seen: dict[tuple[str, ...], tuple[PathStatus, float]] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Raise BadPlace if the root directory cannot be used."""
+        """Raise BadResource if the root directory cannot be used."""
         if not self.root.is_dir():
-            raise BadPlace(f"--base_dir={self.root}: no such directory; make it first")
+            raise BadResource(f"--base_dir={self.root}: no such directory; make it first")
         if not os.access(self.root, os.W_OK | os.X_OK):
-            raise BadPlace(f"--base_dir={self.root}: not writable for this user")
+            raise BadResource(f"--base_dir={self.root}: not writable for this user")
         for folder in self.protected:
             if self.root.is_relative_to(folder):
-                raise BadPlace(
+                raise BadResource(
                     f"--base_dir={self.root}: lies in {folder}, where nothing may be stored;"
                     " keep data and plugins in folders of their own"
                 )

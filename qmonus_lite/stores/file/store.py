@@ -46,11 +46,11 @@ from qmonus_lite.uploads.store import (
     Capabilities,
     Condition,
     Handover,
-    Outcome,
     PendingUpload,
     Publication,
+    PublicationState,
     PublishResult,
-    Sealed,
+    SealResult,
     StoredFile,
     StoredPath,
 )
@@ -158,7 +158,7 @@ class FileStore:
         own = cast(FilePendingUpload, upload)
         own.where, own.location = where, look.path
 
-    def seal(self, uploads: Sequence[PendingUpload], *, recorded: bool) -> Sealed:
+    def seal(self, uploads: Sequence[PendingUpload], *, recorded: bool) -> SealResult:
         """Write, check digests, fsync; if `recorded`, also the names of the staged files."""
         own = cast(Sequence[FilePendingUpload], uploads)
         steps = Steps(own)
@@ -168,7 +168,7 @@ class FileStore:
         if recorded:
             names = DirectorySync(self.disk)
             steps.run(lambda upload: upload.staged.sync_name(names))
-        return Sealed(steps.errors, min(upload.sync_seconds for upload in own))
+        return SealResult(steps.errors, min(upload.sync_seconds for upload in own))
 
     def publish(self, publications: Sequence[Publication]) -> list[PublishResult]:
         """Rename the staged files, then sync each of their directories once."""
@@ -211,15 +211,15 @@ class FileStore:
             self._threads_only_until = ended + THREADS_ONLY_SECONDS
         return self._stored(own)
 
-    def outcome(self, token: str) -> Outcome:
+    def outcome(self, token: str) -> PublicationState:
         """Whether the staged file was renamed, by the table at the top of this module."""
         staged, where = self._paths(token)
         final = self.root_dir.root.joinpath(*where)
         if not (staged.parent.exists() or final.exists()):
-            return Outcome.UNKNOWN
+            return PublicationState.UNKNOWN
         if staged.exists() and not (final.exists() and final.samefile(staged)):
-            return Outcome.NOT_PUBLISHED
-        return Outcome.PUBLISHED
+            return PublicationState.NOT_PUBLISHED
+        return PublicationState.PUBLISHED
 
     def sweep(self, owner: str = "") -> int:
         """Remove staged files of a process that ended, except those to keep."""
@@ -232,7 +232,7 @@ class FileStore:
         return self.context.staging.sweep(owner, kept)
 
     def probe(self) -> None:
-        """Raise BadPlace if the launch directory cannot be used."""
+        """Raise BadResource if the launch directory cannot be used."""
         self.root_dir.check()
 
     def _paths(self, token: str) -> tuple[Path, StoredPath]:

@@ -42,7 +42,7 @@ class HttpResponse(Value, frozen=True, kw_only=True):
     body: bytes = b""
 
 
-class RequestHead(NamedTuple):
+class WorkerRequestHead(NamedTuple):
     """Head of a request."""
 
     path: str
@@ -51,7 +51,7 @@ class RequestHead(NamedTuple):
     length: int
 
 
-class ResponseHead(NamedTuple):
+class WorkerResponseHead(NamedTuple):
     """Head of a response."""
 
     status: int
@@ -60,7 +60,7 @@ class ResponseHead(NamedTuple):
     length: int
 
 
-Head = TypeVar("Head", RequestHead, ResponseHead)
+Head = TypeVar("Head", WorkerRequestHead, WorkerResponseHead)
 
 
 class MessageReader(Generic[Head]):
@@ -108,7 +108,7 @@ class MessageReader(Generic[Head]):
         self._buffer, self._head = bytearray(), None
 
 
-def parse_request(head: bytes) -> RequestHead:
+def parse_request(head: bytes) -> WorkerRequestHead:
     """Parse a head without its empty line; raises BadMessage."""
     first, *lines = head.decode("latin-1").split("\r\n")
     parts = first.split(" ")
@@ -117,10 +117,10 @@ def parse_request(head: bytes) -> RequestHead:
     if parts[0] != "POST":
         raise BadHttpMessage(405, "only POST is offered here")
     headers = _fields(lines, repeatable=False)
-    return RequestHead(parts[1], headers, _length(headers))
+    return WorkerRequestHead(parts[1], headers, _length(headers))
 
 
-def parse_response(head: bytes) -> ResponseHead:
+def parse_response(head: bytes) -> WorkerResponseHead:
     """Parse a head without its empty line; raises BadMessage."""
     first, *lines = head.decode("latin-1").split("\r\n")
     version, _, rest = first.partition(" ")
@@ -129,7 +129,7 @@ def parse_response(head: bytes) -> ResponseHead:
         raise BadHttpMessage(502, "not an HTTP/1.1 response")
     # A proxy before the worker may add several fields of a name, Set-Cookie for example.
     headers = _fields(lines, repeatable=True)
-    return ResponseHead(int(status), headers, _length(headers))
+    return WorkerResponseHead(int(status), headers, _length(headers))
 
 
 def write_request(host: str, request: HttpRequest) -> bytes:

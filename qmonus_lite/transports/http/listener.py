@@ -16,7 +16,7 @@ from qmonus_lite.transports.http.codec import (
     HttpRequest,
     HttpResponse,
     MessageReader,
-    RequestHead,
+    WorkerRequestHead,
     parse_request,
     write_response,
 )
@@ -174,7 +174,7 @@ class _ServerConnection(asyncio.Protocol):
         self._release()
         return HttpRequest(path=head.path, headers=head.headers, body=body)
 
-    def _reserve(self, head: RequestHead) -> None:
+    def _reserve(self, head: WorkerRequestHead) -> None:
         if self.authenticated or head.length <= SMALL_BODY_BYTES:
             return
         if not looks_signed(head.headers):

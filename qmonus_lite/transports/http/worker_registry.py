@@ -45,7 +45,7 @@ class HttpWorkerRegistry(ReportedWorkers):
         source: str,
         reports: ReportFile | None = None,
     ) -> None:
-        """`source`: `http(s)://host:port` of this APIGW. Raises BadPlace."""
+        """`source`: `http(s)://host:port` of this APIGW. Raises BadResource."""
         super().__init__(endpoints, reports)
         self._client = client
         self._source = source

@@ -153,7 +153,7 @@ def test_more_uploads_than_allowed_are_told_to_come_back(narrow: Installation) -
 
 def test_a_process_without_descriptors_waits_for_one(installation: Installation) -> None:
     pid = apigw(installation, "--max_connections=500")
-    most = max(int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()) + 20
+    most = max(int(descriptor.name) for descriptor in Path(f"/proc/{pid}/fd").iterdir()) + 20
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
     ask = request("GET", "/-/live")
     with ExitStack() as held:

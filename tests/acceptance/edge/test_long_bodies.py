@@ -111,10 +111,10 @@ def test_long_bodies_that_are_reset_leave_nothing(open_to_all: Installation) -> 
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
     threads = [threading.Thread(target=send_and_reset, args=(n,)) for n in range(40)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
     until(lambda: open_to_all.stored() == stored, report=open_to_all.stored)
     until(lambda: files(pid, open_to_all.base) == held)
@@ -150,7 +150,7 @@ def test_many_uploads_that_stand_still_take_little_memory(open_to_all: Installat
             with_some.append(client)
             head = request("PUT", f"/upload/{number}", f"Content-Length: {10 * MIB}")
             client.sendall(head + bytes(MIB))
-        until(lambda: sum("staging" in one for one in open_to_all.stored()) == 100)
+        until(lambda: sum("staging" in name for name in open_to_all.stored()) == 100)
         time.sleep(0.5)
         grown = resident(pid) - before
     finally:

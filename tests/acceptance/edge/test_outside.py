@@ -70,7 +70,7 @@ def test_of_many_that_want_a_new_file_one_gets_it(up: Installation) -> None:
         client.join()
 
     assert sorted(statuses) == [201] + 19 * [412]
-    assert "upload/new" in up.stored() and not any("staging" in one for one in up.stored())
+    assert "upload/new" in up.stored() and not any("staging" in name for name in up.stored())
 
 
 def test_says_the_digest_that_was_asked_for(up: Installation) -> None:

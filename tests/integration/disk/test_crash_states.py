@@ -267,12 +267,12 @@ def violations(
         found += [f"a staged file is left: {crash}"] * bool(left)
         final = root.joinpath(*parts)
         content = final.read_bytes() if final.exists() else None
-        ends = judge(crash, content, events, old, handled=handled)
+        ends = check(crash, content, events, old, handled=handled)
         found += [f"{wrong}: {crash}" for wrong in ends]
     return len(states), found
 
 
-def judge(
+def check(
     crash: Crash,
     content: bytes | None,
     events: dict[str, str],

@@ -125,7 +125,7 @@ def number_of_calls(folder: Path, *, handled: bool = True) -> int:
     return len(disk.calls)
 
 
-def judge(store: Storage, disk: FailingDisk, *, failed_at: int) -> None:
+def check(store: Storage, disk: FailingDisk, *, failed_at: int) -> None:
     """After a failed commit: a whole file with its event, or neither, and no staged file."""
     final = store.root.joinpath(*PARTS)
     after_rename = "rename" in disk.calls[: failed_at - 1]
@@ -161,7 +161,7 @@ def test_a_call_that_fails_once_stores_all_or_nothing(
                 store.commit(PARTS, NEW)
             rule = rule_of(code, WHERE[disk.calls[number - 1]])
             assert type(refused.value) is rule.problem, disk.calls[number - 1]
-            judge(store, disk, failed_at=number)
+            check(store, disk, failed_at=number)
 
             # The next upload finds nothing in its way.
             store.commit(PARTS, OLD, NEXT_ID)
@@ -224,7 +224,7 @@ def test_a_disk_that_fails_from_some_call_on_stores_all_or_nothing(tmp_path: Pat
         with storage(root, disk) as store:
             with pytest.raises(Problem):
                 store.commit(PARTS, NEW)
-            judge(store, disk, failed_at=number)
+            check(store, disk, failed_at=number)
         restart(root)
 
 
@@ -321,7 +321,7 @@ def test_every_call_of_a_copy_to_another_mount_that_fails_stores_all_or_nothing(
         root = tmp_path / str(number)
         with storage(root, disk, handled=handled) as store:
             assert failed(store, PARTS) is not None
-            judge(store, disk, failed_at=number)
+            check(store, disk, failed_at=number)
             assert leftovers(root) == []
         restart(root)
 

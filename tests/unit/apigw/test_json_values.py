@@ -19,7 +19,7 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Whole:
+class Sample:
     """A value with every type of field."""
 
     #: How many, over
@@ -37,13 +37,13 @@ class Whole:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Longer(Whole):
+class ExtendedSample(Sample):
     """A value with inherited fields."""
 
     more: bool
 
 
-WHOLE = {
+SAMPLE = {
     "count": 1,
     "parts": [{"name": "p"}],
     "by_name": {"q": {"name": "q"}},
@@ -54,10 +54,10 @@ WHOLE = {
 }
 
 
-def whole(**more: Any) -> Whole:
+def sample(**more: Any) -> Sample:
     part = Part(name="p")
     given = {"count": 1, "parts": (part,), "by_name": {"q": Part(name="q")}, "kind": "a"}
-    return Whole(**{**given, "size": None, "anything": [1, {}], **more})
+    return Sample(**{**given, "size": None, "anything": [1, {}], **more})
 
 
 def schema_of(kind: type) -> dict[str, Any]:
@@ -67,29 +67,29 @@ def schema_of(kind: type) -> dict[str, Any]:
 
 
 def test_a_value_has_all_fields_but_those_that_may_be_left_out() -> None:
-    assert json_value(whole()) == WHOLE
-    assert json_value(whole(note="n")) == {**WHOLE, "note": "n"}
+    assert json_value(sample()) == SAMPLE
+    assert json_value(sample(note="n")) == {**SAMPLE, "note": "n"}
 
 
 def test_the_schema_fits_what_is_sent_and_nothing_else() -> None:
-    schema = Schema(schema_of(Whole))
+    schema = Schema(schema_of(Sample))
 
-    assert schema.mismatches(WHOLE) == []
-    assert schema.mismatches({**WHOLE, "note": "n", "size": 1.5}) == []
+    assert schema.mismatches(SAMPLE) == []
+    assert schema.mismatches({**SAMPLE, "note": "n", "size": 1.5}) == []
     for wrong in (
-        {**WHOLE, "count": -1},
-        {**WHOLE, "kind": "c"},
-        {**WHOLE, "note": None},
-        {**WHOLE, "parts": [{}]},
-        {**WHOLE, "by_name": {"q": 1}},
-        {**WHOLE, "unknown": 1},
-        {name: value for name, value in WHOLE.items() if name != "level"},
+        {**SAMPLE, "count": -1},
+        {**SAMPLE, "kind": "c"},
+        {**SAMPLE, "note": None},
+        {**SAMPLE, "parts": [{}]},
+        {**SAMPLE, "by_name": {"q": 1}},
+        {**SAMPLE, "unknown": 1},
+        {name: value for name, value in SAMPLE.items() if name != "level"},
     ):
         assert schema.mismatches(wrong), wrong
 
 
 def test_comments_describe_the_fields_inherited_ones_too() -> None:
-    for kind in (Whole, Longer):
+    for kind in (Sample, ExtendedSample):
         schemas = Schemas()
         schemas.of(kind)
         properties = schemas.components[kind.__name__]["properties"]

@@ -27,8 +27,8 @@ def test_writes_a_token_that_only_the_owner_reads(tmp_path: Path) -> None:
 
 async def test_writes_a_new_one_before_the_old_one_ends(tmp_path: Path) -> None:
     gatekeeper = dataclasses.replace(Gate().gatekeeper, token_ttl=0.1)
-    one = LocalAdmin(data_dir=DataDir(tmp_path), gatekeeper=gatekeeper)
-    renewing = asyncio.create_task(one.renew())
+    local_admin = LocalAdmin(data_dir=DataDir(tmp_path), gatekeeper=gatekeeper)
+    renewing = asyncio.create_task(local_admin.renew())
     await asyncio.sleep(0.2)
     renewing.cancel()
     await asyncio.gather(renewing, return_exceptions=True)
@@ -39,9 +39,9 @@ async def test_writes_a_new_one_before_the_old_one_ends(tmp_path: Path) -> None:
 async def test_a_token_that_could_not_be_written_is_written_when_it_can_be_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one, place, background = admin(tmp_path, Gate()), tmp_path / TOKEN_FILE, Background()
+    local_admin, place, background = admin(tmp_path, Gate()), tmp_path / TOKEN_FILE, Background()
     place.mkdir()
-    background.start("token", one.renew, essential=False)
+    background.start("token", local_admin.renew, essential=False)
     async with asyncio.timeout(5):
         while not caplog.records:
             await asyncio.sleep(0.01)

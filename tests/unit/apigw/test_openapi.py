@@ -14,7 +14,7 @@ from qmonus_lite.apigw.openapi import describe
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.schema import Schema
 from qmonus_lite.uploads.receipt import Receipt
-from tests.unit.routing.stage import RouteOf, catalog, spec
+from tests.unit.routing.routing_setup import RouteOf, catalog, spec
 
 UPLOAD = PathTemplate.parse("/upload/{filepath}", rest="filepath")
 TREE = {
@@ -108,7 +108,9 @@ def test_every_reference_leads_somewhere(document: Any) -> None:
 
 def test_every_variable_of_a_path_is_a_parameter_and_none_is_given_twice(document: Any) -> None:
     for path, _, operation in operations(document):
-        given = [(one["in"], one["name"]) for one in operation.get("parameters", [])]
+        given = [
+            (parameter["in"], parameter["name"]) for parameter in operation.get("parameters", [])
+        ]
 
         assert len(given) == len(set(given))
         variables = {name for place, name in given if place == "path"}
@@ -133,7 +135,7 @@ def test_every_schema_of_a_parameter_is_one(document: Any) -> None:
 
 def test_every_scheme_that_is_asked_for_exists(document: Any) -> None:
     asked = [document["security"], *(op.get("security", []) for *_, op in operations(document))]
-    names = {name for alternatives in asked for one in alternatives for name in one}
+    names = {name for alternatives in asked for alternative in alternatives for name in alternative}
 
     assert names == set(document["components"]["securitySchemes"])
 
@@ -142,7 +144,8 @@ def test_parameters_come_from_the_schemas(document: Any) -> None:
     operation = document["paths"]["/v1/{kind}/{id}"]["put"]
 
     assert [
-        (one["name"], one["in"], one["required"], one["schema"]) for one in operation["parameters"]
+        (parameter["name"], parameter["in"], parameter["required"], parameter["schema"])
+        for parameter in operation["parameters"]
     ] == [
         ("kind", "path", True, {"type": "string"}),
         ("id", "path", True, {"type": "integer"}),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.catalog.stage import Folder
+from tests.unit.catalog.plugin_folder import Folder
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from qmonus_lite.auth import apikey
 from qmonus_lite.catalog.plugins import LambdaPlugin
-from tests.unit.catalog.stage import SEALER, Folder, handler
+from tests.unit.catalog.plugin_folder import SEALER, Folder, handler
 
 
 async def run(plugin: LambdaPlugin, event: Any = None) -> Any:

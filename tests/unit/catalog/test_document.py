@@ -17,7 +17,7 @@ from qmonus_lite.catalog.document import (
     read_values,
     replace_scalars,
 )
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 
 ROUTE = """\
 # A route
@@ -277,10 +277,10 @@ def test_refuses_a_file_of_settings_that_is_none(
     place = tmp_path / "site.yml"
     place.write_bytes(content)
 
-    with pytest.raises(BadPlace, match=reason):
+    with pytest.raises(BadResource, match=reason):
         read_values(place)
 
 
 def test_refuses_a_file_of_settings_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(BadPlace, match="--config=.*cannot be read"):
+    with pytest.raises(BadResource, match="--config=.*cannot be read"):
         read_values(tmp_path / "missing.yml")

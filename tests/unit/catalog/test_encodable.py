@@ -10,7 +10,7 @@ import pytest
 from qmonus_lite import __version__, strictjson
 from qmonus_lite.apigw import openapi
 from qmonus_lite.catalog.live import Live, describe
-from tests.unit.catalog.stage import Folder, handler
+from tests.unit.catalog.plugin_folder import Folder, handler
 
 #: As json.dumps writes an emoji, and one half of it.
 EMOJI, HALF = r"\ud83d\ude00", r"\ud83d"

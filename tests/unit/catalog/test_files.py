@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.catalog.stage import Folder, handler
+from tests.unit.catalog.plugin_folder import Folder, handler
 
 
 def test_loads_what_only_this_user_and_root_may_write(folder: Folder) -> None:

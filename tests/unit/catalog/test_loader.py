@@ -13,7 +13,7 @@ from qmonus_lite.catalog.document import dump
 from qmonus_lite.catalog.files import MAX_FILE_BYTES
 from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.errors import BadPlugins
-from tests.unit.catalog.stage import BUILD_CONTEXT, ROUTE, Folder, handler
+from tests.unit.catalog.plugin_folder import BUILD_CONTEXT, ROUTE, Folder, handler
 
 
 def test_an_empty_folder_is_a_sound_set(folder: Folder) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.catalog.stage import Folder
+from tests.unit.catalog.plugin_folder import Folder
 
 FULL = """\
 - authorities: [10.0.0.1, "10.0.0.2:8080"]

@@ -6,7 +6,7 @@ from qmonus_lite.catalog.document import Env, Sealed
 from qmonus_lite.catalog.secret_values import SecretResolver, masked
 from qmonus_lite.redaction import MASK
 from qmonus_lite.scripting.builtins.raising import Error
-from tests.unit.catalog.stage import SEALER, Folder
+from tests.unit.catalog.plugin_folder import SEALER, Folder
 
 
 @pytest.fixture

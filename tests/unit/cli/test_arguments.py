@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qmonus_lite.cli.arguments import parse
-from qmonus_lite.errors import BadPlace, BadSetting
+from qmonus_lite.errors import BadResource, BadSetting
 from qmonus_lite.settings.table import FLAGS
 
 
@@ -84,7 +84,7 @@ def test_names_the_settings_file_in_what_it_refuses(tmp_path: Path) -> None:
 
     with pytest.raises(BadSetting, match=r"site\.yml: prot: no such setting"):
         parse([f"--config={tmp_path}/site.yml"]).settings({})
-    with pytest.raises(BadPlace, match=r"missing\.yml: cannot be read"):
+    with pytest.raises(BadResource, match=r"missing\.yml: cannot be read"):
         parse(["--config=missing.yml"]).settings({})
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from qmonus_lite.cli.main import main
-from tests.unit.catalog.stage import handler
+from tests.unit.catalog.plugin_folder import handler
 from tests.unit.cli.conftest import Shell
 
 

@@ -8,7 +8,7 @@ import pytest
 from qmonus_lite.auth.sealing import Sealer
 from qmonus_lite.compose.apigw import compose_apigw
 from qmonus_lite.compose.shared import common, make_loader
-from qmonus_lite.errors import BadPlace, BadPlugins
+from qmonus_lite.errors import BadPlugins, BadResource
 from qmonus_lite.settings.secret import Secret
 from qmonus_lite.settings.table import Settings
 
@@ -76,7 +76,7 @@ def test_scripts_are_compiled_with_the_options_of_the_process(folder: Path) -> N
 
 
 def test_a_named_plugin_folder_has_to_be_there(folder: Path) -> None:
-    with pytest.raises(BadPlace, match=f"more: no folder at {folder}/more; make it first"):
+    with pytest.raises(BadResource, match=f"more: no folder at {folder}/more; make it first"):
         common(settings(folder, plugins_base_dirs=("plugins", "more")), {})
 
 
@@ -98,9 +98,9 @@ def test_processes_of_one_data_directory_share_its_secret(folder: Path) -> None:
 
 
 def test_nothing_is_stored_where_plugins_or_data_live(folder: Path) -> None:
-    with pytest.raises(BadPlace, match="where nothing may be stored"):
+    with pytest.raises(BadResource, match="where nothing may be stored"):
         compose_apigw(settings(folder, plugins_base_dirs=(".",)), {}, print)
-    with pytest.raises(BadPlace, match="where nothing may be stored"):
+    with pytest.raises(BadResource, match="where nothing may be stored"):
         compose_apigw(settings(folder, data_dir=folder), {}, print)
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.database.database import Database, Synchronous
-from qmonus_lite.database.schema import Schema, read_schema
+from qmonus_lite.database.schema import DatabaseSchema, read_schema
 from qmonus_lite.database.transaction import DatabaseFailed
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 
 STATEMENTS = {
     "add": "INSERT INTO word (name, n) VALUES (:name, :n)",
@@ -22,36 +22,36 @@ STATEMENTS = {
     "slow": "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 400000)"
     " SELECT max(n) FROM c",
 }
-SCHEMA = Schema(
+SCHEMA = DatabaseSchema(
     statements=STATEMENTS,
     migrations=("CREATE TABLE word (name TEXT PRIMARY KEY, n INTEGER);",),
 )
-Words = Database[DatabaseFailed]
+SampleDatabase = Database[DatabaseFailed]
 
 
-def opened(path: Path, synchronous: Synchronous = "FULL") -> Words:
+def opened(path: Path, synchronous: Synchronous = "FULL") -> SampleDatabase:
     return Database(path, SCHEMA, synchronous, DatabaseFailed, migration_values={})
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Words]:
+def database(tmp_path: Path) -> Iterator[SampleDatabase]:
     database = opened(tmp_path / "words.sqlite3")
     yield database
     database.close()
 
 
-def words(database: Words) -> list[str]:
+def words(database: SampleDatabase) -> list[str]:
     return [row[0] for row in database.rows("all", {}, list).result(10)]
 
 
-def test_changes_and_shows_in_the_order_asked(database: Words) -> None:
+def test_changes_and_shows_in_the_order_asked(database: SampleDatabase) -> None:
     assert database.change("add", {"name": "a", "n": 1}).result(10) == 1
     database.change("add", {"name": "b", "n": 2}, lazy=True)
 
     assert words(database) == ["a", "b"]
 
 
-def test_only_the_owner_can_read_it(database: Words, tmp_path: Path) -> None:
+def test_only_the_owner_can_read_it(database: SampleDatabase, tmp_path: Path) -> None:
     assert (tmp_path / "words.sqlite3").stat().st_mode & 0o777 == 0o600
 
 
@@ -67,7 +67,7 @@ def test_what_is_done_survives(tmp_path: Path, synchronous: Synchronous) -> None
     database.close()
 
 
-def test_a_job_at_fault_fails_alone(database: Words) -> None:
+def test_a_job_at_fault_fails_alone(database: SampleDatabase) -> None:
     database.change("add", {"name": "a", "n": 1}).result(10)
     # These go into one commit: the database is busy while they are submitted.
     busy = database.rows("slow", {}, list)
@@ -84,7 +84,7 @@ def test_a_job_at_fault_fails_alone(database: Words) -> None:
     assert words(database) == ["a", "c"]
 
 
-def test_a_job_that_was_cancelled_harms_nobody(database: Words) -> None:
+def test_a_job_that_was_cancelled_harms_nobody(database: SampleDatabase) -> None:
     busy = database.rows("slow", {}, list)
     given_up = database.change("add", {"name": "a", "n": 1})
     kept = database.change("add", {"name": "b", "n": 1})
@@ -95,7 +95,7 @@ def test_a_job_that_was_cancelled_harms_nobody(database: Words) -> None:
     assert words(database) == ["b"]
 
 
-async def test_a_cancelled_caller_harms_nobody(database: Words) -> None:
+async def test_a_cancelled_caller_harms_nobody(database: SampleDatabase) -> None:
     async def ask() -> None:
         await asyncio.wrap_future(database.rows("slow", {}, list))
 
@@ -108,7 +108,7 @@ async def test_a_cancelled_caller_harms_nobody(database: Words) -> None:
     assert await asyncio.wrap_future(database.rows("all", {}, list)) == []
 
 
-def test_many_threads_ask_at_once(database: Words) -> None:
+def test_many_threads_ask_at_once(database: SampleDatabase) -> None:
     def ask(thread: int) -> None:
         jobs = [database.change("add", {"name": f"{thread}-{n}", "n": n}) for n in range(50)]
         wait(jobs, 10)
@@ -122,7 +122,7 @@ def test_many_threads_ask_at_once(database: Words) -> None:
     assert len(words(database)) == 400
 
 
-def test_threads_that_add_share_commits(database: Words) -> None:
+def test_threads_that_add_share_commits(database: SampleDatabase) -> None:
     ended: list[int | DatabaseFailed] = []
 
     def add(thread: int) -> None:
@@ -139,7 +139,7 @@ def test_threads_that_add_share_commits(database: Words) -> None:
     assert len(words(database)) == 160
 
 
-def test_a_row_at_fault_fails_alone(database: Words) -> None:
+def test_a_row_at_fault_fails_alone(database: SampleDatabase) -> None:
     rows = [{"name": name, "n": 1} for name in ("a", "a", "\ud800", "b")]
     first, again, bad, last = database.insert("add", rows)
 
@@ -148,7 +148,7 @@ def test_a_row_at_fault_fails_alone(database: Words) -> None:
     assert words(database) == ["a", "b"]
 
 
-def test_rows_that_could_not_be_committed_say_so(database: Words, tmp_path: Path) -> None:
+def test_rows_that_could_not_be_committed_say_so(database: SampleDatabase, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "words.sqlite3", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     database._database.execute("PRAGMA busy_timeout = 50")
@@ -161,11 +161,11 @@ def test_rows_that_could_not_be_committed_say_so(database: Words, tmp_path: Path
     assert database.insert("add", [{"name": "a", "n": 1}]) == [1]
 
 
-def test_lazy_changes_are_done_without_company(database: Words) -> None:
+def test_lazy_changes_are_done_without_company(database: SampleDatabase) -> None:
     assert database.change("add", {"name": "a", "n": 1}, lazy=True).result(10) == 1
 
 
-def test_another_process_may_write_meanwhile(database: Words, tmp_path: Path) -> None:
+def test_another_process_may_write_meanwhile(database: SampleDatabase, tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "words.sqlite3", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     waiting = database.change("add", {"name": "a", "n": 1})
@@ -178,7 +178,7 @@ def test_another_process_may_write_meanwhile(database: Words, tmp_path: Path) ->
 
 
 def test_a_full_disk_fails_what_was_asked_and_nothing_later(
-    database: Words, tmp_path: Path
+    database: SampleDatabase, tmp_path: Path
 ) -> None:
     """The kernel takes no more bytes for a file of this process: EFBIG, as EDQUOT or ENOSPC."""
     database.change("add", {"name": "a", "n": 1}).result(10)
@@ -197,7 +197,7 @@ def test_a_full_disk_fails_what_was_asked_and_nothing_later(
     assert words(database) == ["a", "c"]
 
 
-def test_a_change_that_breaks_off_ends_nothing_but_itself(database: Words) -> None:
+def test_a_change_that_breaks_off_ends_nothing_but_itself(database: SampleDatabase) -> None:
     """Its thread serves all who ask: without it every later change would wait for ever."""
     broken = database.change("no such statement", {})
 
@@ -212,12 +212,12 @@ def test_a_change_that_breaks_off_ends_nothing_but_itself(database: Words) -> No
 def test_refuses_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.sqlite3").write_bytes(content)
 
-    with pytest.raises(BadPlace, match=r"w\.sqlite3: not a usable database"):
+    with pytest.raises(BadResource, match=r"w\.sqlite3: not a usable database"):
         opened(tmp_path / "w.sqlite3")
 
 
 def test_refuses_a_place_where_no_file_can_be(tmp_path: Path) -> None:
-    with pytest.raises(BadPlace, match="not a usable database"):
+    with pytest.raises(BadResource, match="not a usable database"):
         opened(tmp_path / "missing" / "w.sqlite3")
 
 
@@ -233,13 +233,13 @@ def test_reads_statements_and_migrations_from_their_files(package: str, name: st
     assert all(text.strip() for text in (*schema.migrations, *schema.statements.values()))
 
 
-def full(database: Words) -> None:
+def full(database: SampleDatabase) -> None:
     """Let the database grow no more, as on a full disk."""
     [(pages,)] = database._database.execute("PRAGMA page_count").fetchall()
     database._database.execute(f"PRAGMA max_page_count = {pages}")
 
 
-def room_again(database: Words) -> None:
+def room_again(database: SampleDatabase) -> None:
     database._database.execute("PRAGMA max_page_count = 100000")
 
 
@@ -248,7 +248,7 @@ def row(name: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("way", ["add", "change"])
-def test_knows_that_it_cannot_write_until_a_write_works(database: Words, way: str) -> None:
+def test_knows_that_it_cannot_write_until_a_write_works(database: SampleDatabase, way: str) -> None:
     assert not database.failing
     full(database)
     if way == "add":
@@ -266,7 +266,7 @@ def test_knows_that_it_cannot_write_until_a_write_works(database: Words, way: st
     assert not database.failing
 
 
-def probed(database: Words) -> None:
+def probed(database: SampleDatabase) -> None:
     """Return when a probe has ended: it comes after the jobs that were gathered with it."""
     database.probe()
     for _ in range(2):
@@ -274,7 +274,7 @@ def probed(database: Words) -> None:
 
 
 def test_a_probe_finds_out_that_it_can_write_again(
-    database: Words, monkeypatch: pytest.MonkeyPatch
+    database: SampleDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qmonus_lite.database.database.PROBE_INTERVAL_SECONDS", 0.0)
     full(database)
@@ -290,7 +290,7 @@ def test_a_probe_finds_out_that_it_can_write_again(
     assert tables.fetchall() == [("word",)]
 
 
-def test_a_failing_database_is_probed_once_a_second_at_the_most(database: Words) -> None:
+def test_a_failing_database_is_probed_once_a_second_at_the_most(database: SampleDatabase) -> None:
     full(database)
     database.insert("add", [row("a")])
     probed(database)

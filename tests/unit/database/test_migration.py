@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 
 from qmonus_lite.database.database import Database
-from qmonus_lite.database.schema import Schema, split_script
+from qmonus_lite.database.schema import DatabaseSchema, split_script
 from qmonus_lite.database.transaction import DatabaseFailed
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 
 FIRST = "CREATE TABLE word (name TEXT);\n"
 SECOND = "ALTER TABLE word ADD COLUMN n INTEGER NOT NULL DEFAULT 0;\nUPDATE word SET n = :n;\n"
 
 
-def schema(*migrations: str, unnumbered: str = "") -> Schema:
+def schema(*migrations: str, unnumbered: str = "") -> DatabaseSchema:
     statements = {"all": "SELECT * FROM word ORDER BY rowid", "add": "INSERT INTO word VALUES (:a)"}
     more = {"unnumbered_format": unnumbered} if unnumbered else {}
-    return Schema(statements=statements | more, migrations=migrations)
+    return DatabaseSchema(statements=statements | more, migrations=migrations)
 
 
-def opened(place: Path, schema: Schema, **values: Any) -> list[Any]:
+def opened(place: Path, schema: DatabaseSchema, **values: Any) -> list[Any]:
     """Open a database with migrations; gives its rows."""
     database = Database(place, schema, "FULL", DatabaseFailed, migration_values=values)
     try:
@@ -64,7 +64,7 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     place = tmp_path / "w.sqlite3"
     words(place, "a")
     broken = schema(FIRST, SECOND, "CREATE TABLE more (n INTEGER);\nDROP TABLE missing;\n")
-    with pytest.raises(BadPlace, match="cannot be migrated to format 3: no such table: missing"):
+    with pytest.raises(BadResource, match="cannot be migrated to format 3: no such table: missing"):
         opened(place, broken, n=5)
 
     assert opened(place, schema(FIRST)) == [("a",)]
@@ -81,7 +81,7 @@ def test_another_process_that_writes_is_waited_for_and_then_said(
     words(place, "a")
     with closing(sqlite3.connect(place, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(BadPlace, match="cannot be migrated to format 2: database is locked"):
+        with pytest.raises(BadResource, match="cannot be migrated to format 2: database is locked"):
             opened(place, schema(FIRST, SECOND), n=1)
         other.execute("ROLLBACK")
 

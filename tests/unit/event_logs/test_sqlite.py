@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 from qmonus_lite.event_logs.sqlite.event_log import SCHEMA, SqliteEventLog
 from qmonus_lite.events.event_redaction import redacted_detail
 from qmonus_lite.events.gateway import Gateway
@@ -229,7 +229,7 @@ class TestUpgrade:
     ) -> None:
         write_outbox(path, schema, [old_row(tmp_path, "e1", "/upload/a")])
         before = content(path)
-        with pytest.raises(BadPlace, match="has the format of an older version"):
+        with pytest.raises(BadResource, match="has the format of an older version"):
             SqliteEventLog(path)
 
         assert content(path) == before
@@ -249,7 +249,7 @@ def test_a_newer_format_is_refused_and_stays(path: Path, migrates: bool) -> None
     with closing(sqlite3.connect(path)) as database:
         database.execute(f"PRAGMA user_version = {NEWEST + 1}")
     before = content(path)
-    with pytest.raises(BadPlace, match=f"has format {NEWEST + 1}, made by a newer version"):
+    with pytest.raises(BadResource, match=f"has format {NEWEST + 1}, made by a newer version"):
         open_log(path) if migrates else SqliteEventLog(path)
 
     assert content(path) == before

@@ -16,14 +16,14 @@ from qmonus_lite.transports.http.circuit_breaker import MAX_FAILURES
 from qmonus_lite.transports.http.signed_client import HANDLES, SignedClient
 from qmonus_lite.transports.http.transport import HttpTransport
 from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
-from tests.unit.events.stage import (
+from tests.unit.events.worker_setup import (
     CLOCK,
     SIGNER,
     SOURCE,
     STRANGER,
     Stranger,
     Talk,
-    WorkerStage,
+    WorkerSetup,
     answer,
 )
 from tests.unit.transports.http.test_worker_registry import until
@@ -59,7 +59,7 @@ async def asking(sender: SignedClient) -> AsyncIterator[Asking]:
 
 
 async def test_the_answer_is_the_event_as_its_handlers_left_it(
-    worker: WorkerStage, asking: Asking
+    worker: WorkerSetup, asking: Asking
 ) -> None:
     worker.handler("a", "E", "event['path'] = '/accountA' + event['path']")
     await worker.start()
@@ -81,7 +81,7 @@ async def test_the_answer_is_the_event_as_its_handlers_left_it(
     ],
 )
 async def test_a_no_is_a_no(
-    worker: WorkerStage, asking: Asking, line: str, code: int, output: object
+    worker: WorkerSetup, asking: Asking, line: str, code: int, output: object
 ) -> None:
     worker.handler("a", "E", line)
     await worker.start()
@@ -91,7 +91,7 @@ async def test_a_no_is_a_no(
 
 
 async def test_an_event_that_nobody_handles_comes_back_as_it_was(
-    worker: WorkerStage, asking: Asking
+    worker: WorkerSetup, asking: Asking
 ) -> None:
     await worker.start()
     outcome = await (await asking(worker.endpoint)).ask("E", DATA)
@@ -113,7 +113,7 @@ async def test_before_the_first_word_nobody_knows_who_handles_what(sender: Signe
 
 
 async def test_the_last_word_of_a_worker_counts_while_it_is_away(
-    worker: WorkerStage, asking: Asking
+    worker: WorkerSetup, asking: Asking
 ) -> None:
     worker.handler("a", "E")
     await worker.start()
@@ -197,7 +197,7 @@ async def test_an_answer_that_breaks_off_is_503(stranger: Stranger, asking: Aski
 
 
 async def test_a_handler_that_is_too_slow_is_503_and_holds_up_nobody(
-    worker: WorkerStage, asking: Asking
+    worker: WorkerSetup, asking: Asking
 ) -> None:
     worker.handler("a", "Slow", "time.sleep(0.5)")
     worker.handler("b", "Quick")
@@ -212,10 +212,10 @@ async def test_a_handler_that_is_too_slow_is_503_and_holds_up_nobody(
 
 
 async def test_another_worker_is_asked_when_one_is_away(
-    worker: WorkerStage, tmp_path: Path, asking: Asking
+    worker: WorkerSetup, tmp_path: Path, asking: Asking
 ) -> None:
     (tmp_path / "two").mkdir()
-    other = WorkerStage(tmp_path / "two")
+    other = WorkerSetup(tmp_path / "two")
     for process in (worker, other):
         process.handler("a", "E", "event['n'] = event.get('n', 0) + 1")
         await process.start()
@@ -228,17 +228,17 @@ async def test_another_worker_is_asked_when_one_is_away(
 
 
 @pytest.fixture
-async def second(tmp_path: Path) -> AsyncIterator[WorkerStage]:
+async def second(tmp_path: Path) -> AsyncIterator[WorkerSetup]:
     (tmp_path / "two").mkdir()
-    second = WorkerStage(tmp_path / "two")
+    second = WorkerSetup(tmp_path / "two")
     yield second
     await second.close()
 
 
-async def test_workers_take_turns(worker: WorkerStage, second: WorkerStage, asking: Asking) -> None:
-    for number, stage in enumerate((worker, second)):
-        stage.handler("a", "E", f"event['worker'] = {number}")
-        await stage.start()
+async def test_workers_take_turns(worker: WorkerSetup, second: WorkerSetup, asking: Asking) -> None:
+    for number, setup in enumerate((worker, second)):
+        setup.handler("a", "E", f"event['worker'] = {number}")
+        await setup.start()
     question = await asking(worker.endpoint, "http://127.0.0.1:1", second.endpoint, workers=2)
     turns = [(await question.ask("E", DATA)).event["worker"] for _ in range(4)]
 
@@ -246,7 +246,7 @@ async def test_workers_take_turns(worker: WorkerStage, second: WorkerStage, aski
 
 
 async def test_a_worker_without_the_handler_is_not_asked(
-    worker: WorkerStage, second: WorkerStage, asking: Asking
+    worker: WorkerSetup, second: WorkerSetup, asking: Asking
 ) -> None:
     worker.handler("a", "E", "await handle.terminate(403, 'no')")
     await worker.start()
@@ -261,7 +261,7 @@ async def test_a_worker_without_the_handler_is_not_asked(
         await question.ask("E", DATA)
 
 
-def unheard(stranger: Stranger, says: Report, answers: Report) -> Talk:
+def unhandled(stranger: Stranger, says: Report, answers: Report) -> Talk:
     """A worker whose answer to a question is another than its last report promised."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -286,7 +286,7 @@ async def test_an_answer_that_ran_no_handler_counts_only_when_it_says_that_none_
     events = frozenset({"E"})
     says = Report(handles=events, generation="g")
     answers = Report(handles=events if handled else frozenset(), generation="h", outcome=NOBODY)
-    await stranger.start(unheard(stranger, says, answers))
+    await stranger.start(unhandled(stranger, says, answers))
     question = await asking(stranger.endpoint)
 
     if handled:
@@ -297,20 +297,20 @@ async def test_an_answer_that_ran_no_handler_counts_only_when_it_says_that_none_
 
 
 async def test_an_answer_that_ran_no_handler_is_asked_of_the_next_worker(
-    stranger: Stranger, worker: WorkerStage, asking: Asking
+    stranger: Stranger, worker: WorkerSetup, asking: Asking
 ) -> None:
     worker.handler("a", "E", "await handle.terminate(403, 'no')")
     await worker.start()
     says = Report(handles=frozenset({"E"}), generation="g")
     answers = Report(handles=frozenset(), generation="h", outcome=NOBODY)
-    await stranger.start(unheard(stranger, says, answers))
+    await stranger.start(unhandled(stranger, says, answers))
     question = await asking(stranger.endpoint, worker.endpoint, workers=2)
 
     assert [(await question.ask("E", DATA)).code for _ in range(4)] == [403] * 4
 
 
 async def test_while_a_configured_worker_was_never_heard_nothing_is_unhandled(
-    worker: WorkerStage, asking: Asking
+    worker: WorkerSetup, asking: Asking
 ) -> None:
     worker.handler("a", "E")
     await worker.start()
@@ -324,7 +324,7 @@ async def test_while_a_configured_worker_was_never_heard_nothing_is_unhandled(
 
 
 async def test_no_question_is_asked_twice_once_it_was_sent(
-    stranger: Stranger, worker: WorkerStage, asking: Asking
+    stranger: Stranger, worker: WorkerSetup, asking: Asking
 ) -> None:
     worker.handler("a", "E")
     await worker.start()
@@ -379,7 +379,7 @@ async def test_a_probe_that_was_given_up_does_not_end_all_probing(
     assert (await question.ask("E", DATA)).code == 200
 
 
-async def test_scripts_ask_from_loops_of_their_own(worker: WorkerStage, asking: Asking) -> None:
+async def test_scripts_ask_from_loops_of_their_own(worker: WorkerSetup, asking: Asking) -> None:
     worker.handler("a", "E", "event['n'] += 1")
     await worker.start()
     publish = (await asking(worker.endpoint)).on_this_loop()
@@ -392,7 +392,7 @@ async def test_scripts_ask_from_loops_of_their_own(worker: WorkerStage, asking: 
 
 
 async def test_data_that_cannot_travel_is_the_callers_fault(
-    worker: WorkerStage, asking: Asking
+    worker: WorkerSetup, asking: Asking
 ) -> None:
     await worker.start()
     bad: dict[str, Any] = {"x": object()}

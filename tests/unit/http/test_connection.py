@@ -196,12 +196,12 @@ async def test_a_client_that_breaks_off_is_noticed_in_either_turn(
 ) -> None:
     for request in (b"", put("/whole"), put("/other"), put("/whole", b"", 2), b"GET"):
         for pause in (0, 0.05):
-            one = socket.create_connection(("127.0.0.1", setup.port))
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            one.sendall(request + behind)
+            client = socket.create_connection(("127.0.0.1", setup.port))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sendall(request + behind)
             await asyncio.sleep(pause)
             # A reset, perhaps in the same turn of the loop as the request.
-            one.close()
+            client.close()
         await nobody_left(setup)
 
     assert not [record for record in caplog.records if record.exc_info]

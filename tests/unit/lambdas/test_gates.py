@@ -10,7 +10,7 @@ import pytest
 
 from qmonus_lite.events.envelope import GATES, UPLOADING, Ids
 from qmonus_lite.events.outcome import Outcome
-from tests.unit.lambdas.stage import DATA, HandlersSetup
+from tests.unit.lambdas.handlers_setup import DATA, HandlersSetup
 
 #: Line of the script's own first line in the files of `gate`.
 FIRST = 4
@@ -32,16 +32,16 @@ def deep(handle):
 
 
 def put(
-    stage: HandlersSetup, body: str, *, name: str = "a", event: str = UPLOADING, more: str = ""
+    setup: HandlersSetup, body: str, *, name: str = "a", event: str = UPLOADING, more: str = ""
 ) -> None:
     script = f"async def run(event, handle):\n{textwrap.indent(body, '    ')}\n{HELPERS}"
     text = textwrap.indent(script, "  ")
-    stage.put(f"{name}.yml", f"name: {name}\nevent: {event}\nscript: |-\n{text}\n{more}")
+    setup.put(f"{name}.yml", f"name: {name}\nevent: {event}\nscript: |-\n{text}\n{more}")
 
 
-async def asked(stage: HandlersSetup, body: str, **how: Any) -> Outcome:
-    put(stage, body, **how)
-    return await stage.publish(UPLOADING)
+async def asked(setup: HandlersSetup, body: str, **how: Any) -> Outcome:
+    put(setup, body, **how)
+    return await setup.publish(UPLOADING)
 
 
 def actions(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -85,23 +85,23 @@ TERMINATED = {
 
 
 @pytest.mark.parametrize("body", TERMINATED.values(), ids=TERMINATED)
-async def test_a_termination_counts_when_it_is_called(stage: HandlersSetup, body: str) -> None:
-    outcome = await asked(stage, body)
+async def test_a_termination_counts_when_it_is_called(setup: HandlersSetup, body: str) -> None:
+    outcome = await asked(setup, body)
 
     assert (outcome.code, outcome.output, outcome.denied) == (401, "no token", True)
     assert outcome.refusal is not None
     assert (outcome.refusal.plugin, outcome.refusal.rule) == ("a", "terminate")
 
 
-async def test_a_termination_counts_before_a_timeout(stage: HandlersSetup) -> None:
+async def test_a_termination_counts_before_a_timeout(setup: HandlersSetup) -> None:
     body = "handle.terminate(401, 'no')\nawait asyncio.sleep(30)"
 
-    assert (await asked(stage, body, more="timeout: 0.1\n")).code == 401
+    assert (await asked(setup, body, more="timeout: 0.1\n")).code == 401
 
 
-async def test_an_allow_before_a_timeout_is_none(stage: HandlersSetup) -> None:
+async def test_an_allow_before_a_timeout_is_none(setup: HandlersSetup) -> None:
     body = "handle.terminate(200)\nawait asyncio.sleep(30)"
-    outcome = await asked(stage, body, more="timeout: 0.1\n")
+    outcome = await asked(setup, body, more="timeout: 0.1\n")
 
     assert outcome.code == 504
     assert outcome.refusal is not None
@@ -109,9 +109,9 @@ async def test_an_allow_before_a_timeout_is_none(stage: HandlersSetup) -> None:
 
 
 @pytest.mark.parametrize("code", [300, 302, 304, 308, 399, 400, 599])
-async def test_300_and_above_is_the_answer(stage: HandlersSetup, code: int) -> None:
+async def test_300_and_above_is_the_answer(setup: HandlersSetup, code: int) -> None:
     headers = {"location": "https://other/x"}
-    outcome = await asked(stage, f"handle.terminate({code}, 'x', {headers})")
+    outcome = await asked(setup, f"handle.terminate({code}, 'x', {headers})")
 
     assert (outcome.code, outcome.output, outcome.denied) == (code, "x", True)
     assert outcome.headers == {"Location": "https://other/x"}
@@ -183,9 +183,9 @@ UNAWAITED = {
 
 @pytest.mark.parametrize(("body", "line"), UNAWAITED.values(), ids=UNAWAITED)
 async def test_a_coroutine_that_is_not_awaited_refuses(
-    stage: HandlersSetup, body: str, line: int, caplog: pytest.LogCaptureFixture
+    setup: HandlersSetup, body: str, line: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    outcome = await asked(stage, body)
+    outcome = await asked(setup, body)
 
     assert (outcome.code, outcome.output) == (500, "a.script failed")
     assert outcome.refusal is not None
@@ -199,9 +199,9 @@ async def test_a_coroutine_that_is_not_awaited_refuses(
 
 @pytest.mark.parametrize("call", ["gather", "create_task", "ensure_future"])
 async def test_a_task_whose_failure_was_not_retrieved_refuses(
-    stage: HandlersSetup, call: str
+    setup: HandlersSetup, call: str
 ) -> None:
-    outcome = await asked(stage, f"x = asyncio.{call}(check(event))\nawait asyncio.sleep(0.01)")
+    outcome = await asked(setup, f"x = asyncio.{call}(check(event))\nawait asyncio.sleep(0.01)")
 
     assert outcome.code == 500
     assert outcome.refusal is not None
@@ -253,9 +253,9 @@ AWAITED = {
 
 @pytest.mark.parametrize("body", AWAITED.values(), ids=AWAITED)
 async def test_what_leaves_nothing_open_lets_in(
-    stage: HandlersSetup, body: str, caplog: pytest.LogCaptureFixture
+    setup: HandlersSetup, body: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    outcome = await asked(stage, body)
+    outcome = await asked(setup, body)
 
     assert (outcome.code, outcome.output, outcome.refusal) == (200, None, None)
     assert caplog.records == []
@@ -265,9 +265,9 @@ async def test_what_leaves_nothing_open_lets_in(
     "value", ["401, 'no'", "False", "True", "0", "''", "{}", "{'code': 200}", "200", "event"]
 )
 async def test_a_returned_value_refuses(
-    stage: HandlersSetup, value: str, caplog: pytest.LogCaptureFixture
+    setup: HandlersSetup, value: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    outcome = await asked(stage, f"if event:\n    return {value}")
+    outcome = await asked(setup, f"if event:\n    return {value}")
 
     assert (outcome.code, outcome.output) == (500, "a.script failed")
     assert outcome.refusal is not None
@@ -286,10 +286,10 @@ async def test_a_returned_value_refuses(
 @pytest.mark.parametrize("code", ["700", "99", "100", "True", "'401'", "401.0", "None"])
 @pytest.mark.parametrize("swallowed", [True, False])
 async def test_a_termination_that_is_none_refuses(
-    stage: HandlersSetup, code: str, swallowed: bool, caplog: pytest.LogCaptureFixture
+    setup: HandlersSetup, code: str, swallowed: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     call = f"handle.terminate({code})"
-    outcome = await asked(stage, f"try: {call}\nexcept Exception: pass" if swallowed else call)
+    outcome = await asked(setup, f"try: {call}\nexcept Exception: pass" if swallowed else call)
 
     assert outcome.code == 500
     assert "is no status from 200 to 599" in outcome.output
@@ -299,23 +299,23 @@ async def test_a_termination_that_is_none_refuses(
 
 
 @pytest.mark.parametrize("given", ["403, 'no', None, 4", "status=403", "code=403, message='no'"])
-async def test_a_termination_with_other_arguments_refuses(stage: HandlersSetup, given: str) -> None:
-    outcome = await asked(stage, f"try: handle.terminate({given})\nexcept Exception: pass")
+async def test_a_termination_with_other_arguments_refuses(setup: HandlersSetup, given: str) -> None:
+    outcome = await asked(setup, f"try: handle.terminate({given})\nexcept Exception: pass")
 
     assert outcome.code == 500
     assert outcome.refusal is not None
     assert (outcome.refusal.rule, outcome.refusal.line) == ("bad-terminate", FIRST + 1)
 
 
-async def test_an_exception_after_an_allow_refuses(stage: HandlersSetup) -> None:
-    assert (await asked(stage, "handle.terminate(200)\nraise ValueError")).code == 500
+async def test_an_exception_after_an_allow_refuses(setup: HandlersSetup) -> None:
+    assert (await asked(setup, "handle.terminate(200)\nraise ValueError")).code == 500
 
 
 @pytest.mark.parametrize("output", ["object()", "float('nan')", "chr(0xD800)"])
 async def test_an_output_that_json_cannot_hold_refuses_even_an_allow(
-    stage: HandlersSetup, output: str
+    setup: HandlersSetup, output: str
 ) -> None:
-    assert (await asked(stage, f"handle.terminate(200, {output})")).code == 500
+    assert (await asked(setup, f"handle.terminate(200, {output})")).code == 500
 
 
 @pytest.mark.parametrize(
@@ -329,9 +329,9 @@ async def test_an_output_that_json_cannot_hold_refuses_even_an_allow(
     ],
 )
 async def test_an_exception_is_reported_with_its_line(
-    stage: HandlersSetup, line: str, code: int, kind: str
+    setup: HandlersSetup, line: str, code: int, kind: str
 ) -> None:
-    outcome = await asked(stage, f"x = 1\n{line}")
+    outcome = await asked(setup, f"x = 1\n{line}")
 
     assert outcome.code == code
     assert outcome.refusal is not None
@@ -343,11 +343,11 @@ async def test_an_exception_is_reported_with_its_line(
 
 
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
-async def test_all_gates_have_to_agree(stage: HandlersSetup, order: tuple[str, str]) -> None:
+async def test_all_gates_have_to_agree(setup: HandlersSetup, order: tuple[str, str]) -> None:
     allow, refuse = order
-    put(stage, "await handle.terminate(200, 'welcome')", name=allow)
-    put(stage, "await handle.terminate(413, 'quota')", name=refuse)
-    outcome = await stage.publish(UPLOADING)
+    put(setup, "await handle.terminate(200, 'welcome')", name=allow)
+    put(setup, "await handle.terminate(413, 'quota')", name=refuse)
+    outcome = await setup.publish(UPLOADING)
 
     assert (outcome.code, outcome.output) == (413, "quota")
     assert outcome.refusal is not None
@@ -355,10 +355,10 @@ async def test_all_gates_have_to_agree(stage: HandlersSetup, order: tuple[str, s
     assert outcome.handlers == (("a", "b") if refuse == "b" else ("a",))
 
 
-async def test_each_gate_sees_what_the_one_before_allowed(stage: HandlersSetup) -> None:
-    put(stage, "event['path'] = '/x'\nhandle.terminate(200)", name="a")
-    put(stage, "event['path'] += '/y'", name="b")
-    outcome = await stage.publish(UPLOADING)
+async def test_each_gate_sees_what_the_one_before_allowed(setup: HandlersSetup) -> None:
+    put(setup, "event['path'] = '/x'\nhandle.terminate(200)", name="a")
+    put(setup, "event['path'] += '/y'", name="b")
+    outcome = await setup.publish(UPLOADING)
 
     assert (outcome.code, outcome.event["path"], outcome.handlers) == (200, "/x/y", ("a", "b"))
 
@@ -380,30 +380,30 @@ async def test_each_gate_sees_what_the_one_before_allowed(stage: HandlersSetup) 
     ],
 )
 async def test_what_follows_from_a_gate_is_a_gate(
-    stage: HandlersSetup, first: str, follows: str, code: int
+    setup: HandlersSetup, first: str, follows: str, code: int
 ) -> None:
-    put(stage, first, more="success: Next\nfailure: Next\n")
-    put(stage, follows, name="n", event="Next")
-    put(stage, "event['last'] = True", name="z")
-    outcome = await stage.publish(UPLOADING)
+    put(setup, first, more="success: Next\nfailure: Next\n")
+    put(setup, follows, name="n", event="Next")
+    put(setup, "event['last'] = True", name="z")
+    outcome = await setup.publish(UPLOADING)
 
     assert outcome.code == code
     assert ("last" in outcome.event) is (code == 200)
 
 
 @pytest.mark.parametrize("name", sorted(GATES))
-async def test_every_gate_event_has_these_rules(stage: HandlersSetup, name: str) -> None:
-    put(stage, "return 401", event=name)
+async def test_every_gate_event_has_these_rules(setup: HandlersSetup, name: str) -> None:
+    put(setup, "return 401", event=name)
 
-    assert (await stage.publish(name)).code == 500
+    assert (await setup.publish(name)).code == 500
 
 
 @pytest.mark.parametrize("body", ["return 401, 'no'", "check(event)", "x = check(event)"])
 async def test_elsewhere_they_are_no_refusal(
-    stage: HandlersSetup, body: str, caplog: pytest.LogCaptureFixture
+    setup: HandlersSetup, body: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    put(stage, body, event="Other")
-    outcome = await stage.publish("Other")
+    put(setup, body, event="Other")
+    outcome = await setup.publish("Other")
 
     assert (outcome.code, outcome.refusal) == (200, None)
     logged = [vars(record) for record in caplog.records]
@@ -413,30 +413,30 @@ async def test_elsewhere_they_are_no_refusal(
 
 
 async def test_elsewhere_a_coroutine_may_be_awaited_by_a_later_run(
-    stage: HandlersSetup, caplog: pytest.LogCaptureFixture
+    setup: HandlersSetup, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = (
         "async def late(): fine.done = True\n"
         "loop, one = asyncio.get_running_loop(), late()\n"
         "loop.call_later(0.05, lambda: loop.create_task(one))"
     )
-    put(stage, body, event="Other")
-    await stage.publish("Other")
+    put(setup, body, event="Other")
+    await setup.publish("Other")
     await asyncio.sleep(0.2)
 
     assert caplog.records == []
 
 
-async def test_runs_on_one_thread_are_kept_apart(stage: HandlersSetup) -> None:
+async def test_runs_on_one_thread_are_kept_apart(setup: HandlersSetup) -> None:
     body = (
         "await asyncio.sleep(event['wait'])\n"
         "if event['bad']:\n    x = check(event)\n    list(map(check, [event]))\n"
         "await asyncio.sleep(0.05)"
     )
-    put(stage, body)
+    put(setup, body)
     # More of them than lanes.
     events = [DATA | {"bad": not n % 3, "wait": n % 5 / 100} for n in range(30)]
-    outcomes = await asyncio.gather(*[stage.publish(UPLOADING, event) for event in events])
+    outcomes = await asyncio.gather(*[setup.publish(UPLOADING, event) for event in events])
 
     assert [outcome.code for outcome in outcomes] == [
         500 if event["bad"] else 200 for event in events
@@ -454,27 +454,27 @@ def no_collection() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_collection")
 async def test_the_garbage_of_one_run_is_not_blamed_on_another(
-    stage: HandlersSetup, caplog: pytest.LogCaptureFixture
+    setup: HandlersSetup, caplog: pytest.LogCaptureFixture
 ) -> None:
     # `map` makes the coroutine out of sight, and the circle keeps it until a collection.
     body = (
         "import gc\nif event['bad']:\n    x = list(map(check, [event]))\n    x.append(x)\n"
         "else:\n    gc.collect()"
     )
-    put(stage, body)
-    await stage.publish(UPLOADING, DATA | {"bad": True})
+    put(setup, body)
+    await setup.publish(UPLOADING, DATA | {"bad": True})
 
-    assert (await stage.publish(UPLOADING, DATA | {"bad": False})).code == 200
+    assert (await setup.publish(UPLOADING, DATA | {"bad": False})).code == 200
     assert set(actions(caplog)) == {"coroutine_not_awaited"}
 
 
-async def test_handlers_read_their_ids(stage: HandlersSetup) -> None:
+async def test_handlers_read_their_ids(setup: HandlersSetup) -> None:
     line = "[handle.event_id, handle.attempt, handle.request_id, handle.upload_id]"
     below = "event['below'] = (await lambda_event('Below')).event['ids']"
-    put(stage, f"event['ids'] = {line}\n{below}", event="Other")
-    put(stage, f"event['ids'] = {line}", event="Below", name="b")
+    put(setup, f"event['ids'] = {line}\n{below}", event="Other")
+    put(setup, f"event['ids'] = {line}", event="Below", name="b")
     ids = Ids(event_id="e", attempt=3, request_id="r", upload_id="u")
-    outcome = await stage.publish("Other", ids=ids)
+    outcome = await setup.publish("Other", ids=ids)
 
     assert outcome.event["ids"] == ["e", 3, "r", "u"]
     assert outcome.event["below"] == ["e", 1, "r", "u"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.scripting.script_threads import ScriptThreads
-from tests.unit.lambdas.stage import HandlersSetup
+from tests.unit.lambdas.handlers_setup import HandlersSetup
 
 #: What `callout` notes when it got no answer, from inside of a handler.
 UNANSWERED = (
@@ -17,26 +17,26 @@ UNANSWERED = (
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[HandlersSetup]:
+async def setup(tmp_path: Path) -> AsyncIterator[HandlersSetup]:
     script_threads = ScriptThreads("test", max_threads=4)
     yield HandlersSetup(tmp_path, script_threads)
     assert await script_threads.close(within=5)
 
 
 async def warnings(
-    stage: HandlersSetup, caplog: pytest.LogCaptureFixture, *lines: str
+    setup: HandlersSetup, caplog: pytest.LogCaptureFixture, *lines: str
 ) -> list[str]:
-    stage.handler("a", "E", *UNANSWERED, *lines)
+    setup.handler("a", "E", *UNANSWERED, *lines)
     with caplog.at_level(logging.WARNING):
-        await stage.publish("E")
+        await setup.publish("E")
     return [record.getMessage() for record in caplog.records if "ended well" in record.getMessage()]
 
 
 @pytest.mark.parametrize("end", ["pass", "return", "await handle.terminate(200)"])
 async def test_a_handler_that_ends_well_is_logged_with_its_line(
-    stage: HandlersSetup, caplog: pytest.LogCaptureFixture, tmp_path: Path, end: str
+    setup: HandlersSetup, caplog: pytest.LogCaptureFixture, tmp_path: Path, end: str
 ) -> None:
-    (warning,) = await warnings(stage, caplog, end)
+    (warning,) = await warnings(setup, caplog, end)
 
     # The handler's third line, in the sixth of its file.
     assert f"{tmp_path / 'a.yml'}:6)" in warning
@@ -45,15 +45,15 @@ async def test_a_handler_that_ends_well_is_logged_with_its_line(
 
 @pytest.mark.parametrize("end", ["raise Error(502, 'x')", "await handle.terminate(502)"])
 async def test_a_handler_that_took_it_for_a_failure_is_not(
-    stage: HandlersSetup, caplog: pytest.LogCaptureFixture, end: str
+    setup: HandlersSetup, caplog: pytest.LogCaptureFixture, end: str
 ) -> None:
-    assert await warnings(stage, caplog, end) == []
+    assert await warnings(setup, caplog, end) == []
 
 
 async def test_each_handler_answers_for_its_own_callouts(
-    stage: HandlersSetup, caplog: pytest.LogCaptureFixture
+    setup: HandlersSetup, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stage.handler("b", "E", "pass")
+    setup.handler("b", "E", "pass")
 
-    (warning,) = await warnings(stage, caplog)
+    (warning,) = await warnings(setup, caplog)
     assert warning.startswith("a.script")

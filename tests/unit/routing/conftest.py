@@ -1,4 +1,4 @@
-"""Fixtures of the package: a stage, and backends on free ports."""
+"""Fixtures of the package: a setup, and backends on free ports."""
 
 import asyncio
 import socket
@@ -9,14 +9,14 @@ import pytest
 from aiohttp import web
 
 from qmonus_lite.headers import Headers
-from tests.unit.routing.stage import Echo, ReceivedRequest, RoutingSetup
+from tests.unit.routing.routing_setup import Echo, ReceivedRequest, RoutingSetup
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[RoutingSetup]:
-    stage = RoutingSetup()
-    yield stage
-    await stage.close()
+async def setup() -> AsyncIterator[RoutingSetup]:
+    setup = RoutingSetup()
+    yield setup
+    await setup.close()
 
 
 @pytest.fixture

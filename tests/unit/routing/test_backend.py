@@ -12,12 +12,12 @@ from qmonus_lite.auth import apikey
 from qmonus_lite.errors import BadGateway, GatewayTimeout
 from qmonus_lite.routing.backend import MAX_BODY_BYTES
 from tests.unit.routing.conftest import Raw
-from tests.unit.routing.stage import Echo, RouteOf, RoutingSetup, catalog, incoming_of
+from tests.unit.routing.routing_setup import Echo, RouteOf, RoutingSetup, catalog, incoming_of
 
 
-async def test_passes_request_and_answer_through(stage: RoutingSetup, echo: Echo) -> None:
+async def test_passes_request_and_answer_through(setup: RoutingSetup, echo: Echo) -> None:
     echo.status, echo.headers = 404, [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-A", "b")]
-    reply = await stage.ask(
+    reply = await setup.ask(
         RouteOf(authorities=[echo.authority]),
         "PATCH",
         "/v1/x?b=%20+&a&b=",
@@ -42,17 +42,17 @@ async def test_passes_request_and_answer_through(stage: RoutingSetup, echo: Echo
 
 
 async def test_fills_the_target_with_variables_as_they_came(
-    stage: RoutingSetup, echo: Echo
+    setup: RoutingSetup, echo: Echo
 ) -> None:
     route = RouteOf(
         path="/v1/{kind}/{id}", target="/back/{id}/of/{kind}", authorities=[echo.authority]
     )
-    await stage.ask(route, "GET", "/v1/a%20b/%E6%97%A5%3f")
+    await setup.ask(route, "GET", "/v1/a%20b/%E6%97%A5%3f")
 
     assert echo.last.raw_path == "/back/%E6%97%A5%3f/of/a%20b"
 
 
-async def test_headers_of_one_connection_stay_there(stage: RoutingSetup, echo: Echo) -> None:
+async def test_headers_of_one_connection_stay_there(setup: RoutingSetup, echo: Echo) -> None:
     echo.headers = [("Connection", "X-Hop"), ("X-Hop", "1"), ("Keep-Alive", "timeout=5")]
     sent = {
         "Connection": "keep-alive, x-mine",
@@ -65,7 +65,7 @@ async def test_headers_of_one_connection_stay_there(stage: RoutingSetup, echo: E
         "Forwarded": "for=1.2.3.4",
         "X-Forwarded-For": "1.2.3.4",
     }
-    reply = await stage.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x", headers=sent)
+    reply = await setup.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x", headers=sent)
 
     assert set(echo.last.headers) == {
         "Host",
@@ -78,74 +78,74 @@ async def test_headers_of_one_connection_stay_there(stage: RoutingSetup, echo: E
 
 
 async def test_header_fields_of_the_gateway_are_not_sent_twice(
-    stage: RoutingSetup, echo: Echo
+    setup: RoutingSetup, echo: Echo
 ) -> None:
     echo.headers = [("X-Request-Id", "theirs")]
-    reply = await stage.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x")
+    reply = await setup.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x")
 
     assert {"Server", "Date", "X-Request-Id"}.isdisjoint(reply.headers)
 
 
 @pytest.mark.parametrize("needs_account", [True, False])
 async def test_a_credential_of_ours_is_never_forwarded(
-    stage: RoutingSetup, echo: Echo, needs_account: bool
+    setup: RoutingSetup, echo: Echo, needs_account: bool
 ) -> None:
-    token = stage.token("reader")
+    token = setup.token("reader")
     route = RouteOf(needs_account=needs_account, authorities=[echo.authority])
     for headers in ({"X-Auth-Token": token}, {"Authorization": f"Bearer {token}"}):
-        await stage.ask(route, "GET", "/v1/x", headers=headers)
+        await setup.ask(route, "GET", "/v1/x", headers=headers)
 
         assert headers.keys().isdisjoint(echo.last.headers)
 
 
-async def test_a_pass_is_never_forwarded(stage: RoutingSetup, echo: Echo) -> None:
+async def test_a_pass_is_never_forwarded(setup: RoutingSetup, echo: Echo) -> None:
     for needs_account in (True, False):
         route = RouteOf(needs_account=needs_account, authorities=[echo.authority])
-        await stage.ask(route, "GET", "/v1/x", headers=stage.pass_for("GET", "/v1/x"))
+        await setup.ask(route, "GET", "/v1/x", headers=setup.pass_for("GET", "/v1/x"))
 
         assert "X-Qmonus-Lite-Pass" not in echo.last.headers
 
 
-async def test_a_credential_for_the_backend_is_forwarded(stage: RoutingSetup, echo: Echo) -> None:
+async def test_a_credential_for_the_backend_is_forwarded(setup: RoutingSetup, echo: Echo) -> None:
     closed = RouteOf(needs_account=True, authorities=[echo.authority])
-    headers = {"X-Auth-Token": stage.token("reader"), "Authorization": "Basic dTpw"}
-    await stage.ask(closed, "GET", "/v1/x", headers=headers)
+    headers = {"X-Auth-Token": setup.token("reader"), "Authorization": "Basic dTpw"}
+    await setup.ask(closed, "GET", "/v1/x", headers=headers)
     assert echo.last.headers["Authorization"] == "Basic dTpw"
 
     headers = {"X-Auth-Token": "theirs", "Authorization": "Bearer theirs"}
-    await stage.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x", headers=headers)
+    await setup.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x", headers=headers)
     assert headers.items() <= echo.last.headers.items()
 
 
 async def test_a_script_may_put_a_credential_in_place_of_ours(
-    stage: RoutingSetup, echo: Echo
+    setup: RoutingSetup, echo: Echo
 ) -> None:
     route = RouteOf(
         needs_account=True,
         authorities=[echo.authority],
         request="request.headers['X-Auth-Token'] = 'for the backend'",
     )
-    await stage.ask(route, "GET", "/v1/x", headers={"X-Auth-Token": stage.token("reader")})
+    await setup.ask(route, "GET", "/v1/x", headers={"X-Auth-Token": setup.token("reader")})
 
     assert echo.last.headers["X-Auth-Token"] == "for the backend"
 
 
 async def test_a_named_backend_takes_the_place_of_those_of_the_route(
-    stage: RoutingSetup, echo: Echo, unreachable: str
+    setup: RoutingSetup, echo: Echo, unreachable: str
 ) -> None:
-    headers = {"X-Auth-Token": stage.token("guide"), "X-Xaas-Static-Routing": echo.authority}
+    headers = {"X-Auth-Token": setup.token("guide"), "X-Xaas-Static-Routing": echo.authority}
     route = RouteOf(needs_account=True, authorities=[unreachable])
-    reply = await stage.ask(route, "GET", "/v1/x", headers=headers)
+    reply = await setup.ask(route, "GET", "/v1/x", headers=headers)
 
     assert reply.code == 200
     assert "X-Xaas-Static-Routing" not in echo.last.headers
 
 
 async def test_the_next_backend_is_tried_when_one_is_away(
-    stage: RoutingSetup, echo: Echo, unreachable: str
+    setup: RoutingSetup, echo: Echo, unreachable: str
 ) -> None:
     route = RouteOf(authorities=[unreachable, "no-such-host.invalid", echo.authority])
-    reply = await stage.ask(route, "POST", "/v1/x", body=b"once")
+    reply = await setup.ask(route, "POST", "/v1/x", body=b"once")
 
     assert reply.code == 200
     assert [received.body for received in echo.received] == [b"once"]
@@ -153,46 +153,46 @@ async def test_the_next_backend_is_tried_when_one_is_away(
 
 @pytest.mark.parametrize("many", [0, 2])
 async def test_no_backend_in_reach_is_a_bad_gateway(
-    stage: RoutingSetup, unreachable: str, many: int
+    setup: RoutingSetup, unreachable: str, many: int
 ) -> None:
     with pytest.raises(BadGateway) as refused:
-        await stage.ask(RouteOf(authorities=[unreachable] * many), "GET", "/v1/x")
+        await setup.ask(RouteOf(authorities=[unreachable] * many), "GET", "/v1/x")
 
     assert refused.value.detail == "no backend of this route answered"
 
 
-async def test_a_redirect_is_given_to_the_client(stage: RoutingSetup, echo: Echo) -> None:
+async def test_a_redirect_is_given_to_the_client(setup: RoutingSetup, echo: Echo) -> None:
     echo.status, echo.headers = 302, [("Location", "/elsewhere")]
-    reply = await stage.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x")
+    reply = await setup.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x")
 
     assert (reply.code, reply.headers["Location"], len(echo.received)) == (302, "/elsewhere", 1)
 
 
-async def test_a_compressed_body_stays_compressed(stage: RoutingSetup, echo: Echo) -> None:
+async def test_a_compressed_body_stays_compressed(setup: RoutingSetup, echo: Echo) -> None:
     echo.headers, echo.body = [("Content-Encoding", "gzip")], gzip.compress(b"text")
-    reply = await stage.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x")
+    reply = await setup.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x")
 
     assert gzip.decompress(reply.body) == b"text"
     assert reply.headers["Content-Encoding"] == "gzip"
 
 
-async def test_a_head_keeps_the_length_and_has_no_body(stage: RoutingSetup, echo: Echo) -> None:
-    reply = await stage.ask(RouteOf(authorities=[echo.authority]), "HEAD", "/v1/x")
+async def test_a_head_keeps_the_length_and_has_no_body(setup: RoutingSetup, echo: Echo) -> None:
+    reply = await setup.ask(RouteOf(authorities=[echo.authority]), "HEAD", "/v1/x")
 
     assert (echo.last.method, reply.body) == ("HEAD", b"")
     assert reply.headers["Content-Length"] == "16"
 
 
 async def test_a_head_through_a_response_script_names_no_length(
-    stage: RoutingSetup, echo: Echo
+    setup: RoutingSetup, echo: Echo
 ) -> None:
     route = RouteOf(response="pass", authorities=[echo.authority])
-    reply = await stage.ask(route, "HEAD", "/v1/x")
+    reply = await setup.ask(route, "HEAD", "/v1/x")
 
     assert "Content-Length" not in reply.headers
 
 
-async def test_bytes_of_a_header_survive(stage: RoutingSetup, raw: Raw) -> None:
+async def test_bytes_of_a_header_survive(setup: RoutingSetup, raw: Raw) -> None:
     heads: list[bytes] = []
 
     async def talk(reader: StreamReader, writer: StreamWriter) -> None:
@@ -202,13 +202,13 @@ async def test_bytes_of_a_header_survive(stage: RoutingSetup, raw: Raw) -> None:
 
     sent = "日".encode().decode("latin-1")
     route = RouteOf(authorities=[await raw(talk)])
-    reply = await stage.ask(route, "GET", "/v1/x", headers={"X-Sent": sent, "X-Other": "é"})
+    reply = await setup.ask(route, "GET", "/v1/x", headers={"X-Sent": sent, "X-Other": "é"})
 
     assert "X-Sent: 日\r\nX-Other: é\r\n".encode() in heads[0]
     assert reply.headers["X-Name"] == sent
 
 
-async def test_a_body_flows_while_the_backend_still_sends(stage: RoutingSetup, raw: Raw) -> None:
+async def test_a_body_flows_while_the_backend_still_sends(setup: RoutingSetup, raw: Raw) -> None:
     more = asyncio.Event()
 
     async def talk(reader: StreamReader, writer: StreamWriter) -> None:
@@ -219,11 +219,11 @@ async def test_a_body_flows_while_the_backend_still_sends(stage: RoutingSetup, r
         await writer.drain()
 
     plugins = catalog(RouteOf(authorities=[await raw(talk)]))
-    match = stage.routing.find(plugins, "/v1/x")
+    match = setup.routing.find(plugins, "/v1/x")
     assert match is not None
     incoming = incoming_of("GET", "/v1/x", "", {})
-    admission = await stage.routing.admit(match, incoming)
-    answer = await stage.routing.answer(admission, incoming, plugins)
+    admission = await setup.routing.admit(match, incoming)
+    answer = await setup.routing.answer(admission, incoming, plugins)
     assert not isinstance(answer.body, bytes)
 
     assert await anext(answer.body) == b"one"
@@ -232,7 +232,7 @@ async def test_a_body_flows_while_the_backend_still_sends(stage: RoutingSetup, r
     assert {"Transfer-Encoding", "Content-Length"}.isdisjoint(dict(answer.headers))
 
 
-async def test_connections_are_kept(stage: RoutingSetup, raw: Raw) -> None:
+async def test_connections_are_kept(setup: RoutingSetup, raw: Raw) -> None:
     opened = 0
 
     async def talk(reader: StreamReader, writer: StreamWriter) -> None:
@@ -244,13 +244,13 @@ async def test_connections_are_kept(stage: RoutingSetup, raw: Raw) -> None:
 
     route = RouteOf(authorities=[await raw(talk)])
     for _ in range(2):
-        assert (await stage.ask(route, "GET", "/v1/x")).body == b"one"
+        assert (await setup.ask(route, "GET", "/v1/x")).body == b"one"
 
     assert opened == 1
 
 
 async def test_a_kept_connection_that_was_closed_loses_no_body(
-    stage: RoutingSetup, raw: Raw
+    setup: RoutingSetup, raw: Raw
 ) -> None:
     bodies: list[bytes] = []
 
@@ -263,12 +263,12 @@ async def test_a_kept_connection_that_was_closed_loses_no_body(
 
     route = RouteOf(authorities=[await raw(talk)])
     for body in (b"one.", b"two."):
-        assert (await stage.ask(route, "PUT", "/v1/x", body=body)).code == 200
+        assert (await setup.ask(route, "PUT", "/v1/x", body=body)).code == 200
 
     assert bodies == [b"one.", b"two."]
 
 
-async def test_an_ipv6_backend_stands_in_brackets(stage: RoutingSetup, raw: Raw) -> None:
+async def test_an_ipv6_backend_stands_in_brackets(setup: RoutingSetup, raw: Raw) -> None:
     heads: list[bytes] = []
 
     async def talk(reader: StreamReader, writer: StreamWriter) -> None:
@@ -276,7 +276,7 @@ async def test_an_ipv6_backend_stands_in_brackets(stage: RoutingSetup, raw: Raw)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     authority = await raw(talk, "::1")
-    await stage.ask(RouteOf(authorities=[authority]), "GET", "/v1/x")
+    await setup.ask(RouteOf(authorities=[authority]), "GET", "/v1/x")
 
     assert authority.startswith("[::1]:")
     assert f"Host: {authority}\r\n".encode() in heads[0]
@@ -294,14 +294,14 @@ async def test_an_ipv6_backend_stands_in_brackets(stage: RoutingSetup, raw: Raw)
     ],
 )
 async def test_a_broken_answer_is_a_bad_gateway(
-    stage: RoutingSetup, raw: Raw, answer: bytes
+    setup: RoutingSetup, raw: Raw, answer: bytes
 ) -> None:
     async def talk(reader: StreamReader, writer: StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
 
     with pytest.raises(BadGateway, match="no usable answer"):
-        await stage.ask(RouteOf(authorities=[await raw(talk)]), "POST", "/v1/x")
+        await setup.ask(RouteOf(authorities=[await raw(talk)]), "POST", "/v1/x")
 
 
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\n"])
@@ -310,10 +310,10 @@ async def test_a_silent_backend_is_a_gateway_timeout(raw: Raw, head: bytes) -> N
         writer.write(head)
         await reader.read()
 
-    stage = RoutingSetup(answer_timeout=0.3)
+    setup = RoutingSetup(answer_timeout=0.3)
     with pytest.raises(GatewayTimeout):
-        await stage.ask(RouteOf(authorities=[await raw(talk)]), "GET", "/v1/x")
-    await stage.close()
+        await setup.ask(RouteOf(authorities=[await raw(talk)]), "GET", "/v1/x")
+    await setup.close()
 
 
 async def test_a_backend_that_reads_no_body_is_a_gateway_timeout(raw: Raw) -> None:
@@ -322,12 +322,12 @@ async def test_a_backend_that_reads_no_body_is_a_gateway_timeout(raw: Raw) -> No
     async def talk(reader: StreamReader, writer: StreamWriter) -> None:
         await done.wait()
 
-    stage = RoutingSetup(answer_timeout=0.3)
+    setup = RoutingSetup(answer_timeout=0.3)
     route = RouteOf(authorities=[await raw(talk)])
     with pytest.raises(GatewayTimeout):
-        await stage.ask(route, "PUT", "/v1/x", body=bytes(32 << 20))
+        await setup.ask(route, "PUT", "/v1/x", body=bytes(32 << 20))
     done.set()
-    await stage.close()
+    await setup.close()
 
 
 async def test_a_body_that_stops_is_a_bad_gateway(raw: Raw) -> None:
@@ -336,81 +336,81 @@ async def test_a_body_that_stops_is_a_bad_gateway(raw: Raw) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort")
         await reader.read()
 
-    stage = RoutingSetup(answer_timeout=0.3)
+    setup = RoutingSetup(answer_timeout=0.3)
     with pytest.raises(BadGateway):
-        await stage.ask(RouteOf(authorities=[await raw(talk)]), "GET", "/v1/x")
-    await stage.close()
+        await setup.ask(RouteOf(authorities=[await raw(talk)]), "GET", "/v1/x")
+    await setup.close()
 
 
 async def test_a_body_too_large_for_a_script_is_a_bad_gateway(
-    stage: RoutingSetup, echo: Echo
+    setup: RoutingSetup, echo: Echo
 ) -> None:
     echo.body = bytes(MAX_BODY_BYTES + 1)
     with pytest.raises(BadGateway, match="too large"):
-        await stage.ask(RouteOf(response="pass", authorities=[echo.authority]), "GET", "/v1/x")
+        await setup.ask(RouteOf(response="pass", authorities=[echo.authority]), "GET", "/v1/x")
 
-    without_script = await stage.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x")
+    without_script = await setup.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x")
     assert len(without_script.body) == MAX_BODY_BYTES + 1
 
 
 async def test_a_backend_without_tls_is_not_trusted_for_https(
-    stage: RoutingSetup, echo: Echo
+    setup: RoutingSetup, echo: Echo
 ) -> None:
     route = RouteOf(scheme="https", authorities=[echo.authority])
     with pytest.raises(BadGateway):
-        await stage.ask(route, "GET", "/v1/x")
+        await setup.ask(route, "GET", "/v1/x")
 
 
 async def test_the_log_names_the_backend_and_the_answer_does_not(
-    stage: RoutingSetup, unreachable: str, caplog: pytest.LogCaptureFixture
+    setup: RoutingSetup, unreachable: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(BadGateway) as refused:
-        await stage.ask(RouteOf(authorities=[unreachable]), "GET", "/v1/x")
+        await setup.ask(RouteOf(authorities=[unreachable]), "GET", "/v1/x")
 
     assert unreachable in caplog.text
     assert not re.search(r"\d", refused.value.detail)
 
 
 async def test_no_credential_of_ours_is_forwarded_wherever_it_stands(
-    stage: RoutingSetup, echo: Echo
+    setup: RoutingSetup, echo: Echo
 ) -> None:
-    key, token = apikey.new_key(), stage.token("reader")
+    key, token = apikey.new_key(), setup.token("reader")
     pair = base64.b64encode(f"ann:{key}".encode()).decode()
     route = RouteOf(authorities=[echo.authority])
     for headers in (
         *({"X-API-Key": key}, {"Authorization": f"Bearer {key}"}, {"X-Other": token}),
         *({"Authorization": f"Basic {pair}"}, {"X-Auth-Token": key}),
     ):
-        await stage.ask(route, "GET", "/v1/x", headers={**headers, "X-Kept": "1"})
+        await setup.ask(route, "GET", "/v1/x", headers={**headers, "X-Kept": "1"})
 
         assert headers.keys().isdisjoint(echo.last.headers)
         assert echo.last.headers["X-Kept"] == "1"
 
 
 async def test_a_script_passes_no_credential_of_its_client_on(
-    stage: RoutingSetup, echo: Echo
+    setup: RoutingSetup, echo: Echo
 ) -> None:
     route = RouteOf(
         authorities=[echo.authority],
         request="request.headers['X-Copy'] = 'Bearer ' + request.headers['X-Auth-Token']",
     )
-    await stage.ask(route, "GET", "/v1/x", headers={"X-Auth-Token": stage.token("reader")})
+    await setup.ask(route, "GET", "/v1/x", headers={"X-Auth-Token": setup.token("reader")})
 
     assert {"X-Copy", "X-Auth-Token"}.isdisjoint(echo.last.headers)
 
 
 async def test_a_script_may_send_a_key_of_another_installation(
-    stage: RoutingSetup, echo: Echo
+    setup: RoutingSetup, echo: Echo
 ) -> None:
     key = apikey.new_key()
     route = RouteOf(authorities=[echo.authority], request=f"request.headers['X-API-Key'] = '{key}'")
-    await stage.ask(route, "GET", "/v1/x", headers={"X-API-Key": apikey.new_key()})
+    await setup.ask(route, "GET", "/v1/x", headers={"X-API-Key": apikey.new_key()})
 
     assert echo.last.headers["X-API-Key"] == key
 
 
-async def test_a_key_of_another_make_is_forwarded(stage: RoutingSetup, echo: Echo) -> None:
+async def test_a_key_of_another_make_is_forwarded(setup: RoutingSetup, echo: Echo) -> None:
     headers = {"X-Api-Key": "sk_live_1", "Cookie": "a=1"}
-    await stage.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x", headers=headers)
+    await setup.ask(RouteOf(authorities=[echo.authority]), "GET", "/v1/x", headers=headers)
 
     assert headers.items() <= echo.last.headers.items()

@@ -4,7 +4,7 @@ import pytest
 
 from qmonus_lite.errors import BadRequest
 from qmonus_lite.routing.match import Match, best
-from tests.unit.routing.stage import RouteOf, catalog
+from tests.unit.routing.routing_setup import RouteOf, catalog
 
 
 def found(raw_path: str, *paths: str) -> Match | None:

@@ -12,32 +12,32 @@ from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner
-from tests.unit.routing.stage import Echo, Reply, RouteOf, RoutingSetup, spec
+from tests.unit.routing.routing_setup import Echo, Reply, RouteOf, RoutingSetup, spec
 
 
-async def refusal(stage: RoutingSetup, text: str) -> Problem:
+async def refusal(setup: RoutingSetup, text: str) -> Problem:
     with pytest.raises(Problem) as refused:
-        await stage.ask(RouteOf(request=text), "GET", "/v1/x")
+        await setup.ask(RouteOf(request=text), "GET", "/v1/x")
     return refused.value
 
 
-async def answer(stage: RoutingSetup, text: str) -> Reply:
-    return await stage.ask(RouteOf(request=text), "GET", "/v1/x")
+async def answer(setup: RoutingSetup, text: str) -> Reply:
+    return await setup.ask(RouteOf(request=text), "GET", "/v1/x")
 
 
-async def test_a_script_answers_with_what_it_returns(stage: RoutingSetup) -> None:
-    reply = await answer(stage, 'return 201, dict(a="日")')
+async def test_a_script_answers_with_what_it_returns(setup: RoutingSetup) -> None:
+    reply = await answer(setup, 'return 201, dict(a="日")')
 
     assert (reply.code, reply.json) == (201, {"a": "日"})
     assert reply.headers["Content-Type"] == "application/json"
 
 
-async def test_a_script_sees_the_request_and_where_it_stands(stage: RoutingSetup) -> None:
+async def test_a_script_sees_the_request_and_where_it_stands(setup: RoutingSetup) -> None:
     text = (
         "return [request.method, request.path, request.headers['x-a'], request.params,"
         " request.body.decode(), route.template.text, resources, parameters, session]"
     )
-    reply = await stage.ask(
+    reply = await setup.ask(
         RouteOf(path="/v1/{id}", request=text),
         "PUT",
         "/v1/%E6%97%A5?a=1&a=%202",
@@ -52,9 +52,9 @@ async def test_a_script_sees_the_request_and_where_it_stands(stage: RoutingSetup
     ]
 
 
-async def test_a_script_never_sees_a_pass(stage: RoutingSetup) -> None:
+async def test_a_script_never_sees_a_pass(setup: RoutingSetup) -> None:
     route = RouteOf(needs_account=True, request="return dict(request.headers)")
-    reply = await stage.ask(route, "GET", "/v1/x", headers=stage.pass_for("GET", "/v1/x"))
+    reply = await setup.ask(route, "GET", "/v1/x", headers=setup.pass_for("GET", "/v1/x"))
 
     assert reply.json == {}
 
@@ -71,16 +71,16 @@ async def test_a_script_never_sees_a_pass(stage: RoutingSetup) -> None:
         "import sys\nfinish({'a': 1}, code=202)\nsys.exit()",
     ],
 )
-async def test_what_was_given_to_finish_stands(stage: RoutingSetup, text: str) -> None:
-    reply = await answer(stage, text)
+async def test_what_was_given_to_finish_stands(setup: RoutingSetup, text: str) -> None:
+    reply = await answer(setup, text)
 
     assert (reply.code, reply.json) == (202, {"a": 1})
 
 
 async def test_finish_stands_when_the_script_overruns() -> None:
-    stage = RoutingSetup(script_timeout=0.2)
-    reply = await answer(stage, "finish('done')\nawait asyncio.sleep(30)")
-    await stage.close()
+    setup = RoutingSetup(script_timeout=0.2)
+    reply = await answer(setup, "finish('done')\nawait asyncio.sleep(30)")
+    await setup.close()
 
     assert reply.body == b"done"
 
@@ -96,35 +96,35 @@ async def test_finish_stands_when_the_script_overruns() -> None:
     ],
 )
 async def test_a_script_refuses_with_the_code_it_raises(
-    stage: RoutingSetup, text: str, code: int
+    setup: RoutingSetup, text: str, code: int
 ) -> None:
-    assert (await refusal(stage, text)).status == code
+    assert (await refusal(setup, text)).status == code
 
 
-async def test_the_client_gets_the_reason_of_an_error(stage: RoutingSetup) -> None:
-    assert (await refusal(stage, "raise Error(404, 'no such image')")).detail == "no such image"
+async def test_the_client_gets_the_reason_of_an_error(setup: RoutingSetup) -> None:
+    assert (await refusal(setup, "raise Error(404, 'no such image')")).detail == "no such image"
 
 
-async def test_the_client_gets_no_text_of_an_unknown_exception(stage: RoutingSetup) -> None:
-    assert "secret" not in (await refusal(stage, "raise ValueError('secret')")).detail
+async def test_the_client_gets_no_text_of_an_unknown_exception(setup: RoutingSetup) -> None:
+    assert "secret" not in (await refusal(setup, "raise ValueError('secret')")).detail
 
 
-async def test_the_body_of_an_error_is_the_answer(stage: RoutingSetup) -> None:
-    reply = await answer(stage, "raise Error(409, 'taken', dict(by='a'))")
+async def test_the_body_of_an_error_is_the_answer(setup: RoutingSetup) -> None:
+    reply = await answer(setup, "raise Error(409, 'taken', dict(by='a'))")
 
     assert (reply.code, reply.json) == (409, {"by": "a"})
 
 
-async def test_an_error_may_carry_a_code_that_refuses_nothing(stage: RoutingSetup) -> None:
-    reply = await answer(stage, "raise Error(202, 'later')")
+async def test_an_error_may_carry_a_code_that_refuses_nothing(setup: RoutingSetup) -> None:
+    reply = await answer(setup, "raise Error(202, 'later')")
 
     assert (reply.code, reply.body) == (202, b"later")
 
 
 async def test_a_script_that_overruns_is_a_gateway_timeout() -> None:
-    stage = RoutingSetup(script_timeout=0.1)
-    refused = await refusal(stage, "await asyncio.sleep(30)")
-    await stage.close()
+    setup = RoutingSetup(script_timeout=0.1)
+    refused = await refusal(setup, "await asyncio.sleep(30)")
+    await setup.close()
 
     assert refused.status == 504
 
@@ -150,28 +150,28 @@ async def test_a_script_that_overruns_is_a_gateway_timeout() -> None:
     ],
 )
 async def test_what_is_no_answer_is_logged_with_its_file_and_script(
-    stage: RoutingSetup, text: str, caplog: pytest.LogCaptureFixture
+    setup: RoutingSetup, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert (await refusal(stage, text)).status == 500
+    assert (await refusal(setup, text)).status == 500
     (record,) = (record for record in caplog.records if record.levelno == logging.ERROR)
     assert "/v1/x.request_forbidden_process" in record.getMessage()
     assert record.__dict__["plugin_file"] == "plugins/routes.yml"
 
 
-async def test_an_error_that_is_no_answer_is_our_fault(stage: RoutingSetup) -> None:
-    assert isinstance(await refusal(stage, "raise Error(99)"), InternalFault)
+async def test_an_error_that_is_no_answer_is_our_fault(setup: RoutingSetup) -> None:
+    assert isinstance(await refusal(setup, "raise Error(99)"), InternalFault)
 
 
-async def test_a_script_that_blocks_delays_no_other_request(stage: RoutingSetup) -> None:
-    slow = asyncio.create_task(answer(stage, "time.sleep(1)\nreturn 'slow'"))
+async def test_a_script_that_blocks_delays_no_other_request(setup: RoutingSetup) -> None:
+    slow = asyncio.create_task(answer(setup, "time.sleep(1)\nreturn 'slow'"))
     await asyncio.sleep(0.1)
 
-    assert (await answer(stage, "return 'quick'")).body == b"quick"
+    assert (await answer(setup, "return 'quick'")).body == b"quick"
     assert not slow.done()
     assert (await slow).body == b"slow"
 
 
-async def test_a_script_changes_what_goes_on(stage: RoutingSetup, echo: Echo) -> None:
+async def test_a_script_changes_what_goes_on(setup: RoutingSetup, echo: Echo) -> None:
     text = "\n".join(
         [
             "request.method = POST",
@@ -184,7 +184,7 @@ async def test_a_script_changes_what_goes_on(stage: RoutingSetup, echo: Echo) ->
         ]
     )
     route = RouteOf(request=text, authorities=[echo.authority])
-    await stage.ask(route, "PUT", "/v1/x?old=1", body=b"old")
+    await setup.ask(route, "PUT", "/v1/x?old=1", body=b"old")
 
     assert echo.last.method == "POST"
     path, _, query = echo.last.raw_path.partition("?")
@@ -195,25 +195,25 @@ async def test_a_script_changes_what_goes_on(stage: RoutingSetup, echo: Echo) ->
 
 
 async def test_a_script_may_put_a_plain_dict_in_place_of_the_headers(
-    stage: RoutingSetup, echo: Echo
+    setup: RoutingSetup, echo: Echo
 ) -> None:
     route = RouteOf(request="request.headers = {'x-a': 'b'}", authorities=[echo.authority])
-    await stage.ask(route, "GET", "/v1/x", headers={"X-Old": "c"})
+    await setup.ask(route, "GET", "/v1/x", headers={"X-Old": "c"})
 
     assert echo.last.headers["X-A"] == "b"
     assert "X-Old" not in echo.last.headers
 
 
-async def test_a_schema_is_asked_before_the_script(stage: RoutingSetup) -> None:
+async def test_a_schema_is_asked_before_the_script(setup: RoutingSetup) -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer", "default": 5}}}
     route = RouteOf(specs=[spec("PUT", body=schema)], request="return json.loads(request.body)")
 
-    assert (await stage.ask(route, "PUT", "/v1/x", body=b"{}")).json == {"n": 5}
+    assert (await setup.ask(route, "PUT", "/v1/x", body=b"{}")).json == {"n": 5}
     with pytest.raises(Problem, match="body /n: "):
-        await stage.ask(route, "PUT", "/v1/x", body=b'{"n": "5"}')
+        await setup.ask(route, "PUT", "/v1/x", body=b'{"n": "5"}')
 
 
-async def test_a_response_script_changes_the_answer(stage: RoutingSetup, echo: Echo) -> None:
+async def test_a_response_script_changes_the_answer(setup: RoutingSetup, echo: Echo) -> None:
     echo.headers = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Old", "c"), ("X-Gone", "d")]
     text = "\n".join(
         [
@@ -223,7 +223,7 @@ async def test_a_response_script_changes_the_answer(stage: RoutingSetup, echo: E
             "del response.headers['x-gone']",
         ]
     )
-    reply = await stage.ask(RouteOf(response=text, authorities=[echo.authority]), "GET", "/v1/x")
+    reply = await setup.ask(RouteOf(response=text, authorities=[echo.authority]), "GET", "/v1/x")
 
     assert (reply.code, reply.body) == (202, b"FROM THE BACKEND")
     assert [value for name, value in reply.fields if name == "Set-Cookie"] == ["a=1", "b=2"]
@@ -233,111 +233,111 @@ async def test_a_response_script_changes_the_answer(stage: RoutingSetup, echo: E
 
 
 async def test_a_response_script_answers_with_what_it_returns(
-    stage: RoutingSetup, echo: Echo
+    setup: RoutingSetup, echo: Echo
 ) -> None:
     text = "return 203, [request.method, response.code, response.body.decode()]"
     route = RouteOf(response=text, authorities=[echo.authority])
-    reply = await stage.ask(route, "GET", "/v1/x")
+    reply = await setup.ask(route, "GET", "/v1/x")
 
     assert (reply.code, reply.json) == (203, ["GET", 200, "from the backend"])
 
 
-async def test_a_response_script_may_refuse(stage: RoutingSetup, echo: Echo) -> None:
+async def test_a_response_script_may_refuse(setup: RoutingSetup, echo: Echo) -> None:
     route = RouteOf(response="raise Error(451)", authorities=[echo.authority])
     with pytest.raises(Problem) as refused:
-        await stage.ask(route, "GET", "/v1/x")
+        await setup.ask(route, "GET", "/v1/x")
 
     assert refused.value.status == 451
 
 
 async def test_a_response_script_gets_a_body_that_is_not_compressed(
-    stage: RoutingSetup, echo: Echo
+    setup: RoutingSetup, echo: Echo
 ) -> None:
     route = RouteOf(response="pass", authorities=[echo.authority])
-    await stage.ask(route, "GET", "/v1/x", headers={"Accept-Encoding": "gzip"})
+    await setup.ask(route, "GET", "/v1/x", headers={"Accept-Encoding": "gzip"})
 
     assert echo.last.headers["Accept-Encoding"] == "identity"
 
 
 @pytest.mark.parametrize("text", ["response.code = 5", "response.body = 5", "response.headers = 5"])
 async def test_a_response_script_that_leaves_no_answer_fails(
-    stage: RoutingSetup, echo: Echo, text: str
+    setup: RoutingSetup, echo: Echo, text: str
 ) -> None:
     with pytest.raises(Problem) as refused:
-        await stage.ask(RouteOf(response=text, authorities=[echo.authority]), "GET", "/v1/x")
+        await setup.ask(RouteOf(response=text, authorities=[echo.authority]), "GET", "/v1/x")
 
     assert refused.value.status == 500
 
 
 async def test_no_response_script_runs_on_an_answer_of_the_request_script(
-    stage: RoutingSetup,
+    setup: RoutingSetup,
 ) -> None:
     route = RouteOf(request="return 'ours'", response="return 'theirs'")
 
-    assert (await stage.ask(route, "GET", "/v1/x")).body == b"ours"
+    assert (await setup.ask(route, "GET", "/v1/x")).body == b"ours"
 
 
 @pytest.mark.parametrize(("method", "code"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
 async def test_no_body_is_sent_where_http_has_none(
-    stage: RoutingSetup, method: str, code: int
+    setup: RoutingSetup, method: str, code: int
 ) -> None:
-    reply = await stage.ask(RouteOf(request=f"return {code}, 'body'"), method, "/v1/x")
+    reply = await setup.ask(RouteOf(request=f"return {code}, 'body'"), method, "/v1/x")
 
     assert (reply.code, reply.body) == (code, b"")
     assert reply.headers.get("Content-Length") == ("4" if method == "HEAD" else None)
 
 
 @pytest.mark.parametrize("needs_account", [True, False])
-async def test_a_script_sees_who_asks(stage: RoutingSetup, needs_account: bool) -> None:
+async def test_a_script_sees_who_asks(setup: RoutingSetup, needs_account: bool) -> None:
     route = RouteOf(needs_account=needs_account, request="return [request.account]")
-    reply = await stage.ask(route, "GET", "/v1/x", headers={"X-Auth-Token": stage.token("guide")})
+    reply = await setup.ask(route, "GET", "/v1/x", headers={"X-Auth-Token": setup.token("guide")})
 
     assert reply.json == [{"name": "guide", "roles": ["guide"]}]
 
 
-async def test_a_request_without_a_valid_credential_has_no_account(stage: RoutingSetup) -> None:
+async def test_a_request_without_a_valid_credential_has_no_account(setup: RoutingSetup) -> None:
     route = RouteOf(request="return [request.account]")
     for headers in ({}, {"X-Auth-Token": "theirs"}, {"Account": "guide"}):
-        assert (await stage.ask(route, "GET", "/v1/x", headers=headers)).json == [None]
+        assert (await setup.ask(route, "GET", "/v1/x", headers=headers)).json == [None]
     closed = RouteOf(needs_account=True, request="return [request.account]")
-    passed = stage.pass_for("GET", "/v1/x")
+    passed = setup.pass_for("GET", "/v1/x")
 
-    assert (await stage.ask(closed, "GET", "/v1/x", headers=passed)).json == [None]
+    assert (await setup.ask(closed, "GET", "/v1/x", headers=passed)).json == [None]
 
 
-async def test_a_script_sees_the_token_of_its_client_and_no_key(stage: RoutingSetup) -> None:
-    token = stage.token("guide")
+async def test_a_script_sees_the_token_of_its_client_and_no_key(setup: RoutingSetup) -> None:
+    token = setup.token("guide")
     headers = {"X-Auth-Token": token, "X-API-Key": apikey.new_key(), "X-A": "b"}
-    reply = await stage.ask(
+    reply = await setup.ask(
         RouteOf(request="return dict(request.headers)"), "GET", "/v1/x", headers=headers
     )
 
     assert reply.json == {"X-Auth-Token": token, "X-A": "b"}
 
 
-async def test_an_event_of_a_route_carries_no_credential_of_its_client(stage: RoutingSetup) -> None:
+async def test_an_event_of_a_route_carries_no_credential_of_its_client(setup: RoutingSetup) -> None:
     published: list[dict[str, Any]] = []
 
     async def publish(_name: str, event: dict[str, Any]) -> Outcome:
         published.append(event)
         return Outcome(code=200, output=None, event=event)
 
-    stage.routing = Routing(
-        gatekeeper=stage.gatekeeper,
-        runner=Runner(script_threads=stage.script_threads),
-        backends=stage.backends,
+    setup.routing = Routing(
+        gatekeeper=setup.gatekeeper,
+        runner=Runner(script_threads=setup.script_threads),
+        backends=setup.backends,
         script_context=lambda _catalog: ScriptContext(config=lambda _name: {}, publish=publish),
         script_timeout=5,
     )
     text = "await lambda_event('Told', {'headers': request.headers, 'a': [str(request.headers)]})"
-    token = stage.token("guide")
+    token = setup.token("guide")
     headers = {"Authorization": f"Bearer {token}", "X-A": "b"}
-    await stage.ask(RouteOf(request=text + "\nreturn 'told'"), "GET", "/v1/x", headers=headers)
+    await setup.ask(RouteOf(request=text + "\nreturn 'told'"), "GET", "/v1/x", headers=headers)
 
     assert published[0]["headers"] == {"Authorization": "Bearer ********", "X-A": "b"}
     assert token not in str(published)
 
 
-async def test_a_token_of_ours_in_the_query_is_refused(stage: RoutingSetup) -> None:
+async def test_a_token_of_ours_in_the_query_is_refused(setup: RoutingSetup) -> None:
     with pytest.raises(BadRequest, match="the query has a credential"):
-        await stage.ask(RouteOf(request="return 1"), "GET", f"/v1/x?t={stage.token('guide')}")
+        await setup.ask(RouteOf(request="return 1"), "GET", f"/v1/x?t={setup.token('guide')}")

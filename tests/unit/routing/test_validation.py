@@ -9,7 +9,7 @@ from qmonus_lite.errors import BadRequest
 from qmonus_lite.headers import Headers
 from qmonus_lite.routing.message import ScriptRequest
 from qmonus_lite.routing.validation import validate
-from tests.unit.routing.stage import spec
+from tests.unit.routing.routing_setup import spec
 
 
 def request(**given: Any) -> ScriptRequest:

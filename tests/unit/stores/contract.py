@@ -12,9 +12,9 @@ from qmonus_lite.uploads.store import (
     IF_ABSENT,
     UNCONDITIONAL,
     Condition,
-    Outcome,
     PendingUpload,
     Publication,
+    PublicationState,
     PublishResult,
     StoredFile,
     StoredPath,
@@ -157,7 +157,7 @@ class UploadStoreContract(ABC):
 
         assert isinstance(result, PreconditionFailed)
         assert self.content(store, A) == b"first"
-        assert store.outcome(late.token) is Outcome.NOT_PUBLISHED
+        assert store.outcome(late.token) is PublicationState.NOT_PUBLISHED
 
     async def test_a_wrong_digest_is_refused_when_the_upload_is_sealed(
         self, store: UploadStore
@@ -173,13 +173,13 @@ class UploadStoreContract(ABC):
         token = upload.token
         await upload.append(b"content")
         store.seal([upload], recorded=True)
-        assert store.outcome(token) is Outcome.NOT_PUBLISHED
+        assert store.outcome(token) is PublicationState.NOT_PUBLISHED
         store.publish([Publication(upload=upload)])
 
         assert upload.token == token
-        assert store.outcome(token) is Outcome.PUBLISHED
+        assert store.outcome(token) is PublicationState.PUBLISHED
         await self.put(store, b"newer", upload_id="u2")
-        assert store.outcome(token) is Outcome.PUBLISHED
+        assert store.outcome(token) is PublicationState.PUBLISHED
 
     async def test_counts_received_and_durable_bytes(self, store: UploadStore) -> None:
         upload = await self.create(store)
@@ -250,7 +250,7 @@ class UploadStoreContract(ABC):
         upload.keep = True
         await upload.abort()
         assert store.sweep() == 0
-        assert store.outcome(upload.token) is Outcome.NOT_PUBLISHED
+        assert store.outcome(upload.token) is PublicationState.NOT_PUBLISHED
         upload.keep = False
         store.discard(upload)
 
@@ -293,7 +293,7 @@ class UploadStoreContract(ABC):
         self.publish(store, upload)
 
         assert (self.content(store, A), self.content(store, B)) == (None, b"content")
-        assert store.outcome(upload.token) is Outcome.PUBLISHED
+        assert store.outcome(upload.token) is PublicationState.PUBLISHED
         with pytest.raises(Problem):
             await store.change_path(await self.create(store), B, IF_ABSENT)
 

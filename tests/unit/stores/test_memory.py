@@ -6,8 +6,8 @@ from qmonus_lite.errors import InsufficientStorage, PublicationInDoubt
 from qmonus_lite.stores.memory import Interruption, MemoryStore
 from qmonus_lite.uploads.store import (
     UNCONDITIONAL,
-    Outcome,
     Publication,
+    PublicationState,
     StoredPath,
     UploadStore,
 )
@@ -31,12 +31,12 @@ class TestContract(UploadStoreContract):
 @pytest.mark.parametrize(
     ("interruption", "outcome", "visible"),
     [
-        (Interruption.BEFORE, Outcome.NOT_PUBLISHED, False),
-        (Interruption.AFTER, Outcome.PUBLISHED, True),
+        (Interruption.BEFORE, PublicationState.NOT_PUBLISHED, False),
+        (Interruption.AFTER, PublicationState.PUBLISHED, True),
     ],
 )
 async def test_a_publication_can_be_left_in_doubt(
-    store: MemoryStore, interruption: Interruption, outcome: Outcome, visible: bool
+    store: MemoryStore, interruption: Interruption, outcome: PublicationState, visible: bool
 ) -> None:
     store.interruption = interruption
     upload = await store.create(A, upload_id="u1", length=None)
@@ -46,7 +46,7 @@ async def test_a_publication_can_be_left_in_doubt(
     assert isinstance(result, PublicationInDoubt)
     assert (A in store.files) == visible
     store.reachable = False
-    assert store.outcome(upload.token) is Outcome.UNKNOWN
+    assert store.outcome(upload.token) is PublicationState.UNKNOWN
     store.reachable = True
     assert store.outcome(upload.token) is outcome
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.transports.stage import SITES, Site
+from tests.unit.transports.implementations import SITES, Site
 
 
 @pytest.fixture(params=sorted(SITES))

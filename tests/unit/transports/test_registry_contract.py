@@ -1,7 +1,7 @@
 """The contract of `events.workers.WorkerRegistry`, for each implementation."""
 
 from qmonus_lite.events.workers import Handled, WorkerRegistry
-from tests.unit.transports.stage import Site, until
+from tests.unit.transports.implementations import Site, until
 
 
 async def followed(site: Site) -> Site:

@@ -10,7 +10,7 @@ from qmonus_lite.events import transport as transport_module
 from qmonus_lite.events.envelope import Purpose
 from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.events.transport import Broken, Transport, Unreachable
-from tests.unit.transports.stage import Site, event, until
+from tests.unit.transports.implementations import Site, event, until
 
 PURPOSES = pytest.mark.parametrize("purpose", list(Purpose))
 

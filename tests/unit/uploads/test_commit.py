@@ -46,7 +46,7 @@ async def test_stores_the_file_and_lets_its_event_go(store: Storage) -> None:
 
 async def test_events_of_a_path_stand_in_the_order_of_its_contents(store: Storage) -> None:
     uploads = [upload(store, f"e{n}", b"%d" % n, "a") for n in range(20)]
-    await asyncio.gather(*(store.committer.commit(one) for one in uploads))
+    await asyncio.gather(*(store.committer.commit(item) for item in uploads))
 
     last = store.log.list_events("ready", 100).result()[-1].id
     assert (store.root / "a").read_text() == last.removeprefix("e")
@@ -54,7 +54,7 @@ async def test_events_of_a_path_stand_in_the_order_of_its_contents(store: Storag
 
 async def test_paths_do_not_wait_for_each_other(store: Storage) -> None:
     uploads = [upload(store, f"e{n}", b"x", f"f{n}") for n in range(20)]
-    await asyncio.gather(*(store.committer.commit(one) for one in uploads))
+    await asyncio.gather(*(store.committer.commit(item) for item in uploads))
 
     assert len(store.states()) == 20
 
@@ -75,7 +75,7 @@ async def test_acknowledges_nothing_that_broke_off_on_its_way(
 async def test_of_many_that_must_be_first_one_is(store: Storage) -> None:
     uploads = [upload(store, f"e{n}", b"%d" % n, "a", create_only=True) for n in range(10)]
     ended = await asyncio.gather(
-        *(store.committer.commit(one) for one in uploads), return_exceptions=True
+        *(store.committer.commit(item) for item in uploads), return_exceptions=True
     )
 
     [first] = [n for n, end in enumerate(ended) if isinstance(end, StoredFile)]
@@ -87,8 +87,8 @@ async def test_of_many_that_must_be_first_one_is(store: Storage) -> None:
 def prepared(root: Path, event_id: str, *, staged: str | None, final: str | None) -> None:
     """A commit that was cut off behind its row, with these files there."""
     with storage(root, Filesystem()) as store:
-        one = upload(store, event_id, b"", "f-" + event_id)
-        store.log.prepare([one.event])
+        prepared = upload(store, event_id, b"", "f-" + event_id)
+        store.log.prepare([prepared.event])
         place = store.root / f"f-{event_id}"
         staged_file = store.data_dir / "staging" / event_id
         if staged is not None:

@@ -15,12 +15,12 @@ from qmonus_lite.transports.http.codec import HttpRequest, HttpResponse
 from qmonus_lite.transports.http.signature import Signer
 from qmonus_lite.transports.http.signed_client import ASK, DELIVER, HANDLES
 from qmonus_lite.worker.app import WorkerEndpoints
-from tests.unit.events.stage import SIGNER, SOURCE, STRANGER, WorkerStage
+from tests.unit.events.worker_setup import SIGNER, SOURCE, STRANGER, WorkerSetup
 
 
 @pytest.fixture
-async def worker(tmp_path: Path) -> AsyncIterator[WorkerStage]:
-    worker = WorkerStage(tmp_path)
+async def worker(tmp_path: Path) -> AsyncIterator[WorkerSetup]:
+    worker = WorkerSetup(tmp_path)
     worker.handler("a", "E", "event['n'] += 1")
     await worker.start()
     yield worker
@@ -45,7 +45,7 @@ def envelope(event: str = "E", event_id: str = "e1", attempt: int = 1, **data: A
 
 
 async def say(
-    worker: WorkerStage, path: str, body: bytes, *, signer: Signer = SIGNER, message_id: str = "m1"
+    worker: WorkerSetup, path: str, body: bytes, *, signer: Signer = SIGNER, message_id: str = "m1"
 ) -> HttpResponse:
     return await WorkerEndpoints(worker.worker).answer(request(path, body, signer, message_id))
 
@@ -54,7 +54,7 @@ def request(path: str, body: bytes, signer: Signer = SIGNER, message_id: str = "
     return HttpRequest(path=path, headers=signer.sign(message_id, body), body=body)
 
 
-async def outcome(worker: WorkerStage, path: str, body: bytes) -> Any:
+async def outcome(worker: WorkerSetup, path: str, body: bytes) -> Any:
     report = Report.from_bytes((await say(worker, path, body)).body)
     assert report.outcome is not None
     return report.outcome
@@ -62,7 +62,7 @@ async def outcome(worker: WorkerStage, path: str, body: bytes) -> Any:
 
 @pytest.mark.parametrize(("path", "left"), [(ASK, 1), (DELIVER, None)])
 async def test_runs_the_handlers_of_an_event_and_signs_the_answer(
-    worker: WorkerStage, path: str, left: int | None
+    worker: WorkerSetup, path: str, left: int | None
 ) -> None:
     reply = await say(worker, path, envelope(path=path))
     report = Report.from_bytes(reply.body)
@@ -76,7 +76,7 @@ async def test_runs_the_handlers_of_an_event_and_signs_the_answer(
 
 
 @pytest.mark.parametrize("path", [ASK, DELIVER, HANDLES])
-async def test_acts_on_nothing_that_is_not_signed(worker: WorkerStage, path: str) -> None:
+async def test_acts_on_nothing_that_is_not_signed(worker: WorkerSetup, path: str) -> None:
     body = envelope(path=path)
     stranger = await say(worker, path, body, signer=STRANGER)
     unsigned = await WorkerEndpoints(worker.worker).answer(
@@ -104,13 +104,13 @@ async def test_acts_on_nothing_that_is_not_signed(worker: WorkerStage, path: str
         (HANDLES, b'{"source": "x", "known": "", "wait": 0, "protocol": "2"}'),
     ],
 )
-async def test_refuses_what_it_cannot_read(worker: WorkerStage, path: str, body: bytes) -> None:
+async def test_refuses_what_it_cannot_read(worker: WorkerSetup, path: str, body: bytes) -> None:
     assert (await say(worker, path, body)).status == 422
 
 
 @pytest.mark.parametrize(("signed_for", "sent_to"), [(ASK, DELIVER), (DELIVER, ASK)])
 async def test_an_event_signed_for_one_purpose_is_not_handled_for_the_other(
-    worker: WorkerStage,
+    worker: WorkerSetup,
     signed_for: str,
     sent_to: str,
     tmp_path: Path,
@@ -130,7 +130,7 @@ async def test_an_event_signed_for_one_purpose_is_not_handled_for_the_other(
 
 @pytest.mark.parametrize("path", [ASK, DELIVER, HANDLES])
 async def test_an_apigw_of_another_version_is_refused_with_both_versions_named(
-    worker: WorkerStage, path: str, caplog: pytest.LogCaptureFixture
+    worker: WorkerSetup, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = {"source": SOURCE, "known": "", "wait": 0}
     event = {**json.loads(envelope(path=path)), "purpose": None}
@@ -146,17 +146,17 @@ async def test_an_apigw_of_another_version_is_refused_with_both_versions_named(
     assert [record.getMessage() for record in caplog.records] == [said]
 
 
-async def test_knows_no_other_path(worker: WorkerStage) -> None:
+async def test_knows_no_other_path(worker: WorkerSetup) -> None:
     assert (await say(worker, "/events/other", envelope())).status == 404
 
 
-async def test_learns_from_an_event_where_our_gateway_is(worker: WorkerStage) -> None:
+async def test_learns_from_an_event_where_our_gateway_is(worker: WorkerSetup) -> None:
     await say(worker, ASK, envelope(path=ASK))
 
     assert worker.passes.scheme("127.0.0.1:9099") == "http"
 
 
-async def test_a_delivery_that_went_well_is_not_run_again(worker: WorkerStage) -> None:
+async def test_a_delivery_that_went_well_is_not_run_again(worker: WorkerSetup) -> None:
     first = await outcome(worker, DELIVER, envelope(attempt=1))
     again = await outcome(worker, DELIVER, envelope(attempt=2))
 
@@ -164,7 +164,7 @@ async def test_a_delivery_that_went_well_is_not_run_again(worker: WorkerStage) -
     assert again.handlers == ("a",)
 
 
-async def test_a_delivery_that_failed_is_run_again(worker: WorkerStage) -> None:
+async def test_a_delivery_that_failed_is_run_again(worker: WorkerSetup) -> None:
     worker.handler("a", "E", "if event['n'] == 0: raise Error(503)")
     await worker.live.reload()
     assert (await outcome(worker, DELIVER, envelope(attempt=1, n=0))).code == 503
@@ -172,14 +172,14 @@ async def test_a_delivery_that_failed_is_run_again(worker: WorkerStage) -> None:
     assert (await outcome(worker, DELIVER, envelope(attempt=2, n=1))).code == 200
 
 
-async def test_a_question_is_run_every_time(worker: WorkerStage) -> None:
+async def test_a_question_is_run_every_time(worker: WorkerSetup) -> None:
     outcomes = [await outcome(worker, ASK, envelope(path=ASK)) for _ in range(2)]
 
-    assert [one.event["n"] for one in outcomes] == [1, 1]
+    assert [outcome.event["n"] for outcome in outcomes] == [1, 1]
 
 
 async def test_a_repeat_waits_for_the_delivery_under_way(
-    worker: WorkerStage, tmp_path: Path
+    worker: WorkerSetup, tmp_path: Path
 ) -> None:
     place = tmp_path / "runs"
     line = f"with open({str(place)!r}, 'a') as f: f.write('x'); await asyncio.sleep(0.1)"
@@ -190,10 +190,10 @@ async def test_a_repeat_waits_for_the_delivery_under_way(
     )
 
     assert place.read_text() == "x"
-    assert [one.code for one in outcomes] == [200, 200, 200]
+    assert [outcome.code for outcome in outcomes] == [200, 200, 200]
 
 
-async def test_a_repeat_of_a_delivery_that_broke_off_is_tried_itself(worker: WorkerStage) -> None:
+async def test_a_repeat_of_a_delivery_that_broke_off_is_tried_itself(worker: WorkerSetup) -> None:
     worker.handler("a", "E", "await asyncio.sleep(0.2)")
     await worker.live.reload()
     first = asyncio.create_task(outcome(worker, DELIVER, envelope(attempt=1)))
@@ -211,14 +211,14 @@ def question(known: str, wait: float) -> bytes:
     ).encode()
 
 
-async def test_says_at_once_what_an_apigw_does_not_know(worker: WorkerStage) -> None:
+async def test_says_at_once_what_an_apigw_does_not_know(worker: WorkerSetup) -> None:
     report = Report.from_bytes((await say(worker, HANDLES, question("", 20))).body)
 
     assert (report.handles, report.outcome) == (frozenset({"E"}), None)
     assert report.generation == worker.live.catalog.fingerprint
 
 
-async def test_says_a_change_when_it_comes(worker: WorkerStage) -> None:
+async def test_says_a_change_when_it_comes(worker: WorkerSetup) -> None:
     known = worker.live.catalog.fingerprint
     asking = asyncio.create_task(say(worker, HANDLES, question(known, 20)))
     await asyncio.sleep(0.05)
@@ -231,14 +231,14 @@ async def test_says_a_change_when_it_comes(worker: WorkerStage) -> None:
 
 
 @pytest.mark.parametrize("wait", [0, -1, 0.05])
-async def test_says_nothing_new_after_a_while(worker: WorkerStage, wait: float) -> None:
+async def test_says_nothing_new_after_a_while(worker: WorkerSetup, wait: float) -> None:
     known = worker.live.catalog.fingerprint
     reply = await asyncio.wait_for(say(worker, HANDLES, question(known, wait)), 2)
 
     assert Report.from_bytes(reply.body).generation == known
 
 
-async def test_an_event_ends_with_the_set_it_began_with(worker: WorkerStage) -> None:
+async def test_an_event_ends_with_the_set_it_began_with(worker: WorkerSetup) -> None:
     worker.handler("a", "E", "await asyncio.sleep(0.2); event['by'] = 'old'")
     worker.handler("b", "E", "event['b'] = 'old'")
     await worker.live.reload()
@@ -253,7 +253,7 @@ async def test_an_event_ends_with_the_set_it_began_with(worker: WorkerStage) -> 
 
 
 async def test_an_event_that_ran_no_handler_is_not_remembered_as_done(
-    worker: WorkerStage, tmp_path: Path
+    worker: WorkerSetup, tmp_path: Path
 ) -> None:
     """Workers with different plugins share the inbox of a machine."""
     assert (await outcome(worker, DELIVER, envelope("Later"))).handlers == ()
@@ -263,7 +263,7 @@ async def test_an_event_that_ran_no_handler_is_not_remembered_as_done(
     assert (await outcome(worker, DELIVER, envelope("Later", attempt=2))).handlers == ("b",)
 
 
-async def test_a_worker_that_stops_says_so_in_its_last_answer(worker: WorkerStage) -> None:
+async def test_a_worker_that_stops_says_so_in_its_last_answer(worker: WorkerSetup) -> None:
     known = worker.worker.report(None)
     polled = asyncio.create_task(say(worker, HANDLES, question(known.generation, 20)))
     while not worker.worker.waiting:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmonus_lite.errors import BadPlace
+from qmonus_lite.errors import BadResource
 from qmonus_lite.writer.ipc import Frames, connected, listening
 from qmonus_lite.writer.messages import MAX_MESSAGE_BYTES, BadMessage
 
@@ -126,5 +126,5 @@ def test_the_socket_of_a_former_writer_process_is_replaced(tmp_path: Path) -> No
 
 def test_says_where_no_socket_can_be_made() -> None:
     # A file system that takes no sockets.
-    with pytest.raises(BadPlace, match="--data_dir=/proc: no socket can be made here"):
+    with pytest.raises(BadResource, match="--data_dir=/proc: no socket can be made here"):
         listening(Path("/proc"))

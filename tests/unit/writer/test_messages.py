@@ -20,6 +20,7 @@ from qmonus_lite.writer.messages import (
     PROBLEMS,
     BadMessage,
     Call,
+    CallRequest,
     Commit,
     CountEvents,
     Failure,
@@ -28,7 +29,6 @@ from qmonus_lite.writer.messages import (
     ListEvents,
     Published,
     ReplayEvent,
-    Request,
     Result,
     ShowEvent,
     decode_reply,
@@ -70,14 +70,14 @@ OTHER_PROBLEMS: dict[str, Callable[[], Problem]] = {
 
 def problem(name: str) -> Problem:
     made = OTHER_PROBLEMS[name]() if name in OTHER_PROBLEMS else PROBLEMS[name]("why")
-    made.disk = DiskError(action="writing", code="EIO", said="an error", failing=True)
+    made.disk = DiskError(action="writing", code="EIO", message="an error", failing=True)
     made.refusal = Refusal(plugin="gate", file="gate.yml", line=3, rule="r", reason="no")
     return made
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: type(call).__name__)
 def test_a_call_is_decoded_as_it_was(call: Call) -> None:
-    request = Request(number=7, call=call)
+    request = CallRequest(number=7, call=call)
 
     assert decode_request(memoryview(encode(request))) == request
 
@@ -88,7 +88,7 @@ async def test_an_upload_is_rebuilt_in_the_writer_process(tmp_path: Path) -> Non
         event = store.event("e1", pending)
         upload = UploadWithEvent(pending=pending, condition=IF_ABSENT, event=event)
         call = Commit.of(upload, await pending.hand_over())
-        request = decode_request(memoryview(encode(Request(number=1, call=call))))
+        request = decode_request(memoryview(encode(CallRequest(number=1, call=call))))
         assert isinstance(request.call, Commit)
         rebuilt = request.call.upload(store.store)
 
@@ -133,7 +133,9 @@ def test_a_problem_is_rebuilt_with_all_that_it_holds(name: str) -> None:
     assert (reply.number, rebuilt.status, str(rebuilt)) == (3, raised.status, str(raised))
 
 
-@pytest.mark.parametrize("name", ["SystemExit", "Refused", "Terminated", "Mapping", "BadPlace", ""])
+@pytest.mark.parametrize(
+    "name", ["SystemExit", "StartupError", "Terminated", "Mapping", "BadResource", ""]
+)
 def test_a_class_that_is_no_problem_is_not_rebuilt(name: str) -> None:
     failure = Failure(
         number=1, name=name, status=500, detail="x", headers={}, disk=None, refusal=None
@@ -172,26 +174,26 @@ MALFORMED = {
     "nothing": b"",
     "no MessagePack": b"\xc1",
     "a pickle": b"\x80\x05N.",
-    "cut off": encode(Request(number=1, call=COMMIT))[:-1],
-    "more behind it": encode(Request(number=1, call=COMMIT)) + b"x",
-    "text that is not UTF-8": encode(["Request", 1, ["Hello", b"%"]]).replace(
+    "cut off": encode(CallRequest(number=1, call=COMMIT))[:-1],
+    "more behind it": encode(CallRequest(number=1, call=COMMIT)) + b"x",
+    "text that is not UTF-8": encode(["CallRequest", 1, ["Hello", b"%"]]).replace(
         b"\xc4\x01%", b"\xa1\xff"
     ),
     "a reply": encode(Health(unhealthy_reason=None)),
-    "an unknown call": encode(["Request", 1, ["Erase", "/"]]),
-    "a field missing": encode(["Request", 1, ["ListEvents", "dead"]]),
-    "a field too many": encode(["Request", 1, ["ShowEvent", "e1", "e2"]]),
-    "a field of another type": encode(["Request", 1, ["ListEvents", "dead", "10"]]),
-    "a number as text": encode(["Request", "1", ["CountEvents"]]),
+    "an unknown call": encode(["CallRequest", 1, ["Erase", "/"]]),
+    "a field missing": encode(["CallRequest", 1, ["ListEvents", "dead"]]),
+    "a field too many": encode(["CallRequest", 1, ["ShowEvent", "e1", "e2"]]),
+    "a field of another type": encode(["CallRequest", 1, ["ListEvents", "dead", "10"]]),
+    "a number as text": encode(["CallRequest", "1", ["CountEvents"]]),
     "a field of the event of another type": encode(
         [
-            "Request",
+            "CallRequest",
             1,
             ["Commit", False, b"", False, EVENT_OF_NUMBER],
         ]
     ),
     "a field of the event missing": encode(
-        ["Request", 1, ["Commit", False, b"", False, {"id": "e1"}]]
+        ["CallRequest", 1, ["Commit", False, b"", False, {"id": "e1"}]]
     ),
     "nested deeply": b"\x91" * 100_000 + b"\x01",
 }
@@ -210,7 +212,7 @@ def test_any_bytes_are_a_message_or_refused(data: bytes) -> None:
             message = decode(memoryview(data))
         except BadMessage:
             continue
-        assert isinstance(message, Request | Result | Failure | Health)
+        assert isinstance(message, CallRequest | Result | Failure | Health)
 
 
 @pytest.mark.parametrize(

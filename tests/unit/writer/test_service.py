@@ -11,7 +11,13 @@ import pytest_asyncio
 
 from qmonus_lite.background import Background
 from qmonus_lite.clock import Clock
-from qmonus_lite.errors import BadPlace, Conflict, InternalFault, PreconditionFailed, Unprocessable
+from qmonus_lite.errors import (
+    BadResource,
+    Conflict,
+    InternalFault,
+    PreconditionFailed,
+    Unprocessable,
+)
 from qmonus_lite.events.dispatcher import Dispatcher
 from qmonus_lite.headers import Headers
 from qmonus_lite.settings.server import ServerSettings
@@ -28,7 +34,7 @@ from qmonus_lite.writer.remote import RemoteCommitService
 from qmonus_lite.writer.server import WriterServer
 from qmonus_lite.writer.service import LocalCommitService
 from tests.integration.disk.storage import Storage, storage
-from tests.unit.events.stage import SIGNER
+from tests.unit.events.worker_setup import SIGNER
 
 
 @dataclass
@@ -211,7 +217,7 @@ async def test_a_malformed_call_ends_the_connection_and_loses_no_commit(
 ) -> None:
     pending = asyncio.ensure_future(setup.remote.commit(setup.upload("a", b"one")))
     await asyncio.sleep(0)
-    setup.remote._frames.send(encode(["Request", 2, ["Erase", "/"]]))
+    setup.remote._frames.send(encode(["CallRequest", 2, ["Erase", "/"]]))
     with pytest.raises(InternalFault, match="the writer process is gone; see the log"):
         await pending
     await setup.until(lambda: not setup.server._sessions)
@@ -325,5 +331,5 @@ async def test_commits_go_on_when_their_apigw_died(setup: WriterSetup) -> None:
 async def test_says_where_no_writer_process_answers(tmp_path: Path) -> None:
     with storage(tmp_path, Filesystem()) as store:
         remote = RemoteCommitService(store.data_dir, "", connect_seconds=0)
-        with pytest.raises(BadPlace, match="no writer process answers here"):
+        with pytest.raises(BadResource, match="no writer process answers here"):
             await remote.begin()

@@ -120,18 +120,18 @@ bad("B106", "token alone", lambda ring: put(f"{PATH}?X-Auth-Token={ring.token}")
 bad("B106", "beside the right key", lambda ring: log_on(ring.key, query="?x=1"), 400)
 
 for _what, _change in {
-    "off by one at its start": lambda one: off_by_one(one, 4),
-    "off by one at its end": lambda one: off_by_one(one, 46),
-    "truncated": lambda one: one[:-1],
-    "extended": lambda one: one + "A",
+    "off by one at its start": lambda key: off_by_one(key, 4),
+    "off by one at its end": lambda key: off_by_one(key, 46),
+    "truncated": lambda key: key[:-1],
+    "extended": lambda key: key + "A",
     "in the other case": str.swapcase,
-    "without its prefix": lambda one: one[4:],
+    "without its prefix": lambda key: key[4:],
 }.items():
     changed("B107", f"key {_what}", _change)
 for _what, _change in {
-    "off by one": lambda one: off_by_one(one, len(one) - 10),
-    "truncated": lambda one: one[:-1],
-    "extended": lambda one: one + "A",
+    "off by one": lambda token: off_by_one(token, len(token) - 10),
+    "truncated": lambda token: token[:-1],
+    "extended": lambda token: token + "A",
     "in the other case": str.swapcase,
 }.items():
     changed_token("B107", f"token {_what}", _change)

@@ -131,4 +131,4 @@ class Table:
 def unsigned(header: dict[str, object], claims: dict[str, object]) -> str:
     """A JWT without a signature."""
     parts = (json.dumps(header).encode(), json.dumps(claims).encode(), b"")
-    return ".".join(base64.urlsafe_b64encode(one).rstrip(b"=").decode() for one in parts)
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)

@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from tests.unit.catalog.stage import Folder
+from tests.unit.catalog.plugin_folder import Folder
 
 GATE, KEPT = "APIGW.OnFileUploading", "APIGW.OnFileUploaded"
 #: Lines of the file before the script, and columns that it is indented by.

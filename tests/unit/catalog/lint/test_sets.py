@@ -9,7 +9,7 @@ from qmonus_lite.catalog.lint.rules import rules
 from qmonus_lite.errors import Refusal
 from qmonus_lite.events.envelope import UPLOADED, UPLOADING, Ids
 from qmonus_lite.lambdas.handle import Handle
-from tests.unit.catalog.stage import Folder, handler
+from tests.unit.catalog.plugin_folder import Folder, handler
 
 GATE, KEPT = "APIGW.OnFileUploading", "APIGW.OnFileUploaded"
 SCHEMA = """\

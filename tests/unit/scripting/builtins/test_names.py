@@ -1,6 +1,8 @@
 """The table of names that scripts see."""
 
 import importlib
+import subprocess
+import sys
 from typing import Any
 
 import aiobotocore
@@ -73,3 +75,23 @@ def test_guesses_the_name_that_was_meant() -> None:
 def test_knows_the_names_that_only_qmonus_has() -> None:
     assert misspelt("slack", NAMES).startswith("'slack' is a name of Qmonus SDK")
     assert set(NAMES) & QMONUS_ONLY == set()
+
+
+def test_jsonschema_is_imported_when_a_script_that_reads_it_is_loaded() -> None:
+    program = """
+import sys
+from qmonus_lite.scripting import compiler
+from qmonus_lite.scripting.builtins.names import granted
+from qmonus_lite.scripting.origin import Origin
+names = granted(callout=None, options=None)
+def imported(text):
+    origin = Origin(file="f.yml", label="script", line=1, indent=0)
+    compiler.compile_handler(text, origin, names)
+    return "jsonschema.validators" in sys.modules
+print(imported("async def f(event, handle): pass"))
+print(imported("async def f(event, handle):\\n  jsonschema.validate(1, {})"))
+"""
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert ran.stdout.split() == ["False", "True"]

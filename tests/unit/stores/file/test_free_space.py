@@ -43,9 +43,9 @@ def looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *folders: str) ->
         return real(place)
 
     monkeypatch.setattr(os, "statvfs", statvfs)
-    one = FreeSpace(root=tmp_path, folders=folders, keep_free=0)
+    checked = FreeSpace(root=tmp_path, folders=folders, keep_free=0)
     for _ in range(3):
-        assert one.unhealthy_reason is None
+        assert checked.unhealthy_reason is None
     return places
 
 
@@ -80,10 +80,10 @@ def test_says_what_is_in_the_way(
 
 def test_a_launch_directory_that_is_gone_is_in_the_way_too(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
-    one = FreeSpace(root=tmp_path / "root", folders=("a",), keep_free=0)
+    checked = FreeSpace(root=tmp_path / "root", folders=("a",), keep_free=0)
     shutil.rmtree(tmp_path / "root")
 
-    assert "cannot be looked at" in (one.unhealthy_reason or "")
+    assert "cannot be looked at" in (checked.unhealthy_reason or "")
 
 
 def test_a_change_is_logged_once(
@@ -91,11 +91,11 @@ def test_a_change_is_logged_once(
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(free_space, "CACHE_SECONDS", 0.0)
-    one = FreeSpace(root=tmp_path, folders=(), keep_free=1 << 62)
+    checked = FreeSpace(root=tmp_path, folders=(), keep_free=1 << 62)
     for _ in range(3):
-        assert one.unhealthy_reason
-    one.keep_free = 0
+        assert checked.unhealthy_reason
+    checked.keep_free = 0
     for _ in range(3):
-        assert one.unhealthy_reason is None
+        assert checked.unhealthy_reason is None
 
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]

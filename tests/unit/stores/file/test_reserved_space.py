@@ -18,29 +18,35 @@ def test_alone_counts_its_own() -> None:
 
 
 def test_all_rows_count_by_file_system(tmp_path: Path) -> None:
-    one, two = (SharedReservedSpace(tmp_path / "promised", row=row, rows=2) for row in range(2))
-    one.add(7, 100)
-    two.add(7, 20)
-    two.add(8, 3)
+    first, second = (
+        SharedReservedSpace(tmp_path / "promised", row=row, rows=2) for row in range(2)
+    )
+    first.add(7, 100)
+    second.add(7, 20)
+    second.add(8, 3)
 
-    assert (one.total(7), two.total(7)) == (120, 120)
-    assert (one.total(8), two.total(8)) == (3, 3)
-    one.add(7, -100)
-    assert two.total(7) == 20
+    assert (first.total(7), second.total(7)) == (120, 120)
+    assert (first.total(8), second.total(8)) == (3, 3)
+    first.add(7, -100)
+    assert second.total(7) == 20
 
 
 def test_what_a_former_process_promised_is_void(tmp_path: Path) -> None:
-    one, two = (SharedReservedSpace(tmp_path / "promised", row=row, rows=2) for row in range(2))
-    one.add(7, 100)
+    first, second = (
+        SharedReservedSpace(tmp_path / "promised", row=row, rows=2) for row in range(2)
+    )
+    first.add(7, 100)
     SharedReservedSpace(tmp_path / "promised", row=0, rows=2)
 
-    assert two.total(7) == 0
+    assert second.total(7) == 0
 
 
 def test_more_file_systems_than_are_shared_stay_ones_own(tmp_path: Path) -> None:
-    one, two = (SharedReservedSpace(tmp_path / "promised", row=row, rows=2) for row in range(2))
+    first, second = (
+        SharedReservedSpace(tmp_path / "promised", row=row, rows=2) for row in range(2)
+    )
     for device in range(1, MAX_FILESYSTEMS + 2):
-        one.add(device, 1)
+        first.add(device, 1)
 
-    assert one.total(MAX_FILESYSTEMS + 1) == 1
-    assert (two.total(MAX_FILESYSTEMS), two.total(MAX_FILESYSTEMS + 1)) == (1, 0)
+    assert first.total(MAX_FILESYSTEMS + 1) == 1
+    assert (second.total(MAX_FILESYSTEMS), second.total(MAX_FILESYSTEMS + 1)) == (1, 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qmonus_lite.errors import BadPlace, Conflict, Forbidden, Problem
+from qmonus_lite.errors import BadResource, Conflict, Forbidden, Problem
 from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.stores.file.root_dir import RootDir
 
@@ -163,11 +163,11 @@ def test_a_folder_beside_a_protected_one_is_free(root: Path, parts: tuple[str, .
 def test_refuses_a_launch_directory_that_cannot_be_one(root: Path) -> None:
     (root / "file").touch()
     for place in (root / "missing", root / "file"):
-        with pytest.raises(BadPlace, match="no such directory"):
+        with pytest.raises(BadResource, match="no such directory"):
             root_dir(place).check()
-    with pytest.raises(BadPlace, match="where nothing may be stored"):
+    with pytest.raises(BadResource, match="where nothing may be stored"):
         root_dir(root / ".", root).check()
-    with pytest.raises(BadPlace, match="where nothing may be stored"):
+    with pytest.raises(BadResource, match="where nothing may be stored"):
         root_dir(root, root.parent).check()
     root_dir(root, root / "data").check()
 

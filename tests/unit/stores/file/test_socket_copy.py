@@ -106,7 +106,7 @@ async def test_many_take_turns_with_few_buffers(
 ) -> None:
     intake = SocketCopier(threads)
 
-    async def one(number: int) -> int:
+    async def receive(number: int) -> int:
         ours, client = socket.socketpair()
         ours.setblocking(False)
         with ours, client:
@@ -116,5 +116,5 @@ async def test_many_take_turns_with_few_buffers(
             staged.discard()
             return came
 
-    assert await asyncio.gather(*map(one, range(1, 60))) == list(range(1, 60))
+    assert await asyncio.gather(*map(receive, range(1, 60))) == list(range(1, 60))
     assert len(intake._buffers) <= MAX_CONCURRENT_COPIES

@@ -17,7 +17,7 @@ from qmonus_lite.stores.file.root_dir import RootDir
 from qmonus_lite.stores.file.socket_copy import SocketCopier
 from qmonus_lite.stores.file.staging_dirs import StagingDirs
 from qmonus_lite.stores.file.store import FileStore
-from qmonus_lite.uploads.store import Outcome, StoredPath, UploadStore
+from qmonus_lite.uploads.store import PublicationState, StoredPath, UploadStore
 from tests.integration.disk.storage import file_store
 from tests.unit.stores.contract import A, UploadStoreContract
 
@@ -85,27 +85,27 @@ async def test_a_token_names_its_files_relative_to_directories_that_can_be_moved
     moved = make_store(tmp_path / "after", Filesystem(), threads)
 
     assert upload.token == "data:staging/u1//upload/a"
-    assert moved.outcome(upload.token) is Outcome.NOT_PUBLISHED
+    assert moved.outcome(upload.token) is PublicationState.NOT_PUBLISHED
     (tmp_path / "after" / ".data" / "staging" / "u1").unlink()
-    assert moved.outcome(upload.token) is Outcome.PUBLISHED
+    assert moved.outcome(upload.token) is PublicationState.PUBLISHED
 
 
 def test_a_token_of_an_older_version_is_an_absolute_path(store: FileStore, tmp_path: Path) -> None:
     staged = tmp_path / ".data" / "staging" / "u1"
     token = f"{staged}//upload/a"
-    assert store.outcome(token) is Outcome.PUBLISHED
+    assert store.outcome(token) is PublicationState.PUBLISHED
     staged.touch()
-    assert store.outcome(token) is Outcome.NOT_PUBLISHED
+    assert store.outcome(token) is PublicationState.NOT_PUBLISHED
     (tmp_path / "upload").mkdir()
     os.link(staged, tmp_path / "upload" / "a")
 
-    assert store.outcome(token) is Outcome.PUBLISHED
+    assert store.outcome(token) is PublicationState.PUBLISHED
 
 
 def test_a_missing_staging_directory_proves_nothing(store: FileStore, tmp_path: Path) -> None:
     (tmp_path / ".data" / "staging").rmdir()
 
-    assert store.outcome("data:staging/u1//upload/a") is Outcome.UNKNOWN
+    assert store.outcome("data:staging/u1//upload/a") is PublicationState.UNKNOWN
 
 
 async def test_bytes_are_written_in_batches(store: FileStore) -> None:

@@ -9,10 +9,10 @@ from qmonus_lite.transports.http.keepalive import keep_alive
 from qmonus_lite.transports.http.listener import Listener
 
 
-def options(one: socket.socket) -> tuple[int, ...]:
+def options(sock: socket.socket) -> tuple[int, ...]:
     names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
-    on = one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-    return (on, *(one.getsockopt(socket.IPPROTO_TCP, name) for name in names))
+    on = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    return (on, *(sock.getsockopt(socket.IPPROTO_TCP, name) for name in names))
 
 
 EXPECTED = (
@@ -37,11 +37,11 @@ def test_a_vanished_machine_is_noticed_within_half_a_minute() -> None:
 
 
 def test_a_socket_that_is_not_tcp_is_left_alone() -> None:
-    one, two = socket.socketpair()
-    with one, two:
-        keep_alive(one)
+    end, peer = socket.socketpair()
+    with end, peer:
+        keep_alive(end)
 
-        assert one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
+        assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
 
 
 async def test_what_a_worker_accepts_has_them() -> None:

@@ -34,7 +34,9 @@ class Known(EchoListener):
     @property
     def kept(self) -> int:
         """Bytes in the buffers of all connections."""
-        return sum(vars(one)["_reader"].pending for one in self.listener._limits.connections)
+        return sum(
+            vars(connection)["_reader"].pending for connection in self.listener._limits.connections
+        )
 
 
 @pytest.fixture
@@ -200,5 +202,7 @@ async def test_refusals_are_logged_now_and_then_with_the_number_of_those_left_ou
     echo.listener._rate_limited_log._next.clear()
     await refused()
 
-    said = [vars(one)["held_back"] for one in caplog.records if one.levelno == logging.WARNING]
+    said = [
+        vars(record)["held_back"] for record in caplog.records if record.levelno == logging.WARNING
+    ]
     assert said == [0, 19]

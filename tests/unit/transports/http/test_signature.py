@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from qmonus_lite.transports.http.signature import ID, SIGNATURE, TIMESTAMP, BadSignature, Signer
-from tests.unit.events.stage import SIGNER, STRANGER
+from tests.unit.events.worker_setup import SIGNER, STRANGER
 
 BODY = '{"名": 1}'.encode()
 

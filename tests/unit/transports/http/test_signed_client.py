@@ -16,12 +16,12 @@ from qmonus_lite.transports.http.signed_client import (
     SignedMessage,
     WorkerBusy,
 )
-from tests.unit.events.stage import (
+from tests.unit.events.worker_setup import (
     SIGNER,
     STRANGER,
     Stranger,
     Talk,
-    WorkerStage,
+    WorkerSetup,
     answer,
 )
 
@@ -66,7 +66,7 @@ def genuine(fields: dict[str, str]) -> bytes:
     return answer(body, SIGNER.sign(fields["webhook-id"], body))
 
 
-async def test_a_worker_of_ours_is_understood(worker: WorkerStage, sender: SignedClient) -> None:
+async def test_a_worker_of_ours_is_understood(worker: WorkerSetup, sender: SignedClient) -> None:
     worker.handler("a", "E")
     await worker.start()
     report = await sender.send(worker.endpoint, question())
@@ -103,7 +103,7 @@ async def test_connections_are_kept(stranger: Stranger, sender: SignedClient) ->
     assert connections == 3
 
 
-async def test_nobody_there_is_away(sender: SignedClient, worker: WorkerStage) -> None:
+async def test_nobody_there_is_away(sender: SignedClient, worker: WorkerSetup) -> None:
     await worker.start()
     await worker.stop()
 
@@ -112,7 +112,7 @@ async def test_nobody_there_is_away(sender: SignedClient, worker: WorkerStage) -
 
 
 async def test_a_worker_that_was_started_again_is_found_again(
-    sender: SignedClient, worker: WorkerStage
+    sender: SignedClient, worker: WorkerSetup
 ) -> None:
     await worker.start()
     await sender.send(worker.endpoint, question())
@@ -273,8 +273,8 @@ async def test_what_is_under_way_at_a_lost_worker_is_ended_and_its_connections_a
                 writer.write(genuine(fields))
 
     await stranger.start(silent)
-    one, two = (sender.send(stranger.endpoint, message(message_id=f"m{n}")) for n in range(2))
-    await asyncio.gather(one, two)
+    first, second = (sender.send(stranger.endpoint, message(message_id=f"m{n}")) for n in range(2))
+    await asyncio.gather(first, second)
     asked = asyncio.create_task(sender.send(stranger.endpoint, message(30, message_id="never")))
     while not sender.under_way(stranger.endpoint):
         await asyncio.sleep(0)

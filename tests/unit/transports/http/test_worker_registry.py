@@ -16,8 +16,8 @@ from qmonus_lite.transports.http import worker_registry as registry_module
 from qmonus_lite.transports.http.client import ExchangeFailed
 from qmonus_lite.transports.http.signed_client import ASK, HANDLES, SignedClient, SignedMessage
 from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
-from tests.unit.catalog.stage import handler
-from tests.unit.events.stage import SIGNER, SOURCE, Stranger, WorkerStage, answer
+from tests.unit.catalog.plugin_folder import handler
+from tests.unit.events.worker_setup import SIGNER, SOURCE, Stranger, WorkerSetup, answer
 
 
 async def until(condition: Callable[[], object], seconds: float = 5) -> None:
@@ -39,6 +39,19 @@ async def follow() -> AsyncIterator[Callable[[HttpWorkerRegistry], None]]:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@pytest.fixture
+async def followed(
+    worker: WorkerSetup, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
+) -> HttpWorkerRegistry:
+    """A registry that has the report of a worker with a handler of `E`."""
+    worker.handler("a", "E")
+    await worker.start()
+    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
+    follow(registry)
+    await until(lambda: registry.ready)
+    return registry
+
+
 async def test_knows_nothing_before_the_first_word(sender: SignedClient) -> None:
     registry = HttpWorkerRegistry(["http://127.0.0.1:1"], sender, SOURCE)
 
@@ -49,71 +62,50 @@ async def test_knows_nothing_before_the_first_word(sender: SignedClient) -> None
 
 
 async def test_hears_what_a_worker_handles(
-    worker: WorkerStage, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
+    worker: WorkerSetup, followed: HttpWorkerRegistry
 ) -> None:
-    worker.handler("a", "E")
-    await worker.start()
-    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
-    follow(registry)
-    await until(lambda: registry.ready)
-
-    assert registry.has_reported and registry.handled("E") is Handled.HANDLED
-    assert registry.handled("Other") is Handled.NOT_HANDLED
-    assert registry.has_no_handler_for("Other") and not registry.has_no_handler_for("E")
-    assert registry.known.live == (worker.endpoint,)
+    assert followed.has_reported and followed.handled("E") is Handled.HANDLED
+    assert followed.handled("Other") is Handled.NOT_HANDLED
+    assert followed.has_no_handler_for("Other") and not followed.has_no_handler_for("E")
+    assert followed.known.live == (worker.endpoint,)
 
 
-async def test_hears_of_a_change_at_once(
-    worker: WorkerStage, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
-) -> None:
-    await worker.start()
-    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
-    follow(registry)
-    await until(lambda: registry.ready)
+async def test_hears_of_a_change_at_once(worker: WorkerSetup, followed: HttpWorkerRegistry) -> None:
     worker.folder.put("b.yml", handler("b", "Other"))
     await worker.live.reload()
 
-    await until(lambda: registry.handled("Other") is Handled.HANDLED, 0.5)
+    await until(lambda: followed.handled("Other") is Handled.HANDLED, 0.5)
     (worker.folder.path / "b.yml").unlink()
     await worker.live.reload()
-    await until(lambda: registry.handled("Other") is not Handled.HANDLED, 0.5)
+    await until(lambda: followed.handled("Other") is not Handled.HANDLED, 0.5)
 
 
 async def test_keeps_the_last_word_of_a_worker_that_went_away(
-    worker: WorkerStage, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
+    worker: WorkerSetup, followed: HttpWorkerRegistry
 ) -> None:
-    worker.handler("a", "E")
-    await worker.start()
-    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
-    follow(registry)
-    await until(lambda: registry.ready)
     await worker.stop()
-    await until(lambda: not registry.ready)
+    await until(lambda: not followed.ready)
 
-    assert registry.has_reported and registry.handled("E") is Handled.HANDLED
+    assert followed.has_reported and followed.handled("E") is Handled.HANDLED
     # Nobody knows what a worker that is away comes back with.
-    assert not registry.has_no_handler_for("Other")
-    assert registry.known.live == ()
+    assert not followed.has_no_handler_for("Other")
+    assert followed.known.live == ()
 
 
 async def test_a_worker_that_came_back_is_asked_anew(
-    worker: WorkerStage, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
+    worker: WorkerSetup, followed: HttpWorkerRegistry
 ) -> None:
-    await worker.start()
-    registry = HttpWorkerRegistry([worker.endpoint], sender, SOURCE)
-    follow(registry)
-    await until(lambda: registry.ready)
     await worker.stop()
-    await until(lambda: not registry.ready)
+    await until(lambda: not followed.ready)
     worker.handler("b", "Other")
     await worker.start()
 
-    await until(lambda: registry.ready)
-    assert registry.handled("Other") is Handled.HANDLED
+    await until(lambda: followed.ready)
+    assert followed.handled("Other") is Handled.HANDLED
 
 
 async def test_listeners_hear_that_a_worker_answers(
-    worker: WorkerStage, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
+    worker: WorkerSetup, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
 ) -> None:
     has_reported: list[str] = []
     await worker.start()
@@ -131,7 +123,7 @@ async def test_listeners_hear_that_a_worker_answers(
 
 
 async def test_the_worker_learns_whose_pass_to_make(
-    worker: WorkerStage, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
+    worker: WorkerSetup, sender: SignedClient, follow: Callable[[HttpWorkerRegistry], None]
 ) -> None:
     await worker.start()
     follow(HttpWorkerRegistry([worker.endpoint], sender, SOURCE))
@@ -201,7 +193,7 @@ async def test_a_refusal_by_a_worker_of_another_version_is_logged_with_its_reaso
 
 
 async def test_a_draining_worker_is_asked_no_more(
-    worker: WorkerStage,
+    worker: WorkerSetup,
     sender: SignedClient,
     follow: Callable[[HttpWorkerRegistry], None],
     monkeypatch: pytest.MonkeyPatch,
@@ -225,7 +217,7 @@ def kept(tmp_path: Path) -> dict[str, StoredReport]:
 
 
 async def test_a_restart_remembers_what_a_worker_that_is_away_handles(
-    worker: WorkerStage,
+    worker: WorkerSetup,
     tmp_path: Path,
     sender: SignedClient,
     follow: Callable[[HttpWorkerRegistry], None],
@@ -243,7 +235,7 @@ async def test_a_restart_remembers_what_a_worker_that_is_away_handles(
 
 
 async def test_a_worker_that_stops_says_so_and_one_that_vanishes_does_not(
-    worker: WorkerStage, stranger: Stranger, tmp_path: Path, sender: SignedClient,
+    worker: WorkerSetup, stranger: Stranger, tmp_path: Path, sender: SignedClient,
     follow: Callable[[HttpWorkerRegistry], None],
 ) -> None:  # fmt: skip
     body = Report(handles=frozenset({"E"}), generation="g").to_bytes()
@@ -270,16 +262,16 @@ async def test_a_worker_that_stops_says_so_and_one_that_vanishes_does_not(
 
 
 async def test_a_worker_that_stopped_is_dropped_where_another_has_its_plugins(
-    worker: WorkerStage,
+    worker: WorkerSetup,
     tmp_path: Path,
     sender: SignedClient,
     follow: Callable[[HttpWorkerRegistry], None],
 ) -> None:
     (tmp_path / "two").mkdir()
-    other = WorkerStage(tmp_path / "two")
-    for one in (worker, other):
-        one.handler("a", "E")
-        await one.start()
+    other = WorkerSetup(tmp_path / "two")
+    for setup in (worker, other):
+        setup.handler("a", "E")
+        await setup.start()
     registry = HttpWorkerRegistry(
         [worker.endpoint, other.endpoint], sender, SOURCE, ReportFile(tmp_path)
     )
@@ -296,7 +288,7 @@ async def test_a_worker_that_stopped_is_dropped_where_another_has_its_plugins(
 
 
 async def test_what_an_operator_drops_is_dropped_at_once_unless_its_worker_answers(
-    worker: WorkerStage,
+    worker: WorkerSetup,
     tmp_path: Path,
     sender: SignedClient,
     follow: Callable[[HttpWorkerRegistry], None],
@@ -333,13 +325,13 @@ async def test_what_an_operator_drops_is_dropped_at_once_unless_its_worker_answe
 
 
 async def test_questions_of_an_event_go_only_to_who_handles_it(
-    worker: WorkerStage,
+    worker: WorkerSetup,
     tmp_path: Path,
     sender: SignedClient,
     follow: Callable[[HttpWorkerRegistry], None],
 ) -> None:
     (tmp_path / "two").mkdir()
-    other = WorkerStage(tmp_path / "two")
+    other = WorkerSetup(tmp_path / "two")
     worker.handler("a", "E")
     await worker.start()
     await other.start()
@@ -400,7 +392,7 @@ async def test_a_worker_that_does_not_answer_its_long_poll_is_lost_with_all_unde
 
 
 async def test_a_listener_that_fails_ends_no_following(
-    worker: WorkerStage,
+    worker: WorkerSetup,
     sender: SignedClient,
     follow: Callable[[HttpWorkerRegistry], None],
     caplog: pytest.LogCaptureFixture,
@@ -424,7 +416,7 @@ async def test_a_listener_that_fails_ends_no_following(
 
 @pytest.mark.parametrize("error", [ValueError("broken"), asyncio.CancelledError()])
 async def test_a_fault_of_ours_with_one_worker_ends_the_following_of_no_other(
-    worker: WorkerStage,
+    worker: WorkerSetup,
     sender: SignedClient,
     follow: Callable[[HttpWorkerRegistry], None],
     error: BaseException,
@@ -446,5 +438,5 @@ async def test_a_fault_of_ours_with_one_worker_ends_the_following_of_no_other(
     follow(registry)
 
     await until(lambda: set(registry.known.live) == {other, worker.endpoint})
-    failed = [one for one in caplog.records if vars(one)["action"] == "worker_poll_failed"]
+    failed = [record for record in caplog.records if vars(record)["action"] == "worker_poll_failed"]
     assert len(failed) == 2

@@ -1,4 +1,4 @@
-"""A real worker on a free port, and strangers in its place."""
+"""A worker in this process on a free port, and foreign servers in its place."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ from qmonus_lite.scripting.script_threads import ScriptThreads
 from qmonus_lite.transports.http.listener import Listener
 from qmonus_lite.transports.http.signature import Signer
 from qmonus_lite.worker.app import Worker, WorkerEndpoints
-from tests.unit.catalog.stage import SEALER, Folder, handler
+from tests.unit.catalog.plugin_folder import SEALER, Folder, handler
 
 CLOCK = Clock("UTC")
 SIGNER = Signer(b"e" * 32)
@@ -26,8 +26,8 @@ STRANGER = Signer(b"x" * 32)
 SOURCE = "http://127.0.0.1:9099"
 
 
-class WorkerStage:
-    """One worker process, without the process."""
+class WorkerSetup:
+    """A worker that runs in this process."""
 
     def __init__(self, path: Path) -> None:
         self.folder = Folder(path / "plugins")

@@ -9,7 +9,7 @@ from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.lambdas.chain import Chain
 from qmonus_lite.scripting.runner import Runner
 from qmonus_lite.scripting.script_threads import ScriptThreads
-from tests.unit.catalog.stage import SEALER, Folder
+from tests.unit.catalog.plugin_folder import SEALER, Folder
 
 DATA = {"path": "/upload/a", "headers": {"X-Auth-Token": "t"}, "seen": []}
 

@@ -46,7 +46,7 @@ class TwoProcesses:
         stops = self._stops
 
         class Stop(serving.Stop):
-            """The real stop, which signals ask for, and the stage too."""
+            """The real stop, which signals ask for, and the test too."""
 
             def __init__(self) -> None:
                 super().__init__()

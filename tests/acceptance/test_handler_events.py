@@ -9,7 +9,7 @@ from tests.acceptance.curl import Answer
 from tests.acceptance.harness import UPLOADED, UPLOADING, Installation
 from tests.acceptance.process import until
 
-#: Handlers run in the order of their names: this one sorts, the guard judges, then it is recorded.
+#: Handlers run in the order of their names: this one sorts, the guard decides, then it is recorded.
 SORTER = """\
 name: a-1-sorter
 event: APIGW.OnFileUploading
@@ -43,7 +43,7 @@ Put = Callable[..., Answer]
 
 
 @pytest.fixture(scope="module")
-def judged(shared: Installation) -> Installation:
+def installation(shared: Installation) -> Installation:
     """An installation whose handlers decide; what they see is written down."""
     shared.plugin("sorter.yml", SORTER)
     shared.plugin("guard.yml", GUARD)
@@ -57,23 +57,25 @@ def judged(shared: Installation) -> Installation:
 
 
 @pytest.fixture(params=WAYS)
-def put(judged: Installation, request: pytest.FixtureRequest) -> Put:
+def put(installation: Installation, request: pytest.FixtureRequest) -> Put:
     """Uploads a file in one of the ways in."""
     way: str = request.param
     content = way[:1].encode() * SIZES[way]
-    file = judged.file(way, content)
+    file = installation.file(way, content)
 
     def put(path: str, *more: str, token: str | None = None) -> Answer:
         if way == "chunked":
-            return judged.curl(f"/upload/{path}", "-T", "-", *more, token=token, stdin=content)
-        return judged.upload(file, f"/upload/{path}", *more, token=token)
+            return installation.curl(
+                f"/upload/{path}", "-T", "-", *more, token=token, stdin=content
+            )
+        return installation.upload(file, f"/upload/{path}", *more, token=token)
 
     put.__name__ = way
     return put
 
 
 def test_a_guarded_folder_is_guarded_however_its_name_is_written(
-    judged: Installation, put: Put
+    installation: Installation, put: Put
 ) -> None:
     kelvin = "%E2%84%AAEYS"
     refused = [
@@ -84,7 +86,7 @@ def test_a_guarded_folder_is_guarded_however_its_name_is_written(
     ]
 
     assert [answer.status for answer in refused] == [403] * 4
-    assert not [name for name in judged.stored() if "EYS" in name]
+    assert not [name for name in installation.stored() if "EYS" in name]
 
 
 @pytest.mark.parametrize(
@@ -96,77 +98,79 @@ def test_a_guarded_folder_is_guarded_however_its_name_is_written(
     ],
 )
 def test_path_resources_receipt_and_disk_have_the_same_name(
-    judged: Installation, put: Put, written: str, name: str
+    installation: Installation, put: Put, written: str, name: str
 ) -> None:
     stored = f"{name}/{put.__name__}"
     answer = put(f"{written}/{put.__name__}")
 
     assert (answer.status, answer.json["path"]) == (201, f"/upload/{stored}")
-    assert (judged.base / "upload" / stored).exists()
+    assert (installation.base / "upload" / stored).exists()
     for event in (UPLOADING, UPLOADED):
-        seen = judged.recorded(event, f"/upload/{stored}")
+        seen = installation.recorded(event, f"/upload/{stored}")
         assert seen["resources"] == {"filepath": stored}
     again = put(f"{written}/{put.__name__}", "-H", "If-None-Match: *")
     assert again.status == 412
 
 
-def test_both_events_say_who_sends_it_and_how_much(judged: Installation, put: Put) -> None:
+def test_both_events_say_who_sends_it_and_how_much(installation: Installation, put: Put) -> None:
     way = put.__name__
     length = None if way == "chunked" else SIZES[way]
     admin = {"name": "admin", "roles": ["admin"]}
 
-    assert put(f"mine-{way}", token=judged.token).status == 201
+    assert put(f"mine-{way}", token=installation.token).status == 201
     assert put(f"open-{way}", "-H", "Account: root", "-H", "Approved: yes").status == 201
     assert put(f"bad-{way}", token="nonsense").status == 201
     for event in (UPLOADING, UPLOADED):
-        assert _said(judged, event, f"mine-{way}") == (admin, length)
-        assert _said(judged, event, f"open-{way}") == (None, length)
-        assert _said(judged, event, f"bad-{way}") == (None, length)
+        assert _sender(installation, event, f"mine-{way}") == (admin, length)
+        assert _sender(installation, event, f"open-{way}") == (None, length)
+        assert _sender(installation, event, f"bad-{way}") == (None, length)
 
 
-def test_of_a_promised_event_the_gateway_says_who_sent_it(judged: Installation, put: Put) -> None:
+def test_of_a_promised_event_the_gateway_says_who_sent_it(
+    installation: Installation, put: Put
+) -> None:
     way = put.__name__
     length = None if way == "chunked" else SIZES[way]
 
     assert put(f"forged-{way}", "-H", "X-Forge: 1").status == 201
-    assert _said(judged, UPLOADED, f"forged-{way}") == (None, length)
+    assert _sender(installation, UPLOADED, f"forged-{way}") == (None, length)
 
 
 def test_a_promised_event_has_no_credential_and_neither_has_the_disk(
-    judged: Installation, put: Put
+    installation: Installation, put: Put
 ) -> None:
-    path, token, cookie = f"masked-{put.__name__}", judged.token, "sess=very-secret-cookie"
+    path, token, cookie = f"masked-{put.__name__}", installation.token, "sess=very-secret-cookie"
 
     assert put(path, "-H", f"Cookie: {cookie}", token=token).status == 201
-    asked = judged.recorded(UPLOADING, f"/upload/{path}")["headers"]
-    told = judged.recorded(UPLOADED, f"/upload/{path}")["headers"]
+    asked = installation.recorded(UPLOADING, f"/upload/{path}")["headers"]
+    told = installation.recorded(UPLOADED, f"/upload/{path}")["headers"]
     assert (asked["X-Auth-Token"], asked["Cookie"]) == (token, cookie)
     assert (told["X-Auth-Token"], told["Cookie"]) == ("********", "********")
-    kept = [place for place in judged.data.rglob("*.sqlite3*") if place.is_file()]
+    kept = [place for place in installation.data.rglob("*.sqlite3*") if place.is_file()]
     assert kept
     assert not [place for place in kept if cookie.encode() in place.read_bytes()]
 
 
-def test_a_handler_may_keep_a_header(judged: Installation) -> None:
-    place = judged.plugins / f"record-{UPLOADED}.yml"
+def test_a_handler_may_keep_a_header(installation: Installation) -> None:
+    place = installation.plugins / f"record-{UPLOADED}.yml"
     before = place.read_text()
-    file = judged.file("kept", b"x")
+    file = installation.file("kept", b"x")
     headers = ("-H", "Cookie: a=1", "-H", "Authorization: Basic dTpw")
     seen: dict[str, Any] = {}
 
     def keeps() -> bool:
-        judged.upload(file, "/upload/kept", *headers)
-        seen.update(judged.recordings(UPLOADED, "/upload/kept", 1)[-1]["headers"])
+        installation.upload(file, "/upload/kept", *headers)
+        seen.update(installation.recordings(UPLOADED, "/upload/kept", 1)[-1]["headers"])
         return bool(seen["Cookie"] == "a=1")
 
     place.write_text(before + "keep_headers: [cookie]\n")
     try:
-        until(keeps, within=5, report=lambda: judged.log)
+        until(keeps, within=5, report=lambda: installation.log)
     finally:
         place.write_text(before)
     assert seen["Authorization"] == "********"
 
 
-def _said(judged: Installation, event: str, name: str) -> tuple[Any, Any]:
-    seen = judged.recorded(event, f"/upload/{name}")
+def _sender(installation: Installation, event: str, name: str) -> tuple[Any, Any]:
+    seen = installation.recorded(event, f"/upload/{name}")
     return seen["account"], seen["length"]

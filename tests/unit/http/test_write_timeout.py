@@ -1,4 +1,4 @@
-"""Stalls: one connection that cannot be judged does not keep the others from being watched."""
+"""Write timeout: a connection of which the kernel tells nothing is watched like the others."""
 
 import asyncio
 import socket
@@ -19,8 +19,8 @@ def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
     pairs = [socket.socketpair(socket.AF_UNIX), (server, client)]
     yield pairs
     for pair in pairs:
-        for one in pair:
-            one.close()
+        for end in pair:
+            end.close()
 
 
 async def test_cuts_off_who_takes_nothing_also_where_the_kernel_does_not_tell(

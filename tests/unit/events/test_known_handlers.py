@@ -1,4 +1,4 @@
-"""What is known of workers: unknown is never nobody, and what is away still counts."""
+"""What is known of workers: unknown is not "no handler", and a worker that is away counts."""
 
 import pytest
 
@@ -130,8 +130,8 @@ def test_a_configured_worker_is_superseded_when_it_stopped_and_its_set_lives(
 ) -> None:
     found = superseded([live(A, "E", own=True), away(said)], [])
 
-    assert [one.endpoint for one in found] == ([B] if gone else [])
-    assert all(one.dropped for one in found)
+    assert [worker.endpoint for worker in found] == ([B] if gone else [])
+    assert all(worker.dropped for worker in found)
 
 
 @pytest.mark.parametrize(

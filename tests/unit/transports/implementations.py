@@ -12,7 +12,7 @@ from qmonus_lite.transports.http.signed_client import SignedClient
 from qmonus_lite.transports.http.transport import HttpTransport
 from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
 from qmonus_lite.transports.local import LocalTransport, LocalWorkerRegistry
-from tests.unit.events.stage import SIGNER, SOURCE, WorkerStage
+from tests.unit.events.worker_setup import SIGNER, SOURCE, WorkerSetup
 
 
 async def until(condition: Callable[[], object], seconds: float = 5) -> None:
@@ -25,7 +25,7 @@ class HttpSite:
     """A worker that listens on a port."""
 
     def __init__(self, path: Path) -> None:
-        self.worker = WorkerStage(path)
+        self.worker = WorkerSetup(path)
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -60,7 +60,7 @@ class LocalSite:
     """Handlers in this process."""
 
     def __init__(self, path: Path) -> None:
-        self.worker = WorkerStage(path)
+        self.worker = WorkerSetup(path)
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -1,4 +1,4 @@
-"""The judge: what had to hold, each as a list of what did not; empty lists are the proof.
+"""The rules of a trial: what had to hold, each as a list of breaches; empty lists are the proof.
 
 "Before" between two uploads means that the one was answered before the other began: nothing else
 is known about their order from outside.
@@ -18,13 +18,13 @@ from tests.chaos.record import End, Record, Sighting, Upload
 
 #: Ends that store nothing.
 NOTHING = (End.REFUSED, End.ABORTED, End.CUT)
-#: Seconds after a kill in which a client still hears that its connection broke.
-NEWS = 0.5
+#: Seconds after a kill in which a client still sees that its connection broke.
+CLOSE_DELAY = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What the judge looks at."""
+    """What the rules are checked against."""
 
     record: Record
     logged: LoggedEvents
@@ -38,7 +38,7 @@ class Evidence:
         return (upload for upload in self.record.uploads.values() if upload.end in ends)
 
 
-def verdict(evidence: Evidence) -> dict[str, list[str]]:
+def broken_rules(evidence: Evidence) -> dict[str, list[str]]:
     """Every rule with its breaches."""
     return {
         "lost files": list(lost_files(evidence)),
@@ -83,7 +83,7 @@ def wrong_contents(evidence: Evidence) -> Iterator[str]:
 
 
 def lost_events(evidence: Evidence) -> Iterator[str]:
-    """Every upload that was acknowledged, or that somebody saw stored, has an event."""
+    """Every upload that was acknowledged, or that was seen stored, has an event."""
     seen = {run.tag for run in evidence.logged.seen}
     stored = {sighting.tag for sighting in _sightings(evidence) if sighting.tag}
     stored |= {upload.tag for upload in evidence.uploads(End.ACKNOWLEDGED)}
@@ -145,7 +145,7 @@ def last_event_of_another(evidence: Evidence) -> Iterator[str]:
 
 
 def accepted_unauthorized(evidence: Evidence) -> Iterator[str]:
-    """Nobody without token and word stores anything."""
+    """Without a credential and without permission of the handler nothing is stored."""
     for upload in evidence.uploads(End.ACKNOWLEDGED, End.UNKNOWN):
         if not upload.invited and (upload.end is End.ACKNOWLEDGED or _seen(evidence, upload)):
             yield f"{upload.tag}: {upload.status}"
@@ -155,7 +155,7 @@ def left_without_an_answer(evidence: Evidence) -> Iterator[str]:
     """Only a kill keeps an APIGW from answering."""
     for upload in evidence.uploads(End.UNKNOWN, End.CUT):
         if not any(
-            kill.began < upload.ended and upload.began < kill.ended + NEWS
+            kill.began < upload.ended and upload.began < kill.ended + CLOSE_DELAY
             for kill in evidence.kills
         ):
             yield f"{upload.tag}: {upload.path}"
@@ -176,8 +176,8 @@ class _Newest:
         return self._newest[count - 1] if count else None
 
 
-def _later(one: Upload, other: Upload) -> Upload:
-    return max(one, other, key=lambda upload: upload.began)
+def _later(upload: Upload, other: Upload) -> Upload:
+    return max(upload, other, key=lambda upload: upload.began)
 
 
 def _sightings(evidence: Evidence) -> Iterable[Sighting]:

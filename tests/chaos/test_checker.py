@@ -1,4 +1,4 @@
-"""The judge of chaos finds what it looks for: each breach is seen, and a clean trial has none."""
+"""The checker finds every broken rule, and none in a clean trial."""
 
 import itertools
 import math
@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from tests.chaos.checker import Evidence, broken_rules
 from tests.chaos.content import Content, IncompleteContent, make, tag_of
-from tests.chaos.judge import Evidence, verdict
 from tests.chaos.killer import Kill
-from tests.chaos.logs import LoggedEvents, Seen
+from tests.chaos.logs import HandlerRun, LoggedEvents
 from tests.chaos.planned_uploads import UploadPlanner
 from tests.chaos.record import End, Record, Sighting, Upload
 
@@ -34,8 +34,8 @@ def upload(tag: str, began: float, **other: object) -> Upload:
     return given
 
 
-def seen(tag: str) -> Seen:
-    return Seen(tag=tag, path=PATH, bytes=1, event_id=f"id-{tag}", asked=False)
+def seen(tag: str) -> HandlerRun:
+    return HandlerRun(tag=tag, path=PATH, bytes=1, event_id=f"id-{tag}", asked=False)
 
 
 def sighting(tag: str | None, at: float) -> Sighting:
@@ -60,9 +60,9 @@ class Case:
         self.kills: list[Kill] = []
 
     def broken(self) -> set[str]:
-        """Rules that the judge finds broken."""
+        """Names of the broken rules."""
         evidence = Evidence(record=self.record, logged=self.logged, end=self.end, kills=self.kills)
-        return {rule for rule, breaches in verdict(evidence).items() if breaches}
+        return {rule for rule, breaches in broken_rules(evidence).items() if breaches}
 
 
 @pytest.fixture

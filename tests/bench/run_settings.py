@@ -1,4 +1,4 @@
-"""Where and how long a run measures: folders on a disk and on a tmpfs, sizes, rounds."""
+"""Settings of a benchmark run: folders on a disk and on a tmpfs, sizes, rounds."""
 
 import os
 import shutil
@@ -14,8 +14,8 @@ _PIECE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """What all benches of one run are given."""
+class RunSettings:
+    """What all benchmarks of one run are given."""
 
     on_disk: Path
     #: None where there is no tmpfs.

@@ -18,8 +18,8 @@ from tests.acceptance.process import until
 
 #: Seconds that a body may be silent here.
 STALL = 1.5
-#: Seconds within which a plugin file that was dropped is judged, all of them together.
-JUDGED = 15.0
+#: Seconds within which a plugin file that was dropped is loaded or refused, all of them together.
+MAX_LOAD_SECONDS = 15.0
 
 #: Writes down that it ran.
 WORKER = """\
@@ -47,7 +47,7 @@ ACCOUNTS = (
 
 
 class Edge:
-    """An installation that writes down every event; a handler lets everybody in."""
+    """An installation that writes down every event; a handler allows all uploads."""
 
     def __init__(self, installation: Installation) -> None:
         self.installation = installation
@@ -150,7 +150,7 @@ def _furnish(upload: Path, outside: Path) -> None:
 
 
 class Guarded:
-    """An installation whose uploads nobody but the default authorization judges."""
+    """An installation without a gate: the default authorization decides about uploads."""
 
     def __init__(self, installation: Installation) -> None:
         self.installation = installation

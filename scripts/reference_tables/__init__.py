@@ -1,0 +1,1 @@
+"""Tables of the reference pages, made of the code's own tables; one module a group of pages."""

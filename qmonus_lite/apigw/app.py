@@ -51,7 +51,11 @@ HANDLERS: Mapping[str, Mapping[str, Selector]] = {
     "/-/plugins": {"GET": lambda services: services.plugins.get},
     "/-/openapi.json": {"GET": lambda services: services.plugins.openapi},
     "/-/events": {"GET": lambda services: services.events.list},
-    "/-/events/{id}": {"GET": lambda services: services.events.show},
+    "/-/events/{id}": {
+        "GET": lambda services: services.events.show,
+        "DELETE": lambda services: services.events.drop,
+    },
+    "/-/events/{id}/retry": {"POST": lambda services: services.events.retry},
     "/-/events/{id}/replay": {"POST": lambda services: services.events.replay},
 }
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from qmonus_lite.apigw.endpoint import Access, Answer, Endpoint, Operation, Parameter
 from qmonus_lite.apigw.resources import (
+    EventChange,
     EventDetail,
     EventListing,
     Liveness,
     Logon,
     Readiness,
-    Replay,
 )
 from qmonus_lite.apigw.upload_rules import UPLOAD_PROBLEMS
 from qmonus_lite.catalog.live import PluginSet
@@ -137,14 +137,14 @@ ADMIN = (
             Parameter(
                 name="state",
                 location="query",
-                description="only events in this state; without it, or empty, in any",
+                description="only events in this state; without it, all but delivered ones",
                 schema={"type": "string", "enum": ["", *STATES]},
             ),
         ),
         operations=(
             Operation(
                 method="GET",
-                summary="events in the outbox, oldest first",
+                summary="events in the outbox, oldest first, and how many of each state",
                 answers=(Answer(description="the events", body=EventListing),),
                 problems=(InvalidQuery,),
             ),
@@ -161,6 +161,25 @@ ADMIN = (
                 answers=(Answer(description="the event", body=EventDetail),),
                 problems=(NotFound,),
             ),
+            Operation(
+                method="DELETE",
+                summary="drop a dead letter",
+                answers=(Answer(description="it is gone", body=EventChange),),
+                problems=(Conflict,),
+            ),
+        ),
+    ),
+    Endpoint(
+        path="/-/events/{id}/retry",
+        access=Access.ROLE,
+        parameters=(_EVENT_ID,),
+        operations=(
+            Operation(
+                method="POST",
+                summary="try a waiting event now",
+                answers=(Answer(status=202, description="is due", body=EventChange),),
+                problems=(Conflict,),
+            ),
         ),
     ),
     Endpoint(
@@ -170,8 +189,8 @@ ADMIN = (
         operations=(
             Operation(
                 method="POST",
-                summary="deliver a dead letter after all",
-                answers=(Answer(status=202, description="waits for delivery", body=Replay),),
+                summary="deliver a dead letter after all, or a copy of a delivered event",
+                answers=(Answer(status=202, description="waits for delivery", body=EventChange),),
                 problems=(Conflict,),
             ),
         ),

@@ -51,8 +51,9 @@ class EventDetail(EventEntry):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replay:
-    """A dead letter that is going to be delivered."""
+class EventChange:
+    """An event that an operator changed, and its state now."""
 
+    #: That of the copy, if a delivered event is delivered again.
     id: str
-    state: str
+    state: Literal["ready", "dropped"]

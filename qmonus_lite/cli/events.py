@@ -1,10 +1,10 @@
-"""Commands `events list`, `show`, `replay` and `drop`: access to the local outbox."""
+"""Commands `events list`, `show`, `retry`, `replay` and `drop`: access to the local outbox."""
 
 import json
 import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 from qmonus_lite.cli.arguments import Arguments
@@ -17,6 +17,7 @@ from qmonus_lite.errors import BadSetting
 from qmonus_lite.events.event_redaction import redacted_detail
 from qmonus_lite.events.log import STATES, EventLog
 from qmonus_lite.events.stored_event import EventEntry
+from qmonus_lite.ids import new_id
 from qmonus_lite.settings.table import Settings
 
 #: Maximum number of events in a listing.
@@ -26,18 +27,21 @@ ALL = "all"
 
 
 def events(arguments: Arguments) -> int:
-    """List, show, replay or drop events; may run concurrently with an APIGW."""
+    """List, show, retry, replay or drop events; may run concurrently with an APIGW."""
     match arguments.positionals:
         case ("list",):
             return _list(arguments)
         case ("show", event_id):
             return _show(arguments, event_id)
         case ("replay", event_id):
-            return _replay(arguments, event_id)
+            return _change(arguments, _REPLAY, event_id)
+        case ("retry", event_id):
+            return _change(arguments, _RETRY, event_id)
         case ("drop", event_id):
-            return _drop(arguments, event_id)
+            return _change(arguments, _DROP, event_id)
     raise BadSetting(
-        "events: expected 'list [--state=dead]', 'show ID', 'replay ID|all' or 'drop ID|all'"
+        "events: expected 'list [--state=dead]', 'show ID', 'retry ID|all', 'replay ID|all' or"
+        " 'drop ID|all'"
     )
 
 
@@ -84,38 +88,62 @@ def _show(arguments: Arguments, event_id: str) -> int:
     return 0
 
 
-def _replay(arguments: Arguments, event_id: str) -> int:
+@dataclass(frozen=True, kw_only=True)
+class _Change:
+    """A command that changes events of one state."""
+
+    name: str
+    #: State of the events that `all` means.
+    state: str
+    #: Changes one event at a time in seconds since the epoch; gives 0 if there is none.
+    make: Callable[[EventLog, str, float], int]
+    #: What is printed after the number of events, and the error if there is no such event.
+    done: str
+    missing: str
+
+
+def _replay(log: EventLog, event_id: str, now: float) -> int:
+    """Deliver a dead letter, or a copy of a delivered event."""
+    return (
+        log.replay(event_id, now).result() or log.replay_delivered(event_id, new_id(), now).result()
+    )
+
+
+_TAKEN = "; a running APIGW takes them within a second"
+_RETRY = _Change(
+    name="retry",
+    state="ready",
+    make=lambda log, event_id, now: log.retry_now(event_id, now).result(),
+    done=f"event(s) are due now{_TAKEN}",
+    missing="no event waits with the id",
+)
+_REPLAY = _Change(
+    name="replay",
+    state="dead",
+    make=_replay,
+    done=f"event(s) will be delivered again{_TAKEN}",
+    missing="no dead letter and no delivered event has the id",
+)
+_DROP = _Change(
+    name="drop",
+    state="dead",
+    make=lambda log, event_id, _now: log.drop(event_id).result(),
+    done="event(s) dropped",
+    missing="no dead letter has the id",
+)
+
+
+def _change(arguments: Arguments, change: _Change, event_id: str) -> int:
     clock = Clock(_settings(arguments).logs.timezone)
     with _event_log(arguments) as log:
-        replayed = _count(log.replay(dead, clock.now()) for dead in _dead_letters(log, event_id))
-    if not replayed and event_id != ALL:
-        raise BadSetting(f"events replay: no dead letter has the id {event_id!r}")
-    print(f"replayed {replayed} event(s); a running APIGW takes them within a second")
+        ids = [event_id]
+        if event_id == ALL:
+            ids = [entry.id for entry in log.list_events(change.state, MAX_LISTED).result()]
+        changed = sum(change.make(log, each, clock.now()) for each in ids)
+    if not changed and event_id != ALL:
+        raise BadSetting(f"events {change.name}: {change.missing} {event_id!r}")
+    print(f"{changed} {change.done}")
     return 0
-
-
-def _drop(arguments: Arguments, event_id: str) -> int:
-    with _event_log(arguments) as log:
-        dropped = _count(log.drop(dead) for dead in _dead_letters(log, event_id))
-    if not dropped and event_id != ALL:
-        raise BadSetting(
-            f"events drop: no dead letter has the id {event_id!r}; an event that waits is not"
-            " dropped"
-        )
-    print(f"dropped {dropped} dead letter(s)")
-    return 0
-
-
-def _dead_letters(log: EventLog, event_id: str) -> list[str]:
-    """The id, or those of all dead letters."""
-    if event_id != ALL:
-        return [event_id]
-    return [entry.id for entry in log.list_events("dead", MAX_LISTED).result()]
-
-
-def _count(changes: "Iterable[Future[int]]") -> int:
-    """Number of events changed; submitted together, the changes share transactions."""
-    return sum(change.result() for change in list(changes))
 
 
 @contextmanager
@@ -134,9 +162,12 @@ def _settings(arguments: Arguments) -> Settings:
 COMMANDS = {
     "events": Command(
         run=events,
-        summary="list events that wait or were given up, show one, replay or drop dead letters",
-        usage="list [--state=STATE] | show ID | replay ID|all | drop ID|all",
+        summary="list events that wait or were given up, show, retry, replay or drop them",
+        usage="list [--state=STATE] | show ID | retry ID|all | replay ID|all | drop ID|all",
         flags=("base_dir", "data_dir", "timezone"),
-        own_flags={"--state=STATE": "list only events that are prepared, ready or dead"},
+        own_flags={
+            "--state=STATE": "list only events that are prepared, ready, dead or delivered;"
+            " without it, all but delivered ones"
+        },
     ),
 }

@@ -27,6 +27,7 @@ from qmonus_lite.compose.registry import (
     store_kind,
     transport_kind,
 )
+from qmonus_lite.compose.script_events import ScriptEvents
 from qmonus_lite.compose.shared import (
     DISK_THREADS,
     FILE_STORE,
@@ -133,12 +134,16 @@ class _Apigw:
             clock=shared.clock,
             token_ttl=settings.auth.token_ttl,
         )
+        self._script_events = ScriptEvents(
+            commits=self._commits, clock=shared.clock, gateway=shared.gateway
+        )
         self._query = EventQuery(
             registry=self._registry,
             transport=self._transport,
             clock=shared.clock,
             source=settings.server.base_url,
             timeout=settings.events.lambda_sync_timeout,
+            store_events=self._script_events.store,
         )
 
     def server(self) -> ApigwServer:
@@ -218,7 +223,7 @@ class _Apigw:
             store=self._store,
             active=ActiveUploads(
                 completion=completion,
-                quota=Quota(max_upload_bytes=settings.uploads.max_upload_bytes),
+                quota=Quota(max_bytes=settings.uploads.max_upload_bytes or None),
                 observers=self._shared.observers,
             ),
         )
@@ -256,7 +261,9 @@ class _Apigw:
     def _script_context(self, catalog: Catalog) -> ScriptContext:
         secrets = self._shared.secrets
         return ScriptContext(
-            config=lambda name: secrets.values(catalog, name), publish=self._query.on_this_loop()
+            config=lambda name: secrets.values(catalog, name),
+            publish=self._query.on_this_loop(),
+            publish_durably=self._script_events.publisher(catalog),
         )
 
     def _directory(self) -> Directory:

@@ -64,6 +64,7 @@ def local_commit_service(parts: WriterParts) -> LocalCommitService:
             source=settings.server.base_url,
             timeout=settings.events.lambda_event_timeout,
             max_age=settings.events.event_max_age,
+            history=settings.events.event_history,
             observers=parts.observers,
         )
     )

@@ -87,6 +87,19 @@ class Database(Generic[Error]):
         """Run a statement that modifies data; the future gives the number of rows changed."""
         return self._submit(lambda db: db.execute(self._sql[statement], row).rowcount, lazy)
 
+    def changes(
+        self, statements: Sequence[tuple[str, Mapping[str, Any]]], *, lazy: bool = False
+    ) -> "Future[int]":
+        """Run statements in one transaction; the future gives the rows changed by the last one."""
+
+        def run(database: sqlite3.Connection) -> int:
+            count = 0
+            for statement, row in statements:
+                count = database.execute(self._sql[statement], row).rowcount
+            return count
+
+        return self._submit(run, lazy)
+
     def rows(
         self, statement: str, row: Mapping[str, Any], read: Callable[[list[Row]], Value]
     ) -> "Future[Value]":

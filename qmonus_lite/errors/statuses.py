@@ -87,7 +87,7 @@ class LengthRequired(Problem):
 
 
 class PreconditionFailed(Problem):
-    """A condition of the client (`If-None-Match: *`) does not hold."""
+    """A condition of the client (`If-None-Match: *`) or of a handler (`fail`) does not hold."""
 
     status = HTTPStatus.PRECONDITION_FAILED
     code = "precondition-failed"
@@ -99,7 +99,7 @@ class TooLarge(Problem):
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     code = "too-large"
-    remedy = "Send less; for uploads see `--max_upload_bytes`"
+    remedy = "Send less; for uploads see `--max_upload_bytes`, and `limits` of the handlers"
 
 
 class TargetTooLong(Problem):

@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import TypeVar
 
 from qmonus_lite.clock import ClockStep
-from qmonus_lite.events.log import EventLogFailed
+from qmonus_lite.events.log import DELIVERED, MAX_DELIVERED, EventLogFailed
 from qmonus_lite.events.stored_event import (
     EVERY_TYPE,
     ClaimedEvent,
@@ -37,6 +37,8 @@ class _Row:
     reason: str = ""
     next_at: float = 0.0
     leased: bool = False
+    #: When it was delivered; 0 if it is not.
+    delivered_at: float = 0.0
 
     @property
     def shown_state(self) -> str:
@@ -55,6 +57,7 @@ class _Row:
             attempt=self.attempt,
             next_at=self.next_at,
             reason=self.reason,
+            delivered_at=self.delivered_at,
         )
 
     def claim(self, lease: float) -> ClaimedEvent:
@@ -81,6 +84,8 @@ class MemoryEventLog:
         self._numbers = count(1)
         #: By id, in the order of their seq.
         self._rows: dict[str, _Row] = {}
+        #: Delivered events by id, in the order of their delivery.
+        self._history: dict[str, _Row] = {}
 
     def prepare(self, events: Sequence[PendingEvent]) -> list[int | EventLogFailed]:
         """Store pending events; the seq or the error of each."""
@@ -178,9 +183,44 @@ class MemoryEventLog:
             ]
         return _completed(min(times, default=None))
 
-    def done(self, event_ids: Sequence[str]) -> "Future[int]":
-        """Delete delivered events."""
+    def done(self, event_ids: Sequence[str], kept_at: float | None = None) -> "Future[int]":
+        """Delete or keep delivered events."""
+        if kept_at is not None:
+            with self._lock:
+                self._keep([self._rows[each] for each in event_ids if each in self._rows], kept_at)
         return self._delete(event_ids, _ALIVE)
+
+    def publish(
+        self,
+        events: Sequence[PendingEvent],
+        *,
+        delivered: str = "",
+        kept_at: float | None = None,
+    ) -> "Future[int]":
+        """Store events that are to be delivered, and end the delivered one."""
+        with self._lock:
+            for event in events:
+                if event.id not in self._rows:
+                    self._prepare(event)
+                    self._rows[event.id].state = "ready"
+        return self.done([delivered] if delivered else [], kept_at)
+
+    def _keep(self, rows: Sequence[_Row], at: float) -> None:
+        for row in rows:
+            if row.state != "dead":
+                self._history.pop(row.event.id, None)
+                row.attempt, row.leased = max(row.attempt, 1), False
+                self._history[row.event.id] = replace(row, state=DELIVERED, delivered_at=at)
+        for event_id in list(self._history)[:-MAX_DELIVERED]:
+            del self._history[event_id]
+
+    def expire(self, before: float) -> "Future[int]":
+        """Delete delivered events that are older."""
+        with self._lock:
+            old = [key for key, row in self._history.items() if row.delivered_at < before]
+            for event_id in old:
+                del self._history[event_id]
+        return _completed(len(old))
 
     def retry(self, event_id: str, attempt: int, next_at: float, reason: str) -> "Future[int]":
         """Schedule the next attempt."""
@@ -200,15 +240,16 @@ class MemoryEventLog:
         return self._change(event_id, _ALIVE, change)
 
     def list_events(self, state: str, limit: int) -> "Future[list[EventEntry]]":
-        """Events, oldest first; an empty `state` means all."""
+        """Events, oldest first; an empty `state` means all that are not delivered."""
         with self._lock:
-            rows = [row for row in self._rows.values() if state in ("", row.state)]
+            kept = self._history if state == DELIVERED else self._rows
+            rows = [row for row in kept.values() if state in ("", row.state)]
             return _completed([row.entry for row in rows[:limit]])
 
     def show(self, event_id: str) -> "Future[ShownEvent | None]":
         """The event of this id, or None."""
         with self._lock:
-            if (row := self._rows.get(event_id)) is None:
+            if (row := self._rows.get(event_id) or self._history.get(event_id)) is None:
                 return _completed(None)
             event = row.event
             detail = ShownEvent(
@@ -224,7 +265,7 @@ class MemoryEventLog:
         """Number of events by state."""
         counts: dict[str, int] = {}
         with self._lock:
-            for row in self._rows.values():
+            for row in (*self._rows.values(), *self._history.values()):
                 counts[row.state] = counts.get(row.state, 0) + 1
         return _completed(counts)
 
@@ -243,6 +284,17 @@ class MemoryEventLog:
             row.state, row.next_at, row.since = "ready", 0.0, now
 
         return self._change(event_id, ("dead",), change)
+
+    def replay_delivered(self, event_id: str, copy_id: str, now: float) -> "Future[int]":
+        """Deliver a copy of a delivered event."""
+        with self._lock:
+            if (row := self._history.get(event_id)) is None:
+                return _completed(0)
+            event = changed(row.event, id=copy_id, token="")
+            self._rows[copy_id] = _Row(
+                seq=next(self._numbers), event=event, since=now, state="ready"
+            )
+        return _completed(1)
 
     def drop(self, event_id: str) -> "Future[int]":
         """Delete a dead letter."""

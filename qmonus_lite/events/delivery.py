@@ -28,6 +28,8 @@ class Delivery:
     timeout: float
     #: Maximum age of an event in seconds; an older one becomes a dead letter.
     max_age: float
+    #: Seconds for which delivered events are kept; 0 keeps none.
+    history: float = 0.0
     observers: Observers = NO_OBSERVERS
 
     def event(self, due: ClaimedEvent) -> OutgoingEvent:
@@ -36,13 +38,13 @@ class Delivery:
             id=due.id,
             type=due.type,
             source=self.source,
-            subject=due.path,
+            # A published event without a path has its id there.
+            subject=due.path if due.path != due.id else None,
             time=due.time,
             attempt=due.attempt,
             seq=due.seq,
             request_id=due.request_id,
-            # An upload and its event share one id.
-            upload_id=due.id,
+            upload_id=due.upload_id,
             purpose=Purpose.DELIVERY,
             data=self.gateway.complete(due),
         )

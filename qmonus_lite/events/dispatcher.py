@@ -10,6 +10,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
+from collections.abc import Sequence
 
 import uvloop
 
@@ -79,6 +80,11 @@ class Dispatcher:
                 self._loop.call_soon_threadsafe(self._accept)
         return True
 
+    def expect(self, events: Sequence[PendingEvent]) -> None:
+        """Take note of events that were stored in the outbox, and deliver them; thread-safe."""
+        self._settlement.expect(events)
+        self.wake()
+
     @property
     def alive(self) -> bool:
         """Whether the thread runs; before `stop` only a bug ends it."""
@@ -107,6 +113,7 @@ class Dispatcher:
                 if self._with.registry.ready:
                     await self._fill()
                     self._start()
+                await self._settlement.expire()
                 await self._sleep()
             except EventLogFailed as error:
                 await wait_after_failure(error)
@@ -239,7 +246,8 @@ class Dispatcher:
             reason = f"{answer.worker}: {answer.reason}"
             return self._with.attempt(event, age, NO_ANSWER, reason, answer.retry_after)
         reason = f"{answer.code}: {answer.output}" if answer.refused else ""
-        return self._with.attempt(event, age, answer.code, reason[:1000])
+        attempt = self._with.attempt(event, age, answer.code, reason[:1000])
+        return changed(attempt, published=answer.published) if answer.published else attempt
 
 
 def _deliverable(known: KnownHandlers) -> Types:

@@ -27,7 +27,7 @@ class StoredEvent(Protocol):
 
     @property
     def store(self) -> str:
-        """Name of the store."""
+        """Name of the store; empty for an event that a script published."""
 
     @property
     def store_path(self) -> str:
@@ -45,6 +45,9 @@ class Gateway:
 
     def complete(self, event: StoredEvent) -> str:
         """JSON of an event with its fields; raises LookupError for a store that is unknown."""
+        if not event.store:
+            # Published by a script, as it is.
+            return event.data
         front, found, rear = event.data.partition(UNFILLED)
         if found:
             location = strictjson.write_plain(self._location(event)).decode()

@@ -39,7 +39,12 @@ class Inbox:
     def remember(self, event_id: str, outcome: Outcome) -> None:
         """Store an outcome, without waiting for the commit."""
         kept = Outcome(
-            code=outcome.code, output=outcome.output, event={}, handlers=outcome.handlers
+            code=outcome.code,
+            output=outcome.output,
+            event={},
+            handlers=outcome.handlers,
+            # A repeat is answered with the same events, which the log stores once.
+            published=outcome.published,
         )
         row = {"id": event_id, "at": self._clock.now(), "outcome": json.dumps(kept.to_json())}
         self._database.change("remember", row, lazy=True)

@@ -4,7 +4,7 @@
             -> it is not published   -> withdraw
 
 States of an event: `prepared` (the file may or may not be published, or the event is in direct
-delivery), `ready` (to be delivered), `dead` (dead letter, kept); a delivered event is deleted.
+delivery), `ready` (to be delivered), `dead` (dead letter, kept), `delivered` (kept for a while).
 Implementations: `event_logs.sqlite`, `event_logs.memory`.
 """
 
@@ -25,7 +25,10 @@ from qmonus_lite.events.stored_event import (
 )
 
 #: States of an event that can be listed.
-STATES = ("prepared", "ready", "dead")
+DELIVERED = "delivered"
+STATES = ("prepared", "ready", "dead", DELIVERED)
+#: Maximum number of delivered events that are kept; the oldest are deleted.
+MAX_DELIVERED = 10_000
 
 
 class EventLogFailed(QmonusLiteError):
@@ -95,10 +98,23 @@ class EventLog(Protocol):
     def next_due(self, now: float) -> "Future[float | None]":
         """Due time of the next event after `now` in seconds since the epoch, or None."""
 
-    def done(self, event_ids: Sequence[str]) -> "Future[int]":
-        """Delete delivered events.
+    def done(self, event_ids: Sequence[str], kept_at: float | None = None) -> "Future[int]":
+        """Delete delivered events, or keep MAX_DELIVERED of them, as delivered at `kept_at`.
 
         May be lazy: after a crash they are redelivered, with the same ids.
+        """
+
+    def publish(
+        self,
+        events: Sequence[PendingEvent],
+        *,
+        delivered: str = "",
+        kept_at: float | None = None,
+    ) -> "Future[int]":
+        """Store events that are to be delivered; those whose id is there already stay as they are.
+
+        In one transaction with the end of the event `delivered`, by whose handlers they were
+        published, as `done` has it.
         """
 
     def retry(self, event_id: str, attempt: int, next_at: float, reason: str) -> "Future[int]":
@@ -110,7 +126,7 @@ class EventLog(Protocol):
     # Operators.
 
     def list_events(self, state: str, limit: int) -> "Future[list[EventEntry]]":
-        """Events, oldest first; an empty `state` means all, else one of STATES."""
+        """Events, oldest first; of one of STATES, or if empty all that are not delivered."""
 
     def show(self, event_id: str) -> "Future[ShownEvent | None]":
         """The event of this id, or None."""
@@ -123,6 +139,12 @@ class EventLog(Protocol):
 
     def replay(self, event_id: str, now: float) -> "Future[int]":
         """Requeue a dead letter; its age begins at `now`. 0 if none has this id."""
+
+    def replay_delivered(self, event_id: str, copy_id: str, now: float) -> "Future[int]":
+        """Deliver a copy of a delivered event, with the id `copy_id`; 0 if none has this id."""
+
+    def expire(self, before: float) -> "Future[int]":
+        """Delete events that were delivered before this time; may be lazy."""
 
     def drop(self, event_id: str) -> "Future[int]":
         """Delete a dead letter; 0 if none has this id."""

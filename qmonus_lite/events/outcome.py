@@ -8,6 +8,7 @@ from typing import Any
 from qmonus_lite import strictjson
 from qmonus_lite.errors import Problem, Refusal, Terminated, script_problem
 from qmonus_lite.events.envelope import FIRST_PROTOCOL, PROTOCOL
+from qmonus_lite.events.published import PublishedEvent, published_of
 from qmonus_lite.headers import BadFields, answer_fields
 from qmonus_lite.values import Value
 
@@ -37,6 +38,8 @@ class Outcome(Value, frozen=True, kw_only=True):
     refusal: Refusal | None = None
     #: Whether a handler failed: code and output are not its own, and not for clients.
     failed: bool = False
+    #: What its scripts published, to be stored unless it is refused.
+    published: tuple[PublishedEvent, ...] = ()
 
     @property
     def refused(self) -> bool:
@@ -69,6 +72,8 @@ class Outcome(Value, frozen=True, kw_only=True):
             value["refusal"] = asdict(self.refusal)
         if self.failed:
             value["failed"] = True
+        if self.published:
+            value["published"] = [event.to_json() for event in self.published]
         return value
 
     @classmethod
@@ -91,6 +96,7 @@ class Outcome(Value, frozen=True, kw_only=True):
             headers=_headers(value.get("headers")),
             refusal=_refusal(value.get("refusal")),
             failed=value.get("failed") is True,
+            published=_published(value.get("published")),
         )
 
 
@@ -105,6 +111,14 @@ def _headers(given: Any) -> Mapping[str, str]:
     if fields != given:
         raise BadOutcome("headers are not as a worker writes them")
     return fields
+
+
+def _published(given: Any) -> tuple[PublishedEvent, ...]:
+    """Read the published events; raises BadOutcome."""
+    try:
+        return published_of(given)
+    except ValueError as error:
+        raise BadOutcome(str(error)) from None
 
 
 def _refusal(given: Any) -> Refusal | None:

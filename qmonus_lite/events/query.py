@@ -2,21 +2,26 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from qmonus_lite import strictjson
 from qmonus_lite.clock import Clock
-from qmonus_lite.errors import BadGateway, NoWorker, Problem
-from qmonus_lite.events.envelope import Ids, OutgoingEvent, Purpose
+from qmonus_lite.errors import BadGateway, EventLogUnavailable, NoWorker, Problem
+from qmonus_lite.events.envelope import GATES, Ids, OutgoingEvent, Purpose
 from qmonus_lite.events.outcome import MAX_OUTCOME_BYTES, Outcome
+from qmonus_lite.events.published import PublishedEvent, Source
 from qmonus_lite.events.transport import Broken, Transport, Unreachable
 from qmonus_lite.events.workers import Handled, WorkerRegistry
 from qmonus_lite.ids import new_id
 from qmonus_lite.log import named
 
 logger = logging.getLogger(__name__)
+
+
+async def _store_nowhere(_events: Sequence[PublishedEvent], _source: Source) -> None:
+    raise EventLogUnavailable("events cannot be published here")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +35,8 @@ class EventQuery:
     source: str
     #: Timeout of the whole exchange in seconds.
     timeout: float
+    #: Stores what scripts publish; raises Problem.
+    store_events: Callable[[Sequence[PublishedEvent], Source], Awaitable[None]] = _store_nowhere
 
     def is_handled(self, event: str) -> bool:
         """Whether a worker has a handler; raises NoWorker while that is unknown."""
@@ -63,10 +70,16 @@ class EventQuery:
         async def publish(event: str, data: dict[str, Any]) -> Outcome:
             # The script runs in the context (contextvars) of its request.
             ids = Ids(request_id=named("request_id"))
-            asking = asyncio.run_coroutine_threadsafe(self.ask(event, data, ids=ids), loop)
+            asking = asyncio.run_coroutine_threadsafe(self._ask_and_store(event, data, ids), loop)
             return await asyncio.wrap_future(asking)
 
         return publish
+
+    async def _ask_and_store(self, event: str, data: dict[str, Any], ids: Ids) -> Outcome:
+        outcome = await self.ask(event, data, ids=ids)
+        if outcome.published and not (outcome.denied if event in GATES else outcome.refused):
+            await self.store_events(outcome.published, Source(request_id=ids.request_id))
+        return outcome
 
     def _question(
         self, event: str, data: dict[str, Any], subject: str | None, ids: Ids

@@ -9,6 +9,7 @@ import random
 from dataclasses import dataclass
 from typing import ClassVar
 
+from qmonus_lite.events.published import PublishedEvent
 from qmonus_lite.values import Value
 
 #: First and maximum back-off in seconds; the maximum also caps `Retry-After`.
@@ -57,6 +58,8 @@ class Attempt(Value, frozen=True, kw_only=True):
     reason: str
     #: `Retry-After` of the response in seconds, or None.
     retry_after: float | None = None
+    #: What the handlers published, to be stored if it is done.
+    published: tuple[PublishedEvent, ...] = ()
 
 
 def decide(attempt: Attempt) -> Decision:

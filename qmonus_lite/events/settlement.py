@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from qmonus_lite.clock import SteadyClock
 from qmonus_lite.events.delivery import Delivery
 from qmonus_lite.events.log import EventLogFailed
 from qmonus_lite.events.ordering import PathOrder
+from qmonus_lite.events.published import PublishedEvent, Source
 from qmonus_lite.events.retry import Attempt, Decision, Done, Retry, decide
-from qmonus_lite.events.stored_event import ClaimedEvent
+from qmonus_lite.events.stored_event import ClaimedEvent, PendingEvent
 from qmonus_lite.observations import DeliveryTried
 
 logger = logging.getLogger(__name__)
@@ -19,7 +20,9 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 #: Seconds until an event that reached no worker is due again.
 NO_WORKER_DELAY_SECONDS = 0.25
-#: Seconds that rows of delivered events wait to be deleted in one batch.
+#: Seconds between two deletions of old delivered events.
+EXPIRE_SECONDS = 60.0
+#: Seconds that rows of delivered events wait to be ended in one batch.
 BATCH_DELAY_SECONDS = 0.02
 
 
@@ -44,8 +47,10 @@ class Settlement:
         #: Clock of due times, which the dispatcher moves.
         self._clock = clock
         self._loop = loop
-        #: Ids of delivered events whose rows are not deleted yet.
+        #: Ids of delivered events whose rows are not ended yet.
         self._delivered: list[str] = []
+        #: When old delivered events are deleted next, by the clock of the loop.
+        self._expires_at = 0.0
 
     async def settle(self, event: ClaimedEvent, attempt: Attempt | None, seconds: float) -> None:
         """Write the result of an attempt of this duration; None if no worker was reached."""
@@ -55,6 +60,8 @@ class Settlement:
             await self._put_back(event, event.attempt - 1, delay, reason)
             return
         decision = decide(attempt)
+        if isinstance(decision, Done) and attempt.published:
+            await self._publish(event, attempt.published)
         await self._write_decision(event, decision)
         if self._with.observers.wants(DeliveryTried):
             self._with.observers.notify(
@@ -68,21 +75,52 @@ class Settlement:
             )
 
     def forget(self, event: ClaimedEvent) -> None:
-        """Mark as delivered: release its path, delete its row; does not wait for the commit."""
+        """Mark as ended without a handler: release its path, delete its row; does not wait."""
+        self._order.end(event.path, event.id, direct=event.direct)
+        self._delete([event.id], None)
+
+    def _deliver(self, event: ClaimedEvent) -> None:
+        """Mark as delivered: release its path, end its row; does not wait for the commit."""
         self._order.end(event.path, event.id, direct=event.direct)
         if not event.direct:
-            self._delete([event.id])
+            self._delete([event.id], self._kept_at)
             return
-        # The row is only read at a start after a crash, so its deletion can be batched.
+        # The row is only read at a start after a crash, so its end can be batched.
         if not self._delivered:
             self._loop.call_later(BATCH_DELAY_SECONDS, self.flush)
         self._delivered.append(event.id)
 
     def flush(self) -> None:
-        """Delete the rows of the delivered events now."""
+        """End the rows of the delivered events now."""
         delivered, self._delivered = self._delivered, []
         if delivered:
-            self._delete(delivered)
+            self._delete(delivered, self._kept_at)
+
+    async def expire(self) -> None:
+        """Delete delivered events that are older than the history, now and then."""
+        if (now := self._loop.time()) >= self._expires_at:
+            self._expires_at = now + EXPIRE_SECONDS
+            before = self._with.clock.now() - self._with.history
+            await asyncio.wrap_future(self._with.log.expire(before))
+
+    @property
+    def _kept_at(self) -> float | None:
+        """Time of delivery of events that are kept; None if they are not."""
+        return self._with.clock.now() if self._with.history else None
+
+    def expect(self, events: Sequence[PendingEvent]) -> None:
+        """Take note that these events wait, so that none of their paths overtakes them."""
+        for event in events:
+            self._order.go(event.path, event.id, direct=False)
+
+    async def _publish(self, event: ClaimedEvent, published: Sequence[PublishedEvent]) -> None:
+        """Store what the handlers published and end the event, in one transaction."""
+        source = Source(request_id=event.request_id, upload_id=event.upload_id)
+        time, gateway = self._with.clock.moment(), event.gateway
+        events = [each.pending(time=time, gateway=gateway, source=source) for each in published]
+        self.expect(events)
+        log, kept_at = self._with.log, self._kept_at
+        await self._write(lambda: log.publish(events, delivered=event.id, kept_at=kept_at))
 
     async def _write_decision(self, event: ClaimedEvent, decision: Decision) -> None:
         log = self._with.log
@@ -90,7 +128,7 @@ class Settlement:
         if event.request_id:
             extra["request_id"] = event.request_id
         if isinstance(decision, Done):
-            self.forget(event)
+            self._deliver(event)
             logger.info("delivered %s", event.type, extra={"action": "event_delivered", **extra})
         elif isinstance(decision, Retry):
             await self._put_back(event, event.attempt, decision.delay, decision.reason)
@@ -116,14 +154,14 @@ class Settlement:
             self._order.queue(event.path, event.id)
         await self._write(retry)
 
-    def _delete(self, delivered: list[str]) -> None:
-        deleted = self._with.log.done(delivered)
-        deleted.add_done_callback(lambda done: self._deleted(delivered, done))
+    def _delete(self, event_ids: list[str], kept_at: float | None) -> None:
+        deleted = self._with.log.done(event_ids, kept_at)
+        deleted.add_done_callback(lambda done: self._deleted(event_ids, kept_at, done))
 
-    def _deleted(self, delivered: list[str], done: "Future[int]") -> None:
+    def _deleted(self, event_ids: list[str], kept_at: float | None, done: "Future[int]") -> None:
         if done.exception() is not None:
             # After the stop (RuntimeError) the next start delivers them again, with the same ids.
-            write = self._write(lambda: self._with.log.done(delivered))
+            write = self._write(lambda: self._with.log.done(event_ids, kept_at))
             try:
                 asyncio.run_coroutine_threadsafe(write, self._loop)
             except RuntimeError:

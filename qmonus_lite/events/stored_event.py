@@ -26,6 +26,8 @@ class PendingEvent(Value, frozen=True, kw_only=True):
     token: str
     #: Id of the request that stored the file; empty for events of an older version.
     request_id: str = ""
+    #: Id of the related upload, or empty.
+    upload_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,8 @@ class ClaimedEvent(Value, frozen=True, kw_only=True):
     since: float
     #: Id of the request that stored the file, or empty.
     request_id: str = ""
+    #: Id of the related upload, or empty.
+    upload_id: str = ""
     #: Whether it is in direct delivery, without having been claimed.
     direct: bool = False
 
@@ -85,13 +89,15 @@ class EventEntry:
     type: str
     path: str
     time: str
-    #: `prepared`, `ready`, `sending` or `dead`.
+    #: `prepared`, `ready`, `sending`, `dead` or `delivered`.
     state: str
     attempt: int
     #: Earliest time of the next attempt, in seconds since the epoch.
     next_at: float
     #: Why the last delivery failed.
     reason: str
+    #: When it was delivered, in seconds since the epoch; 0 if it is not delivered.
+    delivered_at: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,5 +127,6 @@ def direct(seq: int, event: PendingEvent) -> ClaimedEvent:
         attempt=1,
         since=event.time.timestamp(),
         request_id=event.request_id,
+        upload_id=event.upload_id,
         direct=True,
     )

@@ -1,7 +1,7 @@
 """The chain: all handlers of one event, then their `success` and `failure` follow-up events."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qmonus_lite.catalog.plugins import Catalog, LambdaPlugin
@@ -9,6 +9,7 @@ from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.errors import Refusal
 from qmonus_lite.events.envelope import GATES, Ids
 from qmonus_lite.events.outcome import MAX_OUTCOME_BYTES, Outcome
+from qmonus_lite.events.published import Publications, PublishedEvent
 from qmonus_lite.lambdas.event import Event
 from qmonus_lite.lambdas.handle import Handle, Termination
 from qmonus_lite.lambdas.unanswered import warn_of_unanswered
@@ -46,6 +47,8 @@ class Chain:
     gate_depth: int = 0
     #: Whether a gate event precedes this event in the chain.
     below_gate: bool = False
+    #: What the scripts of the whole chain published.
+    publications: Publications = field(default_factory=Publications)
 
     async def run(self, name: str, data: dict[str, Any]) -> Outcome:
         """Run the handlers of event `name` on `data`; never raises for errors of the handlers."""
@@ -145,7 +148,15 @@ class Chain:
             config=lambda name: self.secrets.values(self.catalog, name),
             publish=self._below,
             gate_depth=self.gate_depth,
+            publish_durably=self._publish,
         )
+
+    async def _publish(self, name: object, event: object) -> str:
+        """Note an event that is stored with the end of this one; raises BadPublication."""
+        kept = self.catalog.kept_headers(name) if isinstance(name, str) else frozenset()
+        published = PublishedEvent.of(name, event, kept)
+        self.publications.add(published)
+        return published.id
 
     def _outcome(
         self, end: Termination | None, event: dict[str, Any], ran: list[LambdaPlugin]
@@ -171,6 +182,7 @@ class Chain:
             headers=end.headers,
             refusal=end.refusal if end.code >= 300 else None,
             failed=end.failed,
+            published=tuple(self.publications.events),
         )
 
 

@@ -30,6 +30,10 @@ class Unanswered:
         return next((line for name, line in self.callers if name == file), None)
 
 
+async def _publish_nowhere(_name: object, _event: object) -> str:
+    raise ValueError("events cannot be published here")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScriptContext:
     """Services that depend on the run, not on the process."""
@@ -40,6 +44,9 @@ class ScriptContext:
     publish: Callable[[str, dict[str, Any]], Awaitable[Any]]
     #: Number of gates whose decisions depend on this run.
     gate_depth: int = 0
+    #: Publish an event durably and without waiting for its handlers; returns its id. Raises
+    #: ValueError for what cannot be published.
+    publish_durably: Callable[[object, object], Awaitable[str]] = _publish_nowhere
     #: Unanswered callouts by method and address; removed when a later attempt gets an answer.
     unanswered: dict[tuple[str, str], Unanswered] = field(default_factory=dict)
 

@@ -29,6 +29,12 @@ class EventSettings:
         example="--event_max_age=72h",
         reader=values.seconds,
     )
+    event_history: float = flag(
+        86400.0,
+        "seconds for which delivered events are kept to be replayed, at most 10,000; 0 keeps none",
+        example="--event_history=7d",
+        reader=values.seconds_from_zero,
+    )
     event_secret: Secret | None = secret(
         "the secret that APIGW and workers share, at least 32 characters",
         other_source="the file event.key of the data directory",

@@ -117,6 +117,11 @@ def seconds(value: str) -> float:
     return float(found[1]) * _SPANS[found[2] or ""]
 
 
+def seconds_from_zero(value: str) -> float:
+    """Seconds as `seconds` reads them, or 0."""
+    return 0.0 if re.fullmatch(r"0(?:\.0{1,6})? ?[smhd]?", value) else seconds(value)
+
+
 def timezone(value: str) -> str:
     """A name of the IANA time zone database."""
     zone(value)

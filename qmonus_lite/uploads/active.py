@@ -19,7 +19,7 @@ from qmonus_lite.uploads.lifecycle import (
 )
 from qmonus_lite.uploads.quota import Quota
 from qmonus_lite.uploads.receipt import Receipt
-from qmonus_lite.uploads.store import StoredFile
+from qmonus_lite.uploads.store import StoredFile, path_text
 
 # Looked up once: that of an attribute of an enumeration is slow.
 _RECEIVING, _ABORTED = UploadState.RECEIVING, UploadState.ABORTED
@@ -55,6 +55,7 @@ class ActiveUpload:
         self._accepted = accepted
         self._pending = accepted.pending
         self._record = accepted.head.record
+        self._quota = accepted.quota
         self._digests = digests
         self._began = began
         self.state = _CREATED
@@ -69,7 +70,7 @@ class ActiveUpload:
         """Append bytes of the body; waits for the store as backpressure. Raises Problem."""
         if not self._accepts_bytes():
             return
-        check_body(self._uploads.quota, self._pending.received + len(chunk))
+        check_body(self._quota, self._pending.received + len(chunk))
         try:
             await self._pending.append(chunk)
         except Problem as error:
@@ -90,7 +91,7 @@ class ActiveUpload:
             self._log(error)
             raise
         self._record.bytes = self._pending.received
-        check_body(self._uploads.quota, self._pending.received)
+        check_body(self._quota, self._pending.received)
         return count
 
     async def commit(self) -> Receipt:
@@ -143,25 +144,29 @@ class ActiveUpload:
         self._pending.done()
 
     def _receipt(self, stored: StoredFile) -> Receipt:
-        accepted = self._accepted
+        accepted, path = self._accepted, self._path_of(stored)
         return Receipt(
             upload_id=accepted.upload_id,
-            path=accepted.path,
-            filename=self._pending.where[-1],
+            path=path,
+            filename=path.rpartition("/")[2],
             bytes=self._pending.received,
             mime=accepted.head.mime,
             event_id=accepted.upload_id,
             durable=stored.durable,
             replaced=stored.replaced,
+            renamed=True if stored.where else None,
             sha256=self._digests.sha256,
         )
+
+    def _path_of(self, stored: StoredFile) -> str:
+        return path_text(stored.where) if stored.where else self._accepted.path
 
     def _observe(self, stored: StoredFile) -> None:
         self._uploads.observers.notify(
             UploadStored(
                 request_id=self._accepted.head.record.request_id,
                 upload_id=self._accepted.upload_id,
-                path=self._accepted.path,
+                path=self._path_of(stored),
                 length=self._pending.received,
                 replaced=stored.replaced,
                 seconds=self._uploads.now() - self._began,

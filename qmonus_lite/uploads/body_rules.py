@@ -34,7 +34,8 @@ BODY_RULES: tuple[Rule[ReceivedBody], ...] = (
         stage=Stage.BODY,
         check=check_received,
         problems=(TooLarge,),
-        refuses="a body in chunks as soon as it is above `--max_upload_bytes`",
+        refuses="a body in chunks as soon as it is above `--max_upload_bytes`, or the `max_bytes`"
+        " of a handler",
     ),
 )
 #: When the body is complete, before it is sealed.

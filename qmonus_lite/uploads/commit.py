@@ -32,7 +32,9 @@ from qmonus_lite.events.log import EventLog, EventLogFailed
 from qmonus_lite.events.stored_event import PendingEvent
 from qmonus_lite.uploads.batching import BatchingExecutor
 from qmonus_lite.uploads.keyed_lock import KeyedLock
+from qmonus_lite.uploads.moved_event import moved_event
 from qmonus_lite.uploads.publish import ReceivedUpload, keep_sealed
+from qmonus_lite.uploads.renaming import store_renamed
 from qmonus_lite.uploads.store import (
     PendingUpload,
     Publication,
@@ -94,9 +96,18 @@ class Committer:
 
         Serialized per path, so that the events of a path have the order of its contents.
         """
+        if upload.renames:
+            return await store_renamed(upload, self._store, self._path_lock, self._commit_moved)
+        return await self._commit_at(upload)
+
+    async def _commit_at(self, upload: UploadWithEvent) -> StoredFile:
         async with self._path_lock.at(upload.pending.where):
             await self._executor.do(upload)
         return upload.stored()
+
+    async def _commit_moved(self, upload: UploadWithEvent) -> StoredFile:
+        upload.event = moved_event(upload.event, upload.pending)
+        return await self._commit_at(upload)
 
     def _commit(self, uploads: Sequence[UploadWithEvent]) -> float:
         """Run all steps for a batch of uploads to different paths; results are set in each upload.

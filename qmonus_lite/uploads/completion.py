@@ -13,6 +13,7 @@ from qmonus_lite.uploads.commit import Commits, UploadWithEvent
 from qmonus_lite.uploads.event_data import stored_event_data
 from qmonus_lite.uploads.keyed_lock import KeyedLock
 from qmonus_lite.uploads.publish import DirectPublisher, ReceivedUpload
+from qmonus_lite.uploads.renaming import store_renamed
 from qmonus_lite.uploads.store import StoredFile
 
 
@@ -37,7 +38,9 @@ class Completion:
 
     async def complete(self, upload: AcceptedUpload) -> StoredFile:
         """Store the upload; raises Problem."""
-        pending, condition = upload.pending, upload.head.condition
+        pending, condition = upload.pending, upload.condition
+        if upload.renames:
+            return await self._complete_renamed(upload)
         where, publisher = pending.where, self.publisher
         if (
             self.registry.has_no_handler_for(UPLOADED)
@@ -56,6 +59,27 @@ class Completion:
                 )
             )
 
+    async def _complete_renamed(self, upload: AcceptedUpload) -> StoredFile:
+        """Store the upload at its path, or under another name if a file is there."""
+        pending, condition = upload.pending, upload.condition
+        if self.registry.has_no_handler_for(UPLOADED):
+            received = ReceivedUpload(pending=pending, condition=condition)
+            return await store_renamed(
+                received, self.publisher.upload_store, self.path_lock, self._publish_at
+            )
+        return await self.committer.commit(
+            UploadWithEvent(
+                pending=pending,
+                condition=condition,
+                renames=True,
+                event=self._pending_event(upload),
+            )
+        )
+
+    async def _publish_at(self, upload: ReceivedUpload) -> StoredFile:
+        async with self.path_lock.at(upload.pending.where):
+            return await self.publisher.store(upload)
+
     def _pending_event(self, upload: AcceptedUpload) -> PendingEvent:
         path, pending = upload.path, upload.pending
         fields = {"path": path, "account": upload.account, "length": upload.head.length}
@@ -71,4 +95,5 @@ class Completion:
             gateway=self.gateway,
             token=pending.token,
             request_id=upload.head.record.request_id,
+            upload_id=upload.upload_id,
         )

@@ -14,14 +14,12 @@ from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
 from qmonus_lite.auth.own import OwnCredentials, masked
 from qmonus_lite.errors import CredentialInQuery
 from qmonus_lite.events.gateway import FIELDS, UNFILLED
+from qmonus_lite.events.published import MASKED
 from qmonus_lite.pathtemplate import normalized
 from qmonus_lite.redaction import MASK
 from qmonus_lite.uploads.request import UploadRequest
 from qmonus_lite.uploads.target import Target
 
-#: Headers whose values are masked unless a plugin keeps them; in lower case, since a handler may
-#: have replaced the headers by a plain dict.
-MASKED = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token"})
 #: Fields of a pending event that follow those of its question.
 _LAST_FIELDS = frozenset({*FIELDS, "mime", "bytes"})
 

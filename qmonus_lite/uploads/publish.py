@@ -28,6 +28,8 @@ class ReceivedUpload:
 
     pending: PendingUpload
     condition: Condition = UNCONDITIONAL
+    #: Whether it gets another name if a file is at its path (`uploads.renaming`).
+    renames: bool = False
     #: How publishing ended; None before, and if a batch ended by an unexpected error.
     result: PublishResult | None = None
 
@@ -63,7 +65,7 @@ class DirectPublisher:
     """Stores uploads without events; callers hold the path lock."""
 
     def __init__(self, store: UploadStore, *, threads: Executor) -> None:
-        self._store = store
+        self.upload_store = self._store = store
         self._executor: BatchingExecutor[ReceivedUpload] = BatchingExecutor(self._publish, threads)
 
     def can_publish_inline(self, upload: PendingUpload) -> bool:

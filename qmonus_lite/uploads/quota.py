@@ -9,10 +9,10 @@ from qmonus_lite.errors import TooLarge
 class Quota:
     """Limits of uploads that do not depend on the store."""
 
-    #: `--max_upload_bytes`; 0 is no limit.
-    max_upload_bytes: int = 0
+    #: `--max_upload_bytes`, or what a handler allows; None is no limit.
+    max_bytes: int | None = None
 
     def check_size(self, size: int) -> None:
         """Raises TooLarge if `size` bytes exceed the limit of an upload."""
-        if self.max_upload_bytes and size > self.max_upload_bytes:
-            raise TooLarge(f"an upload may have at most {self.max_upload_bytes} bytes")
+        if self.max_bytes is not None and size > self.max_bytes:
+            raise TooLarge(f"this upload may have at most {self.max_bytes} bytes")

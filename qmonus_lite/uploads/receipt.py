@@ -29,6 +29,8 @@ class Receipt:
     durable: bool
     #: Whether a file at this path was replaced.
     replaced: bool
+    #: True if a file was at the path, so that `path` is another one (`rename` of a handler).
+    renamed: bool | None = None
     #: SHA-256 in hexadecimal digits, if `Want-Repr-Digest` asked for it.
     sha256: str | None = None
 

@@ -36,9 +36,11 @@ from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.scripting.context import MAX_GATE_DEPTH, gate_depth
 from qmonus_lite.uploads.digest import NO_DIGESTS, Digests
 from qmonus_lite.uploads.event_data import question_data
+from qmonus_lite.uploads.limits import FIELD, NO_LIMITS, BadLimits, Limits
 from qmonus_lite.uploads.names import BadName, parts_of
 from qmonus_lite.uploads.quota import Quota
 from qmonus_lite.uploads.request import UploadRequest
+from qmonus_lite.uploads.store import Condition
 from qmonus_lite.uploads.target import Target, read_target
 
 logger = logging.getLogger(__name__)
@@ -50,12 +52,16 @@ class Candidate:
 
     request: UploadRequest
     quota: Quota
+    #: The preconditions of the client, and of the handlers.
+    condition: Condition
     gatekeeper: Gatekeeper
     digests: Digests = NO_DIGESTS
     #: What the handlers decided; None without handlers.
     outcome: Outcome | None = None
     #: Whether a handler gave it another path than the client asks for.
     path_chosen: bool = False
+    #: What the handlers limit it to.
+    limits: Limits = NO_LIMITS
     target: Target = field(init=False)
     #: Data of the request/reply event, and the account whose token the request has.
     question: dict[str, Any] = field(init=False)
@@ -221,6 +227,28 @@ def unusable_path(upload: Candidate, error: BadName | Forbidden | Conflict) -> B
     return problem
 
 
+def read_limits(upload: Candidate) -> None:
+    """Apply the limits that the handlers set.
+
+    Raises BadGateway if they are not clear, TooLarge if the declared size is above them.
+    """
+    outcome = upload.outcome
+    if outcome is None or FIELD not in outcome.event:
+        return
+    try:
+        upload.limits = Limits.read(outcome.event[FIELD])
+    except BadLimits as error:
+        names = ", ".join(outcome.handlers)
+        extra = {"action": "limits_refused", "handlers": names}
+        logger.error("%s: %s", names, error, extra=extra)
+        problem = BadGateway("a plugin gave limits that are not clear")
+        problem.refusal = Refusal(plugin=names, rule="bad-limits", reason=str(error))
+        raise problem from None
+    upload.quota = upload.limits.quota(upload.quota)
+    upload.condition = upload.limits.condition(upload.condition)
+    check_size(upload)
+
+
 #: In the order of evaluation, when the handlers have agreed or there are none.
 AFTER_VERDICT_RULES: tuple[Rule[Candidate], ...] = (
     Rule(
@@ -236,6 +264,14 @@ AFTER_VERDICT_RULES: tuple[Rule[Candidate], ...] = (
         check=read_chosen_path,
         problems=(BadGateway,),
         refuses="a `path` given by a handler that cannot be stored, or where nothing may stand",
+    ),
+    Rule(
+        name="limits",
+        stage=Stage.AFTER_VERDICT,
+        check=read_limits,
+        problems=(BadGateway, TooLarge),
+        refuses="`limits` of a handler that are not clear: another type, key or value than"
+        " [listed](events.md#limits) (502); a `Content-Length` above its `max_bytes` (413)",
     ),
 )
 _HEAD_CHECKS = tuple(rule.check for rule in HEAD_RULES)

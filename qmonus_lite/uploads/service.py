@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.errors import Conflict, Forbidden, Problem, Terminated, refusal_of
 from qmonus_lite.events.envelope import UPLOADING, Ids
+from qmonus_lite.events.published import Source
 from qmonus_lite.events.query import EventQuery
 from qmonus_lite.ids import new_id
 from qmonus_lite.observations import UploadDecided
@@ -45,7 +46,12 @@ class UploadService:
     async def open(self, head: UploadRequest) -> ActiveUpload:
         """Authorize an upload and reserve space; raises Problem or Terminated if refused."""
         began = self.now()
-        upload = Candidate(request=head, quota=self.active.quota, gatekeeper=self.gatekeeper)
+        upload = Candidate(
+            request=head,
+            quota=self.active.quota,
+            condition=head.condition,
+            gatekeeper=self.gatekeeper,
+        )
         check_head(upload)
         question = upload.question
         account = question["account"]
@@ -60,7 +66,16 @@ class UploadService:
             log_store_failure(error, head.record, upload.target.path)
             raise
         event = question if upload.outcome is None else upload.outcome.event
-        accepted = AcceptedUpload(upload_id, head, event, pending, account)
+        accepted = AcceptedUpload(
+            upload_id,
+            head,
+            event,
+            pending,
+            upload.quota,
+            upload.condition,
+            account,
+            upload.limits.renames,
+        )
         return ActiveUpload(self.active, accepted, upload.digests, began)
 
     async def _decide_observed(self, upload: Candidate) -> None:
@@ -105,6 +120,10 @@ class UploadService:
                 # Accounts may have changed as well: authenticate again.
                 upload.actor = None
         check_after_verdict(upload)
+        if upload.outcome is not None and upload.outcome.published:
+            record = upload.request.record
+            source = Source(request_id=record.request_id, upload_id=record.upload_id)
+            await self.query.store_events(upload.outcome.published, source)
 
     def _create(self, upload: Candidate) -> Awaitable[PendingUpload]:
         """The pending upload at its path; raises Problem if no file can be stored there."""
@@ -113,6 +132,6 @@ class UploadService:
             upload.parts,
             upload_id=head.record.upload_id,
             length=head.length,
-            condition=head.condition,
+            condition=upload.condition,
             digests=upload.digests,
         )

@@ -25,14 +25,19 @@ from qmonus_lite.values import Value
 StoredPath = tuple[str, ...]
 
 
+def path_text(where: StoredPath) -> str:
+    """A stored path as text, with a leading slash."""
+    return "/" + "/".join(where)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """A precondition of a request on the file at its path (RFC 9110, section 13).
+    """A precondition of an upload on the file at its path (RFC 9110, section 13).
 
     `create` checks both members; `publish` checks `absent` again, atomically where the store can.
     """
 
-    #: `If-None-Match: *`: no file may exist at the path.
+    #: `If-None-Match: *`, or `if_exists` of a handler: no file may exist at the path.
     absent: bool = False
     #: The value of `If-Match`; empty if the request has none.
     match: str = ""
@@ -40,7 +45,7 @@ class Condition:
     def check(self, exists: bool) -> None:
         """Raise PreconditionFailed; `exists` is whether a file exists at the path now."""
         if exists and self.absent:
-            raise PreconditionFailed("a file exists at this path, and If-None-Match: * was given")
+            raise PreconditionFailed("a file exists at this path, and must not be replaced")
         if self.match and not (exists and self.match == "*"):
             # Stored files have no entity tags, so no tag can match.
             raise PreconditionFailed("no file at this path is the one that If-Match names")
@@ -69,6 +74,8 @@ class StoredFile(NamedTuple):
     #: Entity tag and version, if the store gives files such.
     etag: str | None = None
     version: str | None = None
+    #: Its path if that is not the one asked for (`uploads.renaming`); else empty.
+    where: StoredPath = ()
     #: An error after it became visible, such as a failed fsync of its directory: its event is
     #: delivered, since the file can be seen, but the client gets this error.
     failure: BaseException | None = None

@@ -39,7 +39,8 @@ CREATE_RULES = (
         name="precondition",
         stage=Stage.AFTER_VERDICT,
         problems=(PreconditionFailed,),
-        refuses="`If-None-Match: *` where a file is, `If-Match` where none is",
+        refuses="`If-None-Match: *`, or `if_exists` of a handler being `fail`, where a file is;"
+        " `If-Match` where none is",
     ),
     RuleDescription(
         name="free-space",
@@ -82,7 +83,8 @@ PUBLISH_RULES = (
         name="precondition-at-publish",
         stage=Stage.SEAL,
         problems=(PreconditionFailed,),
-        refuses="`If-None-Match: *` where a file was stored during the upload",
+        refuses="`If-None-Match: *`, or `fail` of a handler, where a file was stored during the"
+        " upload",
     ),
     RuleDescription(
         name="in-doubt",

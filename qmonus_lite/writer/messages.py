@@ -63,6 +63,8 @@ class Commit(Message, frozen=True, kw_only=True):
     content: bytes
     #: `Condition.absent`; the writer process checks no other condition.
     absent: bool
+    #: `ReceivedUpload.renames`.
+    renames: bool
     event: PendingEvent
 
     @classmethod
@@ -72,6 +74,7 @@ class Commit(Message, frozen=True, kw_only=True):
             sealed=handover.sealed,
             content=handover.content,
             absent=upload.condition.absent,
+            renames=upload.renames,
             event=upload.event,
         )
 
@@ -81,6 +84,7 @@ class Commit(Message, frozen=True, kw_only=True):
         return UploadWithEvent(
             pending=store.adopt(handover),
             condition=IF_ABSENT if self.absent else UNCONDITIONAL,
+            renames=self.renames,
             event=self.event,
         )
 
@@ -93,6 +97,7 @@ class Published(Message, frozen=True, kw_only=True):
     location: str
     etag: str | None
     version: str | None
+    where: tuple[str, ...]
 
     @classmethod
     def of(cls, stored: StoredFile) -> "Published":
@@ -103,6 +108,7 @@ class Published(Message, frozen=True, kw_only=True):
             location=stored.location,
             etag=stored.etag,
             version=stored.version,
+            where=stored.where,
         )
 
     def stored(self) -> StoredFile:
@@ -113,6 +119,7 @@ class Published(Message, frozen=True, kw_only=True):
             location=self.location,
             etag=self.etag,
             version=self.version,
+            where=self.where,
         )
 
 
@@ -134,12 +141,40 @@ class CountEvents(Message, frozen=True, kw_only=True):
 
 
 class ReplayEvent(Message, frozen=True, kw_only=True):
-    """Call of `CommitService.replay`. Result: int."""
+    """Call of `CommitService.replay`. Result: str."""
 
     event_id: str
 
 
-Call = Hello | Commit | ListEvents | ShowEvent | CountEvents | ReplayEvent
+class RetryEvent(Message, frozen=True, kw_only=True):
+    """Call of `CommitService.retry_now`. Result: int."""
+
+    event_id: str
+
+
+class DropEvent(Message, frozen=True, kw_only=True):
+    """Call of `CommitService.drop`. Result: int."""
+
+    event_id: str
+
+
+class PublishEvents(Message, frozen=True, kw_only=True):
+    """Call of `CommitService.publish`. Result: int."""
+
+    events: list[PendingEvent]
+
+
+Call = (
+    Hello
+    | Commit
+    | ListEvents
+    | ShowEvent
+    | CountEvents
+    | ReplayEvent
+    | RetryEvent
+    | DropEvent
+    | PublishEvents
+)
 
 
 class CallRequest(Message, frozen=True, kw_only=True):

@@ -9,13 +9,13 @@ import itertools
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from qmonus_lite.errors import BadResource, InternalFault
-from qmonus_lite.events.stored_event import EventEntry, ShownEvent
+from qmonus_lite.events.stored_event import EventEntry, PendingEvent, ShownEvent
 from qmonus_lite.uploads.commit import UploadWithEvent
 from qmonus_lite.uploads.store import StoredFile
 from qmonus_lite.writer.ipc import Frames, connected
@@ -25,13 +25,16 @@ from qmonus_lite.writer.messages import (
     CallRequest,
     Commit,
     CountEvents,
+    DropEvent,
     Failure,
     Health,
     Hello,
     ListEvents,
     Published,
+    PublishEvents,
     ReplayEvent,
     Result,
+    RetryEvent,
     ShowEvent,
     decode_reply,
     encode,
@@ -116,9 +119,21 @@ class RemoteCommitService:
         """Number of events by state."""
         return await self._call(CountEvents(), dict[str, int])
 
-    async def replay(self, event_id: str) -> int:
-        """Requeue a dead letter for delivery; 0 if there is none with this id."""
-        return await self._call(ReplayEvent(event_id=event_id), int)
+    async def replay(self, event_id: str) -> str:
+        """Deliver a dead letter, or a copy of a delivered event; its id, or empty."""
+        return await self._call(ReplayEvent(event_id=event_id), str)
+
+    async def publish(self, events: Sequence[PendingEvent]) -> int:
+        """Store events of scripts durably; raises Problem."""
+        return await self._call(PublishEvents(events=list(events)), int)
+
+    async def retry_now(self, event_id: str) -> int:
+        """Make a waiting event due now; 0 if none with this id waits."""
+        return await self._call(RetryEvent(event_id=event_id), int)
+
+    async def drop(self, event_id: str) -> int:
+        """Delete a dead letter; 0 if there is none with this id."""
+        return await self._call(DropEvent(event_id=event_id), int)
 
     def stop_deliveries(self) -> None:
         """No-op: the writer process runs the deliveries."""

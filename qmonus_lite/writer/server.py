@@ -18,13 +18,16 @@ from qmonus_lite.writer.messages import (
     CallRequest,
     Commit,
     CountEvents,
+    DropEvent,
     Failure,
     Health,
     Hello,
     ListEvents,
     Published,
+    PublishEvents,
     ReplayEvent,
     Result,
+    RetryEvent,
     ShowEvent,
     decode_request,
     encode,
@@ -145,6 +148,12 @@ class _ClientSession:
                 return await commits.counts()
             case ReplayEvent():
                 return await commits.replay(call.event_id)
+            case RetryEvent():
+                return await commits.retry_now(call.event_id)
+            case PublishEvents():
+                return await commits.publish(call.events)
+            case DropEvent():
+                return await commits.drop(call.event_id)
             case Hello():
                 self._greet(call)
                 return None

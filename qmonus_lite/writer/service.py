@@ -6,14 +6,17 @@ each APIGW uses the remote implementation (`writer.remote`).
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from qmonus_lite.clock import Clock
+from qmonus_lite.errors import EventLogUnavailable
 from qmonus_lite.events.dispatcher import Dispatcher
-from qmonus_lite.events.log import EventLog
-from qmonus_lite.events.stored_event import EventEntry, ShownEvent
+from qmonus_lite.events.log import EventLog, EventLogFailed
+from qmonus_lite.events.stored_event import EventEntry, PendingEvent, ShownEvent
 from qmonus_lite.events.workers import WorkerRegistry
+from qmonus_lite.ids import new_id
 from qmonus_lite.uploads.commit import Committer, UploadWithEvent
 from qmonus_lite.uploads.store import StoredFile, UploadStore
 
@@ -36,8 +39,20 @@ class CommitService(Protocol):
     async def counts(self) -> dict[str, int]:
         """Number of events by state."""
 
-    async def replay(self, event_id: str) -> int:
-        """Requeue a dead letter for delivery; 0 if there is none with this id."""
+    async def replay(self, event_id: str) -> str:
+        """Deliver a dead letter, or a copy of a delivered event; its id, or empty if there is none.
+
+        The copy has an id of its own.
+        """
+
+    async def publish(self, events: Sequence[PendingEvent]) -> int:
+        """Store events of scripts durably; raises Problem. Gives how many were stored."""
+
+    async def retry_now(self, event_id: str) -> int:
+        """Make a waiting event due now; 0 if none with this id waits."""
+
+    async def drop(self, event_id: str) -> int:
+        """Delete a dead letter; 0 if there is none with this id."""
 
     @property
     def unhealthy_reason(self) -> str | None:
@@ -83,11 +98,34 @@ class LocalCommitService:
         """Number of events by state."""
         return await asyncio.wrap_future(self.log.counts())
 
-    async def replay(self, event_id: str) -> int:
-        """Requeue a dead letter for delivery; 0 if there is none with this id."""
-        count = await asyncio.wrap_future(self.log.replay(event_id, self.clock.now()))
+    async def replay(self, event_id: str) -> str:
+        """Deliver a dead letter, or a copy of a delivered event; its id, or empty."""
+        now, copy_id = self.clock.now(), new_id()
+        if await asyncio.wrap_future(self.log.replay(event_id, now)):
+            copy_id = event_id
+        elif not await asyncio.wrap_future(self.log.replay_delivered(event_id, copy_id, now)):
+            return ""
+        self.dispatcher.wake()
+        return copy_id
+
+    async def publish(self, events: Sequence[PendingEvent]) -> int:
+        """Store events of scripts durably; raises EventLogUnavailable."""
+        try:
+            await asyncio.wrap_future(self.log.publish(events))
+        except EventLogFailed as error:
+            raise EventLogUnavailable("the outbox takes no events now") from error
+        self.dispatcher.expect(events)
+        return len(events)
+
+    async def retry_now(self, event_id: str) -> int:
+        """Make a waiting event due now; 0 if none with this id waits."""
+        count = await asyncio.wrap_future(self.log.retry_now(event_id, self.clock.now()))
         self.dispatcher.wake()
         return count
+
+    async def drop(self, event_id: str) -> int:
+        """Delete a dead letter; 0 if there is none with this id."""
+        return await asyncio.wrap_future(self.log.drop(event_id))
 
     @property
     def unhealthy_reason(self) -> str | None:

@@ -44,6 +44,7 @@ LIMITS: Mapping[str, Sequence[Limit]] = {
         Limit("uploads.names.MAX_PART_BYTES", "a part of a path, UTF-8", "400"),
         Limit("uploads.names.MAX_PATH_BYTES", "a path, UTF-8", "400"),
         Limit("uploads.names.MAX_PARTS", "parts of a path", "400"),
+        Limit("uploads.renaming.MAX_NUMBER", "number in the name of a renamed file", "409"),
     ),
     "Plugins and scripts": (
         Limit("catalog.files.MAX_FILE_BYTES", "a plugin file", "a fault"),
@@ -69,6 +70,11 @@ LIMITS: Mapping[str, Sequence[Limit]] = {
         Limit("events.retry.MAX_DELAY_SECONDS", "longest time between two attempts", ""),
         Limit("events.inbox.RETENTION_SECONDS", "memory of handled events", "forgotten"),
         Limit("events.inbox.MAX_ROWS", "handled events kept", "the oldest are forgotten"),
+        Limit("events.published.MAX_NAME_BYTES", "name of a published event", "`ValueError`"),
+        Limit("events.published.MAX_EVENT_BYTES", "a published event, as JSON", "`ValueError`"),
+        Limit("events.published.MAX_EVENTS", "events that one run publishes", "`ValueError`"),
+        Limit("events.published.MAX_TOTAL_BYTES", "those together", "`ValueError`"),
+        Limit("events.log.MAX_DELIVERED", "delivered events kept", "the oldest are deleted"),
         Limit("cli.events.MAX_LISTED", "events in `events list`", "left out"),
     ),
     "Log": (
@@ -127,6 +133,8 @@ INTERNAL = frozenset(
         "transports.http.signed_client.MAX_REASON_BYTES",
         "uploads.batching.MAX_BATCH",
         "uploads.batching.MAX_THREADS",
+        "uploads.limits.MAX_BYTES",
+        "uploads.renaming.MAX_LOST_NAMES",
         "writer.messages.MAX_MESSAGE_BYTES",
     }
 )

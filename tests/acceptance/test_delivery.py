@@ -265,7 +265,13 @@ def test_a_dead_letter_is_delivered_after_all_once_the_handler_is_mended(
 
     assert (answer.status, answer.json) == (202, {"id": ids[1], "state": "ready"})
     until(lambda: not {event["id"] for event in poisoned.waiting()} & set(ids))
-    assert poisoned.replay(ids[1], *token).status == 409
+
+    # A delivered event is delivered again as a copy, with an id of its own.
+    again = poisoned.replay(ids[1], *token)
+    assert again.status == 202 and again.json["id"] not in ids
+    until(lambda: poisoned.lines().count("/upload/mend 1") == 2)
+    missing = "00000000-0000-0000-0000-000000000000"
+    assert poisoned.replay(missing, *token).status == 409
 
 
 # An event that comes twice.

@@ -25,13 +25,15 @@ class Case:
     data: bytes | None = None
 
 
-def cases(admin: dict[str, str], key: str, dead: str) -> list[Case]:
+def cases(admin: dict[str, str], key: str, ids: "Ids") -> list[Case]:
     """Every answer of every operation, and refusals of each kind of credential."""
     upload, event, replay = "/upload/{filepath}", "/-/events/{id}", "/-/events/{id}/replay"
     wants = {**admin, "Want-Repr-Digest": "sha-256=1", "Content-Type": "text/plain"}
     put: dict[str, Any] = {"row": upload, "method": "PUT", "data": b"x"}
     listing: dict[str, Any] = {"row": "/-/events", "headers": admin}
     post: dict[str, Any] = {"row": replay, "method": "POST", "headers": admin}
+    retry = {**post, "row": "/-/events/{id}/retry"}
+    drop: dict[str, Any] = {"row": event, "method": "DELETE", "headers": admin}
     logon: dict[str, Any] = {"row": "/-/logon", "path": "/-/logon", "method": "POST"}
     return [
         Case(**put, path="/upload/new", status=201, headers=wants),
@@ -50,10 +52,14 @@ def cases(admin: dict[str, str], key: str, dead: str) -> list[Case]:
         Case(**listing, path="/-/events", status=200),
         Case(**listing, path="/-/events?state=dead", status=200),
         Case(**listing, path="/-/events?state=nonsense", status=400),
-        Case(row=event, path=f"/-/events/{dead}", status=200, headers=admin),
+        Case(row=event, path=f"/-/events/{ids.dead}", status=200, headers=admin),
         Case(row=event, path=f"/-/events/{NO_EVENT}", status=404, headers=admin),
-        Case(**post, path=f"/-/events/{dead}/replay", status=202),
+        Case(**post, path=f"/-/events/{ids.dead}/replay", status=202),
         Case(**post, path=f"/-/events/{NO_EVENT}/replay", status=409),
+        Case(**retry, path=f"/-/events/{ids.waiting}/retry", status=202),
+        Case(**drop, path=f"/-/events/{ids.dropped}", status=200),
+        Case(**retry, path=f"/-/events/{NO_EVENT}/retry", status=409),
+        Case(**drop, path=f"/-/events/{NO_EVENT}", status=409),
     ]
 
 
@@ -86,24 +92,37 @@ async def until_faulty(two: TwoProcesses) -> None:
             await asyncio.sleep(0.05)
 
 
-async def dead_letter(two: TwoProcesses) -> str:
-    """The id of an event that its handler refuses."""
-    two.handler("refusing", "APIGW.OnFileUploaded", "raise Error(400, 'never')")
+@dataclass(frozen=True, kw_only=True)
+class Ids:
+    """Events of an outbox: two that their handler refuses, and one that waits for another."""
+
+    dead: str
+    dropped: str
+    waiting: str
+
+
+async def unfinished_events(two: TwoProcesses) -> Ids:
+    """Start both processes, and upload files whose events are not delivered."""
+    code = "400 if event['path'] < '/upload/c' else 503"
+    two.handler("refusing", "APIGW.OnFileUploaded", f"raise Error({code}, 'never')")
     await two.start()
-    _status, stored = await two.send("PUT", "/upload/a", data=b"x", headers=two.admin)
+    ids = []
+    for name in ("a", "b", "c", "c"):
+        _, stored = await two.send("PUT", f"/upload/{name}", data=b"x", headers=two.admin)
+        ids.append(str(stored["event_id"]))
     async with asyncio.timeout(5):
-        while not (await two.send("GET", "/-/events?state=dead", headers=two.admin))[1]["events"]:
+        while (await two.send("GET", "/-/events", headers=two.admin))[1]["counts"].get("dead") != 2:
             await asyncio.sleep(0.02)
-    return str(stored["event_id"])
+    return Ids(dead=ids[0], dropped=ids[1], waiting=ids[3])
 
 
 async def test_every_answer_is_as_the_document_says(two: TwoProcesses) -> None:
     key = apikey.new_key()
     two.handler("late", "Late", "asyncio.sleep(1)")
-    dead = await dead_letter(two)
+    ids = await unfinished_events(two)
     await until_logged_on(two, key)
     await until_faulty(two)
-    tried = cases(two.admin, key, dead)
+    tried = cases(two.admin, key, ids)
     document = (await two.send("GET", "/-/openapi.json", headers=two.admin))[1]
     for case in tried:
         async with two.http.request(

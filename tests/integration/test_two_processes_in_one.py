@@ -44,6 +44,78 @@ def staged(two: TwoProcesses) -> list[str]:
     return os.listdir(two.folder / ".qmonus-lite" / "staging")
 
 
+async def test_a_handler_stores_uploads_beside_an_existing_file(two: TwoProcesses) -> None:
+    two.handler("beside", UPLOADING, "event['limits'] = {'if_exists': 'rename', 'max_bytes': 9}")
+    noted = two.noting("note", UPLOADED)
+    await two.start()
+    answers = [
+        await two.send("PUT", "/upload/a.txt", data=f"hello {number}".encode())
+        for number in range(3)
+    ]
+    status, problem = await two.send("PUT", "/upload/a.txt", data=b"0123456789")
+    await until(lambda: len(events(noted)) == 3)
+
+    paths = ["/upload/a.txt", "/upload/a (2).txt", "/upload/a (3).txt"]
+    assert [status for status, _ in answers] == [201, 201, 201]
+    assert [receipt["path"] for _, receipt in answers] == paths
+    assert [receipt.get("renamed") for _, receipt in answers] == [None, True, True]
+    assert answers[2][1]["filename"] == "a (3).txt"
+    assert (status, problem["code"]) == (413, "too-large")
+    assert [event["path"] for event in events(noted)] == paths
+    assert {event["filepath"] for event in events(noted)} == {f"{two.folder}{p}" for p in paths}
+    texts = {p: (two.folder / p[1:]).read_text() for p in paths}
+    assert texts == {path: f"hello {number}" for number, path in enumerate(paths)}
+
+
+async def test_a_delivered_event_publishes_when_it_ends_well(two: TwoProcesses) -> None:
+    made = two.noting("made", "Made")
+    two.handler(
+        "making",
+        UPLOADED,
+        "made = await publish('Made', {'path': event['path'], 'try': handle.attempt})",
+        "assert len(made) == 36",
+        "await publish('Made', {'headers': {'X-Auth-Token': 'secret', 'X-Other': 'x'}})",
+        "if handle.attempt == 1: raise Error(503, 'later')",
+    )
+    await two.start()
+    _, receipt = await two.send("PUT", "/upload/a", data=b"x", headers=two.admin)
+    await until(lambda: len(events(made)) == 2)
+    listing = (await two.send("GET", "/-/events?state=delivered", headers=two.admin))[1]["events"]
+
+    # What the first attempt published is not sent: the second one published it again.
+    masked = {"headers": {"X-Auth-Token": "********", "X-Other": "x"}}
+    assert events(made) == [{"path": "/upload/a", "try": 2}, masked]
+    assert receipt["event_id"] in {event["id"] for event in listing}
+
+
+async def test_a_route_publishes_durably_and_a_refused_question_does_not(
+    two: TwoProcesses,
+) -> None:
+    made = two.noting("made", "Made")
+    two.handler(
+        "deciding",
+        UPLOADING,
+        "await publish('Made', {'from': event['path'], 'upload': handle.upload_id})",
+        "if event['path'] == '/upload/no': await handle.terminate(403)",
+    )
+    two.route(
+        "/v1/now", "return {'id': await publish('Made', {'from': 'route'})}", auth_mode="none"
+    )
+    two.route("/v1/no", "return await publish('APIGW.OnFileUploaded', {})", auth_mode="none")
+    two.route("/v1/big", "return await publish('Made', {'x': 300000 * 'x'})", auth_mode="none")
+    await two.start()
+    status, answer = await two.send("GET", "/v1/now")
+    shown = await two.send("GET", f"/-/events/{answer['id']}", headers=two.admin)
+    refused = [await two.status("GET", path) for path in ("/v1/no", "/v1/big")]
+    assert await two.status("PUT", "/upload/no", data=b"x") == 403
+    _, receipt = await two.send("PUT", "/upload/yes", data=b"x")
+    await until(lambda: len(events(made)) == 2)
+
+    assert (status, shown[0], refused) == (200, 200, [500, 500])
+    said = {"from": "/upload/yes", "upload": receipt["upload_id"]}
+    assert events(made) == [{"from": "route"}, said]
+
+
 async def test_the_local_admin_uploads_and_the_event_follows(two: TwoProcesses) -> None:
     noted = two.noting("note", UPLOADED)
     await two.start()

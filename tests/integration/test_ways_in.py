@@ -192,6 +192,15 @@ CASES: dict[str, Case] = {
     "chosen-path": Case(
         sent=Sent(target="/upload/elsewhere"), status=502, code="bad-gateway", server="handlers"
     ),
+    "limits": Case(
+        sent=Sent(target="/upload/unclear"), status=502, code="bad-gateway", server="handlers"
+    ),
+    "limits, too large": Case(
+        sent=Sent(target="/upload/limited"),
+        status=413,
+        code="too-large",
+        server="handlers",
+    ),
     "forbidden-path": Case(sent=Sent(target="/upload/link"), status=403, code="forbidden-path"),
     "forbidden-path, a link on the way": Case(
         sent=Sent(target="/upload/link/x"), status=403, code="forbidden"
@@ -199,6 +208,12 @@ CASES: dict[str, Case] = {
     "occupied-path": Case(sent=Sent(target="/upload/dir"), status=409, code="conflict"),
     "precondition": Case(
         sent=Sent(fields=("If-Match: *",)), status=412, code="precondition-failed"
+    ),
+    "precondition, of a handler": Case(
+        sent=Sent(target="/upload/there"),
+        status=412,
+        code="precondition-failed",
+        server="handlers",
     ),
     "free-space": Case(status=507, code="insufficient-storage", server="no space"),
     "body-timeout": Case(
@@ -236,6 +251,13 @@ CASES: dict[str, Case] = {
         sent=Sent(target="/upload/there", fields=("If-None-Match: *",)),
         status=412,
         code="precondition-failed",
+        fault=file_appears_meanwhile,
+    ),
+    "precondition-at-publish, of a handler": Case(
+        sent=Sent(target="/upload/there"),
+        status=412,
+        code="precondition-failed",
+        server="handlers",
         fault=file_appears_meanwhile,
     ),
     "in-doubt": Case(
@@ -419,6 +441,9 @@ def add_handlers(two: TwoProcesses) -> None:
         "if event['path'] == '/upload/no': handle.terminate(451, {'code': 'no'})",
         "if event['path'] == '/upload/elsewhere': event['path'] = '/upload/../x'",
         "if event['path'] == '/upload/fails': raise ValueError",
+        "if event['path'] == '/upload/limited': event['limits'] = {'max_bytes': 4}",
+        "if event['path'] == '/upload/unclear': event['limits'] = {'max_bytes': '5'}",
+        "if event['path'] == '/upload/there': event['limits'] = {'if_exists': 'fail'}",
     )
     two.handler("noting", "APIGW.OnFileUploaded", "pass")
 

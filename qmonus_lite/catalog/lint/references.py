@@ -40,10 +40,11 @@ def _published(plugins: LintedPlugins) -> Iterator[tuple[LintedPlugin, Hit, str]
             if name := plugin.value.get(key):
                 yield plugin, Hit(message=key, pointer=plugin.at(key)), name
     for plugin, script in plugins.scripts:
-        for call in script.calls("lambda_event"):
-            given = argument(call, 0, "name")
-            if name := constant_text(given):
-                yield plugin, _in(script, "lambda_event", given), name
+        for function in ("lambda_event", "publish"):
+            for call in script.calls(function):
+                given = argument(call, 0, "name")
+                if name := constant_text(given):
+                    yield plugin, _in(script, function, given), name
 
 
 def _in(script: ScriptView, message: str, node: ast.AST | None) -> Hit:
@@ -51,7 +52,7 @@ def _in(script: ScriptView, message: str, node: ast.AST | None) -> Hit:
 
 
 def event_without_handler(plugins: LintedPlugins) -> Iterator[Found]:
-    """`success`, `failure` or `lambda_event` of an event without a handler."""
+    """`success`, `failure`, `lambda_event` or `publish` of an event without a handler."""
     handled = plugins.catalog.events
     for plugin, hit, name in _published(plugins):
         # Without any handlers here, they are presumably deployed on another machine.

@@ -157,7 +157,7 @@ _OTHERS = (
     ),
     LintRule(
         id="event-nobody-handles",
-        finds="`success`, `failure` or `lambda_event` of an event without a handler",
+        finds="`success`, `failure`, `lambda_event` or `publish` of an event without a handler",
         plugins=references.event_without_handler,
     ),
     LintRule(

@@ -11,7 +11,7 @@ from qmonus_lite import strictjson
 from qmonus_lite.clock import ClockStep
 from qmonus_lite.database.database import Database, Row, Synchronous
 from qmonus_lite.database.schema import read_schema
-from qmonus_lite.events.log import EventLogFailed
+from qmonus_lite.events.log import DELIVERED, MAX_DELIVERED, EventLogFailed
 from qmonus_lite.events.stored_event import (
     EVERY_TYPE,
     ClaimedEvent,
@@ -112,9 +112,26 @@ class SqliteEventLog:
         """Due time of the next event, or None."""
         return self._database.rows("next_due", {"now": now}, _single)
 
-    def done(self, event_ids: Sequence[str]) -> "Future[int]":
-        """Delete delivered events, lazily."""
-        return self._database.change("done", {"ids": strictjson.write(event_ids)}, lazy=True)
+    def done(self, event_ids: Sequence[str], kept_at: float | None = None) -> "Future[int]":
+        """Delete or keep delivered events, lazily."""
+        return self._database.changes(_ends(event_ids, kept_at), lazy=True)
+
+    def publish(
+        self,
+        events: Sequence[PendingEvent],
+        *,
+        delivered: str = "",
+        kept_at: float | None = None,
+    ) -> "Future[int]":
+        """Store events that are to be delivered, and end the delivered one."""
+        changes = [("publish", _row(event)) for event in events]
+        if delivered:
+            changes += _ends([delivered], kept_at)
+        return self._database.changes(changes)
+
+    def expire(self, before: float) -> "Future[int]":
+        """Delete delivered events that are older, lazily."""
+        return self._database.change("expire", {"before": before}, lazy=True)
 
     def retry(self, event_id: str, attempt: int, next_at: float, reason: str) -> "Future[int]":
         """Schedule the next attempt, lazily."""
@@ -127,9 +144,10 @@ class SqliteEventLog:
         return self._database.change("dead", row, lazy=True)
 
     def list_events(self, state: str, limit: int) -> "Future[list[EventEntry]]":
-        """Events, oldest first; an empty `state` means all."""
+        """Events, oldest first; an empty `state` means all that are not delivered."""
         row = {"state": state, "limit": limit}
-        return self._database.rows("list_events", row, lambda rows: list(map(_entry, rows)))
+        statement = "list_delivered" if state == DELIVERED else "list_events"
+        return self._database.rows(statement, row, lambda rows: list(map(_entry, rows)))
 
     def show(self, event_id: str) -> "Future[ShownEvent | None]":
         """The event of this id, or None."""
@@ -146,6 +164,11 @@ class SqliteEventLog:
     def replay(self, event_id: str, now: float) -> "Future[int]":
         """Requeue a dead letter for delivery."""
         return self._database.change("replay", {"id": event_id, "now": now})
+
+    def replay_delivered(self, event_id: str, copy_id: str, now: float) -> "Future[int]":
+        """Deliver a copy of a delivered event."""
+        row = {"id": event_id, "copy": copy_id, "now": now}
+        return self._database.change("replay_delivered", row)
 
     def drop(self, event_id: str) -> "Future[int]":
         """Delete a dead letter."""
@@ -167,6 +190,15 @@ class SqliteEventLog:
         self._database.close()
 
 
+def _ends(event_ids: Sequence[str], kept_at: float | None) -> list[tuple[str, dict[str, Any]]]:
+    """Statements that delete delivered events, or keep them as delivered at this time."""
+    row: dict[str, Any] = {"ids": strictjson.write(event_ids)}
+    if kept_at is None:
+        return [("done", row)]
+    trim = {"most": MAX_DELIVERED}
+    return [("keep", {**row, "now": kept_at}), ("trim", trim), ("done", row)]
+
+
 def _row(event: PendingEvent) -> dict[str, Any]:
     return {
         "id": event.id,
@@ -180,6 +212,7 @@ def _row(event: PendingEvent) -> dict[str, Any]:
         "token": event.token,
         "since": event.time.timestamp(),
         "request_id": event.request_id,
+        "upload_id": event.upload_id,
     }
 
 
@@ -207,13 +240,14 @@ def _claimed(rows: list[Row]) -> list[ClaimedEvent]:
             attempt=row[9],
             since=row[10],
             request_id=row[11],
+            upload_id=row[12],
         )
         for row in sorted(rows)
     ]
 
 
 def _entry(row: Row) -> EventEntry:
-    seq, id_, type_, path, time, state, attempt, next_at, leased, reason = row[:10]
+    seq, id_, type_, path, time, state, attempt, next_at, leased, reason, at = row[:11]
     return EventEntry(
         seq=seq,
         id=id_,
@@ -224,6 +258,7 @@ def _entry(row: Row) -> EventEntry:
         attempt=attempt,
         next_at=next_at,
         reason=reason,
+        delivered_at=at,
     )
 
 
@@ -232,5 +267,5 @@ def _detail(rows: list[Row]) -> ShownEvent | None:
         return None
     row = rows[0]
     return ShownEvent(
-        entry=_entry(row), data=row[10], store=row[11], store_path=row[12], gateway=row[13]
+        entry=_entry(row), data=row[11], store=row[12], store_path=row[13], gateway=row[14]
     )

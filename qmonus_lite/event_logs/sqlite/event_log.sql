@@ -1,4 +1,4 @@
--- Events that are not yet delivered, and dead letters; the columns: event_log_format_N.sql.
+-- Events that are not yet delivered, dead letters, and delivered events; the columns: event_log_format_N.sql.
 
 -- Format of a database without a number; 0 if it is empty.
 -- name: unnumbered_format
@@ -7,9 +7,21 @@ FROM pragma_table_info('event');
 
 -- name: prepare
 INSERT INTO event
-    (id, type, path, time, data, store, store_path, gateway, token, since, request_id)
-VALUES
-    (:id, :type, :path, :time, :data, :store, :store_path, :gateway, :token, :since, :request_id);
+    (id, type, path, time, data, store, store_path, gateway, token, since, request_id, upload_id)
+VALUES (
+    :id, :type, :path, :time, :data, :store, :store_path, :gateway, :token, :since, :request_id,
+    :upload_id
+);
+
+-- name: publish
+INSERT OR IGNORE INTO event
+    (id, type, path, time, data, state, store, store_path, gateway, token, since, request_id,
+     upload_id, blocked)
+VALUES (
+    :id, :type, :path, :time, :data, 'ready', :store, :store_path, :gateway, :token, :since,
+    :request_id, :upload_id,
+    EXISTS (SELECT 1 FROM event AS older WHERE older.path = :path AND older.state <> 'dead')
+);
 
 -- name: commit
 UPDATE event SET state = 'ready', attempt = :attempt, blocked = EXISTS (
@@ -72,11 +84,28 @@ WHERE seq IN (
     ORDER BY next_at, seq LIMIT :limit
 )
 RETURNING
-    seq, id, type, path, time, data, store, store_path, gateway, attempt, since, request_id;
+    seq, id, type, path, time, data, store, store_path, gateway, attempt, since, request_id,
+    upload_id;
 
 -- Due time of the next event that does not wait for an older one of its path.
 -- name: next_due
 SELECT min(next_at) FROM event WHERE state = 'ready' AND blocked = 0 AND next_at > :now;
+
+-- Keep delivered events. After a crash one may have been delivered twice.
+-- name: keep
+INSERT OR REPLACE INTO delivered
+    (delivered_at, seq, id, type, path, time, data, attempt, store, store_path, gateway,
+     request_id, upload_id)
+SELECT
+    :now, seq, id, type, path, time, data, max(attempt, 1), store, store_path, gateway,
+    request_id, upload_id
+FROM event WHERE id IN (SELECT value FROM json_each(:ids)) AND state <> 'dead';
+
+-- name: trim
+DELETE FROM delivered WHERE number <= (SELECT max(number) FROM delivered) - :most;
+
+-- name: expire
+DELETE FROM delivered WHERE delivered_at < :before;
 
 -- name: done
 DELETE FROM event WHERE id IN (SELECT value FROM json_each(:ids)) AND state <> 'dead';
@@ -98,6 +127,19 @@ UPDATE event SET state = 'ready', next_at = 0, since = :now, blocked = EXISTS (
 )
 WHERE id = :id AND state = 'dead';
 
+-- Deliver a copy of a delivered event, under another id: workers pass over an id that they know.
+-- name: replay_delivered
+INSERT INTO event
+    (id, type, path, time, data, state, store, store_path, gateway, token, since, request_id,
+     upload_id, blocked)
+SELECT
+    :copy, type, path, time, data, 'ready', store, store_path, gateway, '', :now, request_id,
+    upload_id,
+    EXISTS (
+        SELECT 1 FROM event AS older WHERE older.path = delivered.path AND older.state <> 'dead'
+    )
+FROM delivered WHERE id = :id;
+
 -- Try a waiting event now.
 -- name: retry_now
 UPDATE event SET next_at = :now WHERE id = :id AND state = 'ready' AND leased = 0;
@@ -106,14 +148,26 @@ UPDATE event SET next_at = :now WHERE id = :id AND state = 'ready' AND leased = 
 DELETE FROM event WHERE id = :id AND state = 'dead';
 
 -- name: list_events
-SELECT seq, id, type, path, time, state, attempt, next_at, leased, reason FROM event
+SELECT seq, id, type, path, time, state, attempt, next_at, leased, reason, 0.0 FROM event
 WHERE (:state = '' OR state = :state) ORDER BY seq LIMIT :limit;
+
+-- name: list_delivered
+SELECT seq, id, type, path, time, 'delivered', attempt, 0.0, 0, '', delivered_at FROM delivered
+ORDER BY number LIMIT :limit;
 
 -- name: show
 SELECT
-    seq, id, type, path, time, state, attempt, next_at, leased, reason,
+    seq, id, type, path, time, state, attempt, next_at, leased, reason, 0.0,
     data, store, store_path, gateway
-FROM event WHERE id = :id;
+FROM event WHERE id = :id
+UNION ALL
+SELECT
+    seq, id, type, path, time, 'delivered', attempt, 0.0, 0, '', delivered_at,
+    data, store, store_path, gateway
+FROM delivered WHERE id = :id
+LIMIT 1;
 
 -- name: counts
-SELECT state, count(*) FROM event GROUP BY state;
+SELECT state, count(*) FROM event GROUP BY state
+UNION ALL
+SELECT 'delivered', count(*) FROM delivered HAVING count(*) > 0;

@@ -1,6 +1,31 @@
--- Format 4: events that wait for an older one of their path are marked and left out of the search
--- for due events, so that a claim costs the same however many events wait at one path.
---
+-- Format 4: the id of the upload, which an event that is replayed or published has beside its own;
+-- delivered events, which are kept for a while; and a mark of events that wait for an older one of
+-- their path. These are left out of the search for due events, so that a claim costs the same
+-- however many events wait at one path.
+ALTER TABLE event ADD COLUMN upload_id TEXT NOT NULL DEFAULT '';
+UPDATE event SET upload_id = id;
+-- A table of its own: claims search the waiting events of a path, however many were delivered.
+CREATE TABLE delivered (
+    -- Order of deliveries.
+    number       INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- When it was delivered, in seconds since the epoch.
+    delivered_at REAL NOT NULL,
+    -- The columns of the event.
+    seq          INTEGER NOT NULL,
+    id           TEXT NOT NULL UNIQUE,
+    type         TEXT NOT NULL,
+    path         TEXT NOT NULL,
+    time         TEXT NOT NULL,
+    data         TEXT NOT NULL,
+    attempt      INTEGER NOT NULL,
+    store        TEXT NOT NULL,
+    store_path   TEXT NOT NULL,
+    gateway      TEXT NOT NULL,
+    request_id   TEXT NOT NULL,
+    upload_id    TEXT NOT NULL
+);
+CREATE INDEX delivered_age ON delivered (delivered_at);
+
 -- Invariant: an event with blocked = 1 has an older one at its path that is not a dead letter. The
 -- reverse need not hold, so `claim` looks for an older one as well.
 ALTER TABLE event ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0;

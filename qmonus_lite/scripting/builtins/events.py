@@ -1,4 +1,4 @@
-"""`lambda_event`: publish an event and wait for the result of its handlers."""
+"""`lambda_event`: run the handlers of an event; `publish`: store it for its handlers."""
 
 from typing import Any
 
@@ -19,3 +19,17 @@ async def lambda_event(name: str, event: dict[str, Any] | None = None) -> MU:
     except Problem as problem:
         raise Error(int(problem.status), problem.detail) from None
     return MU(code=outcome.code, output=outcome.output, event=dict(outcome.event))
+
+
+async def publish(name: str, event: dict[str, Any] | None = None) -> str:
+    """Store an event for its handlers, delivered at least once, and give its id.
+
+    It is stored with the end of a delivery, or at once from a route; none if that is refused or
+    fails. Raises Error for an event that cannot be stored.
+    """
+    try:
+        return await context.current().publish_durably(name, {} if event is None else event)
+    except Problem as problem:
+        raise Error(int(problem.status), problem.detail) from None
+    except ValueError as error:
+        raise Error(500, f"publish: {error}") from None

@@ -80,6 +80,7 @@ NAMES: Mapping[str, Name] = {
     "MU": _own(mu.MU),
     "get_service_config": _own(config.get_service_config),
     "lambda_event": _own(events.lambda_event),
+    "publish": _own(events.publish),
     "logger": Name(value=logging.getLogger("plugin"), gloss="`logging.Logger` of the plugins"),
     "options": Name(value=None, gloss="the settings of this process, read-only"),
     "HTTPError": Name(value=raising.HTTPError, gloss="`raise HTTPError(405)`: Tornado's"),

@@ -85,7 +85,8 @@ def test_describes_routes_uploads_and_all_endpoints_of_the_gateway(document: Any
         "/-/plugins": ["get"],
         "/-/openapi.json": ["get"],
         "/-/events": ["get"],
-        "/-/events/{id}": ["get"],
+        "/-/events/{id}": ["delete", "get"],
+        "/-/events/{id}/retry": ["post"],
         "/-/events/{id}/replay": ["post"],
         "/v1/{kind}/{id}": ["get", "put"],
         "/v1/tree": ["get", "put"],
@@ -169,7 +170,7 @@ def test_the_upload_names_its_answers(document: Any) -> None:
 
     assert {"200", "201", "401", "403", "409", "411", "413", "503", "507"} <= set(put["responses"])
     receipt = document["components"]["schemas"]["Receipt"]
-    assert {*receipt["required"], "sha256"} == {field.name for field in fields(Receipt)}
+    assert {*receipt["required"], "sha256", "renamed"} == {field.name for field in fields(Receipt)}
     assert "sha256" in receipt["properties"]
     assert receipt["properties"]["sha256"]["type"] == "string"
     assert "Location" in put["responses"]["201"]["headers"]

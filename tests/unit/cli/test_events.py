@@ -85,9 +85,38 @@ def test_shows_one_event_without_its_credentials(shell: Shell) -> None:
 def test_replays_dead_letters(shell: Shell, which: str, left: list[str]) -> None:
     ended = shell.run("events", "replay", which)
 
-    assert ended.out.startswith(f"replayed {2 - len(left)} event(s)")
+    assert ended.out.startswith(f"{2 - len(left)} event(s) will be delivered again")
     lines = shell.run("events", "list", "--state=dead").out.splitlines()
     assert [line.split()[0] for line in lines] == left
+
+
+@pytest.mark.usefixtures("outbox")
+@pytest.mark.parametrize("which", ["waiting", "all"])
+def test_a_waiting_event_is_due_at_once(shell: Shell, which: str) -> None:
+    log = open_log(shell.state / "outbox.sqlite3")
+    log.retry("waiting", 3, 4e9, "503").result(10)
+    log.close()
+
+    assert shell.run("events", "retry", which).out.startswith("1 event(s) are due now")
+    shown = json.loads(shell.run("events", "show", "waiting").out)
+    assert (shown["state"], shown["attempt"]) == ("ready", 3)
+    assert shown["next_at"] < 4e9
+
+
+@pytest.mark.usefixtures("outbox")
+def test_replays_a_delivered_event(shell: Shell) -> None:
+    log = open_log(shell.state / "outbox.sqlite3")
+    log.done(["waiting"], 1000.0).result(10)
+    log.close()
+
+    listed = shell.run("events", "list", "--state=delivered").out
+    assert re.fullmatch(
+        r"waiting delivered time=\S+ attempt=1 next=- APIGW.OnFileUploaded /upload/waiting\n",
+        listed,
+    )
+    assert shell.run("events", "replay", "waiting").out.startswith("1 event(s) will be")
+    lines = shell.run("events", "list", "--state=ready").out.splitlines()
+    assert [line.split()[-1] for line in lines] == ["/upload/waiting"]
 
 
 @pytest.mark.usefixtures("outbox")
@@ -95,7 +124,7 @@ def test_replays_dead_letters(shell: Shell, which: str, left: list[str]) -> None
 def test_drops_dead_letters_and_no_event_that_waits(
     shell: Shell, which: str, left: list[str]
 ) -> None:
-    assert shell.run("events", "drop", which).out == f"dropped {2 - len(left)} dead letter(s)\n"
+    assert shell.run("events", "drop", which).out == f"{2 - len(left)} event(s) dropped\n"
     lines = shell.run("events", "list").out.splitlines()
     assert [line.split()[0] for line in lines] == ["promised", "waiting", *left]
 
@@ -115,12 +144,16 @@ def test_output_that_is_not_read_to_its_end_leaves_no_traceback(unbuffered: list
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "events: expected 'list [--state=dead]', 'show ID', 'replay ID|all' or 'drop"),
-        (("drop", "waiting"), "events drop: no dead letter has the id 'waiting'"),
+        ((), "events: expected 'list [--state=dead]', 'show ID', 'retry ID|all', 'replay ID|all'"),
         (("forget",), "events: expected 'list"),
-        (("list", "--state=odd"), "--state=odd: expected one of prepared, ready, dead"),
+        (("list", "--state=odd"), "--state=odd: expected one of prepared, ready, dead, delivered"),
         (("show", "missing"), "events show: no event 'missing' is in the outbox"),
-        (("replay", "waiting"), "events replay: no dead letter has the id 'waiting'"),
+        (("retry", "dead-1"), "events retry: no event waits with the id 'dead-1'"),
+        (("drop", "waiting"), "events drop: no dead letter has the id 'waiting'"),
+        (
+            ("replay", "waiting"),
+            "events replay: no dead letter and no delivered event has the id 'waiting'",
+        ),
     ],
 )
 def test_says_what_it_expected(shell: Shell, words: tuple[str, ...], message: str) -> None:

@@ -33,6 +33,7 @@ def pending(
         gateway="g1",
         token=f"data:staging/{event_id}/{path}",
         request_id=f"request of {event_id}",
+        upload_id=f"upload of {event_id}",
     )
 
 

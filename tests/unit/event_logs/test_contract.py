@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from qmonus_lite.clock import ClockStep
 from qmonus_lite.database import database
+from qmonus_lite.event_logs import memory
 from qmonus_lite.event_logs.memory import MemoryEventLog
+from qmonus_lite.event_logs.sqlite import event_log as sqlite_event_log
 from qmonus_lite.events.log import STATES, EventLog, EventLogFailed
 from qmonus_lite.events.stored_event import (
     ClaimedEvent,
@@ -82,6 +84,7 @@ class TestEventLogContract:
             attempt=1,
             since=MOMENT.timestamp(),
             request_id="request of e1",
+            upload_id="upload of e1",
         )
 
     def test_a_direct_event_is_what_a_claim_would_give(self, log: EventLog) -> None:
@@ -204,6 +207,93 @@ class TestEventLogContract:
 
         assert log.done(["e1", "e2", "missing"]).result(10) == 2
         assert states(log) == {}
+
+    def test_a_delivered_event_can_be_kept(self, log: EventLog) -> None:
+        log.prepare([pending("direct", "/upload/b")])
+        put(log, "e1")
+        claim(log)
+        assert log.done(["direct", "e1", "missing"], NOW + 5).result(10) == 2
+
+        assert states(log) == {}
+        assert log.waiting(9) == ([], 0) and log.in_doubt() == []
+        assert log.counts().result(10) == {"delivered": 2}
+        entries = log.list_events("delivered", 9).result(10)
+        kept = [(entry.id, entry.state, entry.attempt, entry.delivered_at) for entry in entries]
+        assert sorted(kept) == [
+            ("direct", "delivered", 1, NOW + 5),
+            ("e1", "delivered", 1, NOW + 5),
+        ]
+        shown = log.show("e1").result(10)
+        assert shown is not None
+        assert (shown.entry.state, shown.data, shown.store_path) == ("delivered", DATA, "upload/a")
+
+    def test_a_copy_of_a_delivered_event_is_delivered_under_another_id(self, log: EventLog) -> None:
+        put(log, "e1")
+        claim(log)
+        log.done(["e1"], NOW).result(10)
+        assert log.replay("e1", 5000.0).result(10) == 0
+        assert log.replay_delivered("missing", "copy", 5000.0).result(10) == 0
+        assert log.replay_delivered("e1", "copy", 5000.0).result(10) == 1
+
+        [due] = claim(log)
+        assert (due.id, due.seq, due.attempt, due.since) == ("copy", 2, 1, 5000.0)
+        assert (due.path, due.data, due.time) == ("/upload/a", DATA, MOMENT)
+        assert (due.upload_id, due.request_id) == ("upload of e1", "request of e1")
+        log.done(["copy"], NOW + 1).result(10)
+        listed = log.list_events("delivered", 9).result(10)
+        assert [entry.id for entry in listed] == ["e1", "copy"]
+
+    def test_published_events_are_due_after_what_published_them(self, log: EventLog) -> None:
+        put(log, "e1")
+        claim(log)
+        published = [pending("p1"), pending("p2", "/upload/b")]
+        log.publish(published, delivered="e1", kept_at=NOW).result(10)
+
+        assert log.counts().result(10) == {"ready": 2, "delivered": 1}
+        assert claimed(log) == ["p1", "p2"]
+
+    def test_an_event_that_was_published_before_stays_as_it_is(self, log: EventLog) -> None:
+        log.publish([pending("p1")]).result(10)
+        log.retry("p1", 3, NOW + 5, "503").result(10)
+        log.publish([pending("p1"), pending("p2")]).result(10)
+
+        entries = log.list_events("", 9).result(10)
+        assert [(entry.id, entry.state, entry.attempt) for entry in entries] == [
+            ("p1", "ready", 3),
+            ("p2", "ready", 0),
+        ]
+        assert log.in_doubt() == []
+
+    def test_a_dead_letter_is_not_kept_as_delivered(self, log: EventLog) -> None:
+        put(log, "e1")
+        log.dead("e1", 1, "404").result(10)
+
+        assert log.done(["e1"], NOW).result(10) == 0
+        assert log.counts().result(10) == {"dead": 1}
+
+    def test_delivered_events_are_bounded_by_age_and_number(
+        self, log: EventLog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in (sqlite_event_log, memory):
+            monkeypatch.setattr(module, "MAX_DELIVERED", 3)
+        for n in range(5):
+            put(log, f"e{n}", f"/upload/{n}")
+            log.done([f"e{n}"], NOW + n).result(10)
+
+        def kept() -> list[str]:
+            return [entry.id for entry in log.list_events("delivered", 9).result(10)]
+
+        assert kept() == ["e2", "e3", "e4"]
+        assert log.expire(NOW + 4).result(10) == 2
+        assert kept() == ["e4"]
+
+    def test_delivered_events_hold_up_no_later_event(self, log: EventLog) -> None:
+        put(log, "e1")
+        claim(log)
+        log.done(["e1"], NOW).result(10)
+        put(log, "e2")
+
+        assert claimed(log) == ["e2"]
 
     def test_a_direct_event_that_is_delivered_is_gone(self, log: EventLog) -> None:
         log.prepare([pending("e1")])
@@ -380,7 +470,7 @@ class TestEventLogContract:
         )
         assert len(log.list_events("", 2).result(10)) == 2
         # A leased event is one that waits.
-        assert [len(log.list_events(state, 9).result(10)) for state in STATES] == [1, 2, 1]
+        assert [len(log.list_events(state, 9).result(10)) for state in STATES] == [1, 2, 1, 0]
         assert log.counts().result(10) == {"dead": 1, "ready": 2, "prepared": 1}
 
     def test_shows_one_event_with_its_data(self, log: EventLog) -> None:

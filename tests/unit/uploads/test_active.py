@@ -55,7 +55,7 @@ class ActiveUploadsSetup:
         )
         self.uploads = ActiveUploads(
             completion=self.completion,
-            quota=Quota(max_upload_bytes=1000),
+            quota=Quota(max_bytes=1000),
             observers=Observers([(UploadStored, self.observed.append)]),
         )
 
@@ -82,7 +82,7 @@ class ActiveUploadsSetup:
             PARTS, upload_id=name, length=None, condition=head.condition, digests=digests
         )
         event: dict[str, Any] = {"path": "/upload/f"}
-        accepted = AcceptedUpload(name, head, event, pending)
+        accepted = AcceptedUpload(name, head, event, pending, self.uploads.quota, head.condition)
         return ActiveUpload(self.uploads, accepted, digests, self.uploads.now())
 
 

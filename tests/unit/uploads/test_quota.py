@@ -7,7 +7,7 @@ from qmonus_lite.uploads.quota import Quota
 
 
 def test_refuses_an_upload_above_the_limit() -> None:
-    quota = Quota(max_upload_bytes=10)
+    quota = Quota(max_bytes=10)
     quota.check_size(10)
 
     with pytest.raises(TooLarge, match="at most 10 bytes"):

@@ -49,7 +49,7 @@ EVENT = PendingEvent(
     token="data:staging/s1//upload/ü",
     request_id="r1",
 )
-COMMIT = Commit(sealed=False, content=b"\x00body", absent=True, event=EVENT)
+COMMIT = Commit(sealed=False, content=b"\x00body", absent=True, renames=False, event=EVENT)
 CALLS: list[Call] = [
     Hello(owner_prefix="0-abc-"),
     COMMIT,

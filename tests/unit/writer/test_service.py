@@ -254,9 +254,42 @@ async def test_shows_and_replays_events(setup: WriterSetup) -> None:
     assert (shown.entry, shown.store_path) == (entry, "a")
     assert await setup.remote.show("b") is None
     assert await setup.remote.counts() == {"ready": 1}
-    assert await setup.remote.replay("a") == 0
+    assert await setup.remote.replay("a") == ""
     setup.store.log.dead("a", 1, "why").result()
-    assert await setup.remote.replay("a") == 1
+    assert await setup.remote.replay("a") == "a"
+    assert await setup.remote.drop("a") == 0
+    assert await setup.remote.retry_now("a") == 1
+    setup.store.log.dead("a", 1, "why").result()
+    assert await setup.remote.retry_now("a") == 0
+    assert await setup.remote.drop("a") == 1
+    assert await setup.remote.counts() == {}
+
+
+async def test_replays_a_copy_of_a_delivered_event(setup: WriterSetup) -> None:
+    await setup.remote.commit(setup.upload("a", b"one"))
+    setup.store.log.done(["a"], 1000.0).result(10)
+    copy = await setup.remote.replay("a")
+
+    assert len(copy) == 36
+    assert await setup.remote.counts() == {"ready": 1, "delivered": 1}
+    shown = await setup.remote.show(copy)
+    assert shown is not None and shown.entry.path == "/a"
+    [entry] = await setup.remote.list_events("delivered", 9)
+    assert (entry.id, entry.delivered_at) == ("a", 1000.0)
+
+
+async def test_a_renamed_upload_comes_back_with_its_path(setup: WriterSetup) -> None:
+    uploads = [setup.upload(f"u{n}", b"%d" % n, parts=("a.txt",)) for n in range(4)]
+    for upload in uploads:
+        upload.renames = True
+    stored = await asyncio.gather(*map(setup.remote.commit, uploads))
+
+    names = [file.where or ("a.txt",) for file in stored]
+    assert sorted(names) == [("a (2).txt",), ("a (3).txt",), ("a (4).txt",), ("a.txt",)]
+    for upload, (name,) in zip(uploads, names, strict=True):
+        shown = await setup.remote.show(upload.event.id)
+        assert shown is not None and shown.entry.path == f"/{name}"
+        assert (setup.store.root / name).read_text() == upload.event.id.removeprefix("u")
 
 
 async def test_tells_how_it_is(setup: WriterSetup) -> None:

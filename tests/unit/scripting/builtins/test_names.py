@@ -11,11 +11,11 @@ from qmonus_lite.scripting.builtins.names import NAMES, granted
 from qmonus_lite.scripting.builtins.raising import Error
 from qmonus_lite.scripting.misspelt import QMONUS_ONLY, misspelt
 
-#: Section 8 of the contract.
+#: Sections 8 and 11 of the contract.
 PROMISED = """
 callout MU get_service_config lambda_event logger options json re io time datetime uuid copy base64
 urllib ipaddress asyncio jsonschema aiohttp aiofiles HTTPError Error HTTPHeaders GET PUT POST DELETE
-PATCH HEAD OPTIONS genkey encrypt decrypt queryjoin multi Cache
+PATCH HEAD OPTIONS genkey encrypt decrypt queryjoin multi Cache publish
 """.split()
 
 

@@ -3,11 +3,12 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from typing import TypeVar
 
 from qmonus_lite.clock import ClockStep
+from qmonus_lite.event_logs.memory_row import MemoryRow
 from qmonus_lite.events.log import DELIVERED, MAX_DELIVERED, EventLogFailed
 from qmonus_lite.events.stored_event import (
     EVERY_TYPE,
@@ -17,7 +18,6 @@ from qmonus_lite.events.stored_event import (
     PendingEvent,
     ShownEvent,
     Types,
-    direct,
 )
 from qmonus_lite.values import changed
 
@@ -27,55 +27,6 @@ Value = TypeVar("Value")
 _ALIVE = ("prepared", "ready", "sending")
 
 
-@dataclass(kw_only=True)
-class _Row:
-    seq: int
-    event: PendingEvent
-    since: float
-    state: str = "prepared"
-    attempt: int = 0
-    reason: str = ""
-    next_at: float = 0.0
-    leased: bool = False
-    #: When it was delivered; 0 if it is not.
-    delivered_at: float = 0.0
-
-    @property
-    def shown_state(self) -> str:
-        """The state, `sending` instead of `ready` while the event is leased."""
-        return "sending" if self.leased and self.state == "ready" else self.state
-
-    @property
-    def entry(self) -> EventEntry:
-        return EventEntry(
-            seq=self.seq,
-            id=self.event.id,
-            type=self.event.type,
-            path=self.event.path,
-            time=self.event.time.isoformat(),
-            state=self.shown_state,
-            attempt=self.attempt,
-            next_at=self.next_at,
-            reason=self.reason,
-            delivered_at=self.delivered_at,
-        )
-
-    def claim(self, lease: float) -> ClaimedEvent:
-        """Lease the event for its next attempt."""
-        self.leased, self.next_at, self.attempt = True, lease, self.attempt + 1
-        claimed = direct(self.seq, self.event)
-        return changed(claimed, attempt=self.attempt, since=self.since, direct=False)
-
-    def follow_clock(self, step: ClockStep, max_wait: float) -> None:
-        """Move its times after the wall clock was set."""
-        if self.leased:
-            self.next_at += step.seconds
-        elif self.next_at > 0:
-            self.next_at = min(self.next_at + step.seconds, step.now + max_wait)
-        if not step.earliest <= self.since <= step.now:
-            self.since = min(self.since + step.seconds, step.now)
-
-
 class MemoryEventLog:
     """The pending events and dead letters of one gateway (`events.log.EventLog`)."""
 
@@ -83,9 +34,9 @@ class MemoryEventLog:
         self._lock = threading.Lock()
         self._numbers = count(1)
         #: By id, in the order of their seq.
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[str, MemoryRow] = {}
         #: Delivered events by id, in the order of their delivery.
-        self._history: dict[str, _Row] = {}
+        self._history: dict[str, MemoryRow] = {}
 
     def prepare(self, events: Sequence[PendingEvent]) -> list[int | EventLogFailed]:
         """Store pending events; the seq or the error of each."""
@@ -95,14 +46,14 @@ class MemoryEventLog:
     def _prepare(self, event: PendingEvent) -> int | EventLogFailed:
         if event.id in self._rows:
             return EventLogFailed(f"the id {event.id} is there already")
-        row = _Row(seq=next(self._numbers), event=event, since=event.time.timestamp())
+        row = MemoryRow(seq=next(self._numbers), event=event, since=event.time.timestamp())
         self._rows[event.id] = row
         return row.seq
 
     def commit(self, event_id: str, *, attempt: int = 0) -> "Future[int]":
         """Make a prepared event deliverable."""
 
-        def change(row: _Row) -> None:
+        def change(row: MemoryRow) -> None:
             row.state, row.attempt = "ready", attempt
 
         return self._change(event_id, ("prepared",), change)
@@ -114,7 +65,7 @@ class MemoryEventLog:
     def restage(self, event_id: str, token: str) -> "Future[int]":
         """Replace the token of a prepared event."""
 
-        def change(row: _Row) -> None:
+        def change(row: MemoryRow) -> None:
             row.event = changed(row.event, token=token)
 
         return self._change(event_id, ("prepared",), change)
@@ -151,7 +102,7 @@ class MemoryEventLog:
     ) -> "Future[list[ClaimedEvent]]":
         """Lease due events until `lease`, at most one per path."""
         with self._lock:
-            oldest: dict[str, _Row] = {}
+            oldest: dict[str, MemoryRow] = {}
             for row in self._rows.values():
                 if row.state != "dead":
                     oldest.setdefault(row.event.path, row)
@@ -167,7 +118,7 @@ class MemoryEventLog:
     def extend(self, event_id: str, lease: float) -> "Future[int]":
         """Lease an event in direct delivery, or extend a lease."""
 
-        def change(row: _Row) -> None:
+        def change(row: MemoryRow) -> None:
             row.attempt = max(row.attempt, 1)
             row.state, row.leased, row.next_at = "ready", True, lease
 
@@ -205,7 +156,7 @@ class MemoryEventLog:
                     self._rows[event.id].state = "ready"
         return self.done([delivered] if delivered else [], kept_at)
 
-    def _keep(self, rows: Sequence[_Row], at: float) -> None:
+    def _keep(self, rows: Sequence[MemoryRow], at: float) -> None:
         for row in rows:
             if row.state != "dead":
                 self._history.pop(row.event.id, None)
@@ -225,7 +176,7 @@ class MemoryEventLog:
     def retry(self, event_id: str, attempt: int, next_at: float, reason: str) -> "Future[int]":
         """Schedule the next attempt."""
 
-        def change(row: _Row) -> None:
+        def change(row: MemoryRow) -> None:
             row.state, row.attempt, row.next_at = "ready", attempt, next_at
             row.reason, row.leased = reason, False
 
@@ -234,7 +185,7 @@ class MemoryEventLog:
     def dead(self, event_id: str, attempt: int, reason: str) -> "Future[int]":
         """Make an event a dead letter."""
 
-        def change(row: _Row) -> None:
+        def change(row: MemoryRow) -> None:
             row.state, row.attempt, row.reason, row.leased = "dead", attempt, reason, False
 
         return self._change(event_id, _ALIVE, change)
@@ -272,7 +223,7 @@ class MemoryEventLog:
     def retry_now(self, event_id: str, now: float) -> "Future[int]":
         """Make a waiting event due at `now`."""
 
-        def change(row: _Row) -> None:
+        def change(row: MemoryRow) -> None:
             row.next_at = now
 
         return self._change(event_id, ("ready",), change)
@@ -280,7 +231,7 @@ class MemoryEventLog:
     def replay(self, event_id: str, now: float) -> "Future[int]":
         """Requeue a dead letter for delivery."""
 
-        def change(row: _Row) -> None:
+        def change(row: MemoryRow) -> None:
             row.state, row.next_at, row.since = "ready", 0.0, now
 
         return self._change(event_id, ("dead",), change)
@@ -291,7 +242,7 @@ class MemoryEventLog:
             if (row := self._history.get(event_id)) is None:
                 return _completed(0)
             event = changed(row.event, id=copy_id, token="")
-            self._rows[copy_id] = _Row(
+            self._rows[copy_id] = MemoryRow(
                 seq=next(self._numbers), event=event, since=now, state="ready"
             )
         return _completed(1)
@@ -309,7 +260,7 @@ class MemoryEventLog:
         """Do nothing: every change is made at once."""
 
     def _change(
-        self, event_id: str, states: Sequence[str], change: Callable[[_Row], None]
+        self, event_id: str, states: Sequence[str], change: Callable[[MemoryRow], None]
     ) -> "Future[int]":
         """Change an event in one of these states; gives 0 if there is none."""
         with self._lock:

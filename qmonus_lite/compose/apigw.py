@@ -20,6 +20,7 @@ from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.background import Background
 from qmonus_lite.catalog.plugins import Catalog
+from qmonus_lite.compose.example_token import token_command
 from qmonus_lite.compose.registry import (
     DEFAULT_STORE,
     StoreContext,
@@ -126,21 +127,29 @@ class _Apigw:
         #: Cached names of the headers that handlers of the active catalog need in pending events.
         self._kept_header_names: tuple[Catalog, frozenset[str]] | None = None
         self._has_admin = local_admin.wanted(shared.data_dir, bool(shared.live.catalog.accounts))
-        self._gatekeeper = Gatekeeper(
-            directory=self._directory,
-            minter=Minter(key=shared.data_dir.key("token.key"), clock=shared.clock),
-            passes=shared.passes,
-            host_port=settings.server.advertised,
-            clock=shared.clock,
-            token_ttl=settings.auth.token_ttl,
-        )
+        self._gatekeeper = self._make_gatekeeper()
         self._script_events = ScriptEvents(
             commits=self._commits, clock=shared.clock, gateway=shared.gateway
         )
-        self._query = EventQuery(
+        self._query = self._make_query()
+
+    def _make_gatekeeper(self) -> Gatekeeper:
+        shared = self._shared
+        return Gatekeeper(
+            directory=self._directory,
+            minter=Minter(key=shared.data_dir.key("token.key"), clock=shared.clock),
+            passes=shared.passes,
+            host_port=shared.settings.server.advertised,
+            clock=shared.clock,
+            token_ttl=shared.settings.auth.token_ttl,
+        )
+
+    def _make_query(self) -> EventQuery:
+        settings = self._shared.settings
+        return EventQuery(
             registry=self._registry,
             transport=self._transport,
-            clock=shared.clock,
+            clock=self._shared.clock,
             source=settings.server.base_url,
             timeout=settings.events.lambda_sync_timeout,
             store_events=self._script_events.store,
@@ -276,16 +285,8 @@ class _Apigw:
         return self._cached_directory[1]
 
     def _token_command(self) -> Sequence[str]:
-        """For the first account by name that may upload; empty if there is none."""
-        settings, directory = self._shared.settings, self._directory()
-        path = local_admin.example_path(settings.uploads.template)
-        now = self._shared.clock.moment()
-        for name, account in sorted(directory.accounts.items()):
-            roles = [directory.roles[role] for role in account.roles if role in directory.roles]
-            expired = account.expires_at is not None and account.expires_at <= now
-            if not expired and any(role.allows("PUT", path) for role in roles):
-                return ("qmonus-lite", "token", name, *settings.directory_flags)
-        return ()
+        shared = self._shared
+        return token_command(self._directory(), shared.settings, shared.clock.moment())
 
     def _unready(self) -> str | None:
         return (

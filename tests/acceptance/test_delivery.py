@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -163,7 +164,7 @@ def test_events_wait_for_a_worker_over_all_restarts_and_keep_their_order(
     worker.kill()
     upload_all(delivery, paths)
     waiting = delivery.events("list")
-    assert waiting.count(" ready attempt=0 ") == uploads
+    assert len(re.findall(r" ready time=\S+ attempt=0 ", waiting)) == uploads
 
     for _ in range(restarts):
         apigw.kill()
@@ -232,9 +233,9 @@ def test_a_dead_letter_is_shown_without_its_credentials(poisoned: Poisoned) -> N
     shown = json.loads(poisoned.events("show", poisoned.refused))
     by_door = poisoned.installation.curl(f"/-/events/{poisoned.refused}", token=token)
 
-    words = "dead attempt=1 APIGW.OnFileUploaded /upload/refused (422: not to my taste)"
-    assert listed[0] == f"{poisoned.refused} {words}"
-    assert listed[1].startswith(f"{poisoned.broken} dead attempt=")
+    words = r"attempt=1 next=- APIGW\.OnFileUploaded /upload/refused \(422: not to my taste\)"
+    assert re.fullmatch(rf"{poisoned.refused} dead time=\S+ {words}", listed[0])
+    assert listed[1].startswith(f"{poisoned.broken} dead time=")
     assert shown == by_door.json
     assert (shown["state"], shown["event"]["bytes"]) == ("dead", 7)
     assert shown["event"]["headers"]["X-Auth-Token"] == "********"

@@ -49,6 +49,7 @@ def test_all_samples_and_examples_load_together(samples: Installation) -> None:
 def test_the_gate_takes_what_the_default_authorization_takes(samples: Installation) -> None:
     samples.plugin("roles.yml", UPLOADER)
     keys = {name: samples.account(name, name) for name in ("uploader", "reader")}
+    samples.data.mkdir(mode=0o700)
     (samples.data / "admin.token").touch()
     samples.up()
     tokens = {name: samples.log_on(key) for name, key in keys.items()}

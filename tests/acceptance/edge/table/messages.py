@@ -105,7 +105,7 @@ for _path, _purpose in PURPOSES.items():
     )
 row("B137", "no purpose, as of version 1", signed(envelope("b137", purpose=None)), expected=(422,))
 row("B137", "unknown purpose", signed(envelope("b137", purpose="both")), expected=(422,))
-row("B137", "above the limit", signed(envelope("b137", data={"x": "x" * 4 * MIB})), expected=(413,))
+row("B137", "above the limit", signed(envelope("b137", data={"x": "x" * 5 * MIB})), expected=(413,))
 row("B137", "unknown version", signed(envelope("b137", specversion="2.0")), expected=(422,))
 row("B137", "no version", signed(envelope("b137", specversion=None)), expected=(422,))
 row("B137", "no event", signed(b"[]"), expected=(422,))

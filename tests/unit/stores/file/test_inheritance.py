@@ -283,11 +283,11 @@ async def test_a_group_that_cannot_be_given_comes_from_staging_in_the_folder(
     with other_user():
         store = make_store(own_root, threads, Filesystem())
         upload = await pending(store, "upload", "new", "a")
-        assert upload.token == f"root:upload/{MOUNT_STAGING}/u1//upload/new/a"
+        assert upload.token == f"root:upload/{MOUNT_STAGING}/0/u1//upload/new/a"
         publish(store, upload)
         assert attributes(own_root / "upload/new/a") == expected(own_root / "upload/new")
         assert attributes(own_root / "upload/new/a")[:2] == (USER, GROUP)
-        assert os.listdir(own_root / "upload" / MOUNT_STAGING) == []
+        assert os.listdir(own_root / "upload" / MOUNT_STAGING / "0") == []
         # Another group, or none, is staged as ever.
         assert (await pending(store, "b")).token == "data:staging/u1//b"
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from itertools import count
+from itertools import count, islice, takewhile
 from typing import TypeVar
 
 from qmonus_lite.clock import ClockStep
@@ -106,14 +106,32 @@ class MemoryEventLog:
             for row in self._rows.values():
                 if row.state != "dead":
                     oldest.setdefault(row.event.path, row)
-            due = [
-                row
-                for row in oldest.values()
-                if row.state == "ready" and row.next_at <= now and types.includes(row.event.type)
-            ]
+            due = [row for row in oldest.values() if row.is_due(now, types)]
             due.sort(key=lambda row: (row.next_at, row.seq))
             claimed = [row.claim(lease) for row in due[:limit]]
         return _completed(sorted(claimed, key=lambda event: event.seq))
+
+    def claim_following(
+        self, event: ClaimedEvent, now: float, *, lease: float, limit: int, types: Types
+    ) -> "Future[list[ClaimedEvent]]":
+        """Lease the next events of the path of a claimed event."""
+        with self._lock:
+            behind = (
+                row
+                for row in self._rows.values()
+                if row.event.path == event.path and row.seq > event.seq and row.state != "dead"
+            )
+            due = takewhile(lambda row: not row.leased and row.is_due(now, types), behind)
+            return _completed([row.claim(lease) for row in islice(due, limit)])
+
+    def unclaim(self, event_ids: Sequence[str]) -> "Future[int]":
+        """End the leases of claimed events that were not sent."""
+        with self._lock:
+            rows = [self._rows[each] for each in event_ids if each in self._rows]
+            leased = [row for row in rows if row.shown_state == "sending"]
+            for row in leased:
+                row.leased, row.next_at, row.attempt = False, 0.0, row.attempt - 1
+        return _completed(len(leased))
 
     def extend(self, event_id: str, lease: float) -> "Future[int]":
         """Lease an event in direct delivery, or extend a lease."""

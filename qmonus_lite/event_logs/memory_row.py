@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from qmonus_lite.clock import ClockStep
-from qmonus_lite.events.stored_event import ClaimedEvent, EventEntry, PendingEvent, direct
+from qmonus_lite.events.stored_event import ClaimedEvent, EventEntry, PendingEvent, Types, direct
 from qmonus_lite.values import changed
 
 
@@ -42,6 +42,10 @@ class MemoryRow:
             reason=self.reason,
             delivered_at=self.delivered_at,
         )
+
+    def is_due(self, now: float, types: Types) -> bool:
+        """Whether it may be claimed, as far as it depends on itself."""
+        return self.state == "ready" and self.next_at <= now and types.includes(self.event.type)
 
     def claim(self, lease: float) -> ClaimedEvent:
         """Lease the event for its next attempt."""

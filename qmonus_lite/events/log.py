@@ -92,6 +92,18 @@ class EventLog(Protocol):
         attempt is counted by the claim, so that a redelivery after a crash has a higher number.
         """
 
+    def claim_following(
+        self, event: ClaimedEvent, now: float, *, lease: float, limit: int, types: Types
+    ) -> "Future[list[ClaimedEvent]]":
+        """Lease until `lease` the next events of the path of a claimed event, by ascending seq.
+
+        To be delivered one after the other once that event is done or dead. As `claim` has it, but
+        for the claimed event before them; ends before the first that is not due.
+        """
+
+    def unclaim(self, event_ids: Sequence[str]) -> "Future[int]":
+        """End the leases of claimed events that were not sent; the attempts are not counted."""
+
     def extend(self, event_id: str, lease: float) -> "Future[int]":
         """Lease an event that is in direct delivery, or extend the lease of a claimed one."""
 

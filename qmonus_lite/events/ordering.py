@@ -55,6 +55,11 @@ class PathOrder:
             self._wait(path, event_id)
             return False
 
+    def may_follow(self, path: str) -> bool:
+        """Whether other events than the one in delivery may wait at a path."""
+        with self._lock:
+            return self._unknown > 0 or len(self._waiting.get(path, ())) > 1
+
     def queue(self, path: str, event_id: str) -> None:
         """Move an event from direct delivery to waiting."""
         with self._lock:

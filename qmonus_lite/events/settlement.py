@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 
 from qmonus_lite.clock import SteadyClock
@@ -52,16 +52,24 @@ class Settlement:
         #: When old delivered events are deleted next, by the clock of the loop.
         self._expires_at = 0.0
 
-    async def settle(self, event: ClaimedEvent, attempt: Attempt | None, seconds: float) -> None:
-        """Write the result of an attempt of this duration; None if no worker was reached."""
+    async def settle(
+        self, event: ClaimedEvent, attempt: Attempt | None, seconds: float, *, batched: bool = False
+    ) -> bool:
+        """Write the result of an attempt of this duration; None if no worker was reached.
+
+        True if the event is done or dead, and so out of the way of the next one of its path.
+        `batched`: the caller ends its row by `flush` before an event of its path is claimed.
+        """
         if attempt is None:
             # Release the lease without counting an attempt.
             delay, reason = NO_WORKER_DELAY_SECONDS, "no worker answers"
             await self._put_back(event, event.attempt - 1, delay, reason)
-            return
+            return False
         decision = decide(attempt)
         if isinstance(decision, Done) and attempt.published:
             await self._publish(event, attempt.published)
+        if isinstance(decision, Done):
+            self._deliver(event, batched=batched or event.direct)
         await self._write_decision(event, decision)
         if self._with.observers.wants(DeliveryTried):
             self._with.observers.notify(
@@ -73,16 +81,22 @@ class Settlement:
                     seconds=seconds,
                 )
             )
+        return not isinstance(decision, Retry)
+
+    async def unclaim(self, events: Iterable[ClaimedEvent]) -> None:
+        """End the leases of events that were not sent; does not count as an attempt of them."""
+        ids = [event.id for event in events]
+        await self._write(lambda: self._with.log.unclaim(ids))
 
     def forget(self, event: ClaimedEvent) -> None:
         """Mark as ended without a handler: release its path, delete its row; does not wait."""
         self._order.end(event.path, event.id, direct=event.direct)
         self._delete([event.id], None)
 
-    def _deliver(self, event: ClaimedEvent) -> None:
+    def _deliver(self, event: ClaimedEvent, *, batched: bool) -> None:
         """Mark as delivered: release its path, end its row; does not wait for the commit."""
         self._order.end(event.path, event.id, direct=event.direct)
-        if not event.direct:
+        if not batched:
             self._delete([event.id], self._kept_at)
             return
         # The row is only read at a start after a crash, so its end can be batched.
@@ -128,7 +142,6 @@ class Settlement:
         if event.request_id:
             extra["request_id"] = event.request_id
         if isinstance(decision, Done):
-            self._deliver(event)
             logger.info("delivered %s", event.type, extra={"action": "event_delivered", **extra})
         elif isinstance(decision, Retry):
             await self._put_back(event, event.attempt, decision.delay, decision.reason)

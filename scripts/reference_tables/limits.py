@@ -67,6 +67,7 @@ LIMITS: Mapping[str, Sequence[Limit]] = {
             "an idle one is closed",
         ),
         Limit("events.dispatcher.MAX_IN_FLIGHT", "deliveries at once", "the others wait"),
+        Limit("events.dispatcher.MAX_FOLLOWING", "events of a path claimed ahead", "they wait"),
         Limit("events.retry.MAX_DELAY_SECONDS", "longest time between two attempts", ""),
         Limit("events.inbox.RETENTION_SECONDS", "memory of handled events", "forgotten"),
         Limit("events.inbox.MAX_ROWS", "handled events kept", "the oldest are forgotten"),

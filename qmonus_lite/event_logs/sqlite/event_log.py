@@ -95,14 +95,18 @@ class SqliteEventLog:
         self, now: float, *, lease: float, limit: int, types: Types = EVERY_TYPE
     ) -> "Future[list[ClaimedEvent]]":
         """Lease due events until `lease`, at most one per path."""
-        row = {
-            "now": now,
-            "lease": lease,
-            "limit": limit,
-            "types": strictjson.write(sorted(types.names)),
-            "listed": int(types.only),
-        }
-        return self._database.rows("claim", row, _claimed)
+        return self._database.rows("claim", _claim(now, lease, limit, types), _claimed)
+
+    def claim_following(
+        self, event: ClaimedEvent, now: float, *, lease: float, limit: int, types: Types
+    ) -> "Future[list[ClaimedEvent]]":
+        """Lease the next events of the path of a claimed event."""
+        row = {**_claim(now, lease, limit, types), "path": event.path, "seq": event.seq}
+        return self._database.rows("claim_following", row, _claimed)
+
+    def unclaim(self, event_ids: Sequence[str]) -> "Future[int]":
+        """End the leases of claimed events that were not sent."""
+        return self._database.change("unclaim", {"ids": strictjson.write(event_ids)})
 
     def extend(self, event_id: str, lease: float) -> "Future[int]":
         """Lease an event in direct delivery, or extend a lease; lazily."""
@@ -213,6 +217,16 @@ def _row(event: PendingEvent) -> dict[str, Any]:
         "since": event.time.timestamp(),
         "request_id": event.request_id,
         "upload_id": event.upload_id,
+    }
+
+
+def _claim(now: float, lease: float, limit: int, types: Types) -> dict[str, Any]:
+    return {
+        "now": now,
+        "lease": lease,
+        "limit": limit,
+        "types": strictjson.write(sorted(types.names)),
+        "listed": int(types.only),
     }
 
 

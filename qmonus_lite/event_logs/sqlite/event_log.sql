@@ -87,6 +87,29 @@ RETURNING
     seq, id, type, path, time, data, store, store_path, gateway, attempt, since, request_id,
     upload_id;
 
+-- Claim the events of a path that follow a claimed one, up to the first that is not due.
+-- name: claim_following
+WITH following AS (
+    SELECT
+        seq,
+        state = 'ready' AND leased = 0 AND next_at <= :now
+        AND (type IN (SELECT value FROM json_each(:types))) = :listed AS due
+    FROM event WHERE path = :path AND seq > :seq AND state <> 'dead'
+    ORDER BY seq LIMIT :limit
+)
+UPDATE event SET leased = 1, next_at = :lease, attempt = attempt + 1
+WHERE seq IN (
+    SELECT seq FROM following
+    WHERE seq < coalesce((SELECT min(seq) FROM following WHERE NOT due), seq + 1)
+)
+RETURNING
+    seq, id, type, path, time, data, store, store_path, gateway, attempt, since, request_id,
+    upload_id;
+
+-- name: unclaim
+UPDATE event SET leased = 0, next_at = 0, attempt = attempt - 1
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'ready' AND leased = 1;
+
 -- Due time of the next event that does not wait for an older one of its path.
 -- name: next_due
 SELECT min(next_at) FROM event WHERE state = 'ready' AND blocked = 0 AND next_at > :now;

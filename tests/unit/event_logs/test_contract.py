@@ -15,6 +15,7 @@ from qmonus_lite.event_logs.memory import MemoryEventLog
 from qmonus_lite.event_logs.sqlite import event_log as sqlite_event_log
 from qmonus_lite.events.log import STATES, EventLog, EventLogFailed
 from qmonus_lite.events.stored_event import (
+    EVERY_TYPE,
     ClaimedEvent,
     EventEntry,
     InDoubt,
@@ -37,6 +38,14 @@ from tests.unit.event_logs.events import (
 )
 
 IMPLEMENTATIONS = ("sqlite", "memory")
+
+
+def following(
+    log: EventLog, event: ClaimedEvent, *, limit: int = 9, types: Types = EVERY_TYPE
+) -> list[tuple[str, int]]:
+    """Ids and attempts of the events that are claimed behind one."""
+    behind = log.claim_following(event, NOW, lease=NOW + LEASE, limit=limit, types=types)
+    return [(each.id, each.attempt) for each in behind.result(10)]
 
 
 def make(implementation: str, folder: Path) -> EventLog:
@@ -412,6 +421,38 @@ class TestEventLogContract:
         log.dead("e1", 1, "404").result(10)
 
         assert claimed(log) == ["e2"]
+
+    def test_claims_the_events_behind_a_claimed_one_of_its_path(self, log: EventLog) -> None:
+        for n in range(4):
+            put(log, f"e{n}")
+        put(log, "other", "/upload/other")
+        [first, _other] = claim(log)
+
+        assert following(log, first, limit=2) == [("e1", 1), ("e2", 1)]
+        assert following(log, first) == []
+        assert claimed(log) == []
+        log.done(["e0"]).result(10)
+        assert claimed(log) == []
+        log.done(["e1"]).result(10)
+        assert log.unclaim(["e2", "e3", "gone"]).result(10) == 1
+        assert [(due.id, due.attempt) for due in claim(log)] == [("e2", 1)]
+
+    def test_claims_none_behind_one_that_is_not_due(self, log: EventLog) -> None:
+        for name, kind in (("a", "E"), ("b", "E"), ("c", "E"), ("d", "E"), ("e", "F"), ("f", "E")):
+            put(log, name, "/upload/p", kind)
+        log.dead("b", 1, "404").result(10)
+        [first] = claim(log)
+        types = Types(names=frozenset({"E"}), only=True)
+
+        assert following(log, first, types=types) == [("c", 1), ("d", 1)]
+
+    def test_claims_none_behind_a_prepared_one(self, log: EventLog) -> None:
+        put(log, "e1")
+        log.prepare([pending("e2")])
+        put(log, "e3")
+        [first] = claim(log)
+
+        assert following(log, first) == []
 
     def test_claims_at_most_the_limit_and_the_longest_waiting_first(self, log: EventLog) -> None:
         for n in range(5):

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -210,6 +211,48 @@ async def test_keeps_the_order_of_a_path(setup: DispatcherSetup, worker: WorkerS
     for path in "ab":
         names = [name for name in setup.arrived if name.startswith(path)]
         assert names == [f"{path}{n}" for n in range(20)]
+
+
+async def test_events_that_waited_at_one_path_are_claimed_together(
+    setup: DispatcherSetup, worker: WorkerSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup.handler("h", "E")
+    await setup.reload()
+    for n in range(100):
+        setup.setup(f"e{n}", "/hot")
+    claims: list[int] = []
+    claim = setup.log.claim
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        claims.append(1)
+        return claim(*args, **kwargs)
+
+    monkeypatch.setattr(setup.log, "claim", counted)
+    setup.start()
+    await setup.delivered()
+
+    assert setup.arrived == [f"e{n}" for n in range(100)]
+    assert len(claims) < 30
+
+
+async def test_a_refused_event_holds_up_those_claimed_behind_it(
+    setup: DispatcherSetup, worker: WorkerSetup
+) -> None:
+    flag = worker.folder.path / "ready"
+    code = f"if event['name'] == 'e3' and not os.path.exists({str(flag)!r}): raise Error(503, 'no')"
+    setup.handler("h", "E", "import os", code)
+    await setup.reload()
+    for n in range(10):
+        setup.setup(f"e{n}", "/hot")
+    setup.start()
+    await until(lambda: any(entry.attempt > 2 for entry in setup.entries()))
+    assert setup.arrived == ["e0", "e1", "e2"]
+    # They are claimed again behind each attempt, and never count as sent.
+    assert max(entry.attempt for entry in setup.entries()[1:]) <= 1
+    flag.touch()
+    await setup.delivered()
+
+    assert setup.arrived == [f"e{n}" for n in range(10)]
 
 
 async def test_a_slow_path_holds_up_no_other(setup: DispatcherSetup, worker: WorkerSetup) -> None:

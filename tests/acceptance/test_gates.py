@@ -121,8 +121,9 @@ def records(up: Installation, **wanted: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
 
     def came() -> bool:
-        lines = [line for line in up.everything.splitlines() if line.startswith("{")]
-        logged = [json.loads(line) for line in lines]
+        # A record that is being written may be read up to the end of a page of the file.
+        lines = up.everything.splitlines(keepends=True)
+        logged = [json.loads(line) for line in lines if line[0] == "{" and line.endswith("}\n")]
         found[:] = [record for record in logged if wanted.items() <= record.items()]
         return bool(found)
 

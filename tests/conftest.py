@@ -1,5 +1,6 @@
 """Fixtures for all tests, and how they are spread over processes and report their figures."""
 
+import gc
 import logging
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from xdist.remote import Producer
 
 from tests import distribution
 from tests.certificate import make_certificate
+
+# What is imported for tests stays, so that a collection of garbage need not look at it.
+gc.disable()
 
 # Several processes of tests share the processors: an example may take long without being at fault.
 settings.register_profile(
@@ -37,6 +41,11 @@ def pytest_xdist_make_scheduler(
     config: pytest.Config, log: Producer
 ) -> distribution.Distribution | None:
     return distribution.make_scheduler(config, log)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -21,6 +21,8 @@ INDEPENDENT = frozenset(
         "docs/test_samples",
         "fuzz/test_fuzz",
         "integration/test_lost_machine",
+        "unit/http/test_connection",
+        "unit/test_supervisor",
     )
 )
 
@@ -33,8 +35,10 @@ FIRST = (
     "tests/fuzz/",
     "tests/integration/",
     "tests/unit/apigw/",
-    "tests/unit/test_supervisor.py",
     "tests/unit/events/",
+    "tests/unit/catalog/test_live.py",
+    "tests/unit/http/",
+    "tests/unit/test_supervisor.py",
 )
 
 

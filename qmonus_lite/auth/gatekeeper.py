@@ -12,6 +12,7 @@ from qmonus_lite.auth import apikey, callout_pass
 from qmonus_lite.auth.account import Account, Directory, Role
 from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.auth.credentials import ApiKey, read_credential
+from qmonus_lite.auth.gate_depth import GateDepths
 from qmonus_lite.auth.login_throttle import LoginThrottle
 from qmonus_lite.auth.own import OwnCredentials
 from qmonus_lite.auth.tokens import MAX_VERIFIED, BadToken, Minter, TokenNotInTime, valid_times
@@ -125,6 +126,10 @@ class Gatekeeper:
         if account is None:
             raise self._wrong_key(_WRONG_KEY, client)
         return self._actor(account)
+
+    def gate_depth(self, headers: Mapping[str, str]) -> int:
+        """Number of gates that wait for a request, by a value that `callout` has signed."""
+        return GateDepths(passes=self.passes).read(headers)
 
     def known(self, headers: Mapping[str, str]) -> Actor | None:
         """The account whose valid token or API key a request has; None for anything else.

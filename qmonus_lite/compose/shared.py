@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from qmonus_lite.auth.callout_pass import Passes
+from qmonus_lite.auth.gate_depth import GateDepths
 from qmonus_lite.auth.sealing import Opener, opener_of, sealer_of
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.catalog.builders import BuildContext
@@ -139,6 +140,7 @@ def _callout(settings: Settings, outgoing: Outgoing, passes: Passes) -> Callout:
         default=lambda: settings.server.advertised,
         scheme=passes.scheme,
         credential=passes.issue,
+        sign_depth=GateDepths(passes=passes).sign,
         certfile=str(settings.server.certfile) if settings.server.certfile else None,
     )
     timeouts = Timeouts(

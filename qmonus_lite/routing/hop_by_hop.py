@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from qmonus_lite.auth import callout_pass, own
 from qmonus_lite.headers import Headers, canonical
 from qmonus_lite.routing.authority import STATIC_ROUTING
+from qmonus_lite.scripting.context import GATE_DEPTH
 
 #: RFC 9110 section 7.6.1, and older fields that are still in use.
 _HOP_BY_HOP = frozenset(
@@ -26,7 +27,15 @@ _OF_THE_GATEWAY = frozenset({"Date", "Server", "X-Request-Id"})
 
 #: Request fields that APIGW handles or sets itself. A client's `Forwarded` is not trustworthy.
 _SET_BY_GATEWAY = frozenset(
-    {"Host", "Content-Length", "Expect", "Forwarded", STATIC_ROUTING, callout_pass.HEADER}
+    {
+        "Host",
+        "Content-Length",
+        "Expect",
+        "Forwarded",
+        STATIC_ROUTING,
+        callout_pass.HEADER,
+        GATE_DEPTH,
+    }
 )
 
 

@@ -19,7 +19,7 @@ from qmonus_lite.routing.hook import Hook
 from qmonus_lite.routing.match import Match, best
 from qmonus_lite.routing.message import Incoming, RouteResponse, ScriptResponse, without_body
 from qmonus_lite.routing.validation import validate
-from qmonus_lite.scripting.context import ScriptContext, gate_depth
+from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner
 
 #: Bodies of at least so many bytes are parsed outside of the event loop.
@@ -63,7 +63,7 @@ class Routing:
         The caller closes the response after sending it.
         """
         script_context = _redacting(self._script_context(catalog), admission.own_credentials)
-        if depth := gate_depth(incoming.request.headers):
+        if depth := self._gatekeeper.gate_depth(incoming.request.headers):
             script_context = replace(script_context, gate_depth=depth)
         routed = await self._begin(admission, incoming, script_context)
         outcome = await self._request(routed)

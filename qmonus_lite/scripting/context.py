@@ -52,7 +52,7 @@ class ScriptContext:
 
 
 def gate_depth(headers: object) -> int:
-    """Number of gates that wait for a request with these headers; 0 if they do not say."""
+    """Number of gates that wait for an upload, by the headers of its event, which are verified."""
     value = headers.get(GATE_DEPTH) if isinstance(headers, Mapping) else None
     valid = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 4
     return int(value) if valid else 0  # type: ignore[arg-type]
@@ -71,11 +71,10 @@ def current() -> ScriptContext:
     return _context.get()
 
 
-def gate_depth_field() -> dict[str, str]:
-    """The header field for a callout of the running script, empty if no gate waits for it."""
+def waiting_gates() -> int:
+    """Number of gates that wait for the running script."""
     context = _context.get(None)
-    depth = context.gate_depth if context is not None else 0
-    return {GATE_DEPTH: str(depth)} if depth else {}
+    return context.gate_depth if context is not None else 0
 
 
 def note_unanswered(method: str, address: str, code: int, reason: str) -> None:

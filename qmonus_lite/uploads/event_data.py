@@ -17,6 +17,7 @@ from qmonus_lite.events.gateway import FIELDS, UNFILLED
 from qmonus_lite.events.published import MASKED
 from qmonus_lite.pathtemplate import normalized
 from qmonus_lite.redaction import MASK
+from qmonus_lite.scripting.context import GATE_DEPTH
 from qmonus_lite.uploads.request import UploadRequest
 from qmonus_lite.uploads.target import Target
 
@@ -39,6 +40,9 @@ def question_data(
     head.record.account = actor.name if actor else None
     # The pass authorizes this callout only, so handlers must not see it.
     headers.pop(callout_pass.HEADER, None)
+    if headers.pop(GATE_DEPTH, None) is not None and (depth := gatekeeper.gate_depth(head.headers)):
+        # Verified here, so that the worker need not.
+        headers[GATE_DEPTH] = str(depth)
     data = {
         "path": target.path,
         "resources": target.resources,

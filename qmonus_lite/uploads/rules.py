@@ -174,7 +174,7 @@ def check_gate_loop(upload: Candidate) -> None:
 
     Raises LoopDetected. Each upload would ask the gates, which upload again.
     """
-    depth = gate_depth(upload.request.headers)
+    depth = gate_depth(upload.question["headers"])
     if depth > MAX_GATE_DEPTH:
         raise LoopDetected(
             f"{depth} handlers of APIGW.OnFileUploading wait for this upload, each having uploaded"

@@ -28,8 +28,9 @@ PUBLIC = {
 }
 
 
-async def put(two: TwoProcesses, name: str) -> tuple[int, object]:
-    status, body = await two.send("PUT", f"/upload/{name}", data=b"x", headers=two.admin)
+async def put(two: TwoProcesses, name: str, **fields: str) -> tuple[int, object]:
+    headers = {**two.admin, **{name.replace("_", "-"): value for name, value in fields.items()}}
+    status, body = await two.send("PUT", f"/upload/{name}", data=b"x", headers=headers)
     if isinstance(body, dict):
         body.pop("request_id", None)
     return status, body
@@ -92,3 +93,5 @@ async def test_a_gate_that_allows_its_own_path_first_may_upload_there(two: TwoPr
 
     assert (await put(two, "any"))[0] == 201
     assert (two.folder / "upload/audit").read_bytes() == b"x"
+    # A client cannot have it refused by claiming that gates wait for its upload.
+    assert (await put(two, "other", X_Qmonus_Lite_Gate_Depth="1"))[0] == 201

@@ -23,6 +23,7 @@ import pytest
 from qmonus_lite import rate_limited_log
 from qmonus_lite.apigw import server as apigw_server
 from qmonus_lite.apigw.upload_rules import ALL_RULES
+from qmonus_lite.auth.gate_depth import GateDepths
 from qmonus_lite.errors import BadRequest, PublicationInDoubt, Stage
 from qmonus_lite.event_logs.sqlite.event_log import SqliteEventLog
 from qmonus_lite.events.log import EventLogFailed
@@ -174,10 +175,11 @@ CASES: dict[str, Case] = {
     "file-name": Case(sent=Sent(target="/upload/.."), status=400, code="invalid-path"),
     "worker": Case(status=503, code="no-worker", server="no worker"),
     "gate-loop": Case(
-        sent=Sent(fields=("X-Qmonus-Lite-Gate-Depth: 2",)),
+        sent=Sent(fields=("X-Qmonus-Lite-Gate-Depth: signed",)),
         status=508,
         code="loop-detected",
         server="handlers",
+        fault=lambda patch: patch.setattr(GateDepths, "read", lambda *_: 2),
     ),
     "verdict": Case(sent=Sent(target="/upload/no"), status=451, code="no", server="handlers"),
     "handler-failure": Case(

@@ -34,6 +34,8 @@ class Gateways:
     scheme: Callable[[str], str | None]
     #: Headers that authenticate a request, for (host:port, method, path).
     credential: Callable[[str, str, str], Mapping[str, str]]
+    #: Signed value of the header for a number of gates that wait for a request.
+    sign_depth: Callable[[int], str]
     #: File with certificates trusted for our own APIGWs, besides those of the system.
     certfile: str | None = None
 
@@ -120,7 +122,8 @@ class Callout:
 
     async def _send(self, message: OutgoingRequest, target: URL, own: bool) -> HTTPResponse:
         """One attempt. Each has its own pass, which expires soon."""
-        if own and (field := context.gate_depth_field()):
+        if own and (depth := context.waiting_gates()):
+            field = {context.GATE_DEPTH: self._gateways.sign_depth(depth)}
             message = replace(message, headers={**_without_depth(message.headers), **field})
         if own and not _BROUGHT & {name.lower() for name in message.headers}:
             # The path as the client will send it: spaces and the like percent-encoded.

@@ -107,7 +107,7 @@ Making = Callable[[float, float], Callout]
 async def making(gateway: Outside, passes: Passes) -> AsyncIterator[Making]:
     outgoing = Outgoing(max_connections=4)
     gateways = Gateways(
-        default=lambda: gateway.place, scheme=passes.scheme, credential=passes.issue
+        default=lambda: gateway.place, scheme=passes.scheme, credential=passes.issue, sign_depth=str
     )
     yield lambda connect, request: Callout(
         outgoing, gateways, Timeouts(connect=connect, request=request)

@@ -42,6 +42,7 @@ async def calling(certfile: Path | None, *places: str) -> AsyncIterator[Callout]
         default=lambda: places[0],
         scheme=lambda place: "https" if place in places else None,
         credential=lambda *_: {},
+        sign_depth=str,
         certfile=str(certfile) if certfile else None,
     )
     yield Callout(outgoing, gateways, Timeouts(connect=5, request=5))

@@ -30,7 +30,7 @@ _CONTINUATION = "\n    "
 _UNQUOTED = re.compile(r"[^\s\"'=\[\]]+")
 
 #: Fields of an access record that its text has already; the console does not repeat them.
-_REQUEST_LINE = ("method", "path", "status")
+_REQUEST_LINE = frozenset({"method", "path", "status"})
 
 #: Attributes of every standard LogRecord; all others were passed by `extra`.
 _STANDARD_COUNT = len(vars(logging.makeLogRecord({})))
@@ -149,6 +149,9 @@ class _OutputHandler(logging.Handler):
 class _BaseFormatter(logging.Formatter):
     """Base class of both formatters: fields of a record, redacted."""
 
+    #: Names that are left out of the record of a request.
+    _omitted = _STANDARD
+
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock
@@ -173,7 +176,8 @@ class _BaseFormatter(logging.Formatter):
         """Fields besides the message: bound context, `extra`, traceback."""
         # `extra` follows the standard attributes; other formatters may append standard names.
         last = islice(vars(record).items(), _STANDARD_COUNT, None)
-        given = {name: value for name, value in last if name not in _STANDARD}
+        omitted = self._omitted if getattr(record, "action", None) == "request" else _STANDARD
+        given = {name: value for name, value in last if name not in omitted}
         rest = {**_context.get(), **_line_of_script(record), **given}
         if record.exc_info and record.exc_info[0]:
             rest["exception"] = self.formatException(record.exc_info)
@@ -237,6 +241,8 @@ class _JsonFormatter(_BaseFormatter):
 class _ConsoleFormatter(_BaseFormatter):
     """Formatter: a readable line per record, followed by its traceback."""
 
+    _omitted = _STANDARD | _REQUEST_LINE
+
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
         self._coloured = sys.stderr.isatty()
@@ -247,9 +253,6 @@ class _ConsoleFormatter(_BaseFormatter):
         level = record.levelname.lower()
         rest = self._rest(record)
         exception = rest.pop("exception", None)
-        if rest.get("action") == "request":
-            for name in _REQUEST_LINE:
-                rest.pop(name, None)
         dim, bold, end = self._dim, self._bold, self._end
         colour = _COLOURS.get(level, _RED) if self._coloured else ""
         parts = [

@@ -37,7 +37,7 @@ def _fields(answered: RequestAnswered) -> dict[str, Any]:
     if answered.upload_id:
         fields["upload_id"] = answered.upload_id
         fields["bytes"] = answered.bytes
-    if answered.stored_path:
+    if answered.stored_path and answered.stored_path != answered.path:
         fields["stored_path"] = answered.stored_path
     if answered.account is not None:
         fields["account"] = answered.account

@@ -166,8 +166,8 @@ COMMANDS = {
         usage="list [--state=STATE] | show ID | retry ID|all | replay ID|all | drop ID|all",
         flags=("base_dir", "data_dir", "timezone"),
         own_flags={
-            "--state=STATE": "list only events that are prepared, ready, dead or delivered;"
-            " without it, all but delivered ones"
+            "--state=STATE": "list only events that are prepared, ready, sending (a part of the"
+            " ready ones), dead or delivered; without it, all but delivered ones"
         },
     ),
 }

@@ -212,7 +212,7 @@ class MemoryEventLog:
         """Events, oldest first; an empty `state` means all that are not delivered."""
         with self._lock:
             kept = self._history if state == DELIVERED else self._rows
-            rows = [row for row in kept.values() if state in ("", row.state)]
+            rows = [row for row in kept.values() if state in ("", row.state, row.shown_state)]
             return _completed([row.entry for row in rows[:limit]])
 
     def show(self, event_id: str) -> "Future[ShownEvent | None]":

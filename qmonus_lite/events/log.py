@@ -26,7 +26,7 @@ from qmonus_lite.events.stored_event import (
 
 #: States of an event that can be listed.
 DELIVERED = "delivered"
-STATES = ("prepared", "ready", "dead", DELIVERED)
+STATES = ("prepared", "ready", "sending", "dead", DELIVERED)
 #: Maximum number of delivered events that are kept; the oldest are deleted.
 MAX_DELIVERED = 10_000
 

@@ -39,14 +39,42 @@ _SET_BY_GATEWAY = frozenset(
 )
 
 
+#: Fields that a backend takes for one of ours when their hyphens are underscores: CGI and WSGI make
+#: the same variable of both spellings. These include what frames a message and names its sender.
+_MIMICKED = (
+    _HOP_BY_HOP
+    | _SET_BY_GATEWAY
+    | {
+        "X-Auth-Token",
+        "X-Api-Key",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "X-Real-Ip",
+        "X-Request-Id",
+    }
+)
+
+
 def backend_headers(headers: Headers, own_credentials: frozenset[str]) -> Headers:
     """Headers to send to a backend: without hop-by-hop fields and without `own_credentials`.
 
+    Nor fields such as `X_Forwarded_For`, which a backend may read as those of the gateway.
     Credentials that a script added are meant for the backend and are kept.
     """
     removed = _HOP_BY_HOP | _SET_BY_GATEWAY | _named(headers.items())
-    remaining = Headers({name: value for name, value in headers.items() if name not in removed})
+    remaining = Headers(
+        {
+            name: value
+            for name, value in headers.items()
+            if name not in removed and not ("_" in name and _mimics(name))
+        }
+    )
     return own.without(remaining, own_credentials) if own_credentials else remaining
+
+
+def _mimics(name: str) -> bool:
+    return canonical(name.replace("_", "-")) in _MIMICKED
 
 
 def client_fields(fields: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

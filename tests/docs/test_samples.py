@@ -6,8 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from qmonus_lite.auth.apikey import new_key
+from qmonus_lite.scripting.builtins.names import granted
+from qmonus_lite.scripting.builtins.raising import Error
+from qmonus_lite.scripting.compiler import compile_handler
+from qmonus_lite.scripting.origin import Origin
 from tests.acceptance.harness import Installation
 from tests.acceptance.process import TOP, until
 from tests.acceptance.servers import Rclone, serve_webdav
@@ -110,6 +115,23 @@ def test_the_checksum_is_that_of_the_file(samples: Installation) -> None:
     until(sums.exists, report=lambda: samples.log)
     until(lambda: sums.read_text().endswith("  a.bin\n"))
     assert sums.read_text().split()[0] == hashlib.sha256(b"abc").hexdigest()
+
+
+@pytest.mark.parametrize("disk", ["", "moved"])
+async def test_the_checksum_is_tried_again_where_the_worker_does_not_have_the_disk(
+    disk: str, tmp_path: Path
+) -> None:
+    text = YAML(typ="safe").load(TOP / "plugins" / "checksum.yml")["script"]
+    origin = Origin(file="checksum.yml", line=1, indent=0, label="checksum.script")
+    script = compile_handler(text, origin, granted(callout=None, options=None))
+    event = {"path": "/upload/a", "filepath": str(tmp_path / disk / "upload/a")}
+
+    if disk:
+        with pytest.raises(Error, match="503"):
+            await script.function(event, None)
+    else:
+        # The file was moved on: there is nothing to sum up.
+        await script.function(event, None)
 
 
 def test_a_name_that_leaves_no_room_for_a_checksum_beside_it_is_not_tried_again(

@@ -172,7 +172,8 @@ DELETE FROM event WHERE id = :id AND state = 'dead';
 
 -- name: list_events
 SELECT seq, id, type, path, time, state, attempt, next_at, leased, reason, 0.0 FROM event
-WHERE (:state = '' OR state = :state) ORDER BY seq LIMIT :limit;
+WHERE :state IN ('', state) OR (:state = 'sending' AND state = 'ready' AND leased = 1)
+ORDER BY seq LIMIT :limit;
 
 -- name: list_delivered
 SELECT seq, id, type, path, time, 'delivered', attempt, 0.0, 0, '', delivered_at FROM delivered

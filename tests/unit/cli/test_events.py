@@ -146,7 +146,7 @@ def test_output_that_is_not_read_to_its_end_leaves_no_traceback(unbuffered: list
     [
         ((), "events: expected 'list [--state=dead]', 'show ID', 'retry ID|all', 'replay ID|all'"),
         (("forget",), "events: expected 'list"),
-        (("list", "--state=odd"), "--state=odd: expected one of prepared, ready, dead, delivered"),
+        (("list", "--state=odd"), "--state=odd: expected one of prepared, ready, sending, dead"),
         (("show", "missing"), "events show: no event 'missing' is in the outbox"),
         (("retry", "dead-1"), "events retry: no event waits with the id 'dead-1'"),
         (("drop", "waiting"), "events drop: no dead letter has the id 'waiting'"),

@@ -132,6 +132,8 @@ class TestEventLogContract:
 
         assert claimed(log) == ["e1"]
         assert states(log) == {"e1": "sending"}
+        for state, listed in (("sending", ["e1"]), ("ready", ["e1"]), ("dead", [])):
+            assert [entry.id for entry in log.list_events(state, 9).result(10)] == listed
         assert claimed(log, NOW + LEASE - 1) == []
         assert claimed(log, NOW + LEASE) == ["e1"]
 
@@ -511,7 +513,7 @@ class TestEventLogContract:
         )
         assert len(log.list_events("", 2).result(10)) == 2
         # A leased event is one that waits.
-        assert [len(log.list_events(state, 9).result(10)) for state in STATES] == [1, 2, 1, 0]
+        assert [len(log.list_events(state, 9).result(10)) for state in STATES] == [1, 2, 2, 1, 0]
         assert log.counts().result(10) == {"dead": 1, "ready": 2, "prepared": 1}
 
     def test_shows_one_event_with_its_data(self, log: EventLog) -> None:

@@ -335,7 +335,7 @@ def test_finds_objects_of_one_loop_that_outlive_a_run(folder: Folder, top: str) 
         "async def run(event, handle):\n    lock = asyncio.Lock()",
         "async def run(event, handle):\n    async with aiohttp.ClientSession() as s: pass",
         "import sqlite3\nasync def run(event, handle):\n    db = sqlite3.connect('f')",
-        "import sqlite3\ndb = sqlite3.connect(':memory:', check_same_thread=False)\n"
+        "import sqlite3\ndb = sqlite3.connect(':memory:', check_same_thread=False)\ndb.close()\n"
         "async def run(event, handle): pass",
         "make = lambda: asyncio.Lock()\nasync def run(event, handle): pass",
         "async def run(event, handle):\n    kept = {}\n    kept['l'] = asyncio.Lock()",

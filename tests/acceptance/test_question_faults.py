@@ -18,7 +18,7 @@ from tests.acceptance.process import QMONUS_LITE, Running, free_port, until
 
 #: Seconds that a question may take here.
 TIMEOUT = 1.0
-#: Failures in a row after which nobody is question, and seconds until somebody is again.
+#: Failures in a row after which a worker is left alone, and seconds until it is asked again.
 FAILURES, PAUSE = 5, 2.0
 #: Seconds within which an answer came at once.
 AT_ONCE = 0.5

@@ -96,7 +96,7 @@ class DispatcherSetup:
         self.registry.on_ready(self._dispatcher.wake)
         self._dispatcher.start()
 
-    def setup(self, event_id: str, path: str = "/a", event: str = "E") -> None:
+    def put(self, event_id: str, path: str = "/a", event: str = "E") -> None:
         """Promise an event, let it go, and wake the dispatcher."""
         self._prepared(event_id, path, event)
         self.log.commit(event_id)
@@ -154,7 +154,7 @@ class DispatcherSetup:
 async def setup(
     worker: WorkerSetup, tmp_path: Path, sender: SignedClient, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[DispatcherSetup]:
-    """A post office with a worker that is up; its waits are short."""
+    """A dispatcher with a worker that is up; its waits are short."""
     monkeypatch.setattr(dispatcher, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(settlement, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(settlement, "NO_WORKER_DELAY_SECONDS", 0.025)
@@ -173,7 +173,7 @@ async def test_delivers_an_event_and_forgets_it(
     setup.handler("h", "E")
     await setup.reload()
     setup.start()
-    setup.setup("e1")
+    setup.put("e1")
     await setup.delivered()
 
     assert setup.arrived == ["e1"]
@@ -184,7 +184,7 @@ async def test_delivers_what_was_there_before_it_began(
 ) -> None:
     setup.handler("h", "E")
     await setup.reload()
-    setup.setup("e1")
+    setup.put("e1")
     setup.start()
     await setup.delivered()
 
@@ -193,7 +193,7 @@ async def test_delivers_what_was_there_before_it_began(
 
 async def test_an_event_that_nobody_handles_is_delivered(setup: DispatcherSetup) -> None:
     setup.start()
-    setup.setup("e1")
+    setup.put("e1")
 
     await setup.delivered()
 
@@ -204,8 +204,8 @@ async def test_keeps_the_order_of_a_path(setup: DispatcherSetup, worker: WorkerS
     await setup.reload()
     setup.start()
     for n in range(20):
-        setup.setup(f"a{n}", "/a", "E" if n % 2 else "F")
-        setup.setup(f"b{n}", "/b", "F")
+        setup.put(f"a{n}", "/a", "E" if n % 2 else "F")
+        setup.put(f"b{n}", "/b", "F")
     await setup.delivered()
 
     for path in "ab":
@@ -219,7 +219,7 @@ async def test_events_that_waited_at_one_path_are_claimed_together(
     setup.handler("h", "E")
     await setup.reload()
     for n in range(100):
-        setup.setup(f"e{n}", "/hot")
+        setup.put(f"e{n}", "/hot")
     claims: list[int] = []
     claim = setup.log.claim
 
@@ -243,7 +243,7 @@ async def test_a_refused_event_holds_up_those_claimed_behind_it(
     setup.handler("h", "E", "import os", code)
     await setup.reload()
     for n in range(10):
-        setup.setup(f"e{n}", "/hot")
+        setup.put(f"e{n}", "/hot")
     setup.start()
     await until(lambda: any(entry.attempt > 2 for entry in setup.entries()))
     assert setup.arrived == ["e0", "e1", "e2"]
@@ -260,9 +260,9 @@ async def test_a_slow_path_holds_up_no_other(setup: DispatcherSetup, worker: Wor
     setup.handler("i", "E")
     await setup.reload()
     setup.start()
-    setup.setup("s", "/slow", "Slow")
+    setup.put("s", "/slow", "Slow")
     for n in range(10):
-        setup.setup(f"e{n}", f"/{n}")
+        setup.put(f"e{n}", f"/{n}")
     await until(lambda: len(setup.arrived) == 10, 0.4)
 
     assert "s" not in setup.arrived
@@ -276,7 +276,7 @@ async def test_tries_again_until_it_goes_well(setup: DispatcherSetup, worker: Wo
     )
     await setup.reload()
     setup.start()
-    setup.setup("e1")
+    setup.put("e1")
     await until(lambda: any(entry.attempt > 2 for entry in setup.entries()))
     [entry] = setup.entries()
     assert entry.reason == "503: not now"
@@ -292,7 +292,7 @@ async def test_gives_up_what_will_never_go_well(
     setup.handler("h", "E", "raise Error(422, 'never')")
     await setup.reload()
     setup.start()
-    setup.setup("e1")
+    setup.put("e1")
     await until(lambda: [entry.state for entry in setup.entries()] == ["dead"])
 
     [entry] = setup.entries()
@@ -304,7 +304,7 @@ async def test_gives_up_what_is_too_old(setup: DispatcherSetup, worker: WorkerSe
     await setup.reload()
     setup.max_age = 0.05
     setup.start()
-    setup.setup("e1")
+    setup.put("e1")
     await until(lambda: [entry.state for entry in setup.entries()] == ["dead"])
 
     assert setup.entries()[0].reason.startswith("older than 0.05 s")
@@ -317,8 +317,8 @@ async def test_a_poisoned_event_lets_the_next_one_go(
     setup.handler("i", "E")
     await setup.reload()
     setup.start()
-    setup.setup("p", "/a", "Poison")
-    setup.setup("e", "/a", "E")
+    setup.put("p", "/a", "Poison")
+    setup.put("e", "/a", "E")
 
     await until(lambda: [entry.id for entry in setup.entries()] == ["p"])
     assert setup.arrived == ["e"]
@@ -339,8 +339,8 @@ async def test_a_step_of_the_clock_changes_neither_due_times_nor_ages(
     await setup.reload()
     setup.start()
     assert setup.commit("direct")
-    setup.setup("in-progress", "/b", "Slow")
-    setup.setup("later", "/c", "E")
+    setup.put("in-progress", "/b", "Slow")
+    setup.put("later", "/c", "E")
     await until(lambda: [entry.attempt > 0 for entry in setup.entries()] == [True] * 3)
     setup.clock.seconds = seconds
     await until(lambda: "clock_set" in {vars(r).get("action") for r in caplog.records})
@@ -358,7 +358,7 @@ async def test_what_an_earlier_process_left_waits_no_longer_than_a_retry(
     setup: DispatcherSetup,
 ) -> None:
     """The clock was set back while no process ran."""
-    setup.setup("e1")
+    setup.put("e1")
     setup.log.retry("e1", 1, CLOCK.now() + 7200, "later").result(10)
     setup.start()
 
@@ -372,7 +372,7 @@ async def test_a_step_of_the_clock_that_the_log_cannot_take_is_tried_again(
     setup.handler("h", "E", "raise Error(503)")
     await setup.reload()
     setup.start()
-    setup.setup("e1")
+    setup.put("e1")
     follow_clock, failures = setup.log.follow_clock, [EventLogFailed("disk full")]
 
     def fail_once(step: ClockStep, max_wait: float) -> "Future[int]":
@@ -398,7 +398,7 @@ async def test_waits_for_a_worker_without_counting_attempts(
     await worker.stop()
     await until(lambda: not setup.registry.ready)
     setup.start()
-    setup.setup("e1")
+    setup.put("e1")
     await asyncio.sleep(0.3)
     assert [(entry.state, entry.attempt) for entry in setup.entries()] == [("ready", 0)]
 
@@ -413,7 +413,7 @@ async def test_delivers_again_under_the_same_id_after_a_stop(
     setup.handler("h", "E", "await asyncio.sleep(0.3)")
     await setup.reload()
     setup.start()
-    setup.setup("e1")
+    setup.put("e1")
     await until(lambda: worker.handlers.running)
     await setup.stop()
     assert [entry.state for entry in setup.entries()] == ["sending"]
@@ -439,7 +439,7 @@ async def test_goes_on_after_the_outbox_failed(
     setup.log.close()
     monkeypatch.setattr("qmonus_lite.database.database.BUSY_TIMEOUT_SECONDS", 0.05)
     setup.log = open_log(tmp_path / "outbox.sqlite3")
-    setup.setup("e1")
+    setup.put("e1")
     setup.log.retry("e1", 0, CLOCK.now() + 0.3, "later").result(10)
     setup.start()
     blocker = sqlite3.connect(tmp_path / "outbox.sqlite3", isolation_level=None)
@@ -457,7 +457,7 @@ async def test_goes_on_after_a_row_that_it_cannot_read(
 ) -> None:
     setup.handler("h", "E")
     await setup.reload()
-    setup.setup("e1")
+    setup.put("e1")
     with contextlib.closing(sqlite3.connect(tmp_path / "outbox.sqlite3")) as database, database:
         database.execute("UPDATE event SET time = 'never'")
     setup.start()
@@ -504,7 +504,7 @@ async def test_delivers_many_at_once(setup: DispatcherSetup, worker: WorkerSetup
     setup.handler("h", "E")
     await setup.reload()
     for n in range(150):
-        setup.setup(f"e{n}", f"/{n}")
+        setup.put(f"e{n}", f"/{n}")
     setup.start()
     await setup.delivered()
 
@@ -596,7 +596,7 @@ async def test_a_dead_straight_event_is_kept_and_blocks_nobody(setup: Dispatcher
 async def test_what_waited_at_the_start_goes_before_what_comes(setup: DispatcherSetup) -> None:
     setup.handler("h", "E", "await asyncio.sleep(0.05)")
     await setup.reload()
-    setup.setup("e1")
+    setup.put("e1")
     setup.log.next_due(0).result(10)
     setup.start()
 
@@ -639,7 +639,7 @@ async def test_an_event_waits_for_the_worker_that_handles_it_and_holds_up_no_oth
     await setup.follow(worker.endpoint, other.endpoint)
     setup.start()
     mark = str(tmp_path / "mark")
-    setup.setup(mark, "/o", "Elsewhere")
+    setup.put(mark, "/o", "Elsewhere")
     await until(lambda: (tmp_path / "mark").exists())
     await setup.delivered()
 
@@ -647,9 +647,9 @@ async def test_an_event_waits_for_the_worker_that_handles_it_and_holds_up_no_oth
     await until(lambda: len(setup.registry.known.live) == 1)
     later = str(tmp_path / "later")
     for n in range(300):
-        setup.setup(f"{tmp_path}/gone-{n}", f"/gone/{n}", "Elsewhere")
-    setup.setup(later, "/o", "Elsewhere")
-    setup.setup("e1", "/e")
+        setup.put(f"{tmp_path}/gone-{n}", f"/gone/{n}", "Elsewhere")
+    setup.put(later, "/o", "Elsewhere")
+    setup.put("e1", "/e")
     await until(lambda: setup.arrived == ["e1"])
     await asyncio.sleep(0.3)
     assert {entry.attempt for entry in setup.entries()} == {0}
@@ -670,7 +670,7 @@ async def test_deliveries_under_way_at_a_lost_worker_are_tried_again(
     )
     await setup.reload()
     setup.start()
-    setup.setup("e1")
+    setup.put("e1")
     await until(lambda: worker.handlers.running)
 
     assert setup.transport.abandon(worker.endpoint) == 1
@@ -690,8 +690,8 @@ async def test_each_attempt_is_observed_with_its_outcome(
     setup.handler("h", "E", "import os", code, once)
     await setup.reload()
     setup.start()
-    setup.setup("bad", "/bad")
-    setup.setup("good", "/good")
+    setup.put("bad", "/bad")
+    setup.put("good", "/good")
     await until(lambda: len(setup.tried) == 3)
 
     tried = [entry for entry in setup.tried if isinstance(entry, DeliveryTried)]
@@ -711,7 +711,7 @@ async def test_an_attempt_that_reached_no_worker_is_none(
     await setup.reload()
     await worker.stop()
     setup.start()
-    setup.setup("e1")
+    setup.put("e1")
     await asyncio.sleep(0.2)
     assert setup.tried == []
 

@@ -15,6 +15,18 @@ from qmonus_lite.values import Value
 logger = logging.getLogger(__name__)
 
 
+class RanHandler(Value, frozen=True, kw_only=True):
+    """A handler of an event that has run."""
+
+    plugin: str
+    #: Plugin file, as its worker sees it, and line of the handler function.
+    file: str
+    line: int
+    #: Of the plugin file: `scripting.origin.content_hash`; empty from an older worker.
+    content_hash: str = ""
+    seconds: float = 0.0
+
+
 @dataclass(slots=True, kw_only=True)
 class RequestRecord:
     """What is known of a request by the time it is answered; filled in while it is processed."""
@@ -32,16 +44,25 @@ class RequestRecord:
     bytes: int = 0
     #: Path of the stored file, empty unless the request stored one.
     stored_path: str = ""
+    #: Handlers of `APIGW.OnFileUploading` that have run.
+    handlers: tuple[RanHandler, ...] = ()
+    #: Id of the `APIGW.OnFileUploaded` event; empty if it has no handler.
+    event_id: str = ""
+    #: Digests of the body that were computed, `sha-256=<hexadecimal>`.
+    digest: str = ""
+    #: When the upload was allowed, and when its last byte had arrived; seconds of the monotonic
+    #: clock, 0 if it has not come so far.
+    opened_at: float = 0.0
+    sealed_at: float = 0.0
 
 
-class RequestAnswered(Value, frozen=True, kw_only=True):
-    """A request of APIGW was answered."""
+class EndedRequest(Value, frozen=True, kw_only=True):
+    """A request of APIGW has ended."""
 
     method: str
     #: Undecoded, as in the request line, without the query.
     path: str
-    status: int
-    #: From the request head to the response.
+    #: From the request head to the response, or until the client had left.
     seconds: float
     #: Client address.
     peer: str
@@ -55,6 +76,23 @@ class RequestAnswered(Value, frozen=True, kw_only=True):
     #: As in RequestRecord.
     bytes: int = 0
     stored_path: str = ""
+    handlers: tuple[RanHandler, ...] = ()
+    event_id: str = ""
+    digest: str = ""
+    #: From the request head until the upload was allowed, and until its last byte had arrived;
+    #: 0 if it has not come so far.
+    seconds_to_open: float = 0.0
+    seconds_to_seal: float = 0.0
+
+
+class RequestAnswered(EndedRequest, frozen=True, kw_only=True):
+    """A request of APIGW was answered."""
+
+    status: int
+
+
+class RequestCut(EndedRequest, frozen=True, kw_only=True):
+    """The client left in the middle of the body; there is no answer."""
 
 
 class UploadDecided(Value, frozen=True, kw_only=True):
@@ -93,6 +131,20 @@ class DeliveryTried(Value, frozen=True, kw_only=True):
     #: `delivered`, `retry` or `dead`.
     outcome: str
     seconds: float
+    #: Ids of the request and upload that the event comes from, if any, and its path.
+    request_id: str = ""
+    upload_id: str = ""
+    path: str = ""
+    #: Endpoint of the worker that ran the handlers; empty without an outcome.
+    worker: str = ""
+    handlers: tuple[RanHandler, ...] = ()
+    #: Resulting status code, and why it is no delivery; 599 without an outcome.
+    code: int = 0
+    reason: str = ""
+    #: Which handler failed, and where; None if none did.
+    refusal: Refusal | None = None
+    #: Seconds until the next attempt; 0 if there is none.
+    delay: float = 0.0
 
 
 class ScriptRan(Value, frozen=True, kw_only=True):
@@ -108,7 +160,9 @@ class ScriptRan(Value, frozen=True, kw_only=True):
     seconds: float
 
 
-Observation = RequestAnswered | UploadDecided | UploadStored | DeliveryTried | ScriptRan
+Observation = (
+    RequestAnswered | RequestCut | UploadDecided | UploadStored | DeliveryTried | ScriptRan
+)
 #: Called with the values of the class that it was given for, and with no others.
 Listener = Callable[[Any], None]
 

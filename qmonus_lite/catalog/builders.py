@@ -16,7 +16,7 @@ from qmonus_lite.errors import Fault
 from qmonus_lite.pathtemplate import PathTemplate, normalized
 from qmonus_lite.schema import BadPattern, Pattern
 from qmonus_lite.scripting.compiler import BadScript, Script, compile_handler
-from qmonus_lite.scripting.origin import Origin
+from qmonus_lite.scripting.origin import Origin, content_hash
 from qmonus_lite.values import Value
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,11 @@ class PluginEntry:
             self.fault((key,), f"{key} has to be a literal block: write '{key}: |-' and indent it")
             return None
         return block.text, Origin(
-            file=self.document.file, line=block.line, indent=block.indent, label=f"{name}.{key}"
+            file=self.document.file,
+            line=block.line,
+            indent=block.indent,
+            label=f"{name}.{key}",
+            content_hash=content_hash(self.document.source),
         )
 
     def script(self, key: str, name: str, build: Callable[[str, Origin], Script]) -> Script | None:

@@ -19,6 +19,8 @@ class Refusal(Value, frozen=True, kw_only=True):
     #: Plugin file and line of the refusal; empty and 0 for a built-in rule.
     file: str = ""
     line: int = 0
+    #: Of the plugin file: `scripting.origin.content_hash`.
+    content_hash: str = ""
     #: `code` of the problem, or how a script refused, or the class name of its exception.
     rule: str = ""
     reason: str = ""

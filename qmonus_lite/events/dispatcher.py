@@ -293,10 +293,17 @@ class Dispatcher:
         age = self._loop.time() - since
         if isinstance(answer, Broken):
             reason = f"{answer.worker}: {answer.reason}"
-            return self._with.attempt(event, age, NO_ANSWER, reason, answer.retry_after)
+            attempt = self._with.attempt(event, age, NO_ANSWER, reason, answer.retry_after)
+            return changed(attempt, worker=answer.worker)
         reason = f"{answer.code}: {answer.output}" if answer.refused else ""
         attempt = self._with.attempt(event, age, answer.code, reason[:1000])
-        return changed(attempt, published=answer.published) if answer.published else attempt
+        return changed(
+            attempt,
+            published=answer.published,
+            worker=answer.worker,
+            handlers=answer.ran,
+            refusal=answer.refusal,
+        )
 
 
 def _deliverable(known: KnownHandlers) -> Types:

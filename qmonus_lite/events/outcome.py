@@ -9,10 +9,13 @@ from qmonus_lite.errors import Problem, Refusal, Terminated, script_problem
 from qmonus_lite.events.envelope import FIRST_PROTOCOL, PROTOCOL
 from qmonus_lite.events.published import PublishedEvent, published_of
 from qmonus_lite.headers import BadFields, answer_fields
+from qmonus_lite.observations import RanHandler
 from qmonus_lite.values import Value, as_dict
 
 #: Maximum bytes of the event and the output together; a transport adds less than 1 MiB.
 MAX_OUTCOME_BYTES = 4 << 20
+#: Maximum handlers of an event that are told; a chain may have more.
+MAX_RAN = 32
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -39,6 +42,10 @@ class Outcome(Value, frozen=True, kw_only=True):
     failed: bool = False
     #: What its scripts published, to be stored unless it is refused.
     published: tuple[PublishedEvent, ...] = ()
+    #: The handlers that ran, with those of events that they led to; none from an older worker.
+    ran: tuple[RanHandler, ...] = ()
+    #: Endpoint of the worker, known to the transport.
+    worker: str = ""
 
     @property
     def refused(self) -> bool:
@@ -68,11 +75,16 @@ class Outcome(Value, frozen=True, kw_only=True):
         if self.headers:
             value["headers"] = dict(self.headers)
         if self.refusal is not None:
-            value["refusal"] = as_dict(self.refusal)
+            # An older APIGW takes no other keys; the hash is in `ran`.
+            refusal = as_dict(self.refusal)
+            del refusal["content_hash"]
+            value["refusal"] = refusal
         if self.failed:
             value["failed"] = True
         if self.published:
             value["published"] = [event.to_json() for event in self.published]
+        if self.ran:
+            value["ran"] = [as_dict(handler) for handler in self.ran[:MAX_RAN]]
         return value
 
     @classmethod
@@ -87,15 +99,17 @@ class Outcome(Value, frozen=True, kw_only=True):
             raise BadOutcome(f"code is {code!r}")
         if not isinstance(event, dict) or not isinstance(handlers, list):
             raise BadOutcome("event or handlers has another type")
+        ran = _ran(value.get("ran"))
         return cls(
             code=code,
             output=value.get("output"),
             event=event,
             handlers=tuple(map(str, handlers)),
             headers=_headers(value.get("headers")),
-            refusal=_refusal(value.get("refusal")),
+            refusal=_refusal(value.get("refusal"), ran),
             failed=value.get("failed") is True,
             published=_published(value.get("published")),
+            ran=ran,
         )
 
 
@@ -120,8 +134,33 @@ def _published(given: Any) -> tuple[PublishedEvent, ...]:
         raise BadOutcome(str(error)) from None
 
 
-def _refusal(given: Any) -> Refusal | None:
-    """Parse the refusal: absent from older workers, null if none; raises BadOutcome."""
+def _ran(given: Any) -> tuple[RanHandler, ...]:
+    """Read the handlers that ran, absent from older workers; raises BadOutcome."""
+    if given is None:
+        return ()
+    if not isinstance(given, list) or len(given) > MAX_RAN:
+        raise BadOutcome("ran is no list of handlers, or too long")
+    try:
+        return tuple(map(_ran_handler, given))
+    except (TypeError, KeyError, ValueError, OverflowError):
+        raise BadOutcome("ran has something else than handlers") from None
+
+
+def _ran_handler(given: Any) -> RanHandler:
+    return RanHandler(
+        plugin=str(given["plugin"]),
+        file=str(given["file"]),
+        line=int(given["line"]),
+        content_hash=str(given["content_hash"]),
+        seconds=float(given["seconds"]),
+    )
+
+
+def _refusal(given: Any, ran: tuple[RanHandler, ...]) -> Refusal | None:
+    """Parse the refusal: absent from older workers, null if none; raises BadOutcome.
+
+    The content hash is that of the handler in `ran` whose file it names.
+    """
     if given is None:
         return None
     texts = ("file", "rule", "reason")
@@ -132,7 +171,8 @@ def _refusal(given: Any) -> Refusal | None:
         raise BadOutcome("plugin or line of refusal has another type")
     if not all(isinstance(given[name], str) for name in texts):
         raise BadOutcome("a text of refusal has another type")
-    return Refusal(**given)
+    hashes = {handler.file: handler.content_hash for handler in ran}
+    return Refusal(**given, content_hash=hashes.get(given["file"], ""))
 
 
 class Report(Value, frozen=True, kw_only=True):

@@ -9,7 +9,9 @@ import random
 from dataclasses import dataclass
 from typing import ClassVar
 
+from qmonus_lite.errors import Refusal
 from qmonus_lite.events.published import PublishedEvent
+from qmonus_lite.observations import RanHandler
 from qmonus_lite.values import Value
 
 #: First and maximum back-off in seconds; the maximum also caps `Retry-After`.
@@ -60,6 +62,10 @@ class Attempt(Value, frozen=True, kw_only=True):
     retry_after: float | None = None
     #: What the handlers published, to be stored if it is done.
     published: tuple[PublishedEvent, ...] = ()
+    #: Endpoint of the worker, the handlers that ran and which of them failed, if that is known.
+    worker: str = ""
+    handlers: tuple[RanHandler, ...] = ()
+    refusal: Refusal | None = None
 
 
 def decide(attempt: Attempt) -> Decision:

@@ -72,15 +72,7 @@ class Settlement:
             self._deliver(event, batched=batched or event.direct)
         await self._write_decision(event, decision)
         if self._with.observers.wants(DeliveryTried):
-            self._with.observers.notify(
-                DeliveryTried(
-                    event_id=event.id,
-                    event=event.type,
-                    attempt=event.attempt,
-                    outcome=decision.outcome,
-                    seconds=seconds,
-                )
-            )
+            self._with.observers.notify(_observation(event, attempt, decision, seconds))
         return not isinstance(decision, Retry)
 
     async def unclaim(self, events: Iterable[ClaimedEvent]) -> None:
@@ -188,3 +180,24 @@ class Settlement:
                 return
             except EventLogFailed as error:
                 await wait_after_failure(error)
+
+
+def _observation(
+    event: ClaimedEvent, attempt: Attempt, decision: Decision, seconds: float
+) -> DeliveryTried:
+    return DeliveryTried(
+        event_id=event.id,
+        event=event.type,
+        attempt=event.attempt,
+        outcome=decision.outcome,
+        seconds=seconds,
+        request_id=event.request_id,
+        upload_id=event.upload_id,
+        path=event.path,
+        worker=attempt.worker,
+        handlers=attempt.handlers,
+        code=attempt.code,
+        reason="" if isinstance(decision, Done) else decision.reason,
+        refusal=attempt.refusal,
+        delay=decision.delay if isinstance(decision, Retry) else 0.0,
+    )

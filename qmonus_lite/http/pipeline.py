@@ -9,6 +9,7 @@ of `RULES`, if it needs the state of the server.
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 
 from qmonus_lite.errors import (
@@ -26,7 +27,7 @@ from qmonus_lite.http.request import Request
 from qmonus_lite.http.response import Response, error_response
 from qmonus_lite.http.state import ServerState
 from qmonus_lite.log import bound
-from qmonus_lite.observations import Observers, RequestAnswered, RequestRecord
+from qmonus_lite.observations import Observers, RequestAnswered, RequestCut, RequestRecord
 from qmonus_lite.values import changed
 
 logger = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ STEPS: tuple[Step, ...] = (errors_to_responses, refuse_by_framing, refuse_by_sta
 
 
 class Pipeline:
-    """The steps of one server around its endpoint; counts active requests, reports the answered."""
+    """The steps of one server around its endpoint; counts active requests, reports how they end."""
 
     def __init__(self, endpoint: Handler, state: ServerState, observers: Observers) -> None:
         self.state = state
@@ -129,25 +130,28 @@ class Pipeline:
             self._handler = step(self._handler, state)
 
     async def serve(self, request: Request, body: Body, send: Send) -> None:
-        """Process a request, send its response, and report it; nothing if the client left."""
+        """Process a request, send its response unless the client left, and report it."""
         active = self.state.active
         active.add(request)
         try:
             response = await self._handler(request, body)
             await send(request, response)
         except ClientLeft:
+            self._report(request, RequestCut)
             return
         finally:
             active.discard(request)
-        self._report(request, response)
+        self._report(request, partial(RequestAnswered, status=response.status))
 
-    def _report(self, request: Request, response: Response) -> None:
-        record = request.record
-        answered = RequestAnswered(
+    def _report(
+        self, request: Request, observation: Callable[..., RequestAnswered | RequestCut]
+    ) -> None:
+        record, began = request.record, request.received_at
+        opened, sealed = record.opened_at, record.sealed_at
+        ended = observation(
             method=request.head.method,
             path=request.path,
-            status=response.status,
-            seconds=time.monotonic() - request.received_at,
+            seconds=time.monotonic() - began,
             peer=request.client,
             request_id=record.request_id,
             trace_id=record.trace_id,
@@ -156,5 +160,10 @@ class Pipeline:
             refusal=record.refusal,
             bytes=record.bytes,
             stored_path=record.stored_path,
+            handlers=record.handlers,
+            event_id=record.event_id,
+            digest=record.digest,
+            seconds_to_open=opened - began if opened else 0.0,
+            seconds_to_seal=sealed - began if sealed else 0.0,
         )
-        self._observers.notify(answered)
+        self._observers.notify(ended)

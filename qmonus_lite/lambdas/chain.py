@@ -1,13 +1,14 @@
 """The chain: all handlers of one event, then their `success` and `failure` follow-up events."""
 
 import logging
+import time
 from typing import Any
 
 from qmonus_lite.catalog.plugins import Catalog, LambdaPlugin
 from qmonus_lite.catalog.secret_values import SecretResolver
 from qmonus_lite.errors import Refusal
 from qmonus_lite.events.envelope import GATES, Ids
-from qmonus_lite.events.outcome import MAX_OUTCOME_BYTES, Outcome
+from qmonus_lite.events.outcome import MAX_OUTCOME_BYTES, MAX_RAN, Outcome
 from qmonus_lite.events.published import Publications, PublishedEvent
 from qmonus_lite.lambdas.event import Event
 from qmonus_lite.lambdas.handle import Handle, Termination
@@ -19,6 +20,7 @@ from qmonus_lite.lambdas.verdict import (
     as_json,
     handler_location,
 )
+from qmonus_lite.observations import RanHandler
 from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner, ScriptRaised
 from qmonus_lite.scripting.unawaited import Watch
@@ -47,6 +49,8 @@ class Chain(Value, frozen=True, kw_only=True):
     below_gate: bool = False
     #: What the scripts of the whole chain published.
     publications: Publications = field(default_factory=Publications)
+    #: The handlers that ran so far, in the whole chain.
+    ran_handlers: list[RanHandler] = field(default_factory=list)
 
     async def run(self, name: str, data: dict[str, Any]) -> Outcome:
         """Run the handlers of event `name` on `data`; never raises for errors of the handlers."""
@@ -99,10 +103,10 @@ class Chain(Value, frozen=True, kw_only=True):
     async def _run(self, plugin: LambdaPlugin, event: Event, *, gate: bool = False) -> HandlerRun:
         """Run one handler to its end."""
         script, function = plugin.script, plugin.script.function
-        script_context = self._script_context()
+        script_context, where, began = self._script_context(), handler_location(plugin), _now()
         ran = HandlerRun(
             plugin=plugin,
-            handle=(handle := Handle(handler_location(plugin), self.ids)),
+            handle=(handle := Handle(where, self.ids)),
             watch=Watch(script.origin, strict=gate),
         )
         try:
@@ -116,9 +120,23 @@ class Chain(Value, frozen=True, kw_only=True):
         except ScriptRaised as error:
             ran.raised = error
         handle.close()
+        self._note(where, _now() - began)
         if script_context.unanswered and ran.ended_well:
             warn_of_unanswered(script, script_context)
         return ran
+
+    def _note(self, where: Refusal, seconds: float) -> None:
+        """Note a handler that has run, unless many have."""
+        if len(self.ran_handlers) < MAX_RAN:
+            self.ran_handlers.append(
+                RanHandler(
+                    plugin=where.plugin or "",
+                    file=where.file,
+                    line=where.line,
+                    content_hash=where.content_hash,
+                    seconds=seconds,
+                )
+            )
 
     async def _follow(self, name: str, event: Event, *, gate: bool = False) -> Termination | None:
         """Run the follow-up event; returns the termination by its handlers, or None."""
@@ -165,13 +183,15 @@ class Chain(Value, frozen=True, kw_only=True):
             final_event, event_bytes = as_json(event)
             output, output_bytes = as_json(end.output)
         except NOT_JSON as error:
-            return _not_sent(ran, "not-json", NOT_JSON_REASON, f": {error}")
+            not_sent = _not_sent(ran, "not-json", NOT_JSON_REASON, f": {error}")
+            return changed(not_sent, ran=tuple(self.ran_handlers))
         if event_bytes + output_bytes > MAX_OUTCOME_BYTES:
             reason = (
                 f"an event of {event_bytes} bytes and an output of {output_bytes};"
                 f" together at most {MAX_OUTCOME_BYTES} are sent to APIGW"
             )
-            return _not_sent(ran, "too-large", f"a handler left {reason}")
+            not_sent = _not_sent(ran, "too-large", f"a handler left {reason}")
+            return changed(not_sent, ran=tuple(self.ran_handlers))
         return Outcome(
             code=end.code,
             output=output,
@@ -181,7 +201,12 @@ class Chain(Value, frozen=True, kw_only=True):
             refusal=end.refusal if end.code >= 300 else None,
             failed=end.failed,
             published=tuple(self.publications.events),
+            ran=tuple(self.ran_handlers),
         )
+
+
+def _now() -> float:
+    return time.monotonic()
 
 
 def _names(ran: list[LambdaPlugin]) -> tuple[str, ...]:

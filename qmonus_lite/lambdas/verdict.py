@@ -114,7 +114,9 @@ def handler_location(plugin: LambdaPlugin) -> Refusal:
     # A decorator may have replaced it by a function of another file.
     here = isinstance(code, CodeType) and code.co_filename == origin.file
     line = code.co_firstlineno if here else origin.line
-    return Refusal(plugin=plugin.name, file=origin.file, line=line)
+    return Refusal(
+        plugin=plugin.name, file=origin.file, line=line, content_hash=origin.content_hash
+    )
 
 
 def _status_of(code: Any) -> int:

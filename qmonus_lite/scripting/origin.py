@@ -1,5 +1,6 @@
 """Position of a script: plugin file, line and column of its first character."""
 
+import hashlib
 import io
 import linecache
 import sys
@@ -20,6 +21,8 @@ class Origin(Value, frozen=True, kw_only=True):
     indent: int
     #: Plugin name and key of the script, for messages.
     label: str
+    #: `content_hash` of the plugin file.
+    content_hash: str = ""
 
     @property
     def plugin(self) -> str:
@@ -30,6 +33,11 @@ class Origin(Value, frozen=True, kw_only=True):
     def key(self) -> str:
         """Key of the script in the plugin, `script` for example."""
         return self.label.rpartition(".")[2]
+
+
+def content_hash(source: str) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of a plugin file."""
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
 def lines_of(text: str) -> list[str]:

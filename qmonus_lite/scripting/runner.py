@@ -68,6 +68,7 @@ class ScriptRaised(Exception):
             plugin=origin.plugin,
             file=origin.file,
             line=self.line or origin.line,
+            content_hash=origin.content_hash,
             rule=self.kind,
             reason=escape_surrogates(redact(self.text or self.reason)[:MAX_REASON]),
         )

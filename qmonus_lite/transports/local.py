@@ -11,6 +11,7 @@ from qmonus_lite.events.reported_workers import ReportedWorkers
 from qmonus_lite.events.transport import Broken, Heartbeat, Unreachable
 from qmonus_lite.lambdas.handlers import EventHandlers
 from qmonus_lite.transports.heartbeat import Beating
+from qmonus_lite.values import changed
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class LocalTransport:
         if (error := task.exception()) is not None:
             logger.error("event failed", exc_info=error, extra={"action": "message_failed"})
             return Broken(worker=ENDPOINT, reason="the event failed", invalid=True)
-        return task.result()
+        return changed(task.result(), worker=ENDPOINT)
 
     async def close(self) -> None:
         """Accept no more events and cancel what is in progress."""

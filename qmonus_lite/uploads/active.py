@@ -97,6 +97,7 @@ class ActiveUpload:
         """Store the file; raises Problem; nothing was stored then, unless its detail states it."""
         check_seal(self.state)
         self.state = TRANSITIONS[self.state, _SEAL]
+        self._record.sealed_at = self._uploads.now()
         try:
             stored = await self._uploads.completion.complete(self._accepted)
         except PublicationInDoubt:
@@ -107,6 +108,9 @@ class ActiveUpload:
             if isinstance(error, Problem):
                 self._log(error)
             raise
+        finally:
+            if self._digests.wanted:
+                self._record.digest = self._digests.computed
         self._end(_PUBLISH)
         self._record.stored_path = self._accepted.path
         if self._uploads.observers.wants(UploadStored):

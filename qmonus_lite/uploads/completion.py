@@ -83,6 +83,7 @@ class Completion(Value, frozen=True, kw_only=True):
         path, pending = upload.path, upload.pending
         fields = {"path": path, "account": upload.account, "length": upload.head.length}
         stored = {"mime": upload.head.mime, "bytes": pending.received}
+        upload.head.record.event_id = upload.upload_id
         return PendingEvent(
             id=upload.upload_id,
             type=UPLOADED,

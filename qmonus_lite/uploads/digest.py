@@ -75,6 +75,11 @@ class Digests:
         return f"{self._wish}=:{base64.b64encode(self._hashes[self._wish].digest()).decode()}:"
 
     @property
+    def computed(self) -> str:
+        """The digests of the bytes so far, in hexadecimal digits: `sha-256=…, md5=…`."""
+        return ", ".join(f"{name}={hash_.hexdigest()}" for name, hash_ in self._hashes.items())
+
+    @property
     def sha256(self) -> str | None:
         """SHA-256 in hexadecimal digits, if the client wanted it."""
         return self._hashes[self._wish].hexdigest() if self._wish == "sha-256" else None

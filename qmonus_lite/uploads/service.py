@@ -64,6 +64,7 @@ class UploadService(Value, frozen=True, kw_only=True):
                 raise unusable_path(upload, error) from None
             log_store_failure(error, head.record, upload.target.path)
             raise
+        head.record.opened_at = self.now()
         event = question if upload.outcome is None else upload.outcome.event
         accepted = AcceptedUpload(
             upload_id,
@@ -110,6 +111,7 @@ class UploadService(Value, frozen=True, kw_only=True):
             record, question = upload.request.record, upload.question
             ids = Ids(request_id=record.request_id, upload_id=record.upload_id)
             outcome = await self.query.ask(UPLOADING, question, subject=question["path"], ids=ids)
+            record.handlers = outcome.ran
             if outcome.denied:
                 raise outcome.as_error()
             if outcome.handlers:

@@ -75,6 +75,7 @@ LIMITS: Mapping[str, Sequence[Limit]] = {
         Limit("events.published.MAX_EVENT_BYTES", "a published event, as JSON", "`ValueError`"),
         Limit("events.published.MAX_EVENTS", "events that one run publishes", "`ValueError`"),
         Limit("events.published.MAX_TOTAL_BYTES", "those together", "`ValueError`"),
+        Limit("events.outcome.MAX_RAN", "handlers of a run that are told of", "left out"),
         Limit("events.log.MAX_DELIVERED", "delivered events kept", "the oldest are deleted"),
         Limit("cli.events.MAX_LISTED", "events in `events list`", "left out"),
     ),

@@ -19,6 +19,7 @@ from qmonus_lite.transports.http.signed_client import (
     SignedMessage,
     WorkerBusy,
 )
+from qmonus_lite.values import changed
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class HttpTransport:
         if outcome is None:
             return Broken(worker=endpoint, reason="no outcome", invalid=True)
         if outcome.handlers or outcome.refused or not self._is_open(event.type, endpoint, report):
-            return outcome
+            return changed(outcome, worker=endpoint)
         return None
 
     async def _exchange(

@@ -702,6 +702,13 @@ async def test_each_attempt_is_observed_with_its_outcome(
     ]
     assert {entry.event for entry in tried} == {"E"}
     assert all(0 < entry.seconds < 5 for entry in tried)
+    dead = next(entry for entry in tried if entry.outcome == "dead")
+    assert (dead.code, dead.reason, dead.delay) == (422, "422: never", 0)
+    assert dead.refusal is not None and dead.refusal.line == 6
+    [handler] = dead.handlers
+    assert (handler.plugin, handler.content_hash) == ("h", dead.refusal.content_hash)
+    assert dead.worker.startswith("http://")
+    assert next(entry.delay for entry in tried if entry.outcome == "retry") > 0
 
 
 async def test_an_attempt_that_reached_no_worker_is_none(

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qmonus_lite.errors import Problem, Refusal, Terminated
-from qmonus_lite.events.outcome import BadOutcome, Outcome, Report
+from qmonus_lite.events.outcome import MAX_RAN, BadOutcome, Outcome, Report
+from qmonus_lite.observations import RanHandler
+from qmonus_lite.values import changed
 from tests.unit.events.test_envelope import JSON, TEXT
 
 OUTCOMES = st.builds(
@@ -93,6 +95,18 @@ def refusal(**changed: Any) -> dict[str, Any]:
     return whole | changed
 
 
+def test_tells_which_handlers_ran_and_the_hash_of_the_one_that_refused() -> None:
+    ran = RanHandler(plugin="a", file="a.yml", line=3, content_hash="0123", seconds=0.5)
+    refused = Refusal(plugin="a", file="a.yml", line=4, content_hash="0123", rule="KeyError")
+    outcome = Outcome(code=500, output=None, event={}, refusal=refused, ran=(ran,) * 40)
+
+    sent = outcome.to_json()
+
+    # Other keys would make an older APIGW refuse the answer.
+    assert set(sent["refusal"]) == {"plugin", "file", "line", "rule", "reason"}
+    assert Outcome.from_json(sent) == changed(outcome, ran=(ran,) * MAX_RAN)
+
+
 def test_the_answer_of_an_older_worker_has_neither_headers_nor_refusal() -> None:
     outcome = Outcome.from_json(sample(code=401))
 
@@ -119,6 +133,9 @@ def test_the_answer_of_an_older_worker_has_neither_headers_nor_refusal() -> None
         sample(handlers="a"),
         sample(handlers=None),
         {"code": 200, "event": {}},
+        sample(ran="a"),
+        sample(ran=[{"plugin": "a"}]),
+        sample(ran=[{"plugin": "a", "file": "f", "line": "x", "content_hash": "", "seconds": 0}]),
         sample(headers=[]),
         sample(headers={"X": 5}),
         sample(headers={"X": "a\r\nb: c"}),

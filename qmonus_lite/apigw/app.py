@@ -7,6 +7,7 @@ from qmonus_lite.apigw.admin.events import EventsResource
 from qmonus_lite.apigw.admin.health import HealthResource
 from qmonus_lite.apigw.admin.logon import LogonResource
 from qmonus_lite.apigw.admin.plugins import PluginsResource
+from qmonus_lite.apigw.admin.uploads import UploadsResource
 from qmonus_lite.apigw.dispatch import BoundEndpoint, Dispatch, EndpointHandler, matching
 from qmonus_lite.apigw.endpoint import Access, Endpoint
 from qmonus_lite.apigw.endpoints import ADMIN, NOTHING, UPLOAD
@@ -37,6 +38,7 @@ class Services(Value, frozen=True, kw_only=True):
     logon: LogonResource
     plugins: PluginsResource
     events: EventsResource
+    records: UploadsResource
     observers: Observers
 
 
@@ -56,6 +58,8 @@ HANDLERS: Mapping[str, Mapping[str, Selector]] = {
     },
     "/-/events/{id}/retry": {"POST": lambda services: services.events.retry},
     "/-/events/{id}/replay": {"POST": lambda services: services.events.replay},
+    "/-/uploads": {"GET": lambda services: services.records.list},
+    "/-/uploads/{id}": {"GET": lambda services: services.records.show},
 }
 
 
@@ -83,9 +87,14 @@ def _bound(row: Endpoint, services: Services) -> BoundEndpoint:
     def by_role(request: Request) -> None:
         roles.authorize(services.gatekeeper, request)
 
+    def by_account(request: Request) -> None:
+        roles.identify(services.gatekeeper, request)
+
+    by_access = {Access.ROLE: by_role, Access.OWN: by_account}
+
     return BoundEndpoint(
         row,
         {method: select(services) for method, select in HANDLERS[row.path].items()},
         matching(row),
-        authorize=by_role if row.access is Access.ROLE else None,
+        authorize=by_access.get(row.access),
     )

@@ -20,6 +20,7 @@ class Access(enum.Enum):
     OPEN = "open"
     API_KEY = "an API key, as `X-API-Key` or `Basic`"
     ROLE = "a role that allows method and path"
+    OWN = "any account, for what is its own; a role that allows method and path sees all"
     UPLOAD = "decided by the handlers of `APIGW.OnFileUploading`, else as for a role"
     ROUTE = "`auth_mode` of the route"
 

@@ -5,6 +5,7 @@ An endpoint needs a row here, and a handler in `app.HANDLERS`. Paths are matched
 
 from collections.abc import Mapping
 
+from qmonus_lite.apigw.admin.uploads import MAX_LISTED
 from qmonus_lite.apigw.endpoint import Access, Answer, Endpoint, Operation, Parameter
 from qmonus_lite.apigw.resources import (
     EventChange,
@@ -23,9 +24,12 @@ from qmonus_lite.errors import (
     LengthRequired,
     NotFound,
     NotReady,
+    RecordsUnavailable,
 )
 from qmonus_lite.events.log import STATES
 from qmonus_lite.http.body_memory import MAX_BODY
+from qmonus_lite.records.record import STATES as STATES_OF_RECORDS
+from qmonus_lite.records.record import RecordDetail, RecordPage
 from qmonus_lite.uploads.receipt import Receipt
 
 _EVENT_ID = Parameter(
@@ -34,6 +38,17 @@ _EVENT_ID = Parameter(
     schema={"type": "string", "pattern": "^[0-9a-f-]{36}$"},
     pattern="[0-9a-f-]{36}",
 )
+
+
+def _filter(name: str, description: str, schema: Mapping[str, object] | None = None) -> Parameter:
+    """An argument of the query of a listing."""
+    return Parameter(
+        name=name,
+        location="query",
+        description=description,
+        schema={"type": "string", **(schema or {})},
+    )
+
 
 #: `PUT` on the path of `--file_upload_api_path`.
 UPLOAD = Endpoint(
@@ -192,6 +207,52 @@ ADMIN = (
                 summary="deliver a dead letter after all, or a copy of a delivered event",
                 answers=(Answer(status=202, description="waits for delivery", body=EventChange),),
                 problems=(Conflict,),
+            ),
+        ),
+    ),
+    Endpoint(
+        path="/-/uploads",
+        access=Access.OWN,
+        parameters=(
+            _filter("account", "only those of this account"),
+            _filter("path", "only those whose path begins so"),
+            _filter("state", "only those in this state", {"enum": ["", *STATES_OF_RECORDS]}),
+            _filter("code", "only those refused with this code"),
+            _filter("since", "only those since this time, with its offset"),
+            _filter("cursor", "`next` of the page before", {"pattern": "^[0-9]{0,19}$"}),
+            Parameter(
+                name="limit",
+                location="query",
+                description=f"records of a page, at most {MAX_LISTED}",
+                schema={"type": "integer", "minimum": 1, "maximum": MAX_LISTED},
+            ),
+        ),
+        operations=(
+            Operation(
+                method="GET",
+                summary="records of uploads and refused requests, newest first",
+                answers=(Answer(description="a page of them", body=RecordPage),),
+                problems=(InvalidQuery, RecordsUnavailable),
+            ),
+        ),
+    ),
+    Endpoint(
+        path="/-/uploads/{id}",
+        access=Access.OWN,
+        parameters=(
+            Parameter(
+                name="id",
+                description="id of the request, upload or event",
+                schema={"type": "string", "pattern": "^[A-Za-z0-9._~:/+=@-]{1,128}$"},
+                pattern="[A-Za-z0-9._~:/+=@%-]{1,384}",
+            ),
+        ),
+        operations=(
+            Operation(
+                method="GET",
+                summary="one record, with the attempts to deliver its events",
+                answers=(Answer(description="the record", body=RecordDetail),),
+                problems=(NotFound, RecordsUnavailable),
             ),
         ),
     ),

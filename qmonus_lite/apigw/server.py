@@ -18,6 +18,7 @@ from qmonus_lite.http.accept import GuardedServer, make_server
 from qmonus_lite.http.body_timeout import BodyRate
 from qmonus_lite.http.limits import TrustedProxies
 from qmonus_lite.http.state import ServerState
+from qmonus_lite.records.recorder import Recorder
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.scripting.builtins import callout_tls
 from qmonus_lite.scripting.builtins.outgoing import Outgoing
@@ -46,6 +47,8 @@ class Resources(Value, frozen=True, kw_only=True):
     backends: Backends
     transport: Transport
     threads: ThreadPoolExecutor
+    #: None if nothing is recorded.
+    recorder: Recorder | None
 
 
 class ApigwServer(Value, frozen=True, kw_only=True):
@@ -77,6 +80,8 @@ class ApigwServer(Value, frozen=True, kw_only=True):
         stop, background = serving.Stop(), Background()
         handed = supervisor_channel.listening_sockets()
         sockets = handed or serving.bind(settings.address, settings.port, flag="port")
+        if self.resources.recorder is not None:
+            self.resources.recorder.start()
         await self.resources.commits.begin()
         services = self.services(background)
         state = ServerState(
@@ -183,4 +188,6 @@ class ApigwServer(Value, frozen=True, kw_only=True):
         await resources.transport.close()
         resources.threads.shutdown()
         resources.commits.close()
+        if resources.recorder is not None:
+            resources.recorder.close()
         return clean

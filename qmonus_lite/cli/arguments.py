@@ -69,6 +69,6 @@ def _next_value(name: str, rest: list[str]) -> str:
 
 
 #: Flags of individual commands that are not settings.
-COMMAND_FLAGS = frozenset({"config", "roles", "state"})
+COMMAND_FLAGS = frozenset({"account", "config", "path", "roles", "state"})
 #: Command flags without a value.
 COMMAND_SWITCHES = frozenset({"json", "strict"})

@@ -23,6 +23,8 @@ _MODULES = {
     "config": "secrets",
     "events": "events",
     "nodes": "nodes",
+    "why": "why",
+    "records": "records",
 }
 
 

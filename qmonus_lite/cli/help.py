@@ -48,4 +48,4 @@ def default_text(default: object) -> str:
         return ""
     if isinstance(default, tuple):
         return ",".join(map(str, default))
-    return f"{default:g}" if isinstance(default, float) else str(default)
+    return f"{default:.12g}" if isinstance(default, float) else str(default)

@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 from qmonus_lite import __version__
 from qmonus_lite.apigw import local_admin
@@ -12,6 +11,7 @@ from qmonus_lite.apigw.admin.events import EventsResource
 from qmonus_lite.apigw.admin.health import HealthResource
 from qmonus_lite.apigw.admin.logon import LogonResource
 from qmonus_lite.apigw.admin.plugins import PluginsResource
+from qmonus_lite.apigw.admin.uploads import UploadsResource
 from qmonus_lite.apigw.app import Services
 from qmonus_lite.apigw.openapi import describe
 from qmonus_lite.apigw.server import ApigwServer, Resources
@@ -21,6 +21,8 @@ from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.background import Background
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.compose.example_token import token_command
+from qmonus_lite.compose.limit_shares import share_of_limits
+from qmonus_lite.compose.records import listeners_of, make_recorder
 from qmonus_lite.compose.registry import (
     DEFAULT_STORE,
     StoreContext,
@@ -43,6 +45,7 @@ from qmonus_lite.compose.writer import WriterParts, local_commit_service
 from qmonus_lite.events.envelope import UPLOADED
 from qmonus_lite.events.query import EventQuery
 from qmonus_lite.observations import Observers, RequestAnswered
+from qmonus_lite.records.recorder import Recorder
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.scripting.context import ScriptContext
@@ -71,7 +74,8 @@ def compose_apigw(
     `number`, from 0, is given if several APIGWs share an installation and a writer process.
     """
     check_start(settings, APIGW_CHECKS if number is None else SHARED_PORT_CHECKS)
-    observers = Observers([(RequestAnswered, log_request)])
+    recorder = make_recorder(settings)
+    observers = Observers([(RequestAnswered, log_request), *listeners_of(recorder)])
     if number is None:
         shared = common(settings, environ, observers)
         shared.data_dir.lock()
@@ -79,17 +83,24 @@ def compose_apigw(
             settings.server.advertised_host, settings.server.advertised_port
         )
     else:
-        shared = common(_share(settings), environ, observers)
+        shared = common(share_of_limits(settings), environ, observers)
     if not number:
         log_start_warnings(settings, shared.live.catalog)
-    return _Apigw(shared, say, number).server()
+    return _Apigw(shared, say, number, recorder).server()
 
 
 class _Apigw:
     """Builds the parts of one APIGW and connects them."""
 
-    def __init__(self, shared: Common, say: Callable[[str], None], number: int | None) -> None:
+    def __init__(
+        self,
+        shared: Common,
+        say: Callable[[str], None],
+        number: int | None,
+        recorder: Recorder | None,
+    ) -> None:
         self._shared = shared
+        self._recorder = recorder
         self._number = number
         #: Whether this process prints and writes what is needed once per installation.
         self._first = not number
@@ -172,6 +183,7 @@ class _Apigw:
                 backends=self._backends,
                 transport=self._transport,
                 threads=self._threads,
+                recorder=self._recorder,
             ),
             registry=self._registry,
             local_admin=admin if self._has_admin and self._first else None,
@@ -210,6 +222,7 @@ class _Apigw:
             events=EventsResource(
                 commits=self._commits, gateway=make_gateway(self._shared.settings)
             ),
+            records=UploadsResource(recorder=self._recorder, gatekeeper=self._gatekeeper),
             observers=self._shared.observers,
         )
 
@@ -298,21 +311,6 @@ class _Apigw:
     def _openapi(self) -> dict[str, object]:
         template = self._shared.settings.uploads.template
         return describe(self._shared.live.catalog.routes, template, __version__)
-
-
-def _share(settings: Settings) -> Settings:
-    """The settings of one of several APIGWs, with its share of the limits that apply to all."""
-
-    def share(total: int) -> int:
-        return -(-total // settings.server.apigw_processes)
-
-    server, uploads, plugins = settings.server, settings.uploads, settings.plugins
-    return replace(
-        settings,
-        server=replace(server, max_connections=share(server.max_connections)),
-        uploads=replace(uploads, max_uploads=share(uploads.max_uploads)),
-        plugins=replace(plugins, curl_max_clients=share(plugins.curl_max_clients)),
-    )
 
 
 def _print_nothing(_line: str) -> None:

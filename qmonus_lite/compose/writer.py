@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from qmonus_lite.clock import Clock
+from qmonus_lite.compose.records import listeners_of, make_recorder
 from qmonus_lite.compose.registry import (
     DEFAULT_EVENT_LOG,
     DEFAULT_STORE,
@@ -86,6 +87,7 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
     data_dir.lock()
     gateway = data_dir.open()
     data_dir.note_address(settings.server.advertised_host, settings.server.advertised_port)
+    recorder = make_recorder(settings)
     threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
     # Each APIGW checks the free space for its own readiness.
     context = StoreContext(
@@ -102,6 +104,7 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
             TransportContext(data_dir=data_dir.path, signer=signer, environ=environ),
         ),
         threads=threads,
+        observers=Observers(listeners_of(recorder)),
     )
     return WriterServer(
         settings=settings.server,
@@ -110,4 +113,5 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         commits=local_commit_service(parts),
         registry=parts.workers.registry,
         threads=parts.threads,
+        recorder=recorder,
     )

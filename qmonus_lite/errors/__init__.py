@@ -21,7 +21,8 @@
         Unavailable 503          Stopping 503, ConnectionLimitReached 503,
                                  UploadLimitReached 503, MemoryLimitReached 503,
                                  NotReady 503, NoWorker 503, EventLogUnavailable 503,
-                                 PublicationInDoubt 503, ScriptNotStarted 503
+                                 PublicationInDoubt 503, RecordsUnavailable 503,
+                                 ScriptNotStarted 503
         GatewayTimeout 504       ScriptTimedOut 504
         VersionUnknown 505, InsufficientStorage 507, LoopDetected 508
         RefusedByScript 500      a script of a route refused; it chooses the status
@@ -51,6 +52,7 @@ from qmonus_lite.errors.causes import (
     NoWorker,
     PartialUpload,
     PublicationInDoubt,
+    RecordsUnavailable,
     RefusedByScript,
     SchemaMismatch,
     ScriptFailed,
@@ -144,6 +146,7 @@ __all__ = [
     "Problem",
     "PublicationInDoubt",
     "QmonusLiteError",
+    "RecordsUnavailable",
     "Refusal",
     "StartupError",
     "RefusedByScript",

@@ -143,6 +143,13 @@ class PublicationInDoubt(Unavailable):
         super().__init__(detail)
 
 
+class RecordsUnavailable(Unavailable):
+    """The records of uploads are not kept, or cannot be read."""
+
+    code = "records-unavailable"
+    remedy = "Ask the operator"
+
+
 class ScriptFailed(InternalFault):
     """A script of a plugin failed; the log has plugin, line and reason under the request id."""
 

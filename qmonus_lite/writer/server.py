@@ -10,6 +10,7 @@ from qmonus_lite import serving, supervisor_channel
 from qmonus_lite.background import Background
 from qmonus_lite.errors import InternalFault, Problem
 from qmonus_lite.events.workers import WorkerRegistry
+from qmonus_lite.records.recorder import Recorder
 from qmonus_lite.settings.server import ServerSettings
 from qmonus_lite.values import Value, field
 from qmonus_lite.writer.ipc import Frames, listening
@@ -51,6 +52,8 @@ class WriterServer(Value, frozen=True, kw_only=True):
     commits: LocalCommitService
     registry: WorkerRegistry
     threads: ThreadPoolExecutor
+    #: None if nothing is recorded.
+    recorder: Recorder | None = None
     #: Sessions of the connected APIGWs.
     _sessions: "set[_ClientSession]" = field(default_factory=set)
 
@@ -59,6 +62,8 @@ class WriterServer(Value, frozen=True, kw_only=True):
         stop, background = serving.Stop(), Background()
         socket = listening(self.data_dir)
         serving.descriptors_for(self.settings.apigw_processes, self.max_uploads)
+        if self.recorder is not None:
+            self.recorder.start()
         await self.commits.begin()
         background.start("worker registry", self.registry.follow)
         background.start("health messages", lambda: self._send_health(background))
@@ -81,6 +86,8 @@ class WriterServer(Value, frozen=True, kw_only=True):
         await self.registry.close()
         self.threads.shutdown()
         self.commits.close()
+        if self.recorder is not None:
+            self.recorder.close()
         logger.info("stopped", extra={"action": "stopped", "clean": clean})
         return clean
 

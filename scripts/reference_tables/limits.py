@@ -79,6 +79,15 @@ LIMITS: Mapping[str, Sequence[Limit]] = {
         Limit("events.log.MAX_DELIVERED", "delivered events kept", "the oldest are deleted"),
         Limit("cli.events.MAX_LISTED", "events in `events list`", "left out"),
     ),
+    "Records": (
+        Limit("apigw.admin.uploads.MAX_LISTED", "records in an answer of `/-/uploads`", "`next`"),
+        Limit("records.recorder.MAX_QUEUED", "records that wait, a process", "lost and counted"),
+        Limit("records.recorder.MAX_CLOSE_SECONDS", "time to write them at the exit", "lost"),
+        Limit("records.rows.MAX_TEXT", "characters of a path or reason in a record", "cut off"),
+        Limit("records.store.MAX_FOUND", "records that one id finds", "the newest"),
+        Limit("records.store.MAX_ATTEMPTS", "attempts kept of an event", "the oldest are deleted"),
+        Limit("records.store.MAX_ATTEMPTS_SHOWN", "attempts shown with a record", "the newest"),
+    ),
     "Log": (
         Limit(
             "nonblocking_output.MAX_BACKLOG_BYTES",
@@ -113,6 +122,8 @@ INTERNAL = frozenset(
         "http.chunked.MAX_SIZE_DIGITS",
         "http.foreign_protocols.MAX_FRAME_BYTES",
         "http.framing.MAX_LENGTH_DIGITS",
+        "records.recorder.MAX_BATCH",
+        "records.store.MAX_PRUNED",
         "schema.MAX_ERRORS",
         "schema.MAX_SPLITS",
         "schema.MAX_SPLIT_DEPTH",

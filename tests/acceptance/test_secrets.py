@@ -3,7 +3,9 @@
 import base64
 import json
 import os
+import sqlite3
 import subprocess
+from contextlib import closing
 from urllib.parse import quote
 
 import pytest
@@ -57,6 +59,12 @@ def canaries(installation: Installation, *more: str) -> set[str]:
     return found
 
 
+def recorded(installation: Installation) -> str:
+    """All texts of the records database."""
+    with closing(sqlite3.connect(installation.data / "records.db")) as database:
+        return "".join(f"{row}\n" for row in database.iterdump())
+
+
 def everything_said(installation: Installation) -> str:
     """By all processes, on both streams."""
     return "".join(process.stdout + process.stderr for process in installation._processes)
@@ -100,10 +108,19 @@ def test_no_secret_token_or_key_is_ever_said(
     ]
     until(lambda: everything_said(installation).count("all of it") >= 5)
     ids = installation.curl("/-/events", token=token)
+    wanted = [str(answer.headers["X-Request-Id"]) for answer in answers]
+    until(lambda: installation.curl(f"/-/uploads/{wanted[-3]}", token=token).status == 200)
+    answers += [installation.curl("/-/uploads", token=token)]
+    explained = [installation.run("why", each, base) for each in (wanted[2], wanted[3])]
+    assert ["ValueError" in explained[0].stdout, "RuntimeError" in explained[1].stdout] == [
+        True
+    ] * 2
     listed = installation.run("events", "list", base)
     shown = installation.run("config", "show", "canary", base)
 
     said = everything_said(installation) + listed.stdout + shown.stdout
+    said += "".join(each.stdout for each in explained)
+    said += recorded(installation)
     said += "".join(answer.text + str(answer.headers) for answer in [*answers, ids])
     assert {canary for canary in canaries(installation, key, token) if canary in said} == set()
     assert "KeyError" in said and "ValueError" in said and "********" in said

@@ -53,6 +53,7 @@ CODES = {
     "refused": 500,
     "refused-by-script": 500,
     "script-failed": 500,
+    "records-unavailable": 503,
     "script-not-started": 503,
     "script-timed-out": 504,
     "not-implemented": 501,

@@ -88,6 +88,8 @@ def test_describes_routes_uploads_and_all_endpoints_of_the_gateway(document: Any
         "/-/events/{id}": ["delete", "get"],
         "/-/events/{id}/retry": ["post"],
         "/-/events/{id}/replay": ["post"],
+        "/-/uploads": ["get"],
+        "/-/uploads/{id}": ["get"],
         "/v1/{kind}/{id}": ["get", "put"],
         "/v1/tree": ["get", "put"],
         "/v1/open": ["delete", "get", "patch", "post", "put"],

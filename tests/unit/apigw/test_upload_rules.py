@@ -15,6 +15,7 @@ NOT_OF_UPLOADS = {
     errors.MemoryLimitReached,
     errors.NotFound,
     errors.NotReady,
+    errors.RecordsUnavailable,
     errors.RefusedByScript,
     errors.SchemaMismatch,
     errors.UnsupportedMedia,

@@ -76,7 +76,7 @@ class Database(Generic[Error]):
         except (sqlite3.Error, OSError) as error:
             raise BadResource(
                 f"{path}: not a usable database: {error};"
-                " move it aside to begin with an empty one, its events are then lost"
+                " move it aside to begin with an empty one, what it holds is then lost"
             ) from None
         self._thread = threading.Thread(target=self._run, name=path.stem, daemon=True)
         self._thread.start()

@@ -34,6 +34,8 @@ def cases(admin: dict[str, str], key: str, ids: "Ids") -> list[Case]:
     post: dict[str, Any] = {"row": replay, "method": "POST", "headers": admin}
     retry = {**post, "row": "/-/events/{id}/retry"}
     drop: dict[str, Any] = {"row": event, "method": "DELETE", "headers": admin}
+    record = "/-/uploads/{id}"
+    records: dict[str, Any] = {"row": "/-/uploads", "headers": admin}
     logon: dict[str, Any] = {"row": "/-/logon", "path": "/-/logon", "method": "POST"}
     return [
         Case(**put, path="/upload/new", status=201, headers=wants),
@@ -60,6 +62,11 @@ def cases(admin: dict[str, str], key: str, ids: "Ids") -> list[Case]:
         Case(**drop, path=f"/-/events/{ids.dropped}", status=200),
         Case(**retry, path=f"/-/events/{NO_EVENT}/retry", status=409),
         Case(**drop, path=f"/-/events/{NO_EVENT}", status=409),
+        Case(**records, path="/-/uploads", status=200),
+        Case(**records, path="/-/uploads?limit=0", status=400),
+        Case(row="/-/uploads", path="/-/uploads", status=401),
+        Case(row=record, path=f"/-/uploads/{ids.dead}", status=200, headers=admin),
+        Case(row=record, path=f"/-/uploads/{NO_EVENT}", status=404, headers=admin),
     ]
 
 
@@ -122,6 +129,9 @@ async def test_every_answer_is_as_the_document_says(two: TwoProcesses) -> None:
     ids = await unfinished_events(two)
     await until_logged_on(two, key)
     await until_faulty(two)
+    async with asyncio.timeout(5):
+        while await two.status("GET", f"/-/uploads/{ids.dead}", headers=two.admin) != 200:
+            await asyncio.sleep(0.05)
     tried = cases(two.admin, key, ids)
     document = (await two.send("GET", "/-/openapi.json", headers=two.admin))[1]
     for case in tried:

@@ -98,6 +98,9 @@ class PluginEntry:
         if block is None:
             self.fault((key,), f"{key} has to be a literal block: write '{key}: |-' and indent it")
             return None
+        if not block.text.strip():
+            self.fault((key,), f"{key} is empty: indent its lines below '{key}: |-'")
+            return None
         return block.text, Origin(
             file=self.document.file, line=block.line, indent=block.indent, label=f"{name}.{key}"
         )

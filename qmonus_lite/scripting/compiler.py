@@ -29,6 +29,7 @@ from qmonus_lite.scripting.unawaited import RETURNING, SEEN, instrument, returni
 MAX_UNKNOWN_NAMES = 20
 #: Function of a compiled script: call it and await the coroutine.
 Function = Callable[..., Coroutine[Any, Any, Any]]
+_Definition = ast.AsyncFunctionDef | ast.FunctionDef
 
 #: Line ends as Python's parser recognizes them.
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -114,15 +115,28 @@ def _entry(tree: ast.Module, origin: Origin) -> str:
     fitting = [node for node in functions if _takes_event_and_handle(node)]
     if len(fitting) == 1:
         return fitting[0].name
-    misfit = next(iter(fitting[1:] or functions), None)
+    misfit, found = _misfit(tree, functions, fitting)
     line = origin.line if misfit is None else misfit.lineno
     column = (origin.indent if misfit is None else misfit.col_offset) + 1
     wanted = "expected exactly one 'async def NAME(event, handle):'"
-    found = f"found {len(fitting)}" if fitting or not functions else "its parameters differ"
     raise BadScript([_fault(origin, line, column, f"{wanted}; {found}")])
 
 
-def _takes_event_and_handle(node: ast.AsyncFunctionDef) -> bool:
+def _misfit(
+    tree: ast.Module,
+    functions: Sequence[ast.AsyncFunctionDef],
+    fitting: Sequence[ast.AsyncFunctionDef],
+) -> tuple[_Definition | None, str]:
+    """The function that is wrong where not exactly one fits, and what is wrong with it."""
+    if fitting:
+        return fitting[1], f"found {len(fitting)}"
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and _takes_event_and_handle(node):
+            return node, f"'def {node.name}' lacks 'async'"
+    return (functions[0], "its parameters differ") if functions else (None, "found 0")
+
+
+def _takes_event_and_handle(node: _Definition) -> bool:
     given = [arg.arg for arg in node.args.posonlyargs + node.args.args]
     # A keyword-only parameter without a default appears as None.
     return given == ["event", "handle"] and None not in node.args.kw_defaults

@@ -48,6 +48,15 @@ async def test_builds_a_handler(folder: Folder) -> None:
             ["a.yml:3:1: script has to be a literal block: write 'script: |-' and indent it"],
         ),
         (
+            "name: a\nevent: E\nscript: |-\nasync def run(event, handle):\n    pass\n",
+            ["a.yml:3:1: script is empty: indent its lines below 'script: |-'"],
+        ),
+        ("name: a\nevent: E\nscript: |-\n", ["a.yml:3:1: script is empty: indent"]),
+        (
+            "name: a\nevent: E\nscript: |-\n\tasync def run(event, handle):\n",
+            [r"a.yml:4:1: not usable YAML: found character '\t' that cannot start any token; indent"],
+        ),
+        (
             handler("a", "E", "return josn"),
             ["a.yml:5:14: a.script: name 'josn' is not defined; did you mean 'json'?"],
         ),

@@ -248,7 +248,9 @@ def test_a_module_level_that_raises_is_a_fault(text: str, kind: str) -> None:
     [
         ("", "5:5", "found 0"),
         ("x = 1", "5:5", "found 0"),
-        ("def run(event, handle): pass", "5:5", "found 0"),
+        ("def run(event, handle): pass", "5:5", "'def run' lacks 'async'"),
+        ("x = 1\n\ndef run(event, handle): pass", "7:5", "'def run' lacks 'async'"),
+        ("def run(event): pass", "5:5", "found 0"),
         ("async def run(event): pass", "5:5", "its parameters differ"),
         ("async def run(handle, event): pass", "5:5", "its parameters differ"),
         ("async def run(event, handle, more): pass", "5:5", "its parameters differ"),

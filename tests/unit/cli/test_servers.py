@@ -30,15 +30,14 @@ def test_a_child_gets_our_flags_and_its_own_in_their_place() -> None:
     child = up._child("w", "lambda", arguments, "--lambda_port=65535", "--lambda_processes=1")
 
     assert child.argv[1:] == (
-        "-P",
-        "-m",
+        "-Pm",
         "qmonus_lite",
         "lambda",
         "--port=1",
         "--lambda_port=65535",
         "--lambda_processes=1",
     )
-    assert parse(child.argv[5:]).settings({}).workers.lambda_port == 65535
+    assert parse(child.argv[4:]).settings({}).workers.lambda_port == 65535
 
 
 def test_a_child_imports_nothing_from_the_working_directory(tmp_path: Path) -> None:

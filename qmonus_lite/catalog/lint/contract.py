@@ -1,4 +1,4 @@
-"""Constants that scripts can rely on: event names, keys of events, attributes of `handle`."""
+"""Constants that scripts can rely on: event names, keys of events, attributes of `handle` and so on."""
 
 #: Events that this release publishes.
 PUBLISHED = ("APIGW.OnFileUploading", "APIGW.OnFileUploaded")
@@ -16,6 +16,15 @@ EVENT_KEYS = frozenset(
 )
 #: Attributes of `handle`.
 HANDLE = frozenset("terminate termination event_id attempt request_id upload_id".split())
+#: Parameters of `callout`.
+CALLOUT = frozenset(
+    """
+    path method body headers url endpoint static_route xid xname scenario_resume_index
+    scenario_iteration connect_timeout request_timeout retry_interval retry_count retry_codes delay
+    authentication lambda_termination validate_cert ca_certs client_key client_cert
+    response_jsonify via_apigw auto_url_encode
+    """.split()
+)
 
 #: Headers that are redacted in pending events.
 MASKED = frozenset({"authorization", "x-auth-token", "x-api-key", "cookie", "proxy-authorization"})

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from qmonus_lite.catalog.lint import awaits, gates, keys, options, references, shared
+from qmonus_lite.catalog.lint import awaits, callouts, gates, keys, options, references, shared
 from qmonus_lite.catalog.lint.linted_plugins import LintedPlugin, LintedPlugins
 from qmonus_lite.catalog.lint.script import ScriptRule, ScriptView
 from qmonus_lite.catalog.lint.warning import Hit
@@ -106,6 +106,11 @@ _OTHERS = (
         id="handle-attribute",
         finds="something that `handle` does not have, or a `terminate` that is not called",
         script=gates.handle_attribute,
+    ),
+    LintRule(
+        id="callout-argument",
+        finds="a keyword argument that `callout` does not take: TypeError",
+        script=callouts.unknown_argument,
     ),
     LintRule(
         id="option-unknown",

@@ -54,7 +54,9 @@ async def test_builds_a_handler(folder: Folder) -> None:
         ("name: a\nevent: E\nscript: |-\n", ["a.yml:3:1: script is empty: indent"]),
         (
             "name: a\nevent: E\nscript: |-\n\tasync def run(event, handle):\n",
-            [r"a.yml:4:1: not usable YAML: found character '\t' that cannot start any token; indent"],
+            [
+                r"a.yml:4:1: not usable YAML: found character '\t' that cannot start any token; indent"
+            ],
         ),
         (
             handler("a", "E", "return josn"),

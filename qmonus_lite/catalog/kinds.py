@@ -5,10 +5,10 @@ from this module.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from qmonus_lite.schema import Schema
+from qmonus_lite.values import Value
 
 _TEXT = {"type": "string", "minLength": 1}
 #: One that is empty is told apart where its block is read.
@@ -18,8 +18,7 @@ _SCHEME = {"enum": ["http", "https", "http:", "https:"]}
 _HOOK = ("request", "route", "resources", "parameters", "session", "finish")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Key:
+class Key(Value, frozen=True, kw_only=True):
     """One key of a plugin file."""
 
     gloss: str
@@ -28,8 +27,7 @@ class Key:
     required: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScriptKey:
+class ScriptKey(Value, frozen=True, kw_only=True):
     """A key that holds a script."""
 
     #: Parameters of the script's function.
@@ -38,8 +36,7 @@ class ScriptKey:
     returns: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Kind:
+class Kind(Value, frozen=True, kw_only=True):
     """One kind of plugin."""
 
     name: str

@@ -3,7 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from qmonus_lite.catalog.lint import awaits, gates, keys, options, references, shared
+from qmonus_lite.catalog.lint import (
+    awaits,
+    gates,
+    keys,
+    options,
+    references,
+    secret_rules,
+    shared,
+)
 from qmonus_lite.catalog.lint.linted_plugins import LintedPlugin, LintedPlugins
 from qmonus_lite.catalog.lint.script import ScriptRule, ScriptView
 from qmonus_lite.catalog.lint.warning import Hit
@@ -207,6 +215,23 @@ _OTHERS = (
         id="schema-required",
         finds="a required property that the same schema does not describe",
         plugins=keys.schema_required,
+    ),
+    LintRule(
+        id="secret-in-clear",
+        finds="text in a Config plugin whose key ends in `password`, `secret`, `token`, `api_key`"
+        " and the like: who reads the file reads the secret",
+        plugins=secret_rules.secret_in_clear,
+    ),
+    LintRule(
+        id="account-password",
+        finds="a `password` of an account, which nothing reads: accounts have API keys",
+        plugins=secret_rules.account_password,
+    ),
+    LintRule(
+        id="logged-headers",
+        finds="all headers of a request in a log record, with the credentials of the client",
+        is_note=True,
+        script=secret_rules.logged_headers,
     ),
     LintRule(
         id="unsupported-kind",

@@ -323,11 +323,18 @@ def test_what_was_found_in_a_file_is_kept_until_it_changes(folder: Folder) -> No
     assert folder.load().warnings == second[1:]
 
 
-@pytest.mark.parametrize("places", [["plugins"], ["docs/examples/s3"], ["docs/examples/forward"]])
-def test_our_own_samples_give_no_warnings(folder: Folder, places: list[str]) -> None:
-    top = Path(__file__).parents[4]
-    for place in places:
-        for file in (top / place).glob("*.yml"):
-            folder.put(file.name, file.read_text())
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("plugins", []),
+        # Until it is sealed, which is the first step of the tutorial.
+        ("docs/examples/s3", ["values.secret_access_key looks like a secret"]),
+        ("docs/examples/forward", []),
+    ],
+)
+def test_our_own_samples_give_no_warnings(folder: Folder, place: str, expected: list[str]) -> None:
+    for file in (Path(__file__).parents[4] / place).glob("*.yml"):
+        folder.put(file.name, file.read_text())
 
-    assert [warning for warning in folder.load().warnings if warning.level == "warning"] == []
+    found = [warning for warning in folder.load().warnings if warning.level == "warning"]
+    assert [warning.message.partition(" and stands")[0] for warning in found] == expected

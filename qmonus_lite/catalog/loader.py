@@ -105,6 +105,7 @@ class Loader:
         catalog = _catalog(found, fingerprint.hexdigest())
         return replace(
             catalog,
+            files={entry.file: _hash(entry.source) for entry in documents},
             commented_out=tuple(entry.file for entry in documents if entry.is_commented_out),
             warnings=self._warnings(found, catalog),
         )
@@ -158,6 +159,10 @@ class Loader:
             if plugin := build(entry, self._context):
                 yield LoadedPlugin(plugin, document, pointer, kind.name)
             faults += entry.faults
+
+
+def _hash(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()
 
 
 def _entries(document: Document, kind: Kind) -> Iterator[tuple[Pointer, object]]:

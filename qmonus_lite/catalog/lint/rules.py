@@ -7,6 +7,7 @@ from qmonus_lite.catalog.lint import (
     awaits,
     gates,
     keys,
+    misused,
     options,
     references,
     secret_rules,
@@ -114,6 +115,29 @@ _OTHERS = (
         id="handle-attribute",
         finds="something that `handle` does not have, or a `terminate` that is not called",
         script=gates.handle_attribute,
+    ),
+    LintRule(
+        id="unknown-argument",
+        finds="an argument that `callout`, `publish`, `finish` or the like does not take:"
+        " TypeError",
+        script=misused.unknown_argument,
+    ),
+    LintRule(
+        id="route-attribute",
+        finds="an attribute that `request` or `response` does not have: AttributeError",
+        script=misused.route_attribute,
+    ),
+    LintRule(
+        id="error-code",
+        finds="`Error` or `HTTPError` with a code that is no status from 200 to 599: the answer"
+        " is 500",
+        script=misused.error_code,
+    ),
+    LintRule(
+        id="event-key",
+        finds="a key of `APIGW.OnFileUploaded` read in a handler of `APIGW.OnFileUploading`:"
+        " KeyError",
+        plugins=references.event_key,
     ),
     LintRule(
         id="option-unknown",

@@ -1,14 +1,18 @@
 """Rules that look at all plugins together, at keys, and at files that are not read."""
 
+import inspect
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from qmonus_lite.catalog.lint.contract import GATES, HANDLE, PUBLISHED
+from qmonus_lite.catalog.lint.contract import FINISH, GATES, HANDLE, PUBLISHED, REQUEST, RESPONSE
 from qmonus_lite.catalog.lint.rules import rules
 from qmonus_lite.errors import Refusal
 from qmonus_lite.events.envelope import UPLOADED, UPLOADING, Ids
 from qmonus_lite.lambdas.handle import Handle
+from qmonus_lite.routing.message import ScriptRequest, ScriptResponse
+from qmonus_lite.routing.script_results import Finish
 from tests.unit.catalog.plugin_folder import Folder, handler
 
 GATE, KEPT = "APIGW.OnFileUploading", "APIGW.OnFileUploaded"
@@ -289,6 +293,12 @@ def test_knows_the_events_and_the_handle_of_this_release() -> None:
     assert UPLOADING in GATES and UPLOADED not in GATES
     # `close` and `refusal` are for the chain that runs the handler.
     assert public - {"close", "refusal"} <= HANDLE
+
+
+def test_the_rules_know_what_scripts_of_routes_are_given() -> None:
+    assert {field.name for field in fields(ScriptRequest)} == REQUEST
+    assert {field.name for field in fields(ScriptResponse)} == RESPONSE
+    assert set(inspect.signature(Finish()).parameters) == FINISH
 
 
 def test_every_rule_has_an_id_of_its_own_and_says_what_it_finds() -> None:

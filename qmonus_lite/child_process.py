@@ -7,9 +7,9 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from qmonus_lite.supervisor_channel import NOTIFY_FD, SUPERVISED
+from qmonus_lite.values import Value, field
 
 #: Shell convention: 127 if a command cannot be executed, 128 + n if killed by signal n.
 NOT_EXECUTED = 127
@@ -22,8 +22,7 @@ HUNG_AFTER_SECONDS = 10
 log = logging.getLogger("qmonus_lite.supervisor")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Child:
+class Child(Value, frozen=True, kw_only=True):
     """A process to start and restart."""
 
     #: Name in the log.

@@ -7,9 +7,10 @@ duration or a due time while a process runs uses the monotonic clock, or `Steady
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from qmonus_lite.values import Value
 
 #: Minimum difference in seconds between wall and steady time that is a step of the wall clock.
 MIN_STEP_SECONDS = 1.0
@@ -50,8 +51,7 @@ class Clock:
         return datetime.fromtimestamp(seconds, self._zone)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClockStep:
+class ClockStep(Value, frozen=True, kw_only=True):
     """The wall clock was set while this process ran; 0 `seconds`: nothing is known of a step."""
 
     #: By how much it was set forward, or backward if negative.

@@ -11,11 +11,11 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from qmonus_lite import ownership
 from qmonus_lite.errors import BadResource
+from qmonus_lite.values import Value, as_dict, changed
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +24,7 @@ FILE, FORMAT = "format.json", 2
 ID_BYTES = 8
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataFormat:
+class DataFormat(Value, frozen=True, kw_only=True):
     """Content of the format file."""
 
     format: int
@@ -102,7 +101,7 @@ def note_address(directory: Path, address: str, port: int) -> None:
     with _locked(directory):
         before = read_format(directory)
         if before is not None:
-            now = replace(before, address=address, port=port)
+            now = changed(before, address=address, port=port)
             if now != before:
                 _write(directory, now)
 
@@ -112,12 +111,12 @@ def _placed(before: DataFormat, directory: Path) -> DataFormat:
     former = Path(before.directory)
     if former == directory or _is_same(former, directory):
         return before
-    now = replace(before, directory=str(directory))
+    now = changed(before, directory=str(directory))
     extra = {"action": "data_dir_moved", "former": before.directory, "gateway": before.gateway}
     if _gateway_of(former) != before.gateway:
         logger.info("%s was moved here from %s", directory, former, extra=extra)
         return now
-    now = replace(now, gateway=secrets.token_hex(ID_BYTES))
+    now = changed(now, gateway=secrets.token_hex(ID_BYTES))
     extra |= {"action": "data_dir_copied", "gateway": now.gateway}
     message = (
         "%s is a copy of %s: events that waited when it was made are delivered by both, with equal"
@@ -148,7 +147,7 @@ def _write(directory: Path, content: DataFormat) -> None:
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(descriptor, "w") as file:
-        file.write(json.dumps(asdict(content), indent=1) + "\n")
+        file.write(json.dumps(as_dict(content), indent=1) + "\n")
         file.flush()
         os.fsync(descriptor)
     draft.replace(directory / FILE)

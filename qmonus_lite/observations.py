@@ -95,8 +95,7 @@ class DeliveryTried(Value, frozen=True, kw_only=True):
     seconds: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScriptRan:
+class ScriptRan(Value, frozen=True, kw_only=True):
     """A script of a plugin ended."""
 
     plugin: str

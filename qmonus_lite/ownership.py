@@ -4,14 +4,13 @@ import os
 import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from qmonus_lite.errors import BadResource
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Owner:
+class Owner(Value, frozen=True, kw_only=True):
     """User and group of a file or directory."""
 
     uid: int

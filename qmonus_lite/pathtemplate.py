@@ -8,12 +8,12 @@ becomes a separator.
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import unquote_to_bytes
 
 from qmonus_lite.control_characters import CONTROLS, DIRECTION_MARKS, SURROGATES
 from qmonus_lite.errors import InvalidPath
+from qmonus_lite.values import Value
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -76,8 +76,7 @@ def decode_variable(name: str, raw: str) -> str:
     return value
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Segment:
+class _Segment(Value, frozen=True, kw_only=True):
     """A segment of a template: literals, and the variables between them."""
 
     literals: tuple[str, ...]
@@ -116,8 +115,7 @@ class _Segment:
         return dict(zip(self.names, reversed(values), strict=True))
 
 
-@dataclass(frozen=True, kw_only=True)
-class PathTemplate:
+class PathTemplate(Value, frozen=True, kw_only=True, dict=True):
     """A parsed path template."""
 
     #: Source text of the template.

@@ -8,7 +8,6 @@ this module imports jsonschema_rs.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -17,6 +16,7 @@ import jsonschema_rs
 from qmonus_lite import schema_unique
 from qmonus_lite.schema_cost import PARTS, SILENT, References, TooMuch, Work
 from qmonus_lite.schema_defaults import Filling
+from qmonus_lite.values import Value
 
 #: Maximum number of errors listed for a value that is validated in parts.
 MAX_ERRORS = 99
@@ -41,8 +41,7 @@ class BadSchema(ValueError):
         super().__init__(message)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mismatch:
+class Mismatch(Value, frozen=True, kw_only=True):
     """A validation error at one place in a value."""
 
     #: Path into the value.
@@ -80,8 +79,7 @@ class Pattern:
         return self._schema.fits(string)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Part:
+class _Part(Value, frozen=True, kw_only=True):
     """A compiled subschema."""
 
     validator: Any

@@ -1,10 +1,10 @@
 """Access log: one record per answered request, without query string and headers."""
 
 import logging
-from dataclasses import asdict
 from typing import Any
 
 from qmonus_lite.observations import RequestAnswered
+from qmonus_lite.values import as_dict
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def _fields(answered: RequestAnswered) -> dict[str, Any]:
         fields["account"] = answered.account
     if answered.refusal is not None:
         fields["code"] = answered.status
-        fields |= {name: value for name, value in asdict(answered.refusal).items() if value}
+        fields |= {name: value for name, value in as_dict(answered.refusal).items() if value}
     return fields
 
 

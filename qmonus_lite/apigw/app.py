@@ -1,7 +1,6 @@
 """The handlers of the endpoints of APIGW, and the pipeline around them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from qmonus_lite.apigw.admin import roles
 from qmonus_lite.apigw.admin.events import EventsResource
@@ -22,10 +21,10 @@ from qmonus_lite.http.state import ServerState
 from qmonus_lite.observations import Observers
 from qmonus_lite.routing.pipeline import Routing
 from qmonus_lite.uploads.service import UploadService
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Services:
+class Services(Value, frozen=True, kw_only=True):
     """Services behind the endpoints."""
 
     uploads: UploadService

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from qmonus_lite.apigw.endpoint import MAX_UNUSED_BODY_BYTES, Endpoint
 from qmonus_lite.errors import (
@@ -16,6 +15,7 @@ from qmonus_lite.errors import (
 from qmonus_lite.http.body import Body, discard
 from qmonus_lite.http.request import KNOWN_METHODS, Request
 from qmonus_lite.http.response import Response
+from qmonus_lite.values import Value
 
 #: Paths reserved for built-in endpoints; never a plugin route or an upload.
 ADMIN_PATH = re.compile(r"/-(?:/.*)?$")
@@ -142,8 +142,7 @@ async def _without_body(
     return await handler(request, body, values)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dispatch:
+class Dispatch(Value, frozen=True, kw_only=True):
     """All endpoints of an APIGW."""
 
     upload: BoundEndpoint

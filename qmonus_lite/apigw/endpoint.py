@@ -3,10 +3,10 @@
 import enum
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 
 from qmonus_lite.errors import Forbidden, Problem, TooManyRequests, Unauthorized
+from qmonus_lite.values import Value, field
 
 #: Maximum bytes of a body that is not used; clients may send a small body such as `{}`.
 MAX_UNUSED_BODY_BYTES = 8 << 10
@@ -33,8 +33,7 @@ class Access(enum.Enum):
         return (Unauthorized, Forbidden, TooManyRequests)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parameter:
+class Parameter(Value, frozen=True, kw_only=True):
     """A variable of the path, or an argument of the query."""
 
     name: str
@@ -47,8 +46,7 @@ class Parameter:
     pattern: str = "[^/]+"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
+class Answer(Value, frozen=True, kw_only=True):
     """A response with a status below 400."""
 
     description: str
@@ -59,8 +57,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Operation:
+class Operation(Value, frozen=True, kw_only=True):
     """One method of an endpoint. HEAD comes with GET."""
 
     method: str
@@ -72,8 +69,7 @@ class Operation:
     body_required: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Endpoint:
+class Endpoint(Value, frozen=True, kw_only=True, dict=True):
     """A path with its methods."""
 
     #: Path with variables in braces; one with an asterisk only names what is left over.

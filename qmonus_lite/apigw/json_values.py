@@ -1,4 +1,4 @@
-"""Dataclasses as JSON values, and their JSON Schemas, from the same field definitions.
+"""Values as JSON, and their JSON Schemas, from the same field definitions.
 
 A field that may be None and has the default None is left out of the value when it is None; every
 other field is always there. Comments that begin with `#:` become descriptions.
@@ -8,9 +8,10 @@ import inspect
 import re
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from qmonus_lite.values import Value, as_dict, fields
 
 Node = dict[str, Any]
 
@@ -25,13 +26,12 @@ _FIELD = re.compile(r"    (\w+):")
 
 
 def json_value(value: object) -> Any:
-    """`value` with every dataclass in it as a dict."""
-    if is_dataclass(value) and not isinstance(value, type):
-        found = ((field.name, getattr(value, field.name)) for field in fields(value))
+    """`value` with every `Value` in it as a dict."""
+    if isinstance(value, Value):
         left_out = optional_fields(type(value))
         return {
             name: json_value(part)
-            for name, part in found
+            for name, part in as_dict(value).items()
             if part is not None or name not in left_out
         }
     if isinstance(value, Mapping):
@@ -42,9 +42,8 @@ def json_value(value: object) -> Any:
 
 
 @cache
-def optional_fields(kind: type) -> frozenset[str]:
-    """Names of the fields of a dataclass that are left out when they are None."""
-    assert is_dataclass(kind)
+def optional_fields(kind: type[Value]) -> frozenset[str]:
+    """Names of the fields of a value that are left out when they are None."""
     hints = get_type_hints(kind)
     return frozenset(
         field.name
@@ -55,9 +54,9 @@ def optional_fields(kind: type) -> frozenset[str]:
 
 @cache
 def descriptions(kind: type) -> Mapping[str, str]:
-    """The `#:` comment of each field of a dataclass; empty without its source."""
+    """The `#:` comment of each field of a value; empty without its source."""
     found: dict[str, str] = {}
-    for owner in reversed([base for base in kind.__mro__ if is_dataclass(base)]):
+    for owner in reversed([base for base in kind.__mro__ if issubclass(base, Value)]):
         try:
             lines = inspect.getsource(owner).splitlines()
         except OSError:
@@ -75,7 +74,7 @@ def descriptions(kind: type) -> Mapping[str, str]:
 
 
 class Schemas:
-    """JSON Schemas of types; those of dataclasses are collected as components."""
+    """JSON Schemas of types; those of values are collected as components."""
 
     def __init__(self) -> None:
         #: Content of `components/schemas`, by class name.
@@ -83,7 +82,7 @@ class Schemas:
 
     def of(self, kind: object) -> Node:
         """The schema of a type annotation; raises TypeError for one that has none."""
-        if isinstance(kind, type) and is_dataclass(kind):
+        if isinstance(kind, type) and issubclass(kind, Value):
             return self._component(kind)
         if kind is Any or kind is object:
             return {}
@@ -102,7 +101,7 @@ class Schemas:
             return {"type": "array", "items": self.of(parts[0])}
         raise TypeError(f"{kind} has no JSON Schema")
 
-    def _component(self, kind: type) -> Node:
+    def _component(self, kind: type[Value]) -> Node:
         name = kind.__name__
         if name not in self.components:
             # A class that refers to itself finds its name taken.
@@ -110,8 +109,7 @@ class Schemas:
             self.components[name] = self._object(kind)
         return {"$ref": f"#/components/schemas/{name}"}
 
-    def _object(self, kind: type) -> Node:
-        assert is_dataclass(kind)
+    def _object(self, kind: type[Value]) -> Node:
         hints = get_type_hints(kind, include_extras=True)
         names = [field.name for field in fields(kind)]
         optional, described = optional_fields(kind), descriptions(kind)

@@ -3,7 +3,6 @@
 import logging
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from qmonus_lite.auth.account import LOCAL_ADMIN
@@ -12,14 +11,14 @@ from qmonus_lite.clock import SteadyClock
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadResource
 from qmonus_lite.pathtemplate import PathTemplate
+from qmonus_lite.values import Value
 
 logger = logging.getLogger(__name__)
 
 TOKEN_FILE = "admin.token"
 
 
-@dataclass(frozen=True, kw_only=True)
-class LocalAdmin:
+class LocalAdmin(Value, frozen=True, kw_only=True):
     """Maintains a valid token of the local admin in the data directory."""
 
     data_dir: DataDir

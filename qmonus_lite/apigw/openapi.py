@@ -1,7 +1,6 @@
 """The OpenAPI 3.1 document of an APIGW, from the table of endpoints and the routes of plugins."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from qmonus_lite.apigw.endpoint import Access, Answer, Endpoint, Operation, Parameter
@@ -12,6 +11,7 @@ from qmonus_lite.errors import Problem
 from qmonus_lite.http.response import PROBLEM, ProblemDetails
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.routing.openapi import REFUSED, describe_routes
+from qmonus_lite.values import changed
 
 Node = dict[str, Any]
 
@@ -61,7 +61,7 @@ def _upload_endpoint(template: PathTemplate) -> Endpoint:
         )
         for name in template.names
     )
-    return replace(UPLOAD, path=template.text, parameters=parameters)
+    return changed(UPLOAD, path=template.text, parameters=parameters)
 
 
 def _path_item(endpoint: Endpoint, schemas: Schemas) -> Node:

@@ -1,21 +1,19 @@
 """The JSON values of the endpoints under `/-/`; the OpenAPI document has their schemas."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from qmonus_lite.events.stored_event import EventEntry
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Liveness:
+class Liveness(Value, frozen=True, kw_only=True):
     """The process serves requests."""
 
     live: Literal[True] = True
 
 
-@dataclass(frozen=True, kw_only=True)
-class Readiness:
+class Readiness(Value, frozen=True, kw_only=True):
     """Uploads can be taken."""
 
     ready: Literal[True] = True
@@ -23,8 +21,7 @@ class Readiness:
     warnings: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Logon:
+class Logon(Value, frozen=True, kw_only=True):
     """A token for the owner of an API key."""
 
     #: For `X-Auth-Token` or `Authorization: Bearer`.
@@ -33,8 +30,7 @@ class Logon:
     username: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventListing:
+class EventListing(Value, frozen=True, kw_only=True):
     """Events of the outbox, and how many there are of each state."""
 
     events: tuple[EventEntry, ...]
@@ -42,16 +38,14 @@ class EventListing:
     counts: Mapping[str, int]
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventDetail(EventEntry):
+class EventDetail(EventEntry, frozen=True, kw_only=True):
     """One event of the outbox, with its data."""
 
     #: What its handlers get, with the values of headers masked.
     event: Mapping[str, object]
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventChange:
+class EventChange(Value, frozen=True, kw_only=True):
     """An event that an operator changed, and its state now."""
 
     #: That of the copy, if a delivered event is delivered again.

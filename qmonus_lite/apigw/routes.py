@@ -1,7 +1,5 @@
 """Routes of plugins: every path that is neither an upload nor built in."""
 
-from dataclasses import dataclass
-
 from qmonus_lite.apigw.dispatch import check_length
 from qmonus_lite.apigw.endpoints import ROUTES
 from qmonus_lite.apigw.query import read_query
@@ -14,10 +12,10 @@ from qmonus_lite.http.response import Response
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.routing.message import Incoming, RouteResponse, ScriptRequest
 from qmonus_lite.routing.pipeline import Routing
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Routes:
+class Routes(Value, frozen=True, kw_only=True):
     """Any method on any path that a routing plugin may serve."""
 
     routing: Routing

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from qmonus_lite import __version__, serving, supervisor_channel
@@ -27,6 +26,7 @@ from qmonus_lite.settings.server import ServerSettings
 from qmonus_lite.settings.uploads import UploadSettings
 from qmonus_lite.uploads.service import UploadService
 from qmonus_lite.uploads.store import UploadStore
+from qmonus_lite.values import Value
 from qmonus_lite.writer.service import CommitService
 
 logger = logging.getLogger(__name__)
@@ -37,8 +37,7 @@ FIRST_WORKER_SECONDS = 5.0
 CLEANUP_SECONDS = 2.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Resources:
+class Resources(Value, frozen=True, kw_only=True):
     """Services and pools used by the handlers; closed by `ApigwServer._close`."""
 
     commits: CommitService
@@ -49,8 +48,7 @@ class Resources:
     threads: ThreadPoolExecutor
 
 
-@dataclass(frozen=True, kw_only=True)
-class ApigwServer:
+class ApigwServer(Value, frozen=True, kw_only=True):
     """One APIGW process."""
 
     settings: ServerSettings

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Protocol
+
+from qmonus_lite.values import Value
 
 
 class PathPattern(Protocol):
@@ -16,8 +17,7 @@ class PathPattern(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Authority:
+class Authority(Value, frozen=True, kw_only=True):
     """Permission for a set of methods on matching paths."""
 
     #: Matched from the start of the request path.
@@ -30,8 +30,7 @@ class Authority:
         return method in self.methods and bool(self.regex.match(path))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Role:
+class Role(Value, frozen=True, kw_only=True):
     """A named set of authorities."""
 
     name: str
@@ -44,8 +43,7 @@ class Role:
         return any(authority.allows(method, path) for authority in self.authorities)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Account:
+class Account(Value, frozen=True, kw_only=True):
     """A user account."""
 
     username: str
@@ -59,8 +57,7 @@ class Account:
     expires_at: datetime | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Directory:
+class Directory(Value, frozen=True, kw_only=True, dict=True):
     """The accounts and roles of one plugin set."""
 
     accounts: Mapping[str, Account]

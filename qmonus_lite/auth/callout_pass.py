@@ -6,9 +6,9 @@ this installation, so it is never sent anywhere else.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from qmonus_lite.auth.tokens import BadToken, Minter, TokenNotInTime
+from qmonus_lite.values import Value, field
 
 HEADER = "X-Qmonus-Lite-Pass"
 #: Token subject, and actor name of a request with a pass.
@@ -17,8 +17,7 @@ SUBJECT = "callout"
 TTL_SECONDS = 60
 
 
-@dataclass(frozen=True, kw_only=True)
-class Passes:
+class Passes(Value, frozen=True, kw_only=True):
     """Issues and verifies passes."""
 
     minter: Minter

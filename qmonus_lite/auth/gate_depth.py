@@ -8,16 +8,15 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from qmonus_lite.auth.callout_pass import TTL_SECONDS, Passes
 from qmonus_lite.scripting.context import GATE_DEPTH
+from qmonus_lite.values import Value
 
 _SIGNED = re.compile(r"([0-9]{1,3})\.([0-9]{1,12})\.([0-9a-f]{64})")
 
 
-@dataclass(frozen=True, kw_only=True)
-class GateDepths:
+class GateDepths(Value, frozen=True, kw_only=True):
     """Signs and verifies values of the header `X-Qmonus-Lite-Gate-Depth`."""
 
     passes: Passes

@@ -19,6 +19,7 @@ from qmonus_lite.auth.tokens import MAX_VERIFIED, BadToken, Minter, TokenNotInTi
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadRequest, Forbidden, TooManyRequests, Unauthorized
 from qmonus_lite.pathtemplate import decode_as_written, normalized
+from qmonus_lite.values import Value
 
 #: Audience of the tokens that logon issues.
 AUDIENCE = "qmonus-lite"
@@ -31,8 +32,7 @@ _GIVE_KEY = "give a valid API key as X-API-Key, or with the name of its account 
 _WRONG_KEY = "the API key is not valid, or not one of the account that is named with it"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Actor:
+class Actor(Value, frozen=True, kw_only=True):
     """The authenticated sender of a request."""
 
     name: str
@@ -59,8 +59,7 @@ class Actor:
         return any(role.allows(method, path) for role in self.roles)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Token:
+class Token(Value, frozen=True, kw_only=True):
     """Result of a logon."""
 
     token: str

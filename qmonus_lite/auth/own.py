@@ -7,13 +7,13 @@ other issuers are left unchanged.
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from qmonus_lite.auth import apikey, callout_pass
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.headers import Headers
 from qmonus_lite.redaction import MASK
+from qmonus_lite.values import Value
 
 #: A JWT with a signature of HS256 length, of any issuer. Anchored at a word boundary: otherwise
 #: `eyJeyJeyJ…` would be scanned again from each of its characters.
@@ -21,8 +21,7 @@ _SIGNED = re.compile(r"(?<![\w-])eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-
 _BASIC = re.compile(r"basic +([A-Za-z0-9+/_-]+=*)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, kw_only=True)
-class OwnCredentials:
+class OwnCredentials(Value, frozen=True, kw_only=True):
     """Recognizes credentials issued by this installation."""
 
     #: Minters of tokens and of passes.

@@ -8,13 +8,13 @@ import base64
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from qmonus_lite.datadir import DataDir, read_key
+from qmonus_lite.values import Value, field
 
 #: Names in the data directory of the key of Config plugins, and of the new key in a rotation.
 KEY, NEXT_KEY = "config.key", "config.key.next"
@@ -26,8 +26,7 @@ class CannotOpen(Exception):
     """A sealed text made with another key, for another location, or altered."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Opener:
+class Opener(Value, frozen=True, kw_only=True):
     """Decrypts texts with the keys of a data directory."""
 
     #: Returns the keys to try when none of `_keys` fits.
@@ -48,8 +47,7 @@ class Opener:
         raise CannotOpen(location)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sealer(Opener):
+class Sealer(Opener, frozen=True, kw_only=True):
     """Encrypts as well, with the key of a data directory; `others` are those of a rotation."""
 
     key: bytes

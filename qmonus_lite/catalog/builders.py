@@ -3,7 +3,6 @@
 import difflib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +17,7 @@ from qmonus_lite.pathtemplate import PathTemplate, normalized
 from qmonus_lite.schema import BadPattern, Pattern
 from qmonus_lite.scripting.compiler import BadScript, Script, compile_handler
 from qmonus_lite.scripting.origin import Origin
+from qmonus_lite.values import Value
 
 logger = logging.getLogger(__name__)
 _UNBUILT = {"action": "plugin_not_built"}
@@ -30,8 +30,7 @@ _NAMES = ("name", "event", "success", "failure", "username", "role", "roles", "a
 _NO_SCRIPT = "{0} is empty; write '{0}: |-' and indent the lines of the script below it"
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuildContext:
+class BuildContext(Value, frozen=True, kw_only=True):
     """Dependencies of building on the process."""
 
     #: Names granted to scripts.

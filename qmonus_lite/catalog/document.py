@@ -25,6 +25,7 @@ from qmonus_lite.catalog.yaml_reader import MAX_DEPTH, RefusedYAML, reader
 from qmonus_lite.control_characters import CONTROLS, DIRECTION_MARKS, SEPARATORS
 from qmonus_lite.errors import BadResource, Fault
 from qmonus_lite.scripting.origin import lines_of
+from qmonus_lite.values import Value
 
 #: Control characters, line separators and direction marks, not allowed in names.
 CONTROL = re.compile(f"[{CONTROLS}{SEPARATORS}{DIRECTION_MARKS}]")
@@ -58,8 +59,7 @@ class BadDocument(Exception):
         super().__init__(str(fault))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Block:
+class Block(Value, frozen=True, kw_only=True):
     """A block of text inside a document, such as a script."""
 
     text: str

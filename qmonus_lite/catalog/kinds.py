@@ -5,10 +5,10 @@ from this module.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from qmonus_lite.schema import Schema
+from qmonus_lite.values import Value
 
 _TEXT = {"type": "string", "minLength": 1}
 _TEXTS = {"type": "array", "items": _TEXT}
@@ -16,8 +16,7 @@ _SCHEME = {"enum": ["http", "https", "http:", "https:"]}
 _HOOK = ("request", "route", "resources", "parameters", "session", "finish")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Key:
+class Key(Value, frozen=True, kw_only=True):
     """One key of a plugin file."""
 
     gloss: str
@@ -26,8 +25,7 @@ class Key:
     required: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScriptKey:
+class ScriptKey(Value, frozen=True, kw_only=True):
     """A key that holds a script."""
 
     #: Parameters of the script's function.
@@ -36,8 +34,7 @@ class ScriptKey:
     returns: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Kind:
+class Kind(Value, frozen=True, kw_only=True):
     """One kind of plugin."""
 
     name: str

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
 from watchfiles import awatch
@@ -19,6 +18,7 @@ from qmonus_lite.catalog.plugins import Catalog, Listed, file_changes
 from qmonus_lite.errors import BadPlugins, Fault
 from qmonus_lite.scripting.modules import publish
 from qmonus_lite.surrogates import escape_surrogates
+from qmonus_lite.values import Value
 
 logger = logging.getLogger(__name__)
 
@@ -258,8 +258,7 @@ def _text_of(error: BaseException) -> str:
     return escape_surrogates(f"{type(error).__name__}: {error}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class PluginSet:
+class PluginSet(Value, frozen=True, kw_only=True):
     """The plugins in force, and what is wrong with the plugin folders."""
 
     #: The plugins in force.

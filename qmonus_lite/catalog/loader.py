@@ -6,7 +6,7 @@ are valid.
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from qmonus_lite.catalog.plugins import (
 )
 from qmonus_lite.errors import BadPlugins, Fault
 from qmonus_lite.scripting.origin import remember_source
+from qmonus_lite.values import changed
 
 #: Path of the plugin's name, for kinds that do not have it under `name`.
 _NAMED_BY: Mapping[str, Pointer] = {"Account": ("username",), "Routing": ("proxy", "path")}
@@ -103,7 +104,7 @@ class Loader:
             fingerprint.update(f"{self._within(document.file)}\0{document.source}\0".encode())
             remember_source(document.file, document.source)
         catalog = _catalog(found, fingerprint.hexdigest())
-        return replace(
+        return changed(
             catalog,
             files={entry.file: _hash(entry.source) for entry in documents},
             commented_out=tuple(entry.file for entry in documents if entry.is_commented_out),

@@ -1,7 +1,6 @@
 """Plugin values: one class per kind of plugin file, compiled and validated, and the catalog."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from qmonus_lite.auth.account import Account, Role
@@ -9,13 +8,13 @@ from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.schema import Schema
 from qmonus_lite.scripting.compiler import Script
+from qmonus_lite.values import Value, field
 
 #: Maximum number of files of a log record that are added, of those changed, and of those removed.
 MAX_NAMED_FILES = 20
 
 
-@dataclass(frozen=True, kw_only=True)
-class LambdaPlugin:
+class LambdaPlugin(Value, frozen=True, kw_only=True):
     """A handler of one event."""
 
     name: str
@@ -32,8 +31,7 @@ class LambdaPlugin:
     keep_headers: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConfigPlugin:
+class ConfigPlugin(Value, frozen=True, kw_only=True):
     """Named values; `Env` and `Sealed` among them are resolved at use."""
 
     name: str
@@ -42,8 +40,7 @@ class ConfigPlugin:
     file_name: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class MethodSpec:
+class MethodSpec(Value, frozen=True, kw_only=True):
     """Request and response of one method of a route."""
 
     method: str
@@ -56,8 +53,7 @@ class MethodSpec:
     normal_codes: tuple[int, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Route:
+class Route(Value, frozen=True, kw_only=True):
     """One entry of a routing plugin."""
 
     #: The public path.
@@ -88,8 +84,7 @@ class Route:
         return self.request_script is not None or self.response_script is not None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Unsupported:
+class Unsupported(Value, frozen=True, kw_only=True):
     """A file of a Qmonus kind that is recognized and not run."""
 
     name: str
@@ -100,8 +95,7 @@ class Unsupported:
 Plugin = LambdaPlugin | ConfigPlugin | Route | Role | Account | Unsupported
 
 
-@dataclass(frozen=True, kw_only=True)
-class Listed:
+class Listed(Value, frozen=True, kw_only=True):
     """One line of `/-/plugins`."""
 
     file: str
@@ -109,8 +103,7 @@ class Listed:
     name: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Catalog:
+class Catalog(Value, frozen=True, kw_only=True):
     """One complete plugin set; immutable, only replaced."""
 
     #: Handlers by event, in the order of their names.

@@ -1,7 +1,6 @@
 """Resolve a Config plugin: `!env` and `!sealed` become text at use, or a mask for display."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from qmonus_lite.auth.sealing import CannotOpen, Opener
@@ -10,10 +9,10 @@ from qmonus_lite.catalog.document import Env, Pointer, Sealed
 from qmonus_lite.catalog.plugins import Catalog, ConfigPlugin
 from qmonus_lite.redaction import MASK, register_secret
 from qmonus_lite.scripting.builtins.raising import Error
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class SecretResolver:
+class SecretResolver(Value, frozen=True, kw_only=True):
     """Resolves Config plugins in one process."""
 
     sealer: Opener

@@ -4,7 +4,6 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from qmonus_lite.compose.shared import make_reading_loader
 from qmonus_lite.datadir import read_key
 from qmonus_lite.errors import BadResource, BadSetting
 from qmonus_lite.settings.table import Settings
+from qmonus_lite.values import Value
 
 _HASH, _PREVIOUS = "api_key_hash", "previous_api_key_hash"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
@@ -142,8 +142,7 @@ def _row(account: Account, file: Path | None) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Found:
+class _Found(Value, frozen=True, kw_only=True):
     """Location of an account in a plugin file."""
 
     file: Path

@@ -1,17 +1,16 @@
 """Argument parser: `--name=value` (or `--name value`), underscores or dashes, and positionals."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from qmonus_lite.catalog.document import read_values
 from qmonus_lite.errors import BadSetting
 from qmonus_lite.settings.sources import flag_fault, resolve
 from qmonus_lite.settings.table import SWITCHES, Settings
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(Value, frozen=True, kw_only=True):
     """Parsed arguments of a command."""
 
     #: Values of flags by name, dashes replaced by underscores.

@@ -1,17 +1,16 @@
 """Definition of a command: a function from arguments to an exit status, and its --help texts."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.errors import BadSetting
+from qmonus_lite.values import Value, field
 
 #: Settings of all commands that use plugin folders or keys.
 DIRECTORY_FLAGS = ("base_dir", "data_dir", "plugins_base_dirs")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(Value, frozen=True, kw_only=True):
     """A command of the command line."""
 
     run: Callable[[Arguments], int]

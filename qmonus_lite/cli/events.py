@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 
 from qmonus_lite.cli.arguments import Arguments
@@ -19,6 +18,7 @@ from qmonus_lite.events.log import STATES, EventLog
 from qmonus_lite.events.stored_event import EventEntry
 from qmonus_lite.ids import new_id
 from qmonus_lite.settings.table import Settings
+from qmonus_lite.values import Value
 
 #: Maximum number of events in a listing.
 MAX_LISTED = 100_000
@@ -88,8 +88,7 @@ def _show(arguments: Arguments, event_id: str) -> int:
     return 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Change:
+class _Change(Value, frozen=True, kw_only=True):
     """A command that changes events of one state."""
 
     name: str

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 
 from qmonus_lite import serving
 from qmonus_lite.child_process import Child
@@ -13,6 +12,7 @@ from qmonus_lite.cli.process_start import begin
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.supervisor import supervise
 from qmonus_lite.supervisor_channel import LISTEN_FDS, NUMBER
+from qmonus_lite.values import changed
 
 
 def up(arguments: Arguments) -> int:
@@ -36,7 +36,7 @@ def _up_with_writer(settings: Settings, arguments: Arguments, workers: Sequence[
     sockets = serving.bind(settings.server.address, settings.server.port, flag="port")
     fds = tuple(listener.fileno() for listener in sockets)
     apigws = [
-        replace(
+        changed(
             _child(f"apigw-{number}", "apigw", arguments),
             environ={NUMBER: str(number), LISTEN_FDS: ",".join(map(str, fds))},
             pass_fds=fds,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -27,6 +26,7 @@ from qmonus_lite.transports.http.connections import HttpWorkerConnections
 from qmonus_lite.transports.http.signature import Signer
 from qmonus_lite.uploads.store import UploadStore
 from qmonus_lite.uploads.target import FOLDER
+from qmonus_lite.values import Value, field
 
 T = TypeVar("T")
 
@@ -36,8 +36,7 @@ DEFAULT_STORE = "file:"
 DEFAULT_EVENT_LOG = "sqlite:"
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoreContext:
+class StoreContext(Value, frozen=True, kw_only=True):
     """What a store of a process needs beside the settings."""
 
     data_dir: Path
@@ -52,8 +51,7 @@ class StoreContext:
     checks_free_space: bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoreKind:
+class StoreKind(Value, frozen=True, kw_only=True):
     """How a store is made."""
 
     #: Raises BadResource if the settings name places that cannot be used; makes nothing.
@@ -66,8 +64,7 @@ def store_kind(url: str) -> StoreKind:
     return _of_scheme(url, STORES, "store")
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventLogContext:
+class EventLogContext(Value, frozen=True, kw_only=True):
     """What an event log of a process needs beside the settings."""
 
     data_dir: Path
@@ -75,8 +72,7 @@ class EventLogContext:
     gateway: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventLogKind:
+class EventLogKind(Value, frozen=True, kw_only=True):
     """How an event log is made."""
 
     #: For the process that commits; makes the log or migrates it. Raises BadResource.
@@ -90,8 +86,7 @@ def event_log_kind(url: str) -> EventLogKind:
     return _of_scheme(url, EVENT_LOGS, "event log")
 
 
-@dataclass(frozen=True, kw_only=True)
-class TransportContext:
+class TransportContext(Value, frozen=True, kw_only=True):
     """What the connections of a process to the workers need beside the settings."""
 
     data_dir: Path
@@ -99,8 +94,7 @@ class TransportContext:
     environ: Mapping[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TransportKind:
+class TransportKind(Value, frozen=True, kw_only=True):
     """How the connections to the workers are made."""
 
     #: With the worker reports stored by earlier processes; raises BadResource.

@@ -2,17 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.published import PublishedEvent, Source
 from qmonus_lite.log import named
+from qmonus_lite.values import Value
 from qmonus_lite.writer.service import CommitService
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScriptEvents:
+class ScriptEvents(Value, frozen=True, kw_only=True):
     """Stores what scripts publish."""
 
     commits: CommitService

@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.auth.gate_depth import GateDepths
@@ -29,6 +28,7 @@ from qmonus_lite.scripting.options import Options
 from qmonus_lite.settings.events import EventSettings
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.transports.http.signature import Signer
+from qmonus_lite.values import Value
 
 #: Name of the store of files below the launch directory, in events.
 FILE_STORE = "file"
@@ -38,8 +38,7 @@ MAX_SCRIPT_THREADS = 32
 DISK_THREADS = 32
 
 
-@dataclass(frozen=True, kw_only=True)
-class Common:
+class Common(Value, frozen=True, kw_only=True):
     """Parts that APIGW and workers both have."""
 
     settings: Settings

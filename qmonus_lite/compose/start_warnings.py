@@ -3,7 +3,6 @@
 import ipaddress
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -11,12 +10,12 @@ from cryptography import x509
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.events.envelope import UPLOADING
 from qmonus_lite.settings.table import Settings
+from qmonus_lite.values import Value
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class StartWarning:
+class StartWarning(Value, frozen=True, kw_only=True):
     """A warning with its stable action."""
 
     action: str

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from qmonus_lite.clock import Clock
 from qmonus_lite.compose.registry import (
@@ -26,12 +25,12 @@ from qmonus_lite.settings.table import Settings
 from qmonus_lite.transports.http.signature import Signer
 from qmonus_lite.uploads.commit import Committer, recover
 from qmonus_lite.uploads.store import UploadStore
+from qmonus_lite.values import Value
 from qmonus_lite.writer.server import WriterServer
 from qmonus_lite.writer.service import LocalCommitService
 
 
-@dataclass(frozen=True, kw_only=True)
-class WriterParts:
+class WriterParts(Value, frozen=True, kw_only=True):
     """Dependencies of the local commit service."""
 
     settings: Settings

@@ -7,16 +7,16 @@ A database `NAME` has a file `NAME.sql` with its statements and the files `NAME_
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+
+from qmonus_lite.values import Value
 
 #: Statement that gives the format of a database that has tables and no format number yet.
 UNNUMBERED = "unnumbered_format"
 
 
-@dataclass(frozen=True, kw_only=True)
-class DatabaseSchema:
+class DatabaseSchema(Value, frozen=True, kw_only=True):
     """Statements of a database by name, and its migrations: the first one makes format 1."""
 
     statements: Mapping[str, str]

@@ -1,18 +1,17 @@
 """How a request fails: the base class of problems (RFC 9457), and termination by a plugin."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar
 
 from qmonus_lite.errors.startup import QmonusLiteError
+from qmonus_lite.values import Value
 
 #: The page of the documentation that explains every `code`, as a reference from its root.
 PROBLEMS_PAGE = "/docs/reference/problems.md"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Refusal:
+class Refusal(Value, frozen=True, kw_only=True):
     """The origin and reason of a refusal, for the access log; not sent to the client."""
 
     #: Name of the plugin that refused, or None for a built-in rule.
@@ -25,8 +24,7 @@ class Refusal:
     reason: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DiskError:
+class DiskError(Value, frozen=True, kw_only=True):
     """The failed system call of a request, for the log; not sent to the client."""
 
     #: The operation that failed.

@@ -2,10 +2,10 @@
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from qmonus_lite.errors.problem import Problem
+from qmonus_lite.values import Value
 
 S = TypeVar("S")
 
@@ -19,8 +19,7 @@ class Stage(enum.Enum):
     SEAL = "at seal"
 
 
-@dataclass(frozen=True, kw_only=True)
-class RuleDescription:
+class RuleDescription(Value, frozen=True, kw_only=True):
     """A rule whose violation only shows in an operation: a read, a system call, an exchange.
 
     There is nothing to check beforehand, so the code of that operation raises one of `problems`;
@@ -36,8 +35,7 @@ class RuleDescription:
     refuses: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rule(RuleDescription, Generic[S]):
+class Rule(RuleDescription, Generic[S], frozen=True, kw_only=True):
     """A rule that is checked: its list is applied, in order, to a subject such as a head."""
 
     #: Raises one of `problems`.

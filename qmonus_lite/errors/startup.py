@@ -1,7 +1,8 @@
 """The base class of all exceptions, and those of a process or command that cannot start."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from qmonus_lite.values import Value
 
 
 class QmonusLiteError(Exception):
@@ -20,8 +21,7 @@ class BadResource(StartupError):
     """A directory, file, key or port cannot be used."""
 
 
-@dataclass(frozen=True, order=True)
-class Fault:
+class Fault(Value, frozen=True, order=True):
     """An error in a plugin file."""
 
     #: Path of the plugin file, usable from the current directory.

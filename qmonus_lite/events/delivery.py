@@ -1,7 +1,5 @@
 """Delivery settings, and conversion of a claimed event to what is sent and to an attempt."""
 
-from dataclasses import dataclass
-
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.envelope import OutgoingEvent, Purpose
 from qmonus_lite.events.gateway import Gateway
@@ -11,10 +9,10 @@ from qmonus_lite.events.stored_event import ClaimedEvent
 from qmonus_lite.events.transport import Transport
 from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.observations import NO_OBSERVERS, Observers
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Delivery:
+class Delivery(Value, frozen=True, kw_only=True):
     """Settings and collaborators of event delivery."""
 
     log: EventLog

@@ -1,13 +1,13 @@
 """Redaction of events for display: masks values of headers that may contain credentials."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from qmonus_lite import strictjson
 from qmonus_lite.events.gateway import Gateway
 from qmonus_lite.events.stored_event import ShownEvent
 from qmonus_lite.headers import Headers
+from qmonus_lite.values import as_dict
 
 #: Headers whose values contain no secrets.
 HARMLESS = frozenset(
@@ -26,4 +26,4 @@ def redact_event(data: Mapping[str, Any]) -> dict[str, Any]:
 def redacted_detail(detail: ShownEvent, gateway: Gateway) -> dict[str, Any]:
     """An event of the log as JSON values, its data as a handler would get it now, redacted."""
     data = strictjson.read(gateway.complete(detail).encode())
-    return {**asdict(detail.entry), "event": redact_event(data)}
+    return {**as_dict(detail.entry), "event": redact_event(data)}

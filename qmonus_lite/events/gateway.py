@@ -5,11 +5,11 @@ has them as null: at their place in the object, so that handlers get the keys in
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
 from qmonus_lite import strictjson
+from qmonus_lite.values import Value
 
 #: Names of the fields.
 FIELDS = ("address", "port", "filepath")
@@ -34,8 +34,7 @@ class StoredEvent(Protocol):
         """Path in the store; an absolute one stays as it is."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gateway:
+class Gateway(Value, frozen=True, kw_only=True, dict=True):
     """The present configuration of this gateway, as the events that it delivers show it."""
 
     address: str

@@ -1,12 +1,13 @@
 """Snapshot of which workers are up and which events they handle, computed at each change."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from qmonus_lite.events.envelope import PROTOCOL, UPLOADING
 from qmonus_lite.events.outcome import Report
 from qmonus_lite.events.report_file import State, StoredReport
+from qmonus_lite.values import Value, changed
 
 #: Seconds that a problem has to last before it is logged: a change of plugins reaches the workers
 #: one after the other.
@@ -32,8 +33,7 @@ class KnownWorker:
     protocol: int = PROTOCOL
 
 
-@dataclass(frozen=True, kw_only=True)
-class KnownHandlers:
+class KnownHandlers(Value, frozen=True, kw_only=True):
     """Which workers are up and which events are handled; immutable, so thread-safe to read."""
 
     #: Endpoints of the workers that are up; and per event those of them that have a handler.
@@ -127,7 +127,7 @@ def superseded(
     stopped = [report for report in last if report.state is State.STOPPED]
     gone = [report for report in stopped if report.generation in live]
     gone += [report for report in former if report.generation in live or (report.own and own)]
-    return [replace(report, dropped=True) for report in gone if not report.dropped]
+    return [changed(report, dropped=True) for report in gone if not report.dropped]
 
 
 def warnings(workers: Sequence[KnownWorker], known: KnownHandlers) -> list[str]:

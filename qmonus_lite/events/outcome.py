@@ -1,7 +1,6 @@
 """Outcome of an event and report of a worker: the JSON response format of the workers."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
@@ -10,7 +9,7 @@ from qmonus_lite.errors import Problem, Refusal, Terminated, script_problem
 from qmonus_lite.events.envelope import FIRST_PROTOCOL, PROTOCOL
 from qmonus_lite.events.published import PublishedEvent, published_of
 from qmonus_lite.headers import BadFields, answer_fields
-from qmonus_lite.values import Value
+from qmonus_lite.values import Value, as_dict
 
 #: Maximum bytes of the event and the output together; a transport adds less than 1 MiB.
 MAX_OUTCOME_BYTES = 4 << 20
@@ -69,7 +68,7 @@ class Outcome(Value, frozen=True, kw_only=True):
         if self.headers:
             value["headers"] = dict(self.headers)
         if self.refusal is not None:
-            value["refusal"] = asdict(self.refusal)
+            value["refusal"] = as_dict(self.refusal)
         if self.failed:
             value["failed"] = True
         if self.published:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from qmonus_lite import strictjson
@@ -16,6 +15,7 @@ from qmonus_lite.events.transport import Broken, Transport, Unreachable
 from qmonus_lite.events.workers import Handled, WorkerRegistry
 from qmonus_lite.ids import new_id
 from qmonus_lite.log import named
+from qmonus_lite.values import Value
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +24,7 @@ async def _store_nowhere(_events: Sequence[PublishedEvent], _source: Source) -> 
     raise EventLogUnavailable("events cannot be published here")
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventQuery:
+class EventQuery(Value, frozen=True, kw_only=True):
     """Asks the workers, and converts a missing outcome to an error."""
 
     registry: WorkerRegistry

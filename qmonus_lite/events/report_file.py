@@ -11,11 +11,11 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from qmonus_lite.errors import BadResource
+from qmonus_lite.values import Value, as_dict, changed
 
 FILE, FORMAT = "workers.json", 1
 
@@ -30,8 +30,7 @@ class State(enum.StrEnum):
     STOPPED = "stopped"
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredReport:
+class StoredReport(Value, frozen=True, kw_only=True):
     """The last report of a worker, as it is persisted."""
 
     endpoint: str
@@ -59,11 +58,11 @@ class StoredReport:
         """Whether both are equal except for the times, so that no write is needed."""
         if other is None:
             return False
-        return replace(self, heard_at=0, since=0) == replace(other, heard_at=0, since=0)
+        return changed(self, heard_at=0, since=0) == changed(other, heard_at=0, since=0)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON value in the file."""
-        return {**vars(self), "handles": sorted(self.handles), "state": self.state.value}
+        return {**as_dict(self), "handles": sorted(self.handles), "state": self.state.value}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "StoredReport":

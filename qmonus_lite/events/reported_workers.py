@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from qmonus_lite.events.known_handlers import (
     KnownHandlers,
@@ -21,6 +20,7 @@ from qmonus_lite.events.outcome import Report
 from qmonus_lite.events.report_file import Entries, ReportFile, State, StoredReport
 from qmonus_lite.events.stored_reports import StoredReports
 from qmonus_lite.events.workers import Handled
+from qmonus_lite.values import changed
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class ReportedWorkers:
             text = "worker %s: %s; %d questions and deliveries under way there are ended"
             logger.warning(text, worker.endpoint, error, aborted, extra=extra)
         if worker.last and worker.last.state is State.LIVE:
-            away = worker.last = replace(worker.last, state=State.AWAY, since=time.time())
+            away = worker.last = changed(worker.last, state=State.AWAY, since=time.time())
             self._refresh()
             worker.stored &= await self._stored.edit(lambda entries: _mark_away(entries, away))
         elif was_up:
@@ -228,7 +228,7 @@ def _mark_away(entries: Entries, report: StoredReport) -> None:
     """Set the state to away; keeps `handles`, which another process may have updated."""
     found = entries.setdefault(report.endpoint, report)
     if found.state is State.LIVE:
-        entries[report.endpoint] = replace(found, state=report.state, since=report.since)
+        entries[report.endpoint] = changed(found, state=report.state, since=report.since)
 
 
 def _call(listener: Callable[[], None]) -> None:

@@ -1,6 +1,5 @@
 """Values of an event log: events as they are stored, claimed and shown."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from qmonus_lite.values import Value
@@ -30,8 +29,7 @@ class PendingEvent(Value, frozen=True, kw_only=True):
     upload_id: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class InDoubt:
+class InDoubt(Value, frozen=True, kw_only=True):
     """An event of which it is not known whether its file was published before a crash."""
 
     id: str
@@ -65,8 +63,7 @@ class ClaimedEvent(Value, frozen=True, kw_only=True):
     direct: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Types:
+class Types(Value, frozen=True, kw_only=True):
     """Filter by event name: include only these (`only`), or exclude them."""
 
     names: frozenset[str] = frozenset()
@@ -80,8 +77,7 @@ class Types:
 EVERY_TYPE = Types()
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventEntry:
+class EventEntry(Value, frozen=True, kw_only=True):
     """One event of the log, for display."""
 
     seq: int
@@ -100,8 +96,7 @@ class EventEntry:
     delivered_at: float = 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShownEvent:
+class ShownEvent(Value, frozen=True, kw_only=True):
     """One event with its data, for display."""
 
     entry: EventEntry

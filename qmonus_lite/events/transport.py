@@ -4,12 +4,12 @@ The contract is tested by `tests/unit/transports/test_transport_contract.py`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from qmonus_lite.events.envelope import OutgoingEvent
 from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.events.workers import WorkerRegistry
+from qmonus_lite.values import Value
 
 #: Seconds between two calls of `heartbeat` while an attempt is in progress.
 HEARTBEAT_SECONDS = 1.0
@@ -18,15 +18,13 @@ HEARTBEAT_SECONDS = 1.0
 Heartbeat = Callable[[], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Unreachable:
+class Unreachable(Value, frozen=True, kw_only=True):
     """No handler has run: no worker was reached that could run one; the event may be sent again."""
 
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Broken:
+class Broken(Value, frozen=True, kw_only=True):
     """The attempt ended without an outcome; handlers may have run."""
 
     #: The worker that was sent the event.

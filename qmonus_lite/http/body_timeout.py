@@ -6,9 +6,9 @@ disk; it is not used.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from qmonus_lite.errors import RequestTimeout, RuleDescription, Stage
+from qmonus_lite.values import Value
 
 #: The minimum rate applies after this multiple of the idle timeout.
 RATE_GRACE_FACTOR = 2.0
@@ -25,8 +25,7 @@ RULES = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class BodyRate:
+class BodyRate(Value, frozen=True, kw_only=True):
     """Idle timeout and minimum rate of a body."""
 
     #: Maximum seconds without a byte.

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-from dataclasses import dataclass
 from typing import Any
 
 from tornado.http1connection import HTTP1ConnectionParameters
@@ -31,6 +30,7 @@ from qmonus_lite.http.pipeline import Pipeline
 from qmonus_lite.http.request import Request, log_client_left, received
 from qmonus_lite.http.response import Response, head_on_wire
 from qmonus_lite.http.tornado_internals import RequestConnection, can_detach, stop_watching
+from qmonus_lite.values import Value
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +54,7 @@ class ConnectionContext:
         return self.remote_ip
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConnectionService:
+class ConnectionService(Value, frozen=True, kw_only=True):
     """State shared by the connections of one server."""
 
     #: Handles the requests read by Tornado; `on_close` is called for each closed connection.

@@ -6,7 +6,6 @@ Without an answer, a client of one of them waits until the idle timeout, or gets
 import asyncio
 import logging
 import struct
-from dataclasses import dataclass
 
 from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
 
@@ -15,7 +14,7 @@ from qmonus_lite.http.lingering_close import lingering_close
 from qmonus_lite.http.response import PROBLEM, error_response, head_on_wire
 from qmonus_lite.ids import new_id
 from qmonus_lite.rate_limited_log import RateLimitedLog
-from qmonus_lite.values import changed
+from qmonus_lite.values import Value, changed
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +30,7 @@ _ACK, _END_STREAM, _END_HEADERS = 1, 1, 4
 _HTTP_1_1_REQUIRED = 0xD
 
 
-@dataclass(frozen=True, kw_only=True)
-class ForeignProtocol:
+class ForeignProtocol(Value, frozen=True, kw_only=True):
     """A protocol that is not spoken here."""
 
     name: str

@@ -2,9 +2,9 @@
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from qmonus_lite.errors import Unavailable
+from qmonus_lite.values import Value
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -34,8 +34,7 @@ class ConcurrencyLimit:
         self.active -= 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrustedProxies:
+class TrustedProxies(Value, frozen=True, kw_only=True):
     """The proxies whose X-Forwarded-* headers are trusted."""
 
     networks: tuple[Network, ...] = ()

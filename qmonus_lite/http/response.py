@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Protocol
@@ -12,7 +11,7 @@ from tornado.httputil import format_timestamp
 
 from qmonus_lite import strictjson
 from qmonus_lite.errors import Problem, Terminated
-from qmonus_lite.values import Value
+from qmonus_lite.values import Value, as_dict
 
 PROBLEM = "application/problem+json"
 
@@ -61,8 +60,7 @@ class Response(Value, frozen=True, kw_only=True):
             await self.body.aclose()
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProblemDetails:
+class ProblemDetails(Value, frozen=True, kw_only=True):
     """The body of an error response, as in RFC 9457, with the members `code` and `request_id`."""
 
     #: URI reference to the documentation of `code`.
@@ -143,7 +141,7 @@ def problem_json(error: Problem, request_id: str) -> bytes:
         code=error.code,
         request_id=request_id,
     )
-    return encoded(json.dumps(vars(details), ensure_ascii=False) + "\n")
+    return encoded(json.dumps(as_dict(details), ensure_ascii=False) + "\n")
 
 
 def encode_output(output: object) -> tuple[str, bytes]:

@@ -1,7 +1,6 @@
 """The chain: all handlers of one event, then their `success` and `failure` follow-up events."""
 
 import logging
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qmonus_lite.catalog.plugins import Catalog, LambdaPlugin
@@ -23,7 +22,7 @@ from qmonus_lite.lambdas.verdict import (
 from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner, ScriptRaised
 from qmonus_lite.scripting.unawaited import Watch
-from qmonus_lite.values import changed
+from qmonus_lite.values import Value, changed, field
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +32,7 @@ MAX_DEPTH = 16
 _NOT_SENT = {"not-json": "event_not_json", "too-large": "outcome_too_large"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Chain:
+class Chain(Value, frozen=True, kw_only=True):
     """Runs the handlers of one plugin set."""
 
     catalog: Catalog
@@ -124,7 +122,7 @@ class Chain:
 
     async def _follow(self, name: str, event: Event, *, gate: bool = False) -> Termination | None:
         """Run the follow-up event; returns the termination by its handlers, or None."""
-        below = replace(self, depth=self.depth + 1, below_gate=gate)
+        below = changed(self, depth=self.depth + 1, below_gate=gate)
         outcome = await below.run(name, event)
         event.update(outcome.event)
         ended = outcome.denied if gate else outcome.refused or outcome.output is not None
@@ -140,8 +138,8 @@ class Chain:
 
     async def _below(self, name: str, data: dict[str, Any]) -> Outcome:
         """Run an event that a script publishes."""
-        below = replace(self, ids=changed(self.ids, attempt=1), depth=self.depth + 1)
-        return await replace(below, below_gate=False).run(name, data)
+        below = changed(self, ids=changed(self.ids, attempt=1), depth=self.depth + 1)
+        return await changed(below, below_gate=False).run(name, data)
 
     def _script_context(self) -> ScriptContext:
         return ScriptContext(
@@ -192,7 +190,7 @@ def _names(ran: list[LambdaPlugin]) -> tuple[str, ...]:
 
 def _not_sent(ran: list[LambdaPlugin], rule: str, reason: str, detail: str = "") -> Outcome:
     """The outcome of handlers that left what cannot be sent to APIGW; logged."""
-    refusal = replace(handler_location(ran[-1]), rule=rule, reason=reason)
+    refusal = changed(handler_location(ran[-1]), rule=rule, reason=reason)
     extra = {
         "action": _NOT_SENT[rule],
         "plugin": refusal.plugin,

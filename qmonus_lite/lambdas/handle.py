@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qmonus_lite.errors import Refusal
@@ -13,12 +12,12 @@ from qmonus_lite.scripting.builtins.raising import Error
 from qmonus_lite.scripting.origin import line_now
 from qmonus_lite.scripting.runner import MAX_REASON
 from qmonus_lite.surrogates import escape_surrogates
+from qmonus_lite.values import Value, changed, field
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Termination:
+class Termination(Value, frozen=True, kw_only=True):
     """The end of a chain, as requested by a handler."""
 
     code: int
@@ -60,7 +59,7 @@ class Handle:
         arguments: a TypeError that a script catches would allow the upload.
         """
         line = line_now(self._where.file) or self._where.line
-        where = replace(self._where, line=line)
+        where = changed(self._where, line=line)
         if self._closed:
             _log(where, "terminate_too_late", f"terminate({code!r}) after the handler had ended")
             return CompletedAwaitable()
@@ -70,7 +69,7 @@ class Handle:
             status, fields = _status(code), answer_fields(headers)
         except (BadFields, ValueError) as error:
             raise self._misused(where, f"terminate: {error}") from None
-        refusal = replace(where, rule="terminate", reason=_reason(output))
+        refusal = changed(where, rule="terminate", reason=_reason(output))
         end = Termination(code=status, output=output, headers=fields, refusal=refusal)
         self._called.append(end)
         return CompletedAwaitable()
@@ -92,7 +91,7 @@ class Handle:
     def _misused(self, where: Refusal, reason: str) -> Error:
         _log(where, "terminate_misused", reason)
         if self._bad is None:
-            refusal = replace(where, rule="bad-terminate", reason=_reason(reason))
+            refusal = changed(where, rule="bad-terminate", reason=_reason(reason))
             self._bad = Termination(code=500, output=reason, refusal=refusal, failed=True)
         return Error(500, reason)
 

@@ -5,7 +5,7 @@ termination ends the chain.
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
@@ -16,6 +16,7 @@ from qmonus_lite.lambdas.handle import Handle, Termination
 from qmonus_lite.scripting.runner import ScriptRaised
 from qmonus_lite.scripting.unawaited import Watch
 from qmonus_lite.surrogates import escape_surrogates
+from qmonus_lite.values import changed
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class HandlerRun:
         refusal = error.refusal(self.plugin.script.origin)
         # The name of a plugin may contain a dot; the first line is that of the handler function.
         where = handler_location(self.plugin)
-        refusal = replace(refusal, plugin=where.plugin, line=error.line or where.line)
+        refusal = changed(refusal, plugin=where.plugin, line=error.line or where.line)
         return Termination(
             code=_status_of(error.code),
             output=output,
@@ -103,7 +104,7 @@ class HandlerRun:
 
     def _at(self, line: int, rule: str, reason: str) -> Refusal:
         where = handler_location(self.plugin)
-        return replace(where, line=line or where.line, rule=rule, reason=reason)
+        return changed(where, line=line or where.line, rule=rule, reason=reason)
 
 
 def handler_location(plugin: LambdaPlugin) -> Refusal:

@@ -1,7 +1,6 @@
 """Authorization of a routed request by its head: all checks that precede reading the body."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from qmonus_lite.auth import apikey, credentials
 from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
@@ -15,10 +14,10 @@ from qmonus_lite.errors import (
 from qmonus_lite.routing.authority import STATIC_ROUTING, is_authority
 from qmonus_lite.routing.match import Match
 from qmonus_lite.routing.message import Incoming, ScriptRequest
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class AuthorizedRequest:
+class AuthorizedRequest(Value, frozen=True, kw_only=True):
     """A request that passed authorization, with what was derived from its head."""
 
     match: Match

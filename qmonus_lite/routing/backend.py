@@ -5,13 +5,13 @@ import io
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
 
 from qmonus_lite.errors import BadGateway, GatewayTimeout
 from qmonus_lite.routing.message import Stream
+from qmonus_lite.values import Value
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +30,7 @@ _TIMED_OUT = "the backend of this route did not answer in time"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
+class Call(Value, frozen=True, kw_only=True):
     """A request to a backend, ready to send."""
 
     #: `http` or `https`.
@@ -45,8 +44,7 @@ class Call:
     body: bytes
 
 
-@dataclass(frozen=True, kw_only=True)
-class Received:
+class Received(Value, frozen=True, kw_only=True):
     """Head of a backend's response, and its body as a stream."""
 
     code: int

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -12,6 +11,7 @@ from qmonus_lite.routing.admission import AuthorizedRequest
 from qmonus_lite.routing.backend import Call
 from qmonus_lite.routing.message import Incoming, RouteResponse, ScriptRequest, ScriptResponse
 from qmonus_lite.surrogates import NO_CHARACTER, has_surrogates
+from qmonus_lite.values import Value
 
 Fields = Sequence[tuple[str, str]]
 
@@ -20,8 +20,7 @@ _METHOD = re.compile(r"[A-Z]+")
 _PATH_SAFE = "/%:@!$&'()*+,;=~"
 
 
-@dataclass(frozen=True, kw_only=True)
-class OriginalTarget:
+class OriginalTarget(Value, frozen=True, kw_only=True):
     """Path and query of a request before schema defaults and the script changed it."""
 
     path: str

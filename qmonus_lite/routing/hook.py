@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -12,14 +11,14 @@ from qmonus_lite.routing.message import RouteResponse
 from qmonus_lite.scripting.compiler import Script
 from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner, ScriptRaised
+from qmonus_lite.values import Value, changed
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hook:
+class Hook(Value, frozen=True, kw_only=True):
     """Runs scripts of routes with a timeout."""
 
     runner: Runner
@@ -28,7 +27,7 @@ class Hook:
 
     def with_timeout(self, seconds: float | None) -> "Hook":
         """A copy with this timeout; None keeps the default."""
-        return self if seconds is None else replace(self, timeout=seconds)
+        return self if seconds is None else changed(self, timeout=seconds)
 
     async def run(
         self,

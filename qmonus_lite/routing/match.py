@@ -1,14 +1,13 @@
 """Route matching: selects the route for a request path."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from qmonus_lite.catalog.plugins import Route
 from qmonus_lite.pathtemplate import decode_variable
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Match:
+class Match(Value, frozen=True, kw_only=True):
     """A route that matches a path, and the path variables."""
 
     route: Route

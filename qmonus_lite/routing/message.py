@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from qmonus_lite.headers import Headers
+from qmonus_lite.values import Value
 
 
 # Slots: setting a misspelt attribute in a script raises instead of being ignored.
@@ -32,8 +33,7 @@ class ScriptResponse:
     body: bytes
 
 
-@dataclass(frozen=True, kw_only=True)
-class Incoming:
+class Incoming(Value, frozen=True, kw_only=True):
     """A complete request as received, and its origin."""
 
     request: ScriptRequest
@@ -65,8 +65,7 @@ class Stream(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class RouteResponse:
+class RouteResponse(Value, frozen=True, kw_only=True):
     """Response to the client."""
 
     code: int

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +10,7 @@ from qmonus_lite.catalog.plugins import MethodSpec, Route
 from qmonus_lite.headers import canonical
 from qmonus_lite.routing.openapi_components import SchemaComponents
 from qmonus_lite.schema import Schema
+from qmonus_lite.values import changed
 
 logger = logging.getLogger(__name__)
 _BARE = {"action": "route_not_described"}
@@ -46,7 +46,7 @@ def _path_item(route: Route, schemas_of_plugins: SchemaComponents) -> Node:
         path, reason = route.template.text, type(error).__name__
         logger.warning("%s is described without its schemas: %s", path, reason, extra=_BARE)
         bare = {
-            method: replace(spec, command="", usage="", schemas={})
+            method: changed(spec, command="", usage="", schemas={})
             for method, spec in specs.items()
         }
         item = _operations(route, bare, schemas_of_plugins)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -21,6 +20,7 @@ from qmonus_lite.routing.message import Incoming, RouteResponse, ScriptResponse,
 from qmonus_lite.routing.validation import validate
 from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.runner import Runner
+from qmonus_lite.values import Value, changed
 
 #: Bodies of at least so many bytes are parsed outside of the event loop.
 LARGE_BODY_BYTES = 32 << 10
@@ -64,7 +64,7 @@ class Routing:
         """
         script_context = _redacting(self._script_context(catalog), admission.own_credentials)
         if depth := self._gatekeeper.gate_depth(incoming.request.headers):
-            script_context = replace(script_context, gate_depth=depth)
+            script_context = changed(script_context, gate_depth=depth)
         routed = await self._begin(admission, incoming, script_context)
         outcome = await self._request(routed)
         if isinstance(outcome, RouteResponse):
@@ -109,8 +109,7 @@ class Routing:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _RoutedRequest:
+class _RoutedRequest(Value, frozen=True, kw_only=True):
     """State of a request in the pipeline of a route."""
 
     admission: AuthorizedRequest
@@ -163,7 +162,7 @@ def _redacting(script_context: ScriptContext, secrets: frozenset[str]) -> Script
     async def publish(name: str, event: dict[str, Any]) -> Any:
         return await script_context.publish(name, own.masked(event, secrets))
 
-    return replace(script_context, publish=publish)
+    return changed(script_context, publish=publish)
 
 
 async def _trimmed(answer: RouteResponse, method: str, *, keep_length: bool) -> RouteResponse:

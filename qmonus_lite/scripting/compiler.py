@@ -14,7 +14,6 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -25,6 +24,7 @@ from qmonus_lite.scripting.misspelt import misspelt
 from qmonus_lite.scripting.modules import importing, new_module
 from qmonus_lite.scripting.origin import Origin
 from qmonus_lite.scripting.unawaited import RETURNING, SEEN, instrument, returning, seen
+from qmonus_lite.values import Value
 
 #: Maximum number of unknown names reported per script; searching for near matches takes time.
 MAX_UNKNOWN_NAMES = 20
@@ -46,8 +46,7 @@ class BadScript(Exception):
         super().__init__("\n".join(map(str, self.faults)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Script:
+class Script(Value, frozen=True, kw_only=True, weakref=True):
     """A compiled script and its origin."""
 
     origin: Origin

@@ -3,9 +3,10 @@
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
+
+from qmonus_lite.values import Value, field
 
 #: Maximum number of unanswered callouts recorded per run, and of stack frames searched for each.
 MAX_UNANSWERED, MAX_CALLERS = 16, 32
@@ -16,8 +17,7 @@ GATE_DEPTH = "X-Qmonus-Lite-Gate-Depth"
 MAX_GATE_DEPTH = 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Unanswered:
+class Unanswered(Value, frozen=True, kw_only=True):
     """A callout to one of our own APIGWs that ended with 599 (no answer) or 504 (timeout)."""
 
     code: int
@@ -34,8 +34,7 @@ async def _publish_nowhere(_name: object, _event: object) -> str:
     raise ValueError("events cannot be published here")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScriptContext:
+class ScriptContext(Value, frozen=True, kw_only=True):
     """Services that depend on the run, not on the process."""
 
     #: Values of a Config plugin by its name, secrets decrypted; raises KeyError.

@@ -1,14 +1,13 @@
 """`options`: the settings that scripts see, and the table that lists them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from qmonus_lite.settings.table import FLAGS, Settings
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Option:
+class Option(Value, frozen=True, kw_only=True):
     """One attribute of `options`."""
 
     #: Meaning, for the reference page.

@@ -4,12 +4,12 @@ import io
 import linecache
 import sys
 import traceback
-from dataclasses import dataclass
 from types import FrameType
 
+from qmonus_lite.values import Value
 
-@dataclass(frozen=True, kw_only=True)
-class Origin:
+
+class Origin(Value, frozen=True, kw_only=True):
     """Position of one block of Python inside a YAML file."""
 
     #: Path of the plugin file.

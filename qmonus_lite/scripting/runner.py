@@ -9,7 +9,6 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from typing import Any
 
 from qmonus_lite.errors import Refusal
@@ -24,6 +23,7 @@ from qmonus_lite.scripting.origin import Origin, line_raised
 from qmonus_lite.scripting.script_threads import NoScriptThread, ScriptThreads
 from qmonus_lite.scripting.unawaited import Watch
 from qmonus_lite.surrogates import escape_surrogates
+from qmonus_lite.values import Value, field
 
 logger = logging.getLogger(__name__)
 
@@ -89,8 +89,7 @@ class ScriptNotRun(ScriptRaised):
     outcome = "not_run"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Runner:
+class Runner(Value, frozen=True, kw_only=True):
     """Runs scripts on one pool of script threads."""
 
     script_threads: ScriptThreads

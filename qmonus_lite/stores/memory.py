@@ -25,6 +25,7 @@ from qmonus_lite.uploads.store import (
     StoredPath,
     replaced_meanwhile,
 )
+from qmonus_lite.values import Value
 
 #: Separates the upload id from the stored path in a token.
 _SEPARATOR = "//"
@@ -37,8 +38,7 @@ class Interruption(Enum):
     AFTER = "after the file is visible"
 
 
-@dataclass(frozen=True, kw_only=True)
-class MemoryFile:
+class MemoryFile(Value, frozen=True, kw_only=True):
     """A published file."""
 
     content: bytes

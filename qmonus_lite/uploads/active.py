@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from qmonus_lite.errors import Problem, PublicationInDoubt
 from qmonus_lite.observations import Observers, UploadStored
@@ -20,6 +19,7 @@ from qmonus_lite.uploads.lifecycle import (
 from qmonus_lite.uploads.quota import Quota
 from qmonus_lite.uploads.receipt import Receipt
 from qmonus_lite.uploads.store import StoredFile, path_text
+from qmonus_lite.values import Value, field
 
 # Looked up once: that of an attribute of an enumeration is slow.
 _RECEIVING, _ABORTED = UploadState.RECEIVING, UploadState.ABORTED
@@ -31,8 +31,7 @@ _RECEIVE, _SEAL, _PUBLISH = (
 _CREATED = UploadState.CREATED
 
 
-@dataclass(frozen=True, kw_only=True)
-class ActiveUploads:
+class ActiveUploads(Value, frozen=True, kw_only=True):
     """What the active uploads of one APIGW share, and which there are."""
 
     completion: Completion

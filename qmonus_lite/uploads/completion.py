@@ -1,7 +1,6 @@
 """Completion: a received upload is stored, with a pending event if that has a handler."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from qmonus_lite.auth.own import OwnCredentials
 from qmonus_lite.clock import Clock
@@ -15,10 +14,10 @@ from qmonus_lite.uploads.keyed_lock import KeyedLock
 from qmonus_lite.uploads.publish import DirectPublisher, ReceivedUpload
 from qmonus_lite.uploads.renaming import store_renamed
 from qmonus_lite.uploads.store import StoredFile
+from qmonus_lite.values import Value, field
 
 
-@dataclass(frozen=True, kw_only=True)
-class Completion:
+class Completion(Value, frozen=True, kw_only=True):
     """Stores the received uploads of one APIGW."""
 
     registry: WorkerRegistry

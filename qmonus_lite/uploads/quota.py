@@ -1,12 +1,10 @@
 """Quota: the size limit of an upload."""
 
-from dataclasses import dataclass
-
 from qmonus_lite.errors import TooLarge
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Quota:
+class Quota(Value, frozen=True, kw_only=True):
     """Limits of uploads that do not depend on the store."""
 
     #: `--max_upload_bytes`, or what a handler allows; None is no limit.

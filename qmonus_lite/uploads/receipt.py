@@ -1,15 +1,15 @@
 """The receipt: the response body for a stored file."""
 
 import re
-from dataclasses import dataclass
 from urllib.parse import quote
+
+from qmonus_lite.values import Value, as_dict
 
 #: Paths that `quote` leaves unchanged; calling it takes five times as long.
 _UNRESERVED = re.compile(r"[A-Za-z0-9_.~/-]*")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
+class Receipt(Value, frozen=True, kw_only=True):
     """The response to a successful upload."""
 
     #: Id of this upload.
@@ -46,4 +46,4 @@ class Receipt:
 
     def to_json(self) -> dict[str, object]:
         """The response body."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        return {name: value for name, value in as_dict(self).items() if value is not None}

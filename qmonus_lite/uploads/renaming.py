@@ -7,7 +7,6 @@ next number is looked up.
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TypeVar
 
 from qmonus_lite.errors import Conflict, Forbidden, PreconditionFailed
@@ -21,6 +20,7 @@ from qmonus_lite.uploads.store import (
     StoredPath,
     UploadStore,
 )
+from qmonus_lite.values import changed
 
 #: Maximum number in a name, and maximum names that others may take before the upload is refused.
 MAX_NUMBER, MAX_LOST_NAMES = 1 << 20, 100
@@ -42,7 +42,7 @@ async def store_renamed(
     pending, wanted = upload.pending, upload.pending.where
     if upload.condition.absent:
         return await publish(upload)
-    upload.condition = replace(upload.condition, absent=True)
+    upload.condition = changed(upload.condition, absent=True)
     # A key that no path has: uploads to one path choose their names one after the other.
     async with locks.at(("", *wanted)):
         for _ in range(MAX_LOST_NAMES):

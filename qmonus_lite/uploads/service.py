@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.errors import Conflict, Forbidden, Problem, Terminated, refusal_of
@@ -24,10 +23,10 @@ from qmonus_lite.uploads.rules import (
     unusable_path,
 )
 from qmonus_lite.uploads.store import PendingUpload, UploadStore
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class UploadService:
+class UploadService(Value, frozen=True, kw_only=True):
     """Opens the uploads of one APIGW."""
 
     template: PathTemplate

@@ -13,7 +13,6 @@ is not aborted, so the record is removed before the pending upload is.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -30,8 +29,7 @@ def path_text(where: StoredPath) -> str:
     return "/" + "/".join(where)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Condition:
+class Condition(Value, frozen=True, kw_only=True):
     """A precondition of an upload on the file at its path (RFC 9110, section 13).
 
     `create` checks both members; `publish` checks `absent` again, atomically where the store can.
@@ -95,8 +93,7 @@ class PublicationState(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Capabilities:
+class Capabilities(Value, frozen=True, kw_only=True):
     """What a store can do beyond the protocol."""
 
     #: The received bytes can be read from a local file before they are published.

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 from qmonus_lite import serving, supervisor_channel
@@ -15,6 +14,7 @@ from qmonus_lite.scripting.script_threads import MAX_HUNG, ScriptThreads
 from qmonus_lite.settings.values import url_host
 from qmonus_lite.settings.workers import WorkerSettings
 from qmonus_lite.transports.http.listener import MAX_CONNECTIONS, Listener
+from qmonus_lite.values import Value
 from qmonus_lite.worker.app import Worker, WorkerEndpoints
 from qmonus_lite.worker.limits import bound_memory
 
@@ -24,8 +24,7 @@ logger = logging.getLogger(__name__)
 FINAL_DRAIN_SECONDS = 5.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class WorkerServer:
+class WorkerServer(Value, frozen=True, kw_only=True):
     """One worker process."""
 
     settings: WorkerSettings

@@ -10,7 +10,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -18,6 +17,7 @@ from qmonus_lite.errors import BadResource, InternalFault
 from qmonus_lite.events.stored_event import EventEntry, PendingEvent, ShownEvent
 from qmonus_lite.uploads.commit import UploadWithEvent
 from qmonus_lite.uploads.store import StoredFile
+from qmonus_lite.values import Value
 from qmonus_lite.writer.ipc import Frames, connected
 from qmonus_lite.writer.messages import (
     BadMessage,
@@ -54,8 +54,7 @@ def _exit_now() -> None:
     os._exit(1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _PendingCall(Generic[T]):
+class _PendingCall(Value, Generic[T], frozen=True, kw_only=True):
     """A call without reply yet."""
 
     result: "asyncio.Future[T]"

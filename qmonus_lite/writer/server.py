@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
@@ -12,6 +11,7 @@ from qmonus_lite.background import Background
 from qmonus_lite.errors import InternalFault, Problem
 from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.settings.server import ServerSettings
+from qmonus_lite.values import Value, field
 from qmonus_lite.writer.ipc import Frames, listening
 from qmonus_lite.writer.messages import (
     Call,
@@ -42,8 +42,7 @@ HEALTH_INTERVAL_SECONDS = 0.5
 SHUTDOWN_GRACE_SECONDS = 4.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class WriterServer:
+class WriterServer(Value, frozen=True, kw_only=True):
     """Server of the writer process."""
 
     settings: ServerSettings

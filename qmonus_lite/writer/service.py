@@ -7,7 +7,6 @@ each APIGW uses the remote implementation (`writer.remote`).
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from qmonus_lite.clock import Clock
@@ -19,6 +18,7 @@ from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.ids import new_id
 from qmonus_lite.uploads.commit import Committer, UploadWithEvent
 from qmonus_lite.uploads.store import StoredFile, UploadStore
+from qmonus_lite.values import Value
 
 
 class CommitService(Protocol):
@@ -65,8 +65,7 @@ class CommitService(Protocol):
         """Close; commits are no longer possible."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LocalCommitService:
+class LocalCommitService(Value, frozen=True, kw_only=True):
     """Commit service in this process."""
 
     store: UploadStore

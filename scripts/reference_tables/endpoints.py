@@ -1,12 +1,11 @@
 """Tables of the endpoints of the gateway and of the receipt of an upload."""
 
-from dataclasses import fields
-
 from qmonus_lite.apigw.endpoint import Endpoint
 from qmonus_lite.apigw.endpoints import ADMIN, UPLOAD
 from qmonus_lite.apigw.json_values import descriptions
 from qmonus_lite.apigw.openapi import problems_of
 from qmonus_lite.uploads.receipt import Receipt
+from qmonus_lite.values import fields
 from reference_tables.markdown import code, table
 from reference_tables.problems import codes
 

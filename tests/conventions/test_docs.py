@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,7 @@ from qmonus_lite.settings.secret import MIN_SECRET_LENGTH
 from qmonus_lite.settings.sources import resolve
 from qmonus_lite.settings.table import FLAGS, Settings
 from qmonus_lite.uploads.receipt import Receipt
+from qmonus_lite.values import fields
 from tests.docs.page import Block, blocks, pages
 
 TOP = Path(__file__).parents[2]

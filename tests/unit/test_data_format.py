@@ -4,7 +4,6 @@ import json
 import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from qmonus_lite.data_format import FILE, FORMAT, note_address, open_format, read_format
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadResource
+from qmonus_lite.values import changed
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def test_tells_where_its_gateway_was_started_last(tmp_path: Path) -> None:
     assert (made.address, made.port) == ("", 0)
     note_address(tmp_path, "10.0.0.7", 80)
 
-    assert open_format(tmp_path) == replace(made, address="10.0.0.7", port=80)
+    assert open_format(tmp_path) == changed(made, address="10.0.0.7", port=80)
 
 
 def test_a_moved_directory_keeps_its_id(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

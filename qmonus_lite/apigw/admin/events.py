@@ -1,7 +1,6 @@
 """`/-/events`: list the events of the outbox, show, retry, replay and drop one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from qmonus_lite.apigw.json_values import json_value
 from qmonus_lite.apigw.query import read_query
@@ -13,14 +12,14 @@ from qmonus_lite.events.log import STATES
 from qmonus_lite.http.body import Body
 from qmonus_lite.http.request import Request
 from qmonus_lite.http.response import Response, json_response
+from qmonus_lite.values import Value
 from qmonus_lite.writer.service import CommitService
 
 #: Maximum events per listing.
 MAX_LISTED = 1000
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventsResource:
+class EventsResource(Value, frozen=True, kw_only=True):
     """The events of the outbox, for operators."""
 
     commits: CommitService

@@ -1,7 +1,6 @@
 """`/-/live` and `/-/ready`: whether the process serves, and whether uploads can be stored."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from qmonus_lite.apigw.json_values import json_value
 from qmonus_lite.apigw.resources import Liveness, Readiness
@@ -9,10 +8,10 @@ from qmonus_lite.errors import NotReady
 from qmonus_lite.http.body import Body
 from qmonus_lite.http.request import Request
 from qmonus_lite.http.response import Response, json_response
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class HealthResource:
+class HealthResource(Value, frozen=True, kw_only=True):
     """Liveness and readiness of one APIGW."""
 
     #: Why this APIGW is not ready, or None when it is.

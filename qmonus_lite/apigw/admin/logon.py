@@ -1,7 +1,6 @@
 """`/-/logon`: a token for the owner of an API key."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from qmonus_lite.apigw.json_values import json_value
 from qmonus_lite.apigw.resources import Logon
@@ -12,10 +11,10 @@ from qmonus_lite.errors import CredentialInQuery
 from qmonus_lite.http.body import Body
 from qmonus_lite.http.request import Request
 from qmonus_lite.http.response import Response, json_response
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class LogonResource:
+class LogonResource(Value, frozen=True, kw_only=True):
     """Exchanges API keys for tokens."""
 
     gatekeeper: Gatekeeper

@@ -1,17 +1,16 @@
 """`/-/plugins` and `/-/openapi.json`: the plugin set in force, and what it serves."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from qmonus_lite.apigw.json_values import json_value
 from qmonus_lite.catalog.live import Live, describe
 from qmonus_lite.http.body import Body
 from qmonus_lite.http.request import Request
 from qmonus_lite.http.response import Response, json_response
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class PluginsResource:
+class PluginsResource(Value, frozen=True, kw_only=True):
     """Describes the plugin set of one APIGW."""
 
     live: Live

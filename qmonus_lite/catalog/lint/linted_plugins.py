@@ -2,17 +2,16 @@
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qmonus_lite.catalog.document import Document, Pointer
 from qmonus_lite.catalog.lint.script import ScriptView
 from qmonus_lite.catalog.plugins import Catalog
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class LintedPlugin:
+class LintedPlugin(Value, frozen=True, kw_only=True):
     """One plugin as written in its file."""
 
     document: Document
@@ -27,8 +26,7 @@ class LintedPlugin:
         return (*self.pointer, *pointer)
 
 
-@dataclass(frozen=True, kw_only=True)
-class LintedPlugins:
+class LintedPlugins(Value, frozen=True, kw_only=True):
     """All plugins of one load."""
 
     plugins: Sequence[LintedPlugin]

@@ -1,7 +1,6 @@
 """Table of all rules by id, for the loader and for the generated reference page."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from qmonus_lite.catalog.lint import (
     awaits,
@@ -16,12 +15,12 @@ from qmonus_lite.catalog.lint import (
 from qmonus_lite.catalog.lint.linted_plugins import LintedPlugin, LintedPlugins
 from qmonus_lite.catalog.lint.script import ScriptRule, ScriptView
 from qmonus_lite.catalog.lint.warning import Hit
+from qmonus_lite.values import Value
 
 SetRule = Callable[[LintedPlugins], Iterator[tuple[LintedPlugin, Hit]]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class LintRule:
+class LintRule(Value, frozen=True, kw_only=True):
     """One rule."""
 
     #: Stable identifier, for people and programs.

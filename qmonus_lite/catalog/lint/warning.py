@@ -1,13 +1,12 @@
 """A warning (position in a plugin file, rule, and advice), and the result of a rule."""
 
 import ast
-from dataclasses import dataclass
 
 from qmonus_lite.catalog.document import Pointer
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, order=True)
-class PluginWarning:
+class PluginWarning(Value, frozen=True, order=True):
     """A likely mistake in a plugin file; it never prevents loading."""
 
     #: Path of the plugin file that the user can open.
@@ -27,8 +26,7 @@ class PluginWarning:
         return f"{location}: {self.level}[{self.rule}]: {self.message}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hit:
+class Hit(Value, frozen=True, kw_only=True):
     """Result of a rule: a message, and a position in the document or in one of its scripts."""
 
     message: str

@@ -4,7 +4,6 @@ import asyncio
 import json
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +16,7 @@ from qmonus_lite.scripting.builtins import callout_headers, callout_tls, no_answ
 from qmonus_lite.scripting.builtins.outgoing import NO_ANSWER, Outgoing, OutgoingRequest
 from qmonus_lite.scripting.builtins.raising import Error
 from qmonus_lite.surrogates import NO_CHARACTER, has_surrogates
+from qmonus_lite.values import Value, changed
 
 #: Credential headers that a script sets itself; with one of them a callout adds no pass.
 _BROUGHT = frozenset({"x-auth-token", "x-api-key", "authorization"})
@@ -24,8 +24,7 @@ _BROUGHT = frozenset({"x-auth-token", "x-api-key", "authorization"})
 _NOT_DONE = {NO_ANSWER, HTTPStatus.GATEWAY_TIMEOUT, HTTPStatus.LOOP_DETECTED}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gateways:
+class Gateways(Value, frozen=True, kw_only=True):
     """Addresses and credentials of our own APIGWs."""
 
     #: `host:port` of callouts without an endpoint.
@@ -40,8 +39,7 @@ class Gateways:
     certfile: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Timeouts:
+class Timeouts(Value, frozen=True, kw_only=True):
     """Default timeouts of a callout in seconds."""
 
     connect: float
@@ -124,11 +122,11 @@ class Callout:
         """One attempt. Each has its own pass, which expires soon."""
         if own and (depth := context.waiting_gates()):
             field = {context.GATE_DEPTH: self._gateways.sign_depth(depth)}
-            message = replace(message, headers={**_without_depth(message.headers), **field})
+            message = changed(message, headers={**_without_depth(message.headers), **field})
         if own and not _BROUGHT & {name.lower() for name in message.headers}:
             # The path as the client will send it: spaces and the like percent-encoded.
             issued = self._gateways.credential(_host_port(target), message.method, target.raw_path)
-            message = replace(message, headers={**message.headers, **issued})
+            message = changed(message, headers={**message.headers, **issued})
         response = await self._outgoing.send(message)
         if own:
             _note(message, target, response)

@@ -7,16 +7,16 @@ is our own, so its name is not checked. `for_own` returns both settings, to be t
 """
 
 import ssl
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+from qmonus_lite.values import Value
 
 #: Delimiters of a certificate in a PEM file.
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
-@dataclass(frozen=True, kw_only=True)
-class OwnCertificateTrust:
+class OwnCertificateTrust(Value, frozen=True, kw_only=True):
     """TLS settings for connections to our own APIGWs."""
 
     #: Verifies chain, validity and hostname.

@@ -21,7 +21,6 @@ import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiobotocore
@@ -30,14 +29,14 @@ import aiohttp
 from tornado.httputil import HTTPHeaders
 
 from qmonus_lite.scripting.builtins import cache, client_timeouts, config, events, mu, raising, text
+from qmonus_lite.values import Value
 
 if TYPE_CHECKING:
     # Imported on use, below; the check of imports finds it here.
     import jsonschema  # noqa: F401
 
 
-@dataclass(frozen=True, kw_only=True)
-class Name:
+class Name(Value, frozen=True, kw_only=True):
     """One granted name."""
 
     #: Value that the script gets; None for a name that the process supplies (callout, options).

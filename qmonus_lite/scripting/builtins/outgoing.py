@@ -6,7 +6,6 @@ import re
 import ssl
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from io import BytesIO
 
 import aiohttp
@@ -17,6 +16,7 @@ from yarl import URL
 from qmonus_lite.scripting.builtins import no_answer
 from qmonus_lite.scripting.builtins.client_timeouts import keepalive_socket
 from qmonus_lite.scripting.script_threads import ScriptThread
+from qmonus_lite.values import Value, changed, field
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,7 @@ MAX_ANSWER_BYTES = 64 << 20
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-@dataclass(frozen=True, kw_only=True)
-class OutgoingRequest:
+class OutgoingRequest(Value, frozen=True, kw_only=True):
     """One outgoing request, ready to send."""
 
     url: str
@@ -90,7 +89,7 @@ class Outgoing:
         pinned = message.tls_of_other_name
         if pinned is None:
             return await self._request(message)
-        by_key, origin = replace(message, tls=pinned), str(url.origin())
+        by_key, origin = changed(message, tls=pinned), str(url.origin())
         if origin in self._of_other_name:
             try:
                 return await self._request(by_key)

@@ -5,7 +5,6 @@ unlink, statvfs and ioctl return on Linux; an error that is not in it counts as 
 """
 
 import errno
-from dataclasses import dataclass
 from enum import Enum
 
 from qmonus_lite.errors import (
@@ -19,6 +18,7 @@ from qmonus_lite.errors import (
     TooLarge,
     Unavailable,
 )
+from qmonus_lite.values import Value
 
 
 class FailedObject(Enum):
@@ -33,8 +33,7 @@ class FailedObject(Enum):
 EVERYWHERE = tuple(FailedObject)
 
 
-@dataclass(frozen=True, kw_only=True)
-class DiskOperation:
+class DiskOperation(Value, frozen=True, kw_only=True):
     """The operation during which a system call failed."""
 
     #: Its name in log records.
@@ -73,8 +72,7 @@ KEEPING = DiskOperation(
 REMOVING = DiskOperation(name="removing a staged file", where=FailedObject.STAGED)
 
 
-@dataclass(frozen=True, kw_only=True)
-class DiskErrorRule:
+class DiskErrorRule(Value, frozen=True, kw_only=True):
     """The response to a set of error numbers."""
 
     codes: tuple[int, ...]

@@ -11,7 +11,6 @@ import os
 import stat
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.stores.file.inheritance import Inherited, inherited_from
 from qmonus_lite.stores.file.mounts import Mount
 from qmonus_lite.stores.file.protected_dirs import ProtectedDirs
+from qmonus_lite.values import Value, field
 
 #: Seconds for which the status of a directory is cached, and maximum of cached directories.
 CACHE_SECONDS, MAX_CACHED_DIRS = 1.0, 4096
@@ -38,8 +38,7 @@ class PathStatus(NamedTuple):
     there: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class RootDir:
+class RootDir(Value, frozen=True, kw_only=True, dict=True):
     """The root directory of stored files."""
 
     root: Path

@@ -1,7 +1,6 @@
 """Dataclasses as JSON values, and their schemas."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -9,17 +8,16 @@ import pytest
 from qmonus_lite.apigw.json_values import Schemas, json_value
 from qmonus_lite.schema import Schema
 from qmonus_lite.uploads.receipt import Receipt
+from qmonus_lite.values import Value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
+class Part(Value, frozen=True, kw_only=True):
     """A part."""
 
     name: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sample:
+class Sample(Value, frozen=True, kw_only=True):
     """A value with every type of field."""
 
     #: How many, over
@@ -36,8 +34,7 @@ class Sample:
     level: str = "low"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExtendedSample(Sample):
+class ExtendedSample(Sample, frozen=True, kw_only=True):
     """A value with inherited fields."""
 
     more: bool

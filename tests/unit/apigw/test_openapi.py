@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from qmonus_lite.apigw.openapi import describe
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.schema import Schema
 from qmonus_lite.uploads.receipt import Receipt
+from qmonus_lite.values import fields
 from tests.unit.routing.routing_setup import RouteOf, catalog, spec
 
 UPLOAD = PathTemplate.parse("/upload/{filepath}", rest="filepath")

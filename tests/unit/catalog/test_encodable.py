@@ -2,13 +2,13 @@
 
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from qmonus_lite import __version__, strictjson
 from qmonus_lite.apigw import openapi
+from qmonus_lite.apigw.json_values import json_value
 from qmonus_lite.catalog.live import Live, describe
 from tests.unit.catalog.plugin_folder import Folder, handler
 
@@ -55,7 +55,9 @@ def written(folder: Folder) -> bytes:
     """All that others are told of a plugin set."""
     live = Live(folder.loader)
     routes = openapi.describe(live.catalog.routes, None, __version__)
-    return strictjson.write([asdict(describe(live)), list(live.catalog.events), routes]).encode()
+    return strictjson.write(
+        [json_value(describe(live)), list(live.catalog.events), routes]
+    ).encode()
 
 
 @pytest.mark.parametrize("place", PLACES)

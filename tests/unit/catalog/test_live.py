@@ -9,11 +9,11 @@ import resource
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from qmonus_lite.apigw.json_values import json_value
 from qmonus_lite.catalog import live as live_module
 from qmonus_lite.catalog.live import Live, describe
 from qmonus_lite.catalog.plugins import Catalog
@@ -255,7 +255,7 @@ async def test_says_which_files_a_change_added_changed_and_removed(
 async def test_says_what_is_in_force_and_what_is_wrong(live: Live, folder: Folder) -> None:
     bad = folder.put("b.yml", "x: 1\n")
     await live.reload()
-    described = json.loads(json.dumps(asdict(describe(live))))
+    described = json.loads(json.dumps(json_value(describe(live))))
 
     assert described["plugins"] == [{"file": f"{folder.path}/a.yml", "kind": "Lambda", "name": "a"}]
     assert described["events"] == ["Sample"]
@@ -377,7 +377,7 @@ async def test_an_unexpected_error_is_a_fault_that_is_logged_and_tried_again(
         assert not await live.reload()
     assert [type(error).__name__ in fault.message for fault in live.faults] == [True]
     assert actions(caplog) == ["plugins_failed"]
-    json.dumps(asdict(describe(live)), ensure_ascii=False).encode()
+    json.dumps(json_value(describe(live)), ensure_ascii=False).encode()
 
     while not await live.reload():
         await asyncio.sleep(0.05)
@@ -436,7 +436,7 @@ async def test_warnings_are_logged_once_and_shown_and_stop_nothing(
         ("file-ignored", str(upper)),
     ]
     assert live.catalog.events == (gate,)
-    described = json.loads(json.dumps(asdict(describe(live))))["warnings"]
+    described = json.loads(json.dumps(json_value(describe(live))))["warnings"]
     assert [
         (warning["file"], warning["line"], warning["column"], warning["rule"])
         for warning in described

@@ -5,7 +5,6 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from qmonus_lite.scripting.context import ScriptContext
 from qmonus_lite.scripting.origin import remember_source
 from qmonus_lite.scripting.runner import Runner, ScriptOverran, ScriptRaised
 from qmonus_lite.scripting.script_threads import ScriptThreads
+from qmonus_lite.values import changed
 from tests.unit.scripting.samples import FILE, HOOK, body
 
 
@@ -63,7 +63,7 @@ async def test_listeners_get_how_and_when_a_script_ended(
     runner: Runner, text: str, timeout: float, outcome: str
 ) -> None:
     seen: list[Observation] = []
-    observed = replace(runner, observers=Observers([(ScriptRan, seen.append)]))
+    observed = changed(runner, observers=Observers([(ScriptRan, seen.append)]))
     with contextlib.suppress(ScriptRaised):
         await run(observed, text, timeout)
 
@@ -75,7 +75,7 @@ async def test_listeners_get_how_and_when_a_script_ended(
 
 async def test_listeners_get_that_the_request_of_a_script_ended_first(runner: Runner) -> None:
     seen: list[Observation] = []
-    observed = replace(runner, observers=Observers([(ScriptRan, seen.append)]))
+    observed = changed(runner, observers=Observers([(ScriptRan, seen.append)]))
     running = asyncio.create_task(run(observed, "await asyncio.sleep(5)"))
     await asyncio.sleep(0.05)
     running.cancel()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from qmonus_lite.transports.http import worker_registry as registry_module
 from qmonus_lite.transports.http.client import ExchangeFailed
 from qmonus_lite.transports.http.signed_client import ASK, HANDLES, SignedClient, SignedMessage
 from qmonus_lite.transports.http.worker_registry import HttpWorkerRegistry
+from qmonus_lite.values import changed
 from tests.unit.catalog.plugin_folder import handler
 from tests.unit.events.worker_setup import SIGNER, SOURCE, Stranger, WorkerSetup, answer
 
@@ -316,7 +316,7 @@ async def test_what_an_operator_drops_is_dropped_at_once_unless_its_worker_answe
 
     def drop(entries: Entries) -> None:
         for name, word in entries.items():
-            entries[name] = replace(word, dropped=True)
+            entries[name] = changed(word, dropped=True)
 
     words.edit(drop)
     await until(lambda: registry.handled("F") is not Handled.HANDLED, 1)

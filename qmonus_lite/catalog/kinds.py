@@ -11,8 +11,6 @@ from qmonus_lite.schema import Schema
 from qmonus_lite.values import Value
 
 _TEXT = {"type": "string", "minLength": 1}
-#: One that is empty is told apart where its block is read.
-_SCRIPT = {"type": "string"}
 _TEXTS = {"type": "array", "items": _TEXT}
 _SCHEME = {"enum": ["http", "https", "http:", "https:"]}
 _HOOK = ("request", "route", "resources", "parameters", "session", "finish")
@@ -71,7 +69,7 @@ LAMBDA = Kind(
         "event": Key(gloss="name of the event it handles", schema=_TEXT, required=True),
         "script": Key(
             gloss="exactly one `async def NAME(event, handle)`, any name; helpers beside it",
-            schema=_SCRIPT,
+            schema=_TEXT,
             required=True,
         ),
         "success": Key(gloss="event that follows a normal end", schema=_TEXT),
@@ -138,8 +136,8 @@ ROUTING = Kind(
             gloss="the backend side: `path` template (default: that of `proxy`) and `scheme`",
             schema={"type": "object", "properties": {"path": _TEXT, "scheme": _SCHEME}},
         ),
-        "request_forbidden_process": Key(gloss="script that sees the request", schema=_SCRIPT),
-        "response_forbidden_process": Key(gloss="script that sees the answer", schema=_SCRIPT),
+        "request_forbidden_process": Key(gloss="script that sees the request", schema=_TEXT),
+        "response_forbidden_process": Key(gloss="script that sees the answer", schema=_TEXT),
         "timeout": Key(
             gloss="seconds that one run of a script may take (default `--route_script_timeout`)",
             schema={"type": "number", "exclusiveMinimum": 0},
@@ -183,7 +181,8 @@ ROUTING = Kind(
     scripts={
         "request_forbidden_process": ScriptKey(
             given=_HOOK,
-            returns="a dict, list or str (200), `(code, body)`, or nothing: the request goes on",
+            returns="a dict, list or str (200), `(code, body)`, `(code, body, headers)`, or"
+            " nothing: the request goes on",
         ),
         "response_forbidden_process": ScriptKey(
             given=(*_HOOK, "response"),

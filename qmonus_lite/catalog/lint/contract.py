@@ -1,4 +1,4 @@
-"""Constants that scripts can rely on: event names, keys of events, attributes of `handle` and so on."""
+"""Constants that scripts can rely on: event names, keys of events, attributes of `handle`."""
 
 #: Events that this release publishes.
 PUBLISHED = ("APIGW.OnFileUploading", "APIGW.OnFileUploaded")
@@ -14,19 +14,17 @@ EVENT_KEYS = frozenset(
     filepath bytes mime address port filename upload_id event_id request_id
     """.split()
 )
+#: Of these, the keys that only APIGW.OnFileUploaded has.
+ONLY_UPLOADED = frozenset("filepath bytes mime address port".split())
 #: Attributes of `handle`.
 HANDLE = frozenset("terminate termination event_id attempt request_id upload_id".split())
-#: Parameters of `callout`.
-CALLOUT = frozenset(
-    """
-    path method body headers url endpoint static_route xid xname scenario_resume_index
-    scenario_iteration connect_timeout request_timeout retry_interval retry_count retry_codes delay
-    authentication lambda_termination validate_cert ca_certs client_key client_cert
-    response_jsonify via_apigw auto_url_encode
-    """.split()
-)
 
 #: Headers that are redacted in pending events.
 MASKED = frozenset({"authorization", "x-auth-token", "x-api-key", "cookie", "proxy-authorization"})
 #: Headers removed from a route script's request, as their values are qmonus_lite credentials.
 NOT_IN_REQUESTS = frozenset({"x-api-key", "x-qmonus-lite-pass"})
+
+#: Attributes of the objects that a script of a route is given, and arguments of its `finish`.
+REQUEST = frozenset("method path headers params body account".split())
+RESPONSE = frozenset("code headers body".split())
+FINISH = frozenset("body code headers".split())

@@ -269,26 +269,6 @@ def test_finds_what_handle_has_not(folder: Folder, line: str, finds: bool) -> No
 
 
 @pytest.mark.parametrize(
-    ("line", "places"),
-    [
-        ("await callout(path='/', methd=GET)", ["callout-argument:6:29"]),
-        ("await callout(url='http://a', json={}, timeout=2)", ["callout-argument:6:"] * 2),
-        ("await callout(path='/', method=PUT, retry_count=2)", []),
-        ("await callout(**event['how'])", []),
-        ("await event['other'].callout(methd=GET)", []),
-        ("async def callout(methd): pass\nawait callout(methd=GET)", []),
-    ],
-)
-def test_finds_arguments_that_callout_does_not_take(
-    folder: Folder, line: str, places: list[str]
-) -> None:
-    hits = found(folder, in_gate(line), KEPT)
-
-    assert len(hits) == len(places)
-    assert all(hit.startswith(place) for hit, place in zip(hits, places, strict=True))
-
-
-@pytest.mark.parametrize(
     ("line", "finds"),
     [
         ("logger.info(options.base_dr)", True),

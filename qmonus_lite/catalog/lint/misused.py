@@ -7,12 +7,15 @@ from functools import cache
 from typing import Any
 
 from qmonus_lite.catalog.lint.contract import FINISH, REQUEST, RESPONSE
+from qmonus_lite.catalog.lint.gates import WAITING_CALLS
 from qmonus_lite.catalog.lint.linted_plugins import near
 from qmonus_lite.catalog.lint.script import ScriptView, argument, found_object
 from qmonus_lite.catalog.lint.warning import Hit
 
 #: Built-ins whose arguments are checked.
 _CALLED = ("callout", "lambda_event", "publish", "get_service_config", "genkey", "Error")
+#: Calls that wait.
+_WAITING = ("time.sleep", *sorted(WAITING_CALLS))
 #: Attributes of the objects that a script of a route is given.
 _OF_ROUTES: Mapping[str, frozenset[str]] = {
     "request": REQUEST,
@@ -75,3 +78,12 @@ def error_code(script: ScriptView) -> Iterator[Hit]:
                 message = f"{name}: {ast.unparse(code)} is no status from 200 to 599, so the answer"
                 message += " is 500; give the number of one first"
                 yield Hit(message=message, node=call)
+
+
+def module_waits(script: ScriptView) -> Iterator[Hit]:
+    """A call at the top level of a handler's module that waits, while the plugins are loaded."""
+    for call in script.calls(*_WAITING) if script.is_handler else ():
+        if script.function_of(call) is script.tree:
+            message = f"{script.dotted(call.func)} runs when the plugins are loaded, at the start"
+            message += " and at each change of a file, and holds that up; do it in the handler"
+            yield Hit(message=message, node=call)

@@ -139,6 +139,12 @@ _OTHERS = (
         plugins=references.event_key,
     ),
     LintRule(
+        id="module-waits",
+        finds="`time.sleep` or a request to another server at the top level of a handler's module:"
+        " it holds up the start and each change of a plugin file",
+        script=misused.module_waits,
+    ),
+    LintRule(
         id="option-unknown",
         finds="a setting that `options` does not show to scripts: AttributeError; before, every"
         " flag was there",
@@ -217,6 +223,12 @@ _OTHERS = (
         plugins=references.route_no_role,
     ),
     LintRule(
+        id="route-backend",
+        finds="a route whose backend is `0.0.0.0` or `[::]`, an address to listen at, and no script"
+        " answers instead",
+        plugins=keys.route_backend,
+    ),
+    LintRule(
         id="route-timeout",
         finds="a route whose script waits for others and has no `timeout`: it may run 3600 s, also"
         " when the client left; before, 60 s",
@@ -244,6 +256,12 @@ _OTHERS = (
         finds="text in a Config plugin whose key ends in `password`, `secret`, `token`, `api_key`"
         " and the like: who reads the file reads the secret",
         plugins=secret_rules.secret_in_clear,
+    ),
+    LintRule(
+        id="secret-in-script",
+        finds="text in a script under a name that ends in `password`, `secret`, `token`, `api_key`"
+        " and the like: who reads the file reads the secret",
+        script=secret_rules.secret_in_script,
     ),
     LintRule(
         id="account-password",

@@ -16,6 +16,10 @@ _SECRET = re.compile(
     r"(?:^|[_.-])(?:password|passwd|passphrase|secret|token"
     r"|(?:api|access|secret|private|encryption|signing)_?key)$"
 )
+#: What a name `key` holds if it is a secret: long, with digits and both cases, without a path.
+_KEY_MATERIAL = re.compile(r"(?=.*\d)(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9+/=_-]{20,}")
+#: Functions whose result shows all of the mapping that they are given.
+_SHOWING = frozenset({"dict", "repr", "str", "json.dumps"})
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LOGGING = frozenset("debug info warning warn error exception critical log".split())
 #: Keys of accounts of other products.
@@ -55,6 +59,21 @@ def _is_secret(key: str) -> bool:
     return _SECRET.search(_CAPITAL.sub("_", key).lower()) is not None
 
 
+def secret_in_script(script: ScriptView) -> Iterator[Hit]:
+    """A constant text under a name that says it is a secret."""
+    for node in script.all(ast.Assign):
+        text = constant_text(node.value)
+        for target in node.targets if text and " " not in text else ():
+            name = target.id if isinstance(target, ast.Name) else ""
+            is_key = name.lower() == "key" and _KEY_MATERIAL.fullmatch(text or "")
+            if is_key or _is_secret(name):
+                message = (
+                    f"{name} looks like a secret and stands here in clear; keep it in a Config"
+                )
+                message += " plugin, sealed or as '!env NAME', and read it by get_service_config"
+                yield Hit(message=message, node=node)
+
+
 def logged_headers(script: ScriptView) -> Iterator[Hit]:
     """All headers of a request in a log record, with the credentials among them."""
     if "headers" not in script.text:
@@ -80,6 +99,8 @@ def _parts(call: ast.Call) -> Iterator[ast.expr]:
 
 
 def _is_all_headers(node: ast.expr) -> bool:
+    if isinstance(node, ast.Call) and called(node) in _SHOWING and node.args:
+        return _is_all_headers(node.args[0])
     if isinstance(node, ast.Subscript):
         return _is_named(node.value, "event") and constant_text(node.slice) == "headers"
     return (

@@ -114,3 +114,24 @@ def test_leaves_keys_of_events_alone_that_are_there(folder: Folder) -> None:
     folder.put("c.yml", handler("c", "APIGW.OnFileUploaded", "print(event['filepath'])"))
 
     assert test_sets.found(folder) == []
+
+
+def test_finds_what_waits_while_the_plugins_are_loaded(folder: Folder) -> None:
+    script = "import time\n{}\nasync def gate(event, handle):\n    pass\n"
+
+    assert test_scripts.found(folder, script.format("time.sleep(0)")) == ["module-waits:2:1"]
+    assert test_scripts.found(folder, script.format("def wait(): time.sleep(0)")) == []
+
+
+def test_finds_a_backend_that_is_an_address_to_listen_at(folder: Folder) -> None:
+    path = "  proxy: {path: /r, authorization: {auth_mode: none}}\n"
+
+    for authority, rules in (
+        ("0.0.0.0", ["route-backend"]),
+        ("http://0.0.0.0:80", ["route-backend"]),
+        ("'[::]:80'", ["route-backend"]),
+        ("10.0.0.0", []),
+    ):
+        folder.put("r.yml", f"- authorities: [{authority}]\n{path}")
+        assert [warning.rule for warning in folder.load().warnings] == rules
+    assert in_route(folder, "finish('x')") == []

@@ -56,6 +56,7 @@ def test_finds_the_password_of_an_account(folder: Folder) -> None:
         "logger.info('%s', event['headers'])",
         "logger.info(event.headers)",
         "logging.warning(f'got {event[\"headers\"]}')",
+        "logger.info('%r', dict(event['headers']))",
     ],
 )
 def test_finds_all_headers_in_a_log_record(folder: Folder, line: str) -> None:
@@ -77,6 +78,33 @@ def test_finds_all_headers_in_a_log_record(folder: Folder, line: str) -> None:
     ],
 )
 def test_leaves_other_log_records_alone(folder: Folder, line: str) -> None:
+    script = f"async def gate(event, handle):\n    {line}\n"
+
+    assert test_scripts.found(folder, script) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["KEY = 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY'", "api_key = 'hush'", "PASSWORD = 'hush'"],
+)
+def test_finds_a_secret_that_stands_in_a_script(folder: Folder, line: str) -> None:
+    script = f"{line}\nasync def gate(event, handle):\n    pass\n"
+
+    assert [hit.partition(":")[0] for hit in test_scripts.found(folder, script)] == [
+        "secret-in-script"
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "KEY = 'images/a.png'",
+        "token = event['headers'].get('X-Token')",
+        "PASSWORD = ''",
+        "KEY = 'a-key-of-a-dictionary'",
+    ],
+)
+def test_leaves_other_names_of_a_script_alone(folder: Folder, line: str) -> None:
     script = f"async def gate(event, handle):\n    {line}\n"
 
     assert test_scripts.found(folder, script) == []

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+from functools import partial
 from typing import Any
 
 import pytest
@@ -91,6 +92,11 @@ def listed(up: Installation, query: str, token: str | None = None) -> list[dict[
     assert answer.status == 200, answer.text
     uploads: list[dict[str, Any]] = answer.json["uploads"]
     return uploads
+
+
+def known_everywhere(up: Installation, key: str) -> bool:
+    logon = ("-X", "POST", "-H", f"X-API-Key: {key}")
+    return all(up.curl("/-/logon", *logon).status == 200 for _ in range(6))
 
 
 def test_every_end_of_a_request_is_explained_by_its_id(up: Installation) -> None:
@@ -182,9 +188,8 @@ def test_lists_newest_first_by_pages_and_filters(up: Installation) -> None:
 def test_an_account_sees_its_own_records_without_plugins(up: Installation) -> None:
     keys = {name: up.account(name, "upload") for name in ("kim", "lee")}
     # Both gateways read the accounts in their own time.
-    for name, key in keys.items():
-        logon = ("/-/logon", "-X", "POST", "-H", f"X-API-Key: {key}")
-        until(lambda: all(up.curl(*logon).status == 200 for _ in range(6)), report=lambda: name)
+    for key in keys.values():
+        until(partial(known_everywhere, up, key))
     tokens = {name: up.log_on(key) for name, key in keys.items()}
     body = up.file("f", b"content")
     refused = up.upload(body, "/upload/customer/of-kim", token=tokens["kim"])

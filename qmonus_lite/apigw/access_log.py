@@ -26,7 +26,7 @@ def _fields(answered: RequestAnswered) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "action": "request",
         "method": answered.method,
-        "path": answered.path,
+        "url_path": answered.path,
         "status": answered.status,
         "ms": round(answered.seconds * 1000, 1),
         "peer": answered.peer,
@@ -42,7 +42,6 @@ def _fields(answered: RequestAnswered) -> dict[str, Any]:
     if answered.account is not None:
         fields["account"] = answered.account
     if answered.refusal is not None:
-        fields["code"] = answered.status
         fields |= {name: value for name, value in as_dict(answered.refusal).items() if value}
     return fields
 

@@ -70,7 +70,7 @@ class Settlement:
             await self._publish(event, attempt.published)
         if isinstance(decision, Done):
             self._deliver(event, batched=batched or event.direct)
-        await self._write_decision(event, decision)
+        await self._write_decision(event, decision, seconds)
         if self._with.observers.wants(DeliveryTried):
             self._with.observers.notify(
                 DeliveryTried(
@@ -129,18 +129,28 @@ class Settlement:
 
     async def _publish(self, event: ClaimedEvent, published: Sequence[PublishedEvent]) -> None:
         """Store what the handlers published and end the event, in one transaction."""
-        source = Source(request_id=event.request_id, upload_id=event.upload_id)
+        source = Source(
+            request_id=event.request_id,
+            upload_id=event.upload_id,
+            account=event.account,
+            traceparent=event.traceparent,
+        )
         time, gateway = self._with.clock.moment(), event.gateway
         events = [each.pending(time=time, gateway=gateway, source=source) for each in published]
         self.expect(events)
         log, kept_at = self._with.log, self._kept_at
         await self._write(lambda: log.publish(events, delivered=event.id, kept_at=kept_at))
 
-    async def _write_decision(self, event: ClaimedEvent, decision: Decision) -> None:
+    async def _write_decision(
+        self, event: ClaimedEvent, decision: Decision, seconds: float
+    ) -> None:
         log = self._with.log
-        extra = {"event_id": event.id, "path": event.path, "attempt": event.attempt}
-        if event.request_id:
-            extra["request_id"] = event.request_id
+        extra: dict[str, object] = {
+            "event_name": event.type,
+            "path": event.path,
+            "attempt": event.attempt,
+            "ms": round(seconds * 1000, 1),
+        }
         if isinstance(decision, Done):
             logger.info("delivered %s", event.type, extra={"action": "event_delivered", **extra})
         elif isinstance(decision, Retry):

@@ -85,7 +85,8 @@ def log_client_left(request: Request) -> None:
     extra: dict[str, str | int] = {
         "action": "client_left",
         "request_id": request.record.request_id,
-        "path": request.path,
+        "method": request.method,
+        "url_path": request.path,
         "peer": request.client,
     }
     if request.record.upload_id:

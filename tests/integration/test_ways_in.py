@@ -379,7 +379,7 @@ class Refusals:
             for record in self._caplog.records:
                 values = vars(record)
                 if (values.get("action"), values.get("request_id")) == ("request", request_id):
-                    names = ("code", "rule", "plugin", "account", "peer")
+                    names = ("status", "rule", "plugin", "account", "peer")
                     return {name: values.get(name) for name in names} | {"text": record.message}
             await asyncio.sleep(0.01)
 

@@ -21,16 +21,19 @@ def configured(style: str, level: str = "info") -> None:
 @pytest.mark.usefixtures("restored")
 def test_writes_one_json_object_a_record(capsys: pytest.CaptureFixture[str]) -> None:
     configured("json")
-    logger.info("took %s", "名前", extra={"action": "taken", "bytes": 3})
+    logger.info("took %s", "名前", extra={"action": "taken", "bytes": 3, "doing": "write"})
 
     record = json.loads(capsys.readouterr().err)
     assert record.pop("timestamp").endswith("+09:00")
     assert record == {
-        "event": "took 名前",
-        "action": "taken",
-        "bytes": 3,
-        "level": "info",
-        "logger": "qmonus_lite.sample",
+        "severity_text": "INFO",
+        "severity_number": 9,
+        "body": "took 名前",
+        "otel.scope.name": "qmonus_lite.sample",
+        "service.name": "qmonus-lite",
+        "event_name": "taken",
+        "http.request.body.size": 3,
+        "qmonus_lite.doing": "write",
     }
 
 
@@ -74,7 +77,9 @@ def test_a_record_for_machines_is_one_line(capsys: pytest.CaptureFixture[str]) -
         logger.exception("failed", extra={"action": "failed"})
 
     [line] = capsys.readouterr().err.splitlines()
-    assert "ValueError: two\nlines" in json.loads(line)["exception"]
+    record = json.loads(line)
+    assert (record["exception.type"], record["exception.message"]) == ("ValueError", "two\nlines")
+    assert "ValueError: two\nlines" in record["exception.stacktrace"]
 
 
 @pytest.mark.usefixtures("restored")
@@ -119,7 +124,7 @@ def test_leaves_out_what_is_below_the_level(capsys: pytest.CaptureFixture[str]) 
     logger.info("no")
     logger.warning("yes")
 
-    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["yes"]
+    assert [json.loads(line)["body"] for line in capsys.readouterr().err.splitlines()] == ["yes"]
 
 
 @pytest.mark.usefixtures("restored")

@@ -217,6 +217,8 @@ def _row(event: PendingEvent) -> dict[str, Any]:
         "since": event.time.timestamp(),
         "request_id": event.request_id,
         "upload_id": event.upload_id,
+        "account": event.account,
+        "traceparent": event.traceparent,
     }
 
 
@@ -255,6 +257,8 @@ def _claimed(rows: list[Row]) -> list[ClaimedEvent]:
             since=row[10],
             request_id=row[11],
             upload_id=row[12],
+            account=row[13],
+            traceparent=row[14],
         )
         for row in sorted(rows)
     ]

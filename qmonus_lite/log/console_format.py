@@ -1,0 +1,85 @@
+"""Log records for people: a line per record, aligned; coloured on a terminal only."""
+
+import logging
+import os
+import re
+import sys
+
+from qmonus_lite.clock import Clock
+from qmonus_lite.log.formatter import CONTROL, STANDARD, RecordFormatter, is_own
+
+#: Prefix of continuation lines: untrusted text cannot start a line like a record.
+_CONTINUATION = "\n    "
+#: Text that needs no quotes on the console.
+_UNQUOTED = re.compile(r"[^\s\"'=\[\]]+")
+#: Fields of an access record that its text has already, and of an exception that its traceback has.
+_REQUEST_LINE = frozenset({"method", "url_path", "status"})
+_EXCEPTION = ("exception_type", "exception_message")
+#: Columns of the name of a process, and of a message, so that the fields begin below one another.
+_PROCESS_WIDTH, _MESSAGE_WIDTH = 11, 40
+#: Ids, last on a line in this order: they are long, and the same on many lines.
+_IDS = ("event_id", "upload_id", "request_id", "trace_id")
+#: Left out.
+_FOR_MACHINES = ("span_id", "trace_flags")
+
+_DIM, _BOLD, _END = "\x1b[2m", "\x1b[1m", "\x1b[0m"
+_COLOURS = {"debug": "\x1b[36m", "info": "\x1b[32m", "warning": "\x1b[33m"}
+_RED = "\x1b[31m"
+
+
+class ConsoleFormatter(RecordFormatter):
+    """Formatter: a readable line per record, followed by its traceback."""
+
+    _omitted = STANDARD | _REQUEST_LINE
+
+    def __init__(self, clock: Clock, process: str) -> None:
+        """`process`: name of this process in its records, or empty."""
+        super().__init__(clock)
+        self._process = f"{process:<{_PROCESS_WIDTH}} " if process else ""
+        self._on_terminal = sys.stderr.isatty()
+        self._coloured = self._on_terminal and not os.environ.get("NO_COLOR")
+        self._dim, self._bold, self._end = (_DIM, _BOLD, _END) if self._coloured else ("", "", "")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line, and the lines of its traceback."""
+        level = record.levelname.lower()
+        fields = self._shown({**self._around(record), **self._given(record)})
+        exception = fields.pop("exception", None)
+        for name in (*_FOR_MACHINES, *(_EXCEPTION if exception else ())):
+            fields.pop(name, None)
+        if not is_own(record):
+            fields = {"logger": record.name, **fields}
+        dim, bold, end = self._dim, self._bold, self._end
+        colour = _COLOURS.get(level, _RED) if self._coloured else ""
+        message = self._text(record.getMessage())
+        line = (
+            f"{dim}{self._when(record)}{end} {colour}{level:<7}{end} {dim}{self._process}{end}"
+            f"{bold}{message:<{_MESSAGE_WIDTH}}{end}  {dim}{_listed(fields)}{end}"
+        ).rstrip()
+        return f"{line}{_CONTINUATION}{exception}" if exception else line
+
+    def _when(self, record: logging.LogRecord) -> str:
+        """Date and time with its offset; the time alone on a terminal."""
+        time = self._time(record)
+        return time[11:23] if self._on_terminal else time
+
+    def _text(self, text: str) -> str:
+        text = super()._text(text)
+        if text.isprintable():
+            return text
+        return CONTROL.sub(_escape, text).replace("\n", _CONTINUATION)
+
+
+def _listed(fields: dict[str, object]) -> str:
+    """`name=value` of each field, in the order given, the ids last."""
+    ids = [name for name in _IDS if name in fields]
+    others = [name for name in fields if name not in _IDS]
+    return " ".join([f"{name}={_shown(fields[name])}" for name in (*others, *ids)])
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) and _UNQUOTED.fullmatch(value) else repr(value)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()

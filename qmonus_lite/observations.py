@@ -52,8 +52,8 @@ class RequestAnswered(Value, frozen=True, kw_only=True):
     #: Client address.
     peer: str
     request_id: str
-    #: Empty if no trusted proxy or callout gave one.
-    trace_id: str = ""
+    #: As in RequestRecord.
+    traceparent: str = ""
     #: Empty if the request opened no upload.
     upload_id: str = ""
     account: str | None = None
@@ -61,6 +61,11 @@ class RequestAnswered(Value, frozen=True, kw_only=True):
     #: As in RequestRecord.
     bytes: int = 0
     stored_path: str = ""
+
+    @property
+    def trace_id(self) -> str:
+        """Trace id of W3C Trace Context, or empty."""
+        return trace_id_of(self.traceparent)
 
 
 class UploadDecided(Value, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from qmonus_lite.observations import RequestAnswered
+from qmonus_lite.trace_context import log_fields
 from qmonus_lite.values import as_dict
 
 logger = logging.getLogger(__name__)
@@ -32,8 +33,8 @@ def _fields(answered: RequestAnswered) -> dict[str, Any]:
         "peer": answered.peer,
         "request_id": answered.request_id,
     }
-    if answered.trace_id:
-        fields["trace_id"] = answered.trace_id
+    if answered.traceparent:
+        fields |= log_fields(answered.traceparent)
     if answered.upload_id:
         fields["upload_id"] = answered.upload_id
         fields["bytes"] = answered.bytes

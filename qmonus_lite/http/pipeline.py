@@ -163,7 +163,7 @@ class Pipeline:
             seconds=time.monotonic() - request.received_at,
             peer=request.client,
             request_id=record.request_id,
-            trace_id=record.trace_id,
+            traceparent=record.traceparent,
             upload_id=record.upload_id,
             account=record.account,
             refusal=record.refusal,

@@ -11,16 +11,15 @@ from qmonus_lite.log.formatter import CONTROL, STANDARD, RecordFormatter, is_own
 #: Prefix of continuation lines: untrusted text cannot start a line like a record.
 _CONTINUATION = "\n    "
 #: Text that needs no quotes on the console.
-_UNQUOTED = re.compile(r"[^\s\"'=\[\]]+")
-#: Fields of an access record that its text has already, and of an exception that its traceback has.
+_is_unquoted = re.compile(r"[^\s\"'=\[\]]+").fullmatch
+#: Fields of an access record that its text has already.
 _REQUEST_LINE = frozenset({"method", "url_path", "status"})
-_EXCEPTION = ("exception_type", "exception_message")
 #: Columns of the name of a process, and of a message, so that the fields begin below one another.
 _PROCESS_WIDTH, _MESSAGE_WIDTH = 11, 40
 #: Ids, last on a line in this order: they are long, and the same on many lines.
 _IDS = ("event_id", "upload_id", "request_id", "trace_id")
-#: Left out.
-_FOR_MACHINES = ("span_id", "trace_flags")
+#: For machines; the traceback of an exception has its type and message.
+_LEFT_OUT = ("span_id", "trace_flags", "exception_type", "exception_message")
 
 _DIM, _BOLD, _END = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _COLOURS = {"debug": "\x1b[36m", "info": "\x1b[32m", "warning": "\x1b[33m"}
@@ -45,8 +44,9 @@ class ConsoleFormatter(RecordFormatter):
         level = record.levelname.lower()
         fields = self._shown({**self._around(record), **self._given(record)})
         exception = fields.pop("exception", None)
-        for name in (*_FOR_MACHINES, *(_EXCEPTION if exception else ())):
-            fields.pop(name, None)
+        if exception or "span_id" in fields:
+            for name in _LEFT_OUT:
+                fields.pop(name, None)
         if not is_own(record):
             fields = {"logger": record.name, **fields}
         dim, bold, end = self._dim, self._bold, self._end
@@ -72,13 +72,17 @@ class ConsoleFormatter(RecordFormatter):
 
 def _listed(fields: dict[str, object]) -> str:
     """`name=value` of each field, in the order given, the ids last."""
-    ids = [name for name in _IDS if name in fields]
-    others = [name for name in fields if name not in _IDS]
-    return " ".join([f"{name}={_shown(fields[name])}" for name in (*others, *ids)])
-
-
-def _shown(value: object) -> str:
-    return value if isinstance(value, str) and _UNQUOTED.fullmatch(value) else repr(value)
+    for name in _IDS:
+        if name in fields:
+            fields[name] = fields.pop(name)
+    return " ".join(
+        [
+            f"{name}={value}"
+            if type(value) is int or (isinstance(value, str) and _is_unquoted(value))
+            else f"{name}={value!r}"
+            for name, value in fields.items()
+        ]
+    )
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -49,9 +49,10 @@ class RecordFormatter(logging.Formatter):
 
     def _given(self, record: logging.LogRecord) -> dict[str, Any]:
         """Fields that the record was given by `extra`."""
+        attributes = vars(record)
         # `extra` follows the standard attributes; other formatters may append standard names.
-        last = islice(vars(record).items(), _STANDARD_COUNT, None)
-        omitted = self._omitted if getattr(record, "action", None) == "request" else STANDARD
+        last = islice(attributes.items(), _STANDARD_COUNT, None)
+        omitted = self._omitted if attributes.get("action") == "request" else STANDARD
         return {name: value for name, value in last if name not in omitted}
 
     def _around(self, record: logging.LogRecord) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 from qmonus_lite.clock import SteadyClock
 from qmonus_lite.events.delivery import Delivery
-from qmonus_lite.events.log import EventLogFailed
+from qmonus_lite.events.log import MAX_DEAD_LETTER_DAYS, MAX_DEAD_LETTERS, EventLogFailed
 from qmonus_lite.events.ordering import PathOrder
 from qmonus_lite.events.published import PublishedEvent, Source
 from qmonus_lite.events.retry import Attempt, Decision, Done, Retry, decide
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 #: Seconds until an event that reached no worker is due again.
 NO_WORKER_DELAY_SECONDS = 0.25
-#: Seconds between two deletions of old delivered events.
-EXPIRE_SECONDS = 60.0
+#: Seconds between two deletions of old delivered events, and of old dead letters.
+EXPIRE_SECONDS, EXPIRE_DEAD_SECONDS = 60.0, 3600.0
 #: Seconds that rows of delivered events wait to be ended in one batch.
 BATCH_DELAY_SECONDS = 0.02
 
@@ -50,7 +50,7 @@ class Settlement:
         #: Ids of delivered events whose rows are not ended yet.
         self._delivered: list[str] = []
         #: When old delivered events are deleted next, by the clock of the loop.
-        self._expires_at = 0.0
+        self._expires_at = self._expires_dead_at = 0.0
 
     async def settle(
         self, event: ClaimedEvent, attempt: Attempt | None, seconds: float, *, batched: bool = False
@@ -111,11 +111,21 @@ class Settlement:
             self._delete(delivered, self._kept_at)
 
     async def expire(self) -> None:
-        """Delete delivered events that are older than the history, now and then."""
+        """Delete delivered events older than the history, and old dead letters, now and then."""
         if (now := self._loop.time()) >= self._expires_at:
             self._expires_at = now + EXPIRE_SECONDS
             before = self._with.clock.now() - self._with.history
             await asyncio.wrap_future(self._with.log.expire(before))
+        if now >= self._expires_dead_at:
+            self._expires_dead_at = now + EXPIRE_DEAD_SECONDS
+            before = self._with.clock.now() - MAX_DEAD_LETTER_DAYS * 86400
+            await self._expire_dead(before)
+
+    async def _expire_dead(self, before: float) -> None:
+        deleted = await asyncio.wrap_future(self._with.log.expire_dead(before, MAX_DEAD_LETTERS))
+        if deleted:
+            extra = {"action": "dead_letters_deleted", "number": deleted}
+            logger.warning("deleted %d old dead letters", deleted, extra=extra)
 
     @property
     def _kept_at(self) -> float | None:

@@ -137,6 +137,10 @@ class SqliteEventLog:
         """Delete delivered events that are older, lazily."""
         return self._database.change("expire", {"before": before}, lazy=True)
 
+    def expire_dead(self, before: float, most: int) -> "Future[int]":
+        """Delete old and excess dead letters, lazily."""
+        return self._database.change("expire_dead", {"before": before, "most": most}, lazy=True)
+
     def retry(self, event_id: str, attempt: int, next_at: float, reason: str) -> "Future[int]":
         """Schedule the next attempt, lazily."""
         row = {"id": event_id, "attempt": attempt, "next_at": next_at, "reason": reason}

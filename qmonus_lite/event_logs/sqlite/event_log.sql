@@ -131,6 +131,12 @@ DELETE FROM delivered WHERE number <= (SELECT max(number) FROM delivered) - :mos
 -- name: expire
 DELETE FROM delivered WHERE delivered_at < :before;
 
+-- name: expire_dead
+DELETE FROM event WHERE state = 'dead' AND (
+    since < :before
+    OR seq <= (SELECT seq FROM event WHERE state = 'dead' ORDER BY seq DESC LIMIT 1 OFFSET :most)
+);
+
 -- name: done
 DELETE FROM event WHERE id IN (SELECT value FROM json_each(:ids)) AND state <> 'dead';
 

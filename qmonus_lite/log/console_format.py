@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import sys
+from types import MappingProxyType
 
 from qmonus_lite.clock import Clock
 from qmonus_lite.log.formatter import CONTROL, STANDARD, RecordFormatter, is_own
@@ -12,10 +13,16 @@ from qmonus_lite.log.formatter import CONTROL, STANDARD, RecordFormatter, is_own
 _CONTINUATION = "\n    "
 #: Text that needs no quotes on the console.
 _is_unquoted = re.compile(r"[^\s\"'=\[\]]+").fullmatch
-#: Fields of an access record that its text has already.
-_REQUEST_LINE = frozenset({"method", "url_path", "status"})
+#: Fields that the text of a record has already, by its action.
+_IN_TEXT = {
+    "request": ("method", "url_path", "status"),
+    "event_handled": ("event_name", "status"),
+    "event_delivered": ("event_name",),
+    "event_retry": ("event_name",),
+    "event_dead": ("event_name",),
+}
 #: Columns of the name of a process, and of a message, so that the fields begin below one another.
-_PROCESS_WIDTH, _MESSAGE_WIDTH = 11, 40
+_PROCESS_WIDTH, _MESSAGE_WIDTH = 12, 40
 #: Ids, last on a line in this order: they are long, and the same on many lines.
 _IDS = ("event_id", "upload_id", "request_id", "trace_id")
 #: For machines; the traceback of an exception has its type and message.
@@ -29,7 +36,9 @@ _RED = "\x1b[31m"
 class ConsoleFormatter(RecordFormatter):
     """Formatter: a readable line per record, followed by its traceback."""
 
-    _omitted = STANDARD | _REQUEST_LINE
+    _omitted = MappingProxyType(
+        {action: STANDARD.union(names) for action, names in _IN_TEXT.items()}
+    )
 
     def __init__(self, clock: Clock, process: str) -> None:
         """`process`: name of this process in its records, or empty."""
@@ -42,7 +51,8 @@ class ConsoleFormatter(RecordFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line, and the lines of its traceback."""
         level = record.levelname.lower()
-        fields = self._shown({**self._around(record), **self._given(record)})
+        given = self._given(record)
+        fields = self._shown(given | self._around(record) | given)
         exception = fields.pop("exception", None)
         if exception or "span_id" in fields:
             for name in _LEFT_OUT:

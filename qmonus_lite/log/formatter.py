@@ -5,6 +5,7 @@ import re
 import traceback
 from collections.abc import Mapping
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 from qmonus_lite.clock import Clock
@@ -24,8 +25,8 @@ STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "
 class RecordFormatter(logging.Formatter):
     """Base class of both formatters."""
 
-    #: Names that are left out of the record of a request.
-    _omitted = STANDARD
+    #: Names that are left out of records, by their action.
+    _omitted: Mapping[object, frozenset[str]] = MappingProxyType({})
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
@@ -52,7 +53,7 @@ class RecordFormatter(logging.Formatter):
         attributes = vars(record)
         # `extra` follows the standard attributes; other formatters may append standard names.
         last = islice(attributes.items(), _STANDARD_COUNT, None)
-        omitted = self._omitted if attributes.get("action") == "request" else STANDARD
+        omitted = self._omitted.get(attributes.get("action"), STANDARD)
         return {name: value for name, value in last if name not in omitted}
 
     def _around(self, record: logging.LogRecord) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def test_the_outbox_reuses_the_pages_of_events_that_expired(
     path, sizes = tmp_path / ".qmonus-lite" / "outbox.sqlite3", []
     path.parent.mkdir()
     for round_ in range(4):
-        log = open_log(path, "OFF")
+        log = open_log(path, "NORMAL")
         end(log, _fill(log, round_))
         assert sum(log.counts().result(10).values()) == EVENTS
         expire(log)
@@ -114,7 +114,7 @@ def plan(path: Path, schema: DatabaseSchema, name: str) -> list[str]:
 def test_no_statement_of_the_outbox_scans_a_table(tmp_path: Path, name: str) -> None:
     path = tmp_path / ".qmonus-lite" / "outbox.sqlite3"
     path.parent.mkdir()
-    open_log(path, "OFF").close()
+    open_log(path, "NORMAL").close()
 
     steps = plan(path, event_log.SCHEMA, name)
     scans = [step for step in steps if re.match(r"SCAN (event|e|older|delivered)\b", step)]

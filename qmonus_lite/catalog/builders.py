@@ -27,6 +27,7 @@ _SCHEMAS = {name: kind.schema() for name, kind in KINDS.items()}
 _NEAR_MATCH = 0.7
 #: Keys whose strings are names: they are used in logs, answers and signed messages.
 _NAMES = ("name", "event", "success", "failure", "username", "role", "roles", "authorities")
+_NO_SCRIPT = "{0} is empty; write '{0}: |-' and indent the lines of the script below it"
 
 
 class BuildContext(Value, frozen=True, kw_only=True):
@@ -58,6 +59,9 @@ class PluginEntry:
     def check(self) -> bool:
         """Validate the entry against its kind's schema; records every fault."""
         for found in _SCHEMAS[self.kind.name].mismatches(_validatable(self.value)):
+            if found.path and self._is_empty_script(found.path):
+                self.fault(found.path, _NO_SCRIPT.format(found.path[-1]))
+                continue
             where = ".".join(map(str, found.path))
             label = f"{self.kind.name} plugin" + (f", {where}" if where else "")
             self.fault(found.path, f"{label}: {found.message}")
@@ -66,6 +70,9 @@ class PluginEntry:
             self._find_stray_tags()
             self._find_control_characters()
         return not self.faults
+
+    def _is_empty_script(self, path: Pointer) -> bool:
+        return path[0] in self.kind.scripts and not self.value[path[0]]
 
     def _find_stray_tags(self) -> None:
         """Record a fault for tagged values at places where they are not resolved."""

@@ -14,7 +14,7 @@ from qmonus_lite.background import ends_the_task
 from qmonus_lite.catalog.files import unreadable
 from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.catalog.loader import Loader
-from qmonus_lite.catalog.plugins import Catalog, Listed
+from qmonus_lite.catalog.plugins import Catalog, Listed, file_changes
 from qmonus_lite.errors import BadPlugins, Fault
 from qmonus_lite.scripting.modules import publish
 from qmonus_lite.surrogates import escape_surrogates
@@ -232,12 +232,10 @@ class Live:
     def _swap(self, catalog: Catalog) -> None:
         self._log_commented_out(catalog, self.catalog.commented_out)
         publish(catalog.scripts)
+        extra = {"action": "plugins_loaded", "events": list(catalog.events)}
+        extra |= file_changes(self.catalog, catalog)
         self.catalog = catalog
-        logger.info(
-            "plugins: now %d",
-            len(catalog.listed),
-            extra={"action": "plugins_loaded", "events": list(catalog.events)},
-        )
+        logger.info("plugins: now %d", len(catalog.listed), extra=extra)
         for listener in self._listeners:
             try:
                 listener(catalog)

@@ -59,10 +59,15 @@ def _up_with_writer(settings: Settings, arguments: Arguments, workers: Sequence[
 
 
 def _child(name: str, command: str, arguments: Arguments, *more: str) -> Child:
-    """A child process with the flags of this one; `more` overrides flags of the same name."""
+    """A child process with the flags of this one; `more` overrides flags of the same name.
+
+    `-P`, here joined with `-m`, keeps modules in the working directory out of it, as the console
+    script does: a file `ssl.py` there, of another user even, would run with the gateway's rights.
+    """
     replaced = {flag.partition("=")[0].removeprefix("--") for flag in more}
     same = [f"--{key}={value}" for key, value in arguments.flags.items() if key not in replaced]
-    return Child(name=name, argv=(sys.executable, "-m", "qmonus_lite", command, *same, *more))
+    program = (sys.executable, "-Pm", "qmonus_lite")
+    return Child(name=name, argv=(*program, command, *same, *more))
 
 
 COMMANDS = {

@@ -6,9 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
-
-from watchfiles import awatch
+from typing import TYPE_CHECKING, TypeVar
 
 from qmonus_lite.background import ends_the_task
 from qmonus_lite.catalog.files import unreadable
@@ -16,9 +14,15 @@ from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.catalog.loader import Loader
 from qmonus_lite.catalog.plugins import Catalog, Listed, file_changes
 from qmonus_lite.errors import BadPlugins, Fault
+from qmonus_lite.imported_on_use import ImportedOnUse
 from qmonus_lite.scripting.modules import publish
 from qmonus_lite.surrogates import escape_surrogates
 from qmonus_lite.values import Value
+
+if TYPE_CHECKING:
+    import watchfiles
+else:
+    watchfiles = ImportedOnUse("watchfiles")
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +105,7 @@ class Live:
 
     async def _watch_notifications(self) -> None:
         """Scan on every change notification, and every `POLL_MS` as well."""
-        watching = awatch(
+        watching = watchfiles.awatch(
             *self._loader.folders,
             step=DEBOUNCE_MS,
             debounce=4 * DEBOUNCE_MS,

@@ -28,7 +28,7 @@ def wrapped(text: str, indent: int, first: int | None = None) -> str:
 
     Words are not broken, so that paths and ids can be copied.
     """
-    columns = shutil.get_terminal_size((_PIPE_COLUMNS, 0)).columns
+    columns = shutil.get_terminal_size().columns if is_terminal() else _PIPE_COLUMNS
     return textwrap.fill(
         text,
         width=max(40, min(columns, _MAX_COLUMNS)),

@@ -3,16 +3,23 @@
 import asyncio
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from qmonus_lite import serving
 from qmonus_lite.child_process import Child
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
 from qmonus_lite.cli.process_start import begin
+from qmonus_lite.imported_on_use import ImportedOnUse
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.supervisor import supervise
 from qmonus_lite.supervisor_channel import LISTEN_FDS, NUMBER
 from qmonus_lite.values import changed
+
+if TYPE_CHECKING:
+    from qmonus_lite import serving
+else:
+    # With Tornado; one APIGW opens its sockets itself.
+    serving = ImportedOnUse("qmonus_lite.serving")
 
 
 def up(arguments: Arguments) -> int:

@@ -18,6 +18,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from qmonus_lite.errors import Fault
+from qmonus_lite.imported_on_use import OnUse
 from qmonus_lite.log import bound
 from qmonus_lite.scripting.loading import StillLoading, in_time
 from qmonus_lite.scripting.misspelt import misspelt
@@ -222,21 +223,24 @@ def _where_to_install(error: BaseException) -> str:
     return f"; install it for the Python that runs qmonus-lite: {sys.executable} -m pip install"
 
 
-def _import_lazy_modules(code: CodeType, names: Mapping[str, object]) -> None:
-    """Import the granted modules that the code reads, so that no request waits for an import."""
-    read = {name for part in _codes(code) for name in part.co_names}
-    for name in read & names.keys():
-        module = names[name]
-        if isinstance(module, ModuleType):
-            vars(module)  # The first access of an attribute imports a lazy module.
+def _imported_names(code: CodeType, names: Mapping[str, object]) -> dict[str, object]:
+    """The granted names, with those imported that the code reads: no request waits for that.
+
+    Also for an import of a submodule in a function. If one thread imports a package while another
+    imports a submodule of it, Python may give either a module that is not complete.
+    """
+    read = {name.partition(".")[0] for part in _codes(code) for name in part.co_names}
+    return {
+        name: value.imported() if name in read and isinstance(value, OnUse) else value
+        for name, value in names.items()
+    }
 
 
 def _execute(code: CodeType, names: Mapping[str, object], origin: Origin) -> ModuleType:
     """Run the module level of a script; any exception becomes a fault of the plugin."""
     module = new_module(origin)
     space = vars(module)
-    space.update({**names, SEEN: seen, RETURNING: returning})
-    _import_lazy_modules(code, names)
+    space.update({**_imported_names(code, names), SEEN: seen, RETURNING: returning})
     try:
         with importing(module), bound(plugin=origin.plugin):
             in_time(lambda: exec(code, space))

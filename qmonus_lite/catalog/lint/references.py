@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from qmonus_lite.auth.account import EVERYTHING
 from qmonus_lite.catalog.lint.contract import (
@@ -14,7 +15,12 @@ from qmonus_lite.catalog.lint.gates import is_terminate, lookups, status
 from qmonus_lite.catalog.lint.linted_plugins import LintedPlugin, LintedPlugins, near
 from qmonus_lite.catalog.lint.script import ScriptView, argument, constant_text
 from qmonus_lite.catalog.lint.warning import Hit
-from qmonus_lite.scripting.builtins.mu import MU
+from qmonus_lite.imported_on_use import ImportedOnUse
+
+if TYPE_CHECKING:
+    from qmonus_lite.scripting.builtins import mu
+else:
+    mu = ImportedOnUse("qmonus_lite.scripting.builtins.mu")
 
 Found = tuple[LintedPlugin, Hit]
 
@@ -118,7 +124,7 @@ def unknown_config_key(plugins: LintedPlugins) -> Iterator[Found]:
 
 def _there(key: str, values: object) -> bool:
     # MU also has its own methods.
-    return key in getattr(values, "values", {}) or hasattr(MU, key)
+    return key in getattr(values, "values", {}) or hasattr(mu.MU, key)
 
 
 def _is_read(node: ast.Attribute, name: str) -> bool:

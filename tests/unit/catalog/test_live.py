@@ -328,7 +328,7 @@ async def test_polls_after_the_watcher_broke_off(
         yield set()
         raise Panic
 
-    monkeypatch.setattr(live_module, "awatch", awatch)
+    monkeypatch.setattr("watchfiles.awatch", awatch)
     watch()
     await asyncio.sleep(0.05)
     folder.put("b.yml", handler("b", event="Other"))

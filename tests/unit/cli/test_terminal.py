@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 
+from qmonus_lite.cli import terminal
 from qmonus_lite.cli.main import main
 from qmonus_lite.cli.terminal import DIM, styled, wrapped
 
@@ -55,6 +56,7 @@ def test_nothing_is_coloured_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_wrapping_breaks_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(terminal, "is_terminal", lambda: True)
     path = "/a-path-of-one-word/" + 60 * "x"
 
     assert wrapped(f"see {path} for more", 4).splitlines() == [

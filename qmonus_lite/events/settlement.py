@@ -156,22 +156,22 @@ class Settlement:
     ) -> None:
         log = self._with.log
         extra: dict[str, object] = {
+            "attempt": event.attempt,
             "event_name": event.type,
             "path": event.path,
-            "attempt": event.attempt,
             "ms": round(seconds * 1000, 1),
         }
         if isinstance(decision, Done):
             logger.info("delivered %s", event.type, extra={"action": "event_delivered", **extra})
         elif isinstance(decision, Retry):
             await self._put_back(event, event.attempt, decision.delay, decision.reason)
-            extra |= {"action": "event_retry", "reason": decision.reason}
+            extra = {"action": "event_retry", **extra, "reason": decision.reason}
             logger.warning("%s again in %.1f s", event.type, decision.delay, extra=extra)
         else:
             reason = decision.reason
             await self._write(lambda: log.dead(event.id, event.attempt, reason))
             self._order.end(event.path, event.id, direct=event.direct)
-            extra |= {"action": "event_dead", "reason": decision.reason}
+            extra = {"action": "event_dead", **extra, "reason": decision.reason}
             logger.error("%s is a dead letter", event.type, extra=extra)
 
     async def _put_back(self, event: ClaimedEvent, attempt: int, delay: float, reason: str) -> None:

@@ -77,6 +77,8 @@ LIMITS: Mapping[str, Sequence[Limit]] = {
         Limit("events.published.MAX_TOTAL_BYTES", "those together", "`ValueError`"),
         Limit("events.outcome.MAX_RAN", "handlers of a run that are told of", "left out"),
         Limit("events.log.MAX_DELIVERED", "delivered events kept", "the oldest are deleted"),
+        Limit("events.log.MAX_DEAD_LETTERS", "dead letters kept", "the oldest are deleted"),
+        Limit("events.log.MAX_DEAD_LETTER_DAYS", "age of a dead letter", "it is deleted"),
         Limit("cli.events.MAX_LISTED", "events in `events list`", "left out"),
     ),
     "Records": (

@@ -51,7 +51,7 @@ BROAD_HANDLERS = {
     "events/dispatcher.py": "a delivery or a turn of the loop; logged, and tried again",
     "database/transaction.py": "a change that broke off; handed to those who asked for it",
     "records/recorder.py": "a batch that cannot be written; logged, and the next ones are",
-    "log.py": "a record that cannot be formatted; its traceback is logged in its place",
+    "log/configuration.py": "a record that cannot be formatted; its traceback is logged",
     "observations.py": "a listener that fails; logged, and the other listeners are called",
     "events/reported_workers.py": "a listener that fails; logged, and the others are called",
     "transports/http/worker_registry.py": "polling of one worker; logged, and polled again",

@@ -4,12 +4,18 @@ from qmonus_lite.clock import Clock
 from qmonus_lite.events.envelope import OutgoingEvent, Purpose
 from qmonus_lite.events.gateway import Gateway
 from qmonus_lite.events.log import EventLog
+from qmonus_lite.events.outcome import Outcome
 from qmonus_lite.events.retry import Attempt
 from qmonus_lite.events.stored_event import ClaimedEvent
-from qmonus_lite.events.transport import Transport
+from qmonus_lite.events.transport import Broken, Transport, Unreachable
 from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.observations import NO_OBSERVERS, Observers
-from qmonus_lite.values import Value
+from qmonus_lite.values import Value, changed
+
+#: Status code recorded for a delivery without a valid response.
+NO_ANSWER = 599
+#: Maximum length of the reason of a failed attempt.
+MAX_REASON_CHARS = 1000
 
 
 class Delivery(Value, frozen=True, kw_only=True):
@@ -50,6 +56,28 @@ class Delivery(Value, frozen=True, kw_only=True):
         )
 
     def attempt(
+        self, due: ClaimedEvent, age: float, answer: Outcome | Broken | Unreachable
+    ) -> Attempt | None:
+        """The result of a delivery attempt with this answer; None if it reached no handler.
+
+        `age` of the event is in seconds.
+        """
+        if isinstance(answer, Unreachable):
+            return None
+        if isinstance(answer, Broken):
+            reason = f"{answer.worker}: {answer.reason}"
+            attempt = self.ended(due, age, NO_ANSWER, reason, answer.retry_after)
+            return changed(attempt, worker=answer.worker)
+        reason = f"{answer.code}: {answer.output}" if answer.refused else ""
+        return changed(
+            self.ended(due, age, answer.code, reason[:MAX_REASON_CHARS]),
+            published=answer.published,
+            worker=answer.worker,
+            handlers=answer.ran,
+            refusal=answer.refusal,
+        )
+
+    def ended(
         self,
         due: ClaimedEvent,
         age: float,

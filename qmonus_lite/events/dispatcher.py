@@ -16,14 +16,14 @@ from concurrent.futures import Future
 import uvloop
 
 from qmonus_lite.clock import ClockStep, SteadyClock
-from qmonus_lite.events.delivery import Delivery
+from qmonus_lite.events.delivery import NO_ANSWER, Delivery
 from qmonus_lite.events.known_handlers import KnownHandlers
 from qmonus_lite.events.log import EventLogFailed
 from qmonus_lite.events.ordering import MAX_KNOWN, PathOrder
 from qmonus_lite.events.retry import MAX_DELAY_SECONDS, Attempt
 from qmonus_lite.events.settlement import POLL_SECONDS, Settlement, wait_after_failure
 from qmonus_lite.events.stored_event import ClaimedEvent, PendingEvent, Types, direct
-from qmonus_lite.events.transport import Broken, Heartbeat, Unreachable
+from qmonus_lite.events.transport import Heartbeat
 from qmonus_lite.log import bound
 from qmonus_lite.values import changed
 
@@ -35,8 +35,6 @@ MAX_IN_FLIGHT, CLAIM_BATCH = 64, 256
 MAX_FOLLOWING = 32
 #: Seconds that a lease lasts beyond the delivery timeout.
 LEASE_GRACE_SECONDS = 60.0
-#: Status code recorded for a delivery without a valid response.
-NO_ANSWER = 599
 
 
 class Dispatcher:
@@ -267,7 +265,7 @@ class Dispatcher:
             # and all later ones of its path would wait until a restart.
             logger.exception("delivery failed", extra={"action": "delivery_failed"})
             reason = f"{type(error).__name__}: {error}"
-            attempt = self._with.attempt(event, age, NO_ANSWER, reason)
+            attempt = self._with.ended(event, age, NO_ANSWER, reason)
         seconds = self._loop.time() - started
         return await self._settlement.settle(event, attempt, seconds, batched=batched)
 
@@ -297,22 +295,7 @@ class Dispatcher:
         answer = await self._with.transport.ask(
             self._with.event(event), self._with.timeout, self._heartbeat(event)
         )
-        if isinstance(answer, Unreachable):
-            return None
-        age = self._loop.time() - since
-        if isinstance(answer, Broken):
-            reason = f"{answer.worker}: {answer.reason}"
-            attempt = self._with.attempt(event, age, NO_ANSWER, reason, answer.retry_after)
-            return changed(attempt, worker=answer.worker)
-        reason = f"{answer.code}: {answer.output}" if answer.refused else ""
-        attempt = self._with.attempt(event, age, answer.code, reason[:1000])
-        return changed(
-            attempt,
-            published=answer.published,
-            worker=answer.worker,
-            handlers=answer.ran,
-            refusal=answer.refusal,
-        )
+        return self._with.attempt(event, self._loop.time() - since, answer)
 
 
 def _deliverable(known: KnownHandlers) -> Types:

@@ -68,6 +68,7 @@ LIMITS: Mapping[str, Sequence[Limit]] = {
         ),
         Limit("events.dispatcher.MAX_IN_FLIGHT", "deliveries at once", "the others wait"),
         Limit("events.dispatcher.MAX_FOLLOWING", "events of a path claimed ahead", "they wait"),
+        Limit("events.delivery.MAX_REASON_CHARS", "reason of a failed attempt", "cut"),
         Limit("events.retry.MAX_DELAY_SECONDS", "longest time between two attempts", ""),
         Limit("events.inbox.RETENTION_SECONDS", "memory of handled events", "forgotten"),
         Limit("events.inbox.MAX_ROWS", "handled events kept", "the oldest are forgotten"),

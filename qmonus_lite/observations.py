@@ -32,6 +32,8 @@ class RequestRecord:
     bytes: int = 0
     #: Path of the stored file, empty unless the request stored one.
     stored_path: str = ""
+    #: `upload`, `route` or `admin`; empty for a request that was refused by its head alone.
+    endpoint: str = ""
 
 
 class RequestAnswered(Value, frozen=True, kw_only=True):
@@ -55,6 +57,37 @@ class RequestAnswered(Value, frozen=True, kw_only=True):
     #: As in RequestRecord.
     bytes: int = 0
     stored_path: str = ""
+    endpoint: str = ""
+
+
+class RequestCut(Value, frozen=True, kw_only=True):
+    """The client of a request left before its body was read."""
+
+    request_id: str
+    #: As in RequestRecord.
+    upload_id: str
+    bytes: int
+    endpoint: str
+    #: From the request head until that was noticed.
+    seconds: float
+
+
+class QuestionAnswered(Value, frozen=True, kw_only=True):
+    """A worker was asked about an event, `APIGW.OnFileUploading` for example."""
+
+    event: str
+    #: `allowed`, `refused`, or `failed` without a usable answer.
+    outcome: str
+    #: The exchange.
+    seconds: float
+
+
+class DiskSynced(Value, frozen=True, kw_only=True):
+    """An fsync ended, well or not; notified on a disk thread."""
+
+    #: `file` or `directory`.
+    kind: str
+    seconds: float
 
 
 class UploadDecided(Value, frozen=True, kw_only=True):
@@ -108,7 +141,16 @@ class ScriptRan(Value, frozen=True, kw_only=True):
     seconds: float
 
 
-Observation = RequestAnswered | UploadDecided | UploadStored | DeliveryTried | ScriptRan
+Observation = (
+    RequestAnswered
+    | RequestCut
+    | QuestionAnswered
+    | DiskSynced
+    | UploadDecided
+    | UploadStored
+    | DeliveryTried
+    | ScriptRan
+)
 #: Called with the values of the class that it was given for, and with no others.
 Listener = Callable[[Any], None]
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from qmonus_lite.clock import Clock
+from qmonus_lite.compose.metrics import OwnMetrics
 from qmonus_lite.compose.registry import (
     DEFAULT_EVENT_LOG,
     DEFAULT_STORE,
@@ -85,11 +86,17 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
     signer = Signer(event_secret(data_dir, settings.events))
     data_dir.lock()
     gateway = data_dir.open()
+    metrics = OwnMetrics(settings, "writer")
+    observers = metrics.observers()
     data_dir.note_address(settings.server.advertised_host, settings.server.advertised_port)
     threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
     # Each APIGW checks the free space for its own readiness.
     context = StoreContext(
-        data_dir=data_dir.path, gateway=gateway, threads=threads, checks_free_space=False
+        data_dir=data_dir.path,
+        gateway=gateway,
+        threads=threads,
+        checks_free_space=False,
+        observers=observers,
     )
     parts = WriterParts(
         settings=settings,
@@ -102,6 +109,7 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
             TransportContext(data_dir=data_dir.path, signer=signer, environ=environ),
         ),
         threads=threads,
+        observers=observers,
     )
     return WriterServer(
         settings=settings.server,
@@ -110,4 +118,5 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         commits=local_commit_service(parts),
         registry=parts.workers.registry,
         threads=parts.threads,
+        sampling=metrics.sampling,
     )

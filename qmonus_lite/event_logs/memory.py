@@ -238,6 +238,13 @@ class MemoryEventLog:
                 counts[row.state] = counts.get(row.state, 0) + 1
         return _completed(counts)
 
+    def oldest(self) -> "Future[float | None]":
+        """Start of the age of the first event that is to be delivered, or None."""
+        with self._lock:
+            waiting = [row for row in self._rows.values() if row.state in {"prepared", "ready"}]
+        first = min(waiting, key=lambda row: row.seq, default=None)
+        return _completed(first.since if first else None)
+
     def retry_now(self, event_id: str, now: float) -> "Future[int]":
         """Make a waiting event due at `now`."""
 

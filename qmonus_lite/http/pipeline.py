@@ -26,7 +26,7 @@ from qmonus_lite.http.request import Request
 from qmonus_lite.http.response import Response, error_response
 from qmonus_lite.http.state import ServerState
 from qmonus_lite.log import bound
-from qmonus_lite.observations import Observers, RequestAnswered, RequestRecord
+from qmonus_lite.observations import Observers, RequestAnswered, RequestCut, RequestRecord
 from qmonus_lite.values import changed
 
 logger = logging.getLogger(__name__)
@@ -129,13 +129,14 @@ class Pipeline:
             self._handler = step(self._handler, state)
 
     async def serve(self, request: Request, body: Body, send: Send) -> None:
-        """Process a request, send its response, and report it; nothing if the client left."""
+        """Process a request, send its response, and report how it ended."""
         active = self.state.active
         active.add(request)
         try:
             response = await self._handler(request, body)
             await send(request, response)
         except ClientLeft:
+            self._report_cut(request)
             return
         finally:
             active.discard(request)
@@ -156,5 +157,17 @@ class Pipeline:
             refusal=record.refusal,
             bytes=record.bytes,
             stored_path=record.stored_path,
+            endpoint=record.endpoint,
         )
         self._observers.notify(answered)
+
+    def _report_cut(self, request: Request) -> None:
+        record = request.record
+        cut = RequestCut(
+            request_id=record.request_id,
+            upload_id=record.upload_id,
+            bytes=record.bytes,
+            endpoint=record.endpoint,
+            seconds=time.monotonic() - request.received_at,
+        )
+        self._observers.notify(cut)

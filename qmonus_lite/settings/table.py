@@ -13,6 +13,7 @@ from qmonus_lite.settings.auth import AuthSettings
 from qmonus_lite.settings.events import EventSettings
 from qmonus_lite.settings.field import Setting, settings_of
 from qmonus_lite.settings.logs import LogSettings
+from qmonus_lite.settings.metrics import MetricsSettings
 from qmonus_lite.settings.plugins import PluginSettings
 from qmonus_lite.settings.server import ServerSettings
 from qmonus_lite.settings.storage import StorageSettings
@@ -32,6 +33,7 @@ class Settings:
     events: EventSettings = field(default_factory=EventSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     logs: LogSettings = field(default_factory=LogSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
     @classmethod
     def of(cls, **values: object) -> "Settings":

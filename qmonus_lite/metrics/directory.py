@@ -86,13 +86,13 @@ class MetricsDirectory:
         pid = os.getpid()
         try:
             self.snapshot(max_wait=0)
-            descriptor = slots.create(self.path / f"{process}.{pid}.{started_at(pid)}")
+            path = self.path / f"{process}.{pid}.{started_at(pid)}"
+            return Slots(slots.create(path))
         except OSError as error:
             text = "%s: %s; no scrape sees the metrics of this process"
             extra = {"action": "metrics_unshared"}
             logger.warning(text, self.path, error.strerror or error, extra=extra)
             return Slots()
-        return Slots(descriptor)
 
     def snapshot(self, *, max_wait: float = MAX_LOCK_SECONDS) -> Snapshot:
         """Read all files, and fold those of ended processes into one. Blocks; raises OSError.

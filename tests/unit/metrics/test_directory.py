@@ -154,4 +154,4 @@ def test_without_space_a_process_counts_for_itself(
 
     assert total(directory) == 0.0
     assert [record.__dict__["action"] for record in caplog.records] == ["metrics_unshared"]
-    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+    assert [process.values for process in directory.snapshot().running] == [{}]

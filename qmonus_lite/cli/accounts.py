@@ -22,7 +22,7 @@ from qmonus_lite.cli.command import DIRECTORY_FLAGS, Command
 from qmonus_lite.cli.process_start import make_default_folder
 from qmonus_lite.cli.rewriting import create, remove, replace
 from qmonus_lite.clock import Clock
-from qmonus_lite.compose.shared import make_reading_loader
+from qmonus_lite.compose.plugin_loader import make_reading_loader
 from qmonus_lite.datadir import read_key
 from qmonus_lite.errors import BadResource, BadSetting
 from qmonus_lite.settings.table import Settings

@@ -9,8 +9,8 @@ from datetime import datetime
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
 from qmonus_lite.clock import Clock
+from qmonus_lite.compose.gateway import make_gateway
 from qmonus_lite.compose.registry import DEFAULT_EVENT_LOG, event_log_kind
-from qmonus_lite.compose.shared import make_gateway
 from qmonus_lite.data_format import read_format
 from qmonus_lite.errors import BadSetting
 from qmonus_lite.events.event_redaction import redacted_detail

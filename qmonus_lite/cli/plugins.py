@@ -8,7 +8,7 @@ from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command, no_positionals
 from qmonus_lite.cli.excerpt import excerpt
-from qmonus_lite.compose.shared import make_reading_loader
+from qmonus_lite.compose.plugin_loader import make_reading_loader
 from qmonus_lite.errors import BadPlugins, BadSetting, Fault
 from qmonus_lite.settings import values
 

@@ -83,10 +83,10 @@ class Settlement:
             )
         return not isinstance(decision, Retry)
 
-    async def unclaim(self, events: Iterable[ClaimedEvent]) -> None:
-        """End the leases of events that were not sent; does not count as an attempt of them."""
+    def unclaim(self, events: Iterable[ClaimedEvent]) -> None:
+        """End the leases of events that were not sent, without an attempt; does not wait."""
         ids = [event.id for event in events]
-        await self._write(lambda: self._with.log.unclaim(ids))
+        self._submit(lambda: self._with.log.unclaim(ids))
 
     def forget(self, event: ClaimedEvent) -> None:
         """Mark as ended without a handler: release its path, delete its row; does not wait."""
@@ -168,13 +168,17 @@ class Settlement:
         await self._write(retry)
 
     def _delete(self, event_ids: list[str], kept_at: float | None) -> None:
-        deleted = self._with.log.done(event_ids, kept_at)
-        deleted.add_done_callback(lambda done: self._deleted(event_ids, kept_at, done))
+        self._submit(lambda: self._with.log.done(event_ids, kept_at))
 
-    def _deleted(self, event_ids: list[str], kept_at: float | None, done: "Future[int]") -> None:
-        if done.exception() is not None:
-            # After the stop (RuntimeError) the next start delivers them again, with the same ids.
-            write = self._write(lambda: self._with.log.done(event_ids, kept_at))
+    def _submit(self, change: "Callable[[], Future[int]]") -> None:
+        """Write to the log without waiting for the commit, retrying until it succeeds."""
+        change().add_done_callback(lambda written: self._submitted(change, written))
+
+    def _submitted(self, change: "Callable[[], Future[int]]", written: "Future[int]") -> None:
+        if written.exception() is not None:
+            # After the stop (RuntimeError) the next start releases leases, and delivers what is not
+            # ended again, with the same ids.
+            write = self._write(change)
             try:
                 asyncio.run_coroutine_threadsafe(write, self._loop)
             except RuntimeError:

@@ -116,6 +116,7 @@ INTERNAL = frozenset(
         "auth.tokens.MAX_VERIFIED",
         "catalog.lint.linter.MAX_FOUND",
         "catalog.live.MAX_DELAY_SECONDS",
+        "catalog.plugins.MAX_NAMED_FILES",
         "database.database.MAX_BATCH",
         "events.ordering.MAX_DIRECT",
         "events.ordering.MAX_KNOWN",

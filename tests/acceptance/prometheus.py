@@ -77,6 +77,9 @@ class Prometheus:
             with urllib.request.urlopen(f"{self._url}{path}?{query}", timeout=5) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
+            if error.code == 503:
+                # It is starting.
+                return None
             pytest.fail(f"{path} {arguments}: {error.read().decode()}")
         except OSError:
             return None

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
+from qmonus_lite.auth.caller_ids import CallerIds
 from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.auth.gate_depth import GateDepths
 from qmonus_lite.auth.sealing import sealer_of
@@ -79,6 +80,7 @@ def _callout(settings: Settings, outgoing: Outgoing, passes: Passes) -> Callout:
         scheme=passes.scheme,
         credential=passes.issue,
         sign_depth=GateDepths(passes=passes).sign,
+        sign_ids=CallerIds(passes=passes).headers,
         certfile=str(settings.server.certfile) if settings.server.certfile else None,
     )
     timeouts = Timeouts(

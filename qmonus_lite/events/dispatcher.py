@@ -24,6 +24,7 @@ from qmonus_lite.events.retry import MAX_DELAY_SECONDS, Attempt
 from qmonus_lite.events.settlement import POLL_SECONDS, Settlement, wait_after_failure
 from qmonus_lite.events.stored_event import ClaimedEvent, PendingEvent, Types, direct
 from qmonus_lite.events.transport import Broken, Heartbeat, Unreachable
+from qmonus_lite.log import bound
 from qmonus_lite.values import changed
 
 logger = logging.getLogger(__name__)
@@ -251,6 +252,10 @@ class Dispatcher:
 
     async def _deliver(self, event: ClaimedEvent, *, batched: bool = False) -> bool:
         """Send an event, and settle it; False if it is to be tried again."""
+        with bound(**event.log_fields):
+            return await self._deliver_bound(event, batched=batched)
+
+    async def _deliver_bound(self, event: ClaimedEvent, *, batched: bool) -> bool:
         started = self._loop.time()
         age = self._clock.now() - event.since
         try:

@@ -11,7 +11,7 @@ from tests.integration.two_processes import TwoProcesses, until
 
 def records(caplog: pytest.LogCaptureFixture, action: str) -> list[dict[str, Any]]:
     found = [vars(record) for record in caplog.records if vars(record).get("action") == action]
-    return [row for row in found if row.get("path", "").startswith("/upload/")]
+    return [row for row in found if row.get("url_path", "").startswith("/upload/")]
 
 
 async def begin(two: TwoProcesses, name: str, framing: str, body: bytes) -> asyncio.StreamWriter:
@@ -37,7 +37,7 @@ async def test_uploads_that_end_early_are_recorded_with_what_came(
     writer.close()
     await until(lambda: records(caplog, "client_left"))
     [left] = records(caplog, "client_left")
-    assert left["path"] == "/upload/left"
+    assert left["url_path"] == "/upload/left"
     assert (left["peer"], left["bytes"]) == ("127.0.0.1", 300)
     assert left["request_id"] and left["upload_id"]
 
@@ -47,7 +47,7 @@ async def test_uploads_that_end_early_are_recorded_with_what_came(
     writer = await begin(two, "long", "Transfer-Encoding: chunked", chunk * 2)
     await until(lambda: records(caplog, "request"))
     [refused] = records(caplog, "request")
-    assert (refused["path"], refused["status"]) == ("/upload/long", 413)
+    assert (refused["url_path"], refused["status"]) == ("/upload/long", 413)
     assert refused["rule"] == "too-large"
     writer.close()
     await asyncio.sleep(0.1)

@@ -50,7 +50,7 @@ async def test_a_failure_of_a_gate_is_a_problem_without_its_details(
     assert (status, body | PUBLIC) == (500, body)
 
     text = "\n".join(record.getMessage() for record in caplog.records)
-    assert "ValueError: private detail" in text
+    assert "ValueError: private detail" in caplog.text
     assert "gate: a handler left an event of" in text
     assert "an output of 5242882; together at most 4194304 are sent to APIGW" in text
     assert (await put(two, "fine"))[0] == 201

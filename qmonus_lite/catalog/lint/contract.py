@@ -17,7 +17,9 @@ EVENT_KEYS = frozenset(
 #: Of these, the keys that only APIGW.OnFileUploaded has.
 ONLY_UPLOADED = frozenset("filepath bytes mime address port".split())
 #: Attributes of `handle`.
-HANDLE = frozenset("terminate termination event_id attempt request_id upload_id".split())
+HANDLE = frozenset(
+    "terminate termination event_id attempt request_id upload_id traceparent".split()
+)
 
 #: Headers that are redacted in pending events.
 MASKED = frozenset({"authorization", "x-auth-token", "x-api-key", "cookie", "proxy-authorization"})

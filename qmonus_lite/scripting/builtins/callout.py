@@ -11,7 +11,9 @@ from urllib.parse import quote
 
 from tornado.httpclient import HTTPResponse
 
+from qmonus_lite import trace_context
 from qmonus_lite.imported_on_use import ImportedOnUse
+from qmonus_lite.log.context import current
 from qmonus_lite.scripting import context
 from qmonus_lite.scripting.builtins import callout_headers, callout_tls, no_answer
 from qmonus_lite.scripting.builtins.outgoing import NO_ANSWER, Outgoing, OutgoingRequest
@@ -41,6 +43,8 @@ class Gateways(Value, frozen=True, kw_only=True):
     credential: Callable[[str, str, str], Mapping[str, str]]
     #: Signed value of the header for a number of gates that wait for a request.
     sign_depth: Callable[[int], str]
+    #: Signed header with the request id and `traceparent` of the caller.
+    sign_ids: Callable[[str, str], Mapping[str, str]]
     #: File with certificates trusted for our own APIGWs, besides those of the system.
     certfile: str | None = None
 
@@ -130,7 +134,8 @@ class Callout:
         return _jsonified(response) if response_jsonify else response
 
     async def _send(self, message: OutgoingRequest, target: "yarl.URL", own: bool) -> HTTPResponse:
-        """One attempt. Each has its own pass, which expires soon."""
+        """One attempt. Each has its own pass, which expires soon, and its own span."""
+        message = changed(message, headers=self._with_ids(message.headers, own))
         if own and (depth := context.waiting_gates()):
             field = {context.GATE_DEPTH: self._gateways.sign_depth(depth)}
             message = changed(message, headers={**_without_depth(message.headers), **field})
@@ -142,6 +147,24 @@ class Callout:
         if own:
             _note(message, target, response)
         return response
+
+    def _with_ids(self, headers: Mapping[str, str], own: bool) -> dict[str, str]:
+        """The headers with a new span of the caller's trace, unless the script gave one itself.
+
+        Our own APIGWs get the request id of the caller as well, signed.
+        """
+        fields = current()
+        traceparent = trace_context.child_of(trace_context.of_log_fields(fields))
+        sent = dict(headers)
+        if traceparent and trace_context.HEADER.lower() not in {name.lower() for name in headers}:
+            sent[trace_context.HEADER] = traceparent
+        if own and (request_id := fields.get("request_id")):
+            signed = self._gateways.sign_ids(request_id, traceparent)
+            # In place of those that the script copied from its own request.
+            replaced = {name.lower() for name in signed}
+            sent = {name: value for name, value in sent.items() if name.lower() not in replaced}
+            sent |= signed
+        return sent
 
     def _trust(
         self, own: bool, validate: bool, ca_certs: str | None, cert: str | None, key: str | None

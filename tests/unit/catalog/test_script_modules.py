@@ -191,7 +191,7 @@ async def test_log_lines_of_scripts_name_plugin_file_and_line(
     rows = capsys.readouterr().err.splitlines()
     found = [row for row in rows if "by ours" in row or "by its" in row]
     assert len(found) == 2
-    assert all(f"file={path} line=19 plugin=gate" in row for row in found)
+    assert all(f"plugin=gate file={path} line=19" in row for row in found)
 
 
 @pytest.mark.usefixtures("restored")

@@ -1,6 +1,7 @@
 """Event log in memory, for tests and trials of plugins: its events end with the process."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -242,18 +243,15 @@ class MemoryEventLog:
 
     def counts(self) -> "Future[dict[str, int]]":
         """Number of events by state."""
-        counts: dict[str, int] = {}
         with self._lock:
-            for row in (*self._rows.values(), *self._history.values()):
-                counts[row.state] = counts.get(row.state, 0) + 1
-        return _completed(counts)
+            rows = (*self._rows.values(), *self._history.values())
+            return _completed(dict(Counter(row.state for row in rows)))
 
     def oldest(self) -> "Future[float | None]":
         """Start of the age of the first event that is to be delivered, or None."""
         with self._lock:
-            waiting = [row for row in self._rows.values() if row.state in {"prepared", "ready"}]
-        first = min(waiting, key=lambda row: row.seq, default=None)
-        return _completed(first.since if first else None)
+            waiting = [(row.seq, row.since) for row in self._rows.values() if row.state != "dead"]
+        return _completed(min(waiting)[1] if waiting else None)
 
     def retry_now(self, event_id: str, now: float) -> "Future[int]":
         """Make a waiting event due at `now`."""

@@ -229,17 +229,8 @@ class MemoryEventLog:
     def show(self, event_id: str) -> "Future[ShownEvent | None]":
         """The event of this id, or None."""
         with self._lock:
-            if (row := self._rows.get(event_id) or self._history.get(event_id)) is None:
-                return _completed(None)
-            event = row.event
-            detail = ShownEvent(
-                entry=row.entry,
-                data=event.data,
-                store=event.store,
-                store_path=event.store_path,
-                gateway=event.gateway,
-            )
-        return _completed(detail)
+            row = self._rows.get(event_id) or self._history.get(event_id)
+            return _completed(row.shown if row else None)
 
     def counts(self) -> "Future[dict[str, int]]":
         """Number of events by state."""

@@ -45,8 +45,9 @@ class NonBlockingOutput:
         self._lock = threading.Lock()
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
-        #: Records lost since the last report.
+        #: Records lost since the last report, and all that were lost.
         self._lost = 0
+        self.all_lost = 0
         #: Whether a thread writes the backlog; then no other thread writes.
         self._draining = False
         #: Makes the record that reports a number of lost records.
@@ -58,14 +59,14 @@ class NonBlockingOutput:
             if not self._draining:
                 rest = self._try(record)
                 if rest is None:
-                    self._lost += 1
+                    self._count_lost()
                     return
                 if not (rest or self._lost):
                     return
                 record = rest
                 self._start_drain()
             if not self._draining or self._backlog_bytes + len(record) > MAX_BACKLOG_BYTES:
-                self._lost += 1
+                self._count_lost()
             elif record:
                 self._backlog.append(record)
                 self._backlog_bytes += len(record)
@@ -85,6 +86,10 @@ class NonBlockingOutput:
             os.close(self._own)
         elif self._own is not None:
             self._own.close()
+
+    def _count_lost(self) -> None:
+        self._lost += 1
+        self.all_lost += 1
 
     def _try(self, record: bytes) -> bytes | None:
         """Write without blocking; gives the rest, None after an error (disk full, reader gone)."""
@@ -111,7 +116,10 @@ class NonBlockingOutput:
             if self._write_whole(record):
                 continue
             with self._lock:
-                self._lost += lost or 1
+                if lost:
+                    self._lost += lost
+                else:
+                    self._count_lost()
                 if lost:
                     # The stream takes nothing; the next record that it takes starts this again.
                     self._draining = False
@@ -161,6 +169,10 @@ class _RawOutput(io.RawIOBase):
         return len(record)
 
 
+#: The outputs of this process.
+_installed: list[NonBlockingOutput] = []
+
+
 def install() -> NonBlockingOutput | None:
     """Replace `sys.stdout` and `sys.stderr` of this process; gives the output of the latter.
 
@@ -175,8 +187,14 @@ def install() -> NonBlockingOutput | None:
     return None
 
 
+def lost_records() -> int:
+    """Records that the outputs of this process have lost."""
+    return sum(output.all_lost for output in _installed)
+
+
 def _flushed_at_exit(descriptor: int) -> NonBlockingOutput:
     output = NonBlockingOutput(descriptor)
+    _installed.append(output)
     atexit.register(output.flush)
     return output
 

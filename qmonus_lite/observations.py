@@ -55,6 +55,8 @@ class RequestRecord:
     #: clock, 0 if it has not come so far.
     opened_at: float = 0.0
     sealed_at: float = 0.0
+    #: `upload`, `route` or `admin`; empty for a request that was refused by its head alone.
+    endpoint: str = ""
 
     @property
     def trace_id(self) -> str:
@@ -89,6 +91,8 @@ class EndedRequest(Value, frozen=True, kw_only=True):
     #: 0 if it has not come so far.
     seconds_to_open: float = 0.0
     seconds_to_seal: float = 0.0
+    #: As in RequestRecord.
+    endpoint: str = ""
 
     @property
     def trace_id(self) -> str:
@@ -104,6 +108,24 @@ class RequestAnswered(EndedRequest, frozen=True, kw_only=True):
 
 class RequestCut(EndedRequest, frozen=True, kw_only=True):
     """The client left in the middle of the body; there is no answer."""
+
+
+class QuestionAnswered(Value, frozen=True, kw_only=True):
+    """A worker was asked about an event, `APIGW.OnFileUploading` for example."""
+
+    event: str
+    #: `allowed`, `refused`, or `failed` without a usable answer.
+    outcome: str
+    #: The exchange.
+    seconds: float
+
+
+class DiskSynced(Value, frozen=True, kw_only=True):
+    """An fsync ended, well or not; notified on a disk thread."""
+
+    #: `file` or `directory`.
+    kind: str
+    seconds: float
 
 
 class UploadDecided(Value, frozen=True, kw_only=True):
@@ -174,7 +196,14 @@ class ScriptRan(Value, frozen=True, kw_only=True):
 
 
 Observation = (
-    RequestAnswered | RequestCut | UploadDecided | UploadStored | DeliveryTried | ScriptRan
+    RequestAnswered
+    | RequestCut
+    | QuestionAnswered
+    | DiskSynced
+    | UploadDecided
+    | UploadStored
+    | DeliveryTried
+    | ScriptRan
 )
 #: Called with the values of the class that it was given for, and with no others.
 Listener = Callable[[Any], None]

@@ -2,6 +2,8 @@
 
 import gc
 import logging
+import os
+import shutil
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -35,6 +37,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def long_form(pytestconfig: pytest.Config) -> bool:
     """Whether trials run for as long as before a release, instead of for seconds."""
     return bool(pytestconfig.getoption("long"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_metrics_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Free the shared memory of the installations of this session."""
+    yield
+    own = tmp_path_factory.getbasetemp()
+    for link in Path("/dev/shm").glob(f"qmonus-lite-{os.geteuid()}-*/data_dir"):
+        if own in link.readlink().parents:
+            shutil.rmtree(link.parent, ignore_errors=True)
 
 
 def pytest_xdist_make_scheduler(

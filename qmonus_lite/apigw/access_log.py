@@ -10,7 +10,7 @@ from qmonus_lite.values import as_dict
 logger = logging.getLogger(__name__)
 
 #: Probes of these paths are logged at level DEBUG unless they fail.
-PROBED_PATHS = frozenset({"/-/live", "/-/ready"})
+PROBED_PATHS = frozenset({"/-/live", "/-/ready", "/-/metrics"})
 
 
 def log_request(answered: RequestAnswered) -> None:

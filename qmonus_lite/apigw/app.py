@@ -6,6 +6,7 @@ from qmonus_lite.apigw.admin import roles
 from qmonus_lite.apigw.admin.events import EventsResource
 from qmonus_lite.apigw.admin.health import HealthResource
 from qmonus_lite.apigw.admin.logon import LogonResource
+from qmonus_lite.apigw.admin.metrics import MetricsResource
 from qmonus_lite.apigw.admin.plugins import PluginsResource
 from qmonus_lite.apigw.admin.uploads import UploadsResource
 from qmonus_lite.apigw.dispatch import BoundEndpoint, Dispatch, EndpointHandler, matching
@@ -39,6 +40,7 @@ class Services(Value, frozen=True, kw_only=True):
     plugins: PluginsResource
     events: EventsResource
     records: UploadsResource
+    metrics: MetricsResource
     observers: Observers
 
 
@@ -50,6 +52,7 @@ HANDLERS: Mapping[str, Mapping[str, Selector]] = {
     "/-/ready": {"GET": lambda services: services.health.ready},
     "/-/logon": {"POST": lambda services: services.logon.post},
     "/-/plugins": {"GET": lambda services: services.plugins.get},
+    "/-/metrics": {"GET": lambda services: services.metrics.get},
     "/-/openapi.json": {"GET": lambda services: services.plugins.openapi},
     "/-/events": {"GET": lambda services: services.events.list},
     "/-/events/{id}": {

@@ -154,12 +154,15 @@ class Dispatch(Value, frozen=True, kw_only=True):
 
     def handle(self, request: Request, body: Body) -> Awaitable[Response]:
         """Give a request to the endpoint of its path; raises Problem."""
-        path, upload = request.path, self.upload
+        path, upload, record = request.path, self.upload, request.record
         if path.startswith("/-") and ADMIN_PATH.match(path):
+            record.endpoint = "admin"
             return self._admin(request, body)
         values = upload.match(path)
         if values is None:
+            record.endpoint = "route"
             return self.routes(request, body)
+        record.endpoint = "upload"
         return upload.handle(request, body, values)
 
     def _admin(self, request: Request, body: Body) -> Awaitable[Response]:

@@ -51,11 +51,13 @@ class Answer(Value, frozen=True, kw_only=True):
     """A response with a status below 400."""
 
     description: str
-    #: Type of the value that is sent as JSON.
+    #: Type of the value that is sent, as JSON unless `media_types` has others.
     body: object
     status: int = 200
     #: Description by name, of headers besides those of every response.
     headers: Mapping[str, str] = field(default_factory=dict)
+    #: Types of the content, of which the client may choose.
+    media_types: tuple[str, ...] = ("application/json",)
 
 
 class Operation(Value, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ from qmonus_lite.errors import (
 )
 from qmonus_lite.events.log import STATES
 from qmonus_lite.http.body_memory import MAX_BODY
+from qmonus_lite.metrics.exposition import MEDIA_TYPES
 from qmonus_lite.records.record import STATES as STATES_OF_RECORDS
 from qmonus_lite.records.record import RecordDetail, RecordPage
 from qmonus_lite.uploads.receipt import Receipt
@@ -131,6 +132,25 @@ ADMIN = (
                 method="GET",
                 summary="the plugin set in force, and what is wrong with the folders now",
                 answers=(Answer(description="the plugin set", body=PluginSet),),
+            ),
+        ),
+    ),
+    Endpoint(
+        path="/-/metrics",
+        access=Access.ROLE,
+        operations=(
+            Operation(
+                method="GET",
+                summary="metrics of all processes of the data directory, for Prometheus",
+                answers=(
+                    Answer(
+                        description="the metrics, as text or OpenMetrics by `Accept`",
+                        body=str,
+                        media_types=MEDIA_TYPES,
+                        headers={"Cache-Control": "no-store"},
+                    ),
+                ),
+                problems=(NotFound,),
             ),
         ),
     ),

@@ -120,7 +120,7 @@ def problems_of(endpoint: Endpoint, operation: Operation) -> tuple[type[Problem]
 def _answer(answer: Answer, schemas: Schemas) -> Node:
     described: Node = {
         "description": answer.description,
-        "content": {"application/json": {"schema": schemas.of(answer.body)}},
+        "content": {name: {"schema": schemas.of(answer.body)} for name in answer.media_types},
     }
     if answer.headers:
         described["headers"] = _headers(answer.headers)

@@ -1,9 +1,10 @@
 """APIGW server process: start-up, ready announcement, drain and shutdown."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from qmonus_lite import __version__, serving, supervisor_channel
 from qmonus_lite.apigw import local_admin
@@ -72,6 +73,8 @@ class ApigwServer(Value, frozen=True, kw_only=True):
     say: Callable[[str], None]
     #: Its health: whether uploads can be stored at all.
     store: UploadStore
+    #: Measures this process until cancelled; None if no metrics are counted.
+    sampling: Callable[[], Coroutine[Any, Any, None]] | None = None
 
     async def serve(self) -> bool:
         """Serve until stopped; returns True if all active requests completed."""
@@ -134,6 +137,9 @@ class ApigwServer(Value, frozen=True, kw_only=True):
         background.start("plugin watching", services.live.watch)
         background.start("heartbeat", serving.heartbeat)
         background.start("worker registry", self.registry.follow)
+        if self.sampling is not None:
+            # Not essential: uploads and events need no metrics.
+            background.start("metrics", self.sampling, essential=False)
 
     def _reload(self, server: GuardedServer, live: Live) -> None:
         """Read plugins and certificate again; one that cannot be used changes nothing."""

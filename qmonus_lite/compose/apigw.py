@@ -16,14 +16,15 @@ from qmonus_lite.apigw.app import Services
 from qmonus_lite.apigw.openapi import describe
 from qmonus_lite.apigw.server import ApigwServer, Resources
 from qmonus_lite.auth import tokens
-from qmonus_lite.auth.account import EVERYTHING, Directory, with_local_admin
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.background import Background
 from qmonus_lite.catalog.plugins import Catalog
+from qmonus_lite.compose.account_directory import AccountDirectory
 from qmonus_lite.compose.example_token import token_command
 from qmonus_lite.compose.gateway import DISK_THREADS, FILE_STORE, make_gateway
 from qmonus_lite.compose.limit_shares import share_of_limits
+from qmonus_lite.compose.metrics import MetricsParts, OwnMetrics
 from qmonus_lite.compose.records import listeners_of, make_recorder
 from qmonus_lite.compose.registry import (
     DEFAULT_STORE,
@@ -39,7 +40,7 @@ from qmonus_lite.compose.start_warnings import log_start_warnings
 from qmonus_lite.compose.writer import WriterParts, local_commit_service
 from qmonus_lite.events.envelope import UPLOADED
 from qmonus_lite.events.query import EventQuery
-from qmonus_lite.observations import Observers, RequestAnswered
+from qmonus_lite.observations import RequestAnswered
 from qmonus_lite.records.recorder import Recorder
 from qmonus_lite.routing.backend import Backends
 from qmonus_lite.routing.pipeline import Routing
@@ -70,7 +71,8 @@ def compose_apigw(
     """
     check_start(settings, APIGW_CHECKS if number is None else SHARED_PORT_CHECKS)
     recorder = make_recorder(settings)
-    observers = Observers([(RequestAnswered, log_request), *listeners_of(recorder)])
+    metrics = OwnMetrics(settings, "apigw" if number is None else f"apigw-{number}")
+    observers = metrics.observers((RequestAnswered, log_request), *listeners_of(recorder))
     if number is None:
         shared = common(settings, environ, observers)
         shared.data_dir.lock()
@@ -81,7 +83,7 @@ def compose_apigw(
         shared = common(share_of_limits(settings), environ, observers)
     if not number:
         log_start_warnings(settings, shared.live.catalog)
-    return _Apigw(shared, say, number, recorder).server()
+    return _Apigw(shared, say, number, recorder, metrics).server()
 
 
 class _Apigw:
@@ -93,9 +95,11 @@ class _Apigw:
         say: Callable[[str], None],
         number: int | None,
         recorder: Recorder | None,
+        metrics: OwnMetrics,
     ) -> None:
         self._shared = shared
         self._recorder = recorder
+        self._metrics = metrics
         self._number = number
         #: Whether this process prints and writes what is needed once per installation.
         self._first = not number
@@ -119,6 +123,7 @@ class _Apigw:
                 threads=self._threads,
                 owner=self._owner_prefix,
                 reserved=self._reserved(),
+                observers=shared.observers,
             ),
         )
         self._commits = self._commit_service()
@@ -128,11 +133,10 @@ class _Apigw:
             answer_timeout=settings.plugins.callout_request_timeout,
             max_connections=settings.plugins.curl_max_clients,
         )
-        #: Cached account directory of the active catalog.
-        self._cached_directory: tuple[Catalog, Directory] | None = None
         #: Cached names of the headers that handlers of the active catalog need in pending events.
         self._kept_header_names: tuple[Catalog, frozenset[str]] | None = None
         self._has_admin = local_admin.wanted(shared.data_dir, bool(shared.live.catalog.accounts))
+        self._accounts = AccountDirectory(shared.live, has_admin=self._has_admin)
         self._gatekeeper = self._make_gatekeeper()
         self._script_events = ScriptEvents(
             commits=self._commits, clock=shared.clock, gateway=shared.gateway
@@ -143,7 +147,7 @@ class _Apigw:
         shared = self._shared
         tokens.import_library()
         return Gatekeeper(
-            directory=self._directory,
+            directory=self._accounts.current,
             minter=Minter(key=shared.data_dir.key("token.key"), clock=shared.clock),
             passes=shared.passes,
             host_port=shared.settings.server.advertised,
@@ -160,6 +164,7 @@ class _Apigw:
             source=settings.server.base_url,
             timeout=settings.events.lambda_sync_timeout,
             store_events=self._script_events.store,
+            observers=self._shared.observers,
         )
 
     def server(self) -> ApigwServer:
@@ -187,12 +192,18 @@ class _Apigw:
             token_command=self._token_command,
             say=self._print_line,
             store=self._store,
+            sampling=self._metrics.sampling,
         )
 
     def _services(self, background: Background) -> Services:
-        live = self._shared.live
+        live, uploads = self._shared.live, self._uploads()
+        self._measure(uploads)
+
+        def unready() -> str | None:
+            return background.unhealthy_reason or live.unhealthy_reason or self._unready()
+
         return Services(
-            uploads=self._uploads(),
+            uploads=uploads,
             max_uploads=self._shared.settings.uploads.max_uploads,
             routing=Routing(
                 gatekeeper=self._gatekeeper,
@@ -207,20 +218,29 @@ class _Apigw:
             ),
             live=live,
             gatekeeper=self._gatekeeper,
-            health=HealthResource(
-                unready=lambda: (
-                    background.unhealthy_reason or live.unhealthy_reason or self._unready()
-                ),
-                warnings=lambda: self._registry.warnings,
-            ),
+            health=HealthResource(unready=unready, warnings=lambda: self._registry.warnings),
             logon=LogonResource(gatekeeper=self._gatekeeper, clock=self._shared.clock),
             plugins=PluginsResource(live=live, describe_api=self._openapi),
             events=EventsResource(
                 commits=self._commits, gateway=make_gateway(self._shared.settings)
             ),
             records=UploadsResource(recorder=self._recorder, gatekeeper=self._gatekeeper),
+            metrics=self._metrics.resource(
+                MetricsParts(
+                    settings=self._shared.settings,
+                    commits=self._commits,
+                    registry=self._registry,
+                    clock=self._shared.clock,
+                    unready=unready,
+                )
+            ),
             observers=self._shared.observers,
         )
+
+    def _measure(self, uploads: UploadService) -> None:
+        self._metrics.measure_plugins(self._shared.live)
+        self._metrics.measure_scripts(self._script_threads)
+        self._metrics.measure_uploads(uploads.under_way)
 
     def _uploads(self) -> UploadService:
         settings, gatekeeper = self._shared.settings, self._gatekeeper
@@ -284,18 +304,9 @@ class _Apigw:
             publish_durably=self._script_events.publisher(catalog),
         )
 
-    def _directory(self) -> Directory:
-        catalog = self._shared.live.catalog
-        if self._cached_directory is None or self._cached_directory[0] is not catalog:
-            roles = {EVERYTHING.name: EVERYTHING, **catalog.roles}
-            directory = Directory(accounts=catalog.accounts, roles=roles)
-            directory = with_local_admin(directory) if self._has_admin else directory
-            self._cached_directory = catalog, directory
-        return self._cached_directory[1]
-
     def _token_command(self) -> Sequence[str]:
         shared = self._shared
-        return token_command(self._directory(), shared.settings, shared.clock.moment())
+        return token_command(self._accounts.current(), shared.settings, shared.clock.moment())
 
     def _unready(self) -> str | None:
         return (
@@ -310,4 +321,4 @@ class _Apigw:
 
 
 def _print_nothing(_line: str) -> None:
-    """Print nothing: the first APIGW of the installation prints it."""
+    """The first APIGW of the installation prints it."""

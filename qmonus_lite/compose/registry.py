@@ -11,6 +11,7 @@ from qmonus_lite.event_logs.sqlite.event_log import FILE, SqliteEventLog, migrat
 from qmonus_lite.events.log import EventLog
 from qmonus_lite.events.report_file import ReportFile
 from qmonus_lite.events.transport import WorkerConnections
+from qmonus_lite.observations import NO_OBSERVERS, Observers
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.stores.file.free_space import FreeSpace
@@ -49,6 +50,7 @@ class StoreContext(Value, frozen=True, kw_only=True):
     reserved: ReservedSpace = field(default_factory=ReservedSpace)
     #: Whether this process checks the free space for its readiness.
     checks_free_space: bool = True
+    observers: Observers = NO_OBSERVERS
 
 
 class StoreKind(Value, frozen=True, kw_only=True):
@@ -116,13 +118,17 @@ def _of_scheme(url: str, kinds: Mapping[str, T], name: str) -> T:
     return kinds[scheme]
 
 
-def make_root_dir(settings: Settings) -> RootDir:
+def make_root_dir(settings: Settings, observers: Observers = NO_OBSERVERS) -> RootDir:
     """The launch directory as storage root; raises BadResource if it is unusable for uploads."""
     durability = settings.storage.upload_durability
     root_dir = RootDir(
         root=settings.storage.root,
         protected=(settings.storage.state_dir, *settings.plugin_dirs),
-        disk=Filesystem(sync_files=durability != "none", sync_names=durability == "full"),
+        disk=Filesystem(
+            sync_files=durability != "none",
+            sync_names=durability == "full",
+            observers=observers,
+        ),
     )
     root_dir.check()
     return root_dir
@@ -130,7 +136,7 @@ def make_root_dir(settings: Settings) -> RootDir:
 
 def make_file_store(settings: Settings, context: StoreContext) -> FileStore:
     """The store of files below the launch directory; raises BadResource."""
-    root_dir = make_root_dir(settings)
+    root_dir = make_root_dir(settings, context.observers)
     disk, min_free_bytes = root_dir.disk, settings.storage.min_free_bytes
     free_space = FreeSpace(
         root=root_dir.root,

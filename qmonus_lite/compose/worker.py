@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
+from qmonus_lite.compose.metrics import OwnMetrics
 from qmonus_lite.compose.shared import MAX_SCRIPT_THREADS, common
 from qmonus_lite.compose.start_checks import WORKER_CHECKS, check_start
 from qmonus_lite.events.inbox import Inbox
@@ -18,9 +19,12 @@ from qmonus_lite.worker.server import WorkerServer
 def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServer:
     """A Lambda worker, ready to serve; raises StartupError."""
     check_start(settings, WORKER_CHECKS)
-    shared = common(settings, environ)
+    metrics = OwnMetrics(settings, f"lambda-{settings.workers.lambda_port}")
+    shared = common(settings, environ, metrics.observers())
     for_questions = ScriptThreads("ask", max_threads=MAX_SCRIPT_THREADS)
     for_deliveries = ScriptThreads("deliver", max_threads=MAX_SCRIPT_THREADS)
+    metrics.measure_plugins(shared.live)
+    metrics.measure_scripts(for_questions, for_deliveries)
     runner = partial(_runner, shared.observers)
     inbox = Inbox(shared.data_dir.path / "inbox.sqlite3", shared.clock)
     handlers = EventHandlers(
@@ -41,6 +45,7 @@ def compose_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerServ
         inbox=inbox,
         script_threads=(for_questions, for_deliveries),
         outgoing=shared.outgoing,
+        sampling=metrics.sampling,
     )
 
 

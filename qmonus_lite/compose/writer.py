@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from qmonus_lite.clock import Clock
 from qmonus_lite.compose.gateway import DISK_THREADS, event_secret, make_gateway
+from qmonus_lite.compose.metrics import OwnMetrics
 from qmonus_lite.compose.records import listeners_of, make_recorder
 from qmonus_lite.compose.registry import (
     DEFAULT_EVENT_LOG,
@@ -88,10 +89,16 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
     gateway = data_dir.open()
     data_dir.note_address(settings.server.advertised_host, settings.server.advertised_port)
     recorder = make_recorder(settings)
+    metrics = OwnMetrics(settings, "writer")
+    observers = metrics.observers(*listeners_of(recorder))
     threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
     # Each APIGW checks the free space for its own readiness.
     context = StoreContext(
-        data_dir=data_dir.path, gateway=gateway, threads=threads, checks_free_space=False
+        data_dir=data_dir.path,
+        gateway=gateway,
+        threads=threads,
+        checks_free_space=False,
+        observers=observers,
     )
     parts = WriterParts(
         settings=settings,
@@ -104,7 +111,7 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
             TransportContext(data_dir=data_dir.path, signer=signer, environ=environ),
         ),
         threads=threads,
-        observers=Observers(listeners_of(recorder)),
+        observers=observers,
     )
     return WriterServer(
         settings=settings.server,
@@ -114,4 +121,5 @@ def compose_writer(settings: Settings, environ: Mapping[str, str]) -> WriterServ
         registry=parts.workers.registry,
         threads=parts.threads,
         recorder=recorder,
+        sampling=metrics.sampling,
     )

@@ -1,6 +1,7 @@
 """Event log in memory, for tests and trials of plugins: its events end with the process."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -228,25 +229,20 @@ class MemoryEventLog:
     def show(self, event_id: str) -> "Future[ShownEvent | None]":
         """The event of this id, or None."""
         with self._lock:
-            if (row := self._rows.get(event_id) or self._history.get(event_id)) is None:
-                return _completed(None)
-            event = row.event
-            detail = ShownEvent(
-                entry=row.entry,
-                data=event.data,
-                store=event.store,
-                store_path=event.store_path,
-                gateway=event.gateway,
-            )
-        return _completed(detail)
+            row = self._rows.get(event_id) or self._history.get(event_id)
+            return _completed(row.shown if row else None)
 
     def counts(self) -> "Future[dict[str, int]]":
         """Number of events by state."""
-        counts: dict[str, int] = {}
         with self._lock:
-            for row in (*self._rows.values(), *self._history.values()):
-                counts[row.state] = counts.get(row.state, 0) + 1
-        return _completed(counts)
+            rows = (*self._rows.values(), *self._history.values())
+            return _completed(dict(Counter(row.state for row in rows)))
+
+    def oldest(self) -> "Future[float | None]":
+        """Start of the age of the first event that is to be delivered, or None."""
+        with self._lock:
+            waiting = [(row.seq, row.since) for row in self._rows.values() if row.state != "dead"]
+        return _completed(min(waiting)[1] if waiting else None)
 
     def retry_now(self, event_id: str, now: float) -> "Future[int]":
         """Make a waiting event due at `now`."""

@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 
 from qmonus_lite.clock import ClockStep
-from qmonus_lite.events.stored_event import ClaimedEvent, EventEntry, PendingEvent, Types, direct
+from qmonus_lite.events.stored_event import (
+    ClaimedEvent,
+    EventEntry,
+    PendingEvent,
+    ShownEvent,
+    Types,
+    direct,
+)
 from qmonus_lite.values import changed
 
 
@@ -41,6 +48,18 @@ class MemoryRow:
             next_at=self.next_at,
             reason=self.reason,
             delivered_at=self.delivered_at,
+        )
+
+    @property
+    def shown(self) -> ShownEvent:
+        """The event with its data."""
+        event = self.event
+        return ShownEvent(
+            entry=self.entry,
+            data=event.data,
+            store=event.store,
+            store_path=event.store_path,
+            gateway=event.gateway,
         )
 
     def is_due(self, now: float, types: Types) -> bool:

@@ -149,6 +149,12 @@ class EventLog(Protocol):
     def counts(self) -> "Future[dict[str, int]]":
         """Number of events by state."""
 
+    def oldest(self) -> "Future[float | None]":
+        """Start of the age, in seconds since the epoch, of the first event that is to be delivered.
+
+        Prepared ones count; None if there is no such event.
+        """
+
     def retry_now(self, event_id: str, now: float) -> "Future[int]":
         """Make a waiting event due at `now`; 0 unless it is `ready` and not leased."""
 

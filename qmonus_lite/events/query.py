@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from qmonus_lite.events.transport import Broken, Transport, Unreachable
 from qmonus_lite.events.workers import Handled, WorkerRegistry
 from qmonus_lite.ids import new_id
 from qmonus_lite.log.context import current
+from qmonus_lite.observations import NO_OBSERVERS, Observers, QuestionAnswered
 from qmonus_lite.trace_context import of_log_fields
 from qmonus_lite.values import Value
 
@@ -37,6 +39,7 @@ class EventQuery(Value, frozen=True, kw_only=True):
     timeout: float
     #: Stores what scripts publish; raises Problem.
     store_events: Callable[[Sequence[PublishedEvent], Source], Awaitable[None]] = _store_nowhere
+    observers: Observers = NO_OBSERVERS
 
     def is_handled(self, event: str) -> bool:
         """Whether a worker has a handler; raises NoWorker while that is unknown."""
@@ -55,10 +58,20 @@ class EventQuery(Value, frozen=True, kw_only=True):
         ValueError for data that is not JSON-serializable.
         """
         question = self._question(event, data, subject, ids or Ids())
+        began = time.monotonic()
         answer = await self.transport.ask(question, self.timeout)
+        if self.observers.wants(QuestionAnswered):
+            self._observe(event, answer, time.monotonic() - began)
         if isinstance(answer, Outcome):
             return answer
         raise _problem(answer)
+
+    def _observe(self, event: str, answer: Outcome | Unreachable | Broken, seconds: float) -> None:
+        outcome = "failed"
+        if isinstance(answer, Outcome):
+            denied = answer.denied if event in GATES else answer.refused
+            outcome = "refused" if denied else "allowed"
+        self.observers.notify(QuestionAnswered(event=event, outcome=outcome, seconds=seconds))
 
     def on_this_loop(self) -> Callable[[str, dict[str, Any]], Coroutine[Any, Any, Outcome]]:
         """`ask` for scripts: awaited on a script thread, run on the event loop that calls this now.

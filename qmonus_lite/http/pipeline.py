@@ -178,5 +178,6 @@ class Pipeline:
             digest=record.digest,
             seconds_to_open=opened - began if opened else 0.0,
             seconds_to_seal=sealed - began if sealed else 0.0,
+            endpoint=record.endpoint,
         )
         self._observers.notify(ended)

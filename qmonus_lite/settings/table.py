@@ -13,6 +13,7 @@ from qmonus_lite.settings.auth import AuthSettings
 from qmonus_lite.settings.events import EventSettings
 from qmonus_lite.settings.field import Setting, settings_of
 from qmonus_lite.settings.logs import LogSettings
+from qmonus_lite.settings.metrics import MetricsSettings
 from qmonus_lite.settings.plugins import PluginSettings
 from qmonus_lite.settings.records import RecordSettings
 from qmonus_lite.settings.server import ServerSettings
@@ -34,6 +35,7 @@ class Settings:
     auth: AuthSettings = field(default_factory=AuthSettings)
     logs: LogSettings = field(default_factory=LogSettings)
     records: RecordSettings = field(default_factory=RecordSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
     @classmethod
     def of(cls, **values: object) -> "Settings":

@@ -76,7 +76,10 @@ def path(value: str) -> Path:
         raise CredentialInValue("expected the path of a file, got the contents of one")
     if "\0" in value:
         raise ValueError("expected a path, and none has a NUL")
-    return Path(text(value)).expanduser()
+    try:
+        return Path(text(value)).expanduser()
+    except RuntimeError:
+        raise ValueError("expected a path, and there is no user of this name behind ~") from None
 
 
 def names(value: str) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from qmonus_lite import serving, supervisor_channel
 from qmonus_lite.background import Background
@@ -37,6 +39,8 @@ class WorkerServer(Value, frozen=True, kw_only=True):
     inbox: Inbox
     script_threads: tuple[ScriptThreads, ...]
     outgoing: Outgoing
+    #: Measures this process until cancelled; None if no metrics are counted.
+    sampling: Callable[[], Coroutine[Any, Any, None]] | None = None
 
     async def serve(self) -> bool:
         """Serve until stopped; True if all requests completed and threads were not exhausted."""
@@ -51,6 +55,9 @@ class WorkerServer(Value, frozen=True, kw_only=True):
         background.start("plugin watching", self.worker.handlers.live.watch)
         background.start("clean-up of the inbox", self.inbox.forget)
         background.start("heartbeat", serving.heartbeat)
+        if self.sampling is not None:
+            # Not essential: uploads and events need no metrics.
+            background.start("metrics", self.sampling, essential=False)
         logger.info(
             "Lambda worker listens on http://%s:%d",
             url_host(address),

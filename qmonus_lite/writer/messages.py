@@ -140,6 +140,10 @@ class CountEvents(Message, frozen=True, kw_only=True):
     """Call of `CommitService.counts`. Result: Rows."""
 
 
+class OldestEvent(Message, frozen=True, kw_only=True):
+    """Call of `CommitService.oldest`. Result: list of no or one float."""
+
+
 class ReplayEvent(Message, frozen=True, kw_only=True):
     """Call of `CommitService.replay`. Result: str."""
 
@@ -170,6 +174,7 @@ Call = (
     | ListEvents
     | ShowEvent
     | CountEvents
+    | OldestEvent
     | ReplayEvent
     | RetryEvent
     | DropEvent

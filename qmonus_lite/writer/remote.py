@@ -30,6 +30,7 @@ from qmonus_lite.writer.messages import (
     Health,
     Hello,
     ListEvents,
+    OldestEvent,
     Published,
     PublishEvents,
     ReplayEvent,
@@ -117,6 +118,11 @@ class RemoteCommitService:
     async def counts(self) -> dict[str, int]:
         """Number of events by state."""
         return await self._call(CountEvents(), dict[str, int])
+
+    async def oldest(self) -> float | None:
+        """When the age of the first event that is to be delivered began, or None."""
+        found = await self._call(OldestEvent(), list[float])
+        return found[0] if found else None
 
     async def replay(self, event_id: str) -> str:
         """Deliver a dead letter, or a copy of a delivered event; its id, or empty."""

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 from qmonus_lite import serving, supervisor_channel
 from qmonus_lite.background import Background
@@ -24,6 +25,7 @@ from qmonus_lite.writer.messages import (
     Health,
     Hello,
     ListEvents,
+    OldestEvent,
     Published,
     PublishEvents,
     ReplayEvent,
@@ -54,6 +56,8 @@ class WriterServer(Value, frozen=True, kw_only=True):
     threads: ThreadPoolExecutor
     #: None if nothing is recorded.
     recorder: Recorder | None = None
+    #: Measures this process until cancelled; None if no metrics are counted.
+    sampling: Callable[[], Coroutine[Any, Any, None]] | None = None
     #: Sessions of the connected APIGWs.
     _sessions: "set[_ClientSession]" = field(default_factory=set)
 
@@ -68,6 +72,9 @@ class WriterServer(Value, frozen=True, kw_only=True):
         background.start("worker registry", self.registry.follow)
         background.start("health messages", lambda: self._send_health(background))
         background.start("heartbeat", serving.heartbeat)
+        if self.sampling is not None:
+            # Not essential: uploads and events need no metrics.
+            background.start("metrics", self.sampling, essential=False)
         loop = asyncio.get_running_loop()
         server = await loop.create_unix_server(
             lambda: _ClientSession(self, background).frames, sock=socket
@@ -145,13 +152,8 @@ class _ClientSession:
         match call:
             case Commit():
                 return await self._commit(call)
-            case ListEvents():
-                return await commits.list_events(call.state, call.limit)
-            case ShowEvent():
-                shown = await commits.show(call.event_id)
-                return [] if shown is None else [shown]
-            case CountEvents():
-                return await commits.counts()
+            case ListEvents() | ShowEvent() | CountEvents() | OldestEvent():
+                return await self._read(call)
             case ReplayEvent():
                 return await commits.replay(call.event_id)
             case RetryEvent():
@@ -163,6 +165,21 @@ class _ClientSession:
             case Hello():
                 self._greet(call)
                 return None
+        assert_never(call)
+
+    async def _read(self, call: ListEvents | ShowEvent | CountEvents | OldestEvent) -> object:
+        commits = self._server.commits
+        match call:
+            case ListEvents():
+                return await commits.list_events(call.state, call.limit)
+            case ShowEvent():
+                shown = await commits.show(call.event_id)
+                return [] if shown is None else [shown]
+            case CountEvents():
+                return await commits.counts()
+            case OldestEvent():
+                oldest = await commits.oldest()
+                return [] if oldest is None else [oldest]
         assert_never(call)
 
     def _greet(self, call: Hello) -> None:

@@ -39,6 +39,12 @@ class CommitService(Protocol):
     async def counts(self) -> dict[str, int]:
         """Number of events by state."""
 
+    async def oldest(self) -> float | None:
+        """When the age of the first event that is to be delivered began, or None.
+
+        In seconds since the epoch.
+        """
+
     async def replay(self, event_id: str) -> str:
         """Deliver a dead letter, or a copy of a delivered event; its id, or empty if there is none.
 
@@ -96,6 +102,10 @@ class LocalCommitService(Value, frozen=True, kw_only=True):
     async def counts(self) -> dict[str, int]:
         """Number of events by state."""
         return await asyncio.wrap_future(self.log.counts())
+
+    async def oldest(self) -> float | None:
+        """When the age of the first event that is to be delivered began, or None."""
+        return await asyncio.wrap_future(self.log.oldest())
 
     async def replay(self, event_id: str) -> str:
         """Deliver a dead letter, or a copy of a delivered event; its id, or empty."""

@@ -99,6 +99,20 @@ LIMITS: Mapping[str, Sequence[Limit]] = {
         ),
         Limit("nonblocking_output.MAX_FLUSH_SECONDS", "time to write them at the exit", "lost"),
     ),
+    "Metrics": (
+        Limit(
+            "metrics.definitions.MAX_PLUGINS", "values of the label `plugin`", "counted as `other`"
+        ),
+        Limit("metrics.definitions.MAX_CODES", "values of the label `code`", "counted as `other`"),
+        Limit(
+            "metrics.definitions.MAX_EVENTS", "values of the label `event`", "counted as `other`"
+        ),
+        Limit(
+            "apigw.admin.metrics.MAX_OUTBOX_SECONDS",
+            "time that a scrape waits for the outbox",
+            "without the metrics of events",
+        ),
+    ),
     "Accounts": (
         Limit(
             "settings.secret.MIN_SECRET_LENGTH", "characters of the event secret, least", "refused"
@@ -128,6 +142,9 @@ INTERNAL = frozenset(
         "http.framing.MAX_LENGTH_DIGITS",
         "records.recorder.MAX_BATCH",
         "records.store.MAX_PRUNED",
+        "metrics.directory.MAX_LOCK_SECONDS",
+        "metrics.slots.MAX_SLOTS",
+        "metrics.slots.MAX_TABLE_BYTES",
         "schema.MAX_ERRORS",
         "schema.MAX_SPLITS",
         "schema.MAX_SPLIT_DEPTH",

@@ -165,6 +165,10 @@ class SqliteEventLog:
         """Number of events by state."""
         return self._database.rows("counts", {}, lambda rows: dict(rows))
 
+    def oldest(self) -> "Future[float | None]":
+        """Start of the age of the first event that is to be delivered, or None."""
+        return self._database.rows("oldest", {}, lambda rows: rows[0][0] if rows else None)
+
     def retry_now(self, event_id: str, now: float) -> "Future[int]":
         """Make a waiting event due at `now`."""
         return self._database.change("retry_now", {"id": event_id, "now": now})

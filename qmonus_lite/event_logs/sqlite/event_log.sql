@@ -198,6 +198,10 @@ SELECT
 FROM delivered WHERE id = :id
 LIMIT 1;
 
+-- name: oldest
+SELECT since FROM event
+WHERE seq = (SELECT min(seq) FROM event WHERE state IN ('prepared', 'ready'));
+
 -- name: counts
 SELECT state, count(*) FROM event GROUP BY state
 UNION ALL

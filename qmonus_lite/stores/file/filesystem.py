@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from qmonus_lite.errors import Problem
+from qmonus_lite.observations import NO_OBSERVERS, DiskSynced, Observers
 from qmonus_lite.stores.file.disk_errors import REMOVING, DiskOperation, problem_of
 from qmonus_lite.stores.file.inheritance import (
     Inherited,
@@ -54,6 +55,8 @@ class Filesystem:
     sync_files: bool = True
     #: Whether directories are fsynced after new files, renames and new directories.
     sync_names: bool = True
+    #: Notified of each fsync, on the thread that did it.
+    observers: Observers = NO_OBSERVERS
     _umask: int = field(default_factory=current_umask)
     #: Times of the last disk failures, by the monotonic clock.
     _failures: deque[float] = field(default_factory=lambda: deque(maxlen=UNFIT_FAILURES))
@@ -147,12 +150,19 @@ class Filesystem:
     def sync_file(self, descriptor: int) -> None:
         """Fsync a file, if `sync_files` is set."""
         if self.sync_files:
-            os.fsync(descriptor)
+            self._sync(descriptor, "file")
 
     def sync_directory(self, descriptor: int) -> None:
         """Fsync an open directory, if `sync_names` is set."""
         if self.sync_names:
+            self._sync(descriptor, "directory")
+
+    def _sync(self, descriptor: int, kind: str) -> None:
+        began = time.monotonic()
+        try:
             os.fsync(descriptor)
+        finally:
+            self.observers.notify(DiskSynced(kind=kind, seconds=time.monotonic() - began))
 
     def sync_names_in(self, directory: StrPath) -> None:
         """Fsync a directory given by its path, if `sync_names` is set."""

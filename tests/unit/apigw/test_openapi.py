@@ -83,6 +83,7 @@ def test_describes_routes_uploads_and_all_endpoints_of_the_gateway(document: Any
         "/-/ready": ["get"],
         "/-/logon": ["post"],
         "/-/plugins": ["get"],
+        "/-/metrics": ["get"],
         "/-/openapi.json": ["get"],
         "/-/events": ["get"],
         "/-/events/{id}": ["delete", "get"],

@@ -529,6 +529,15 @@ class TestEventLogContract:
         assert [len(log.list_events(state, 9).result(10)) for state in STATES] == [1, 2, 2, 1, 0]
         assert log.counts().result(10) == {"dead": 1, "ready": 2, "prepared": 1}
 
+    def test_knows_since_when_the_first_event_waits(self, log: EventLog) -> None:
+        assert log.oldest().result(10) is None
+        put(log, "e1")
+        log.claim(NOW, lease=LEASE, limit=1).result(10)
+        log.dead("e1", 1, "404: gone").result(10)
+        assert log.oldest().result(10) is None
+        put(log, "e2")
+        assert log.oldest().result(10) == MOMENT.timestamp()
+
     def test_shows_one_event_with_its_data(self, log: EventLog) -> None:
         put(log, "e1")
         [entry] = log.list_events("", 1).result(10)

@@ -202,6 +202,11 @@ def test_refuses_a_path_that_no_file_system_has() -> None:
         read.path("a\0b")
 
 
+def test_a_home_of_no_user_is_no_path() -> None:
+    with pytest.raises(ValueError, match="no user of this name"):
+        read.path("~0/files")
+
+
 @pytest.mark.parametrize(
     "value", ["127.0.0.1", "::1", "[::1]", "fe80::1%lo", "localhost", "Gate.Example", "a_b.c."]
 )

@@ -27,6 +27,7 @@ from qmonus_lite.writer.messages import (
     Health,
     Hello,
     ListEvents,
+    OldestEvent,
     Published,
     ReplayEvent,
     Result,
@@ -56,6 +57,7 @@ CALLS: list[Call] = [
     ListEvents(state="dead", limit=10),
     ShowEvent(event_id="e1"),
     CountEvents(),
+    OldestEvent(),
     ReplayEvent(event_id="e1"),
 ]
 #: How to make the problems that take other arguments than a detail.

@@ -198,6 +198,7 @@ async def test_a_result_that_cannot_be_sent_is_500_and_logged(
     assert "at most 100 are allowed" in caplog.text
     # The connection is as before.
     assert await setup.remote.counts() == {"ready": 2}
+    assert await setup.remote.oldest() is not None
     assert setup.exits == []
 
 
@@ -210,6 +211,7 @@ async def test_an_upload_that_cannot_be_sent_is_500_and_logged(
 
     assert "call Commit: cannot be encoded: " in caplog.text
     assert await setup.remote.counts() == {}
+    assert await setup.remote.oldest() is None
 
 
 async def test_a_malformed_call_ends_the_connection_and_loses_no_commit(

@@ -23,8 +23,10 @@ from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.compose.account_directory import AccountDirectory
 from qmonus_lite.compose.example_token import token_command
 from qmonus_lite.compose.gateway import DISK_THREADS, FILE_STORE, make_gateway
+from qmonus_lite.compose.kept_headers import KeptHeaders
 from qmonus_lite.compose.limit_shares import share_of_limits
-from qmonus_lite.compose.metrics import MetricsParts, OwnMetrics
+from qmonus_lite.compose.metrics import OwnMetrics
+from qmonus_lite.compose.metrics_endpoint import MetricsParts, metrics_resource
 from qmonus_lite.compose.records import listeners_of, make_recorder
 from qmonus_lite.compose.registry import (
     DEFAULT_STORE,
@@ -38,7 +40,6 @@ from qmonus_lite.compose.shared import MAX_SCRIPT_THREADS, Common, common
 from qmonus_lite.compose.start_checks import APIGW_CHECKS, SHARED_PORT_CHECKS, check_start
 from qmonus_lite.compose.start_warnings import log_start_warnings
 from qmonus_lite.compose.writer import WriterParts, local_commit_service
-from qmonus_lite.events.envelope import UPLOADED
 from qmonus_lite.events.query import EventQuery
 from qmonus_lite.observations import RequestAnswered
 from qmonus_lite.records.recorder import Recorder
@@ -54,6 +55,7 @@ from qmonus_lite.uploads.completion import Completion
 from qmonus_lite.uploads.publish import DirectPublisher
 from qmonus_lite.uploads.quota import Quota
 from qmonus_lite.uploads.service import UploadService
+from qmonus_lite.uploads.store import UploadStore
 from qmonus_lite.writer.remote import RemoteCommitService
 from qmonus_lite.writer.service import CommitService
 
@@ -115,8 +117,26 @@ class _Apigw:
         self._registry = self._workers.registry
         self._transport = self._workers.for_questions()
         self._owner_prefix = "" if number is None else f"{number}-{secrets.token_hex(4)}-"
-        self._store = store_kind(DEFAULT_STORE).make(
-            settings,
+        self._store = self._make_store()
+        self._commits = self._commit_service()
+        self._script_threads = ScriptThreads("script", max_threads=MAX_SCRIPT_THREADS)
+        self._backends = Backends(
+            connect_timeout=settings.plugins.callout_connect_timeout,
+            answer_timeout=settings.plugins.callout_request_timeout,
+            max_connections=settings.plugins.curl_max_clients,
+        )
+        self._has_admin = local_admin.wanted(shared.data_dir, bool(shared.live.catalog.accounts))
+        self._accounts = AccountDirectory(shared.live, has_admin=self._has_admin)
+        self._gatekeeper = self._make_gatekeeper()
+        self._script_events = ScriptEvents(
+            commits=self._commits, clock=shared.clock, gateway=shared.gateway
+        )
+        self._query = self._make_query()
+
+    def _make_store(self) -> UploadStore:
+        shared = self._shared
+        return store_kind(DEFAULT_STORE).make(
+            shared.settings,
             StoreContext(
                 data_dir=shared.data_dir.path,
                 gateway=shared.gateway,
@@ -126,22 +146,6 @@ class _Apigw:
                 observers=shared.observers,
             ),
         )
-        self._commits = self._commit_service()
-        self._script_threads = ScriptThreads("script", max_threads=MAX_SCRIPT_THREADS)
-        self._backends = Backends(
-            connect_timeout=settings.plugins.callout_connect_timeout,
-            answer_timeout=settings.plugins.callout_request_timeout,
-            max_connections=settings.plugins.curl_max_clients,
-        )
-        #: Cached names of the headers that handlers of the active catalog need in pending events.
-        self._kept_header_names: tuple[Catalog, frozenset[str]] | None = None
-        self._has_admin = local_admin.wanted(shared.data_dir, bool(shared.live.catalog.accounts))
-        self._accounts = AccountDirectory(shared.live, has_admin=self._has_admin)
-        self._gatekeeper = self._make_gatekeeper()
-        self._script_events = ScriptEvents(
-            commits=self._commits, clock=shared.clock, gateway=shared.gateway
-        )
-        self._query = self._make_query()
 
     def _make_gatekeeper(self) -> Gatekeeper:
         shared = self._shared
@@ -197,7 +201,9 @@ class _Apigw:
 
     def _services(self, background: Background) -> Services:
         live, uploads = self._shared.live, self._uploads()
-        self._measure(uploads)
+        self._metrics.measure_plugins(live)
+        self._metrics.measure_scripts(self._script_threads)
+        self._metrics.measure_uploads(uploads.under_way)
 
         def unready() -> str | None:
             return background.unhealthy_reason or live.unhealthy_reason or self._unready()
@@ -225,22 +231,18 @@ class _Apigw:
                 commits=self._commits, gateway=make_gateway(self._shared.settings)
             ),
             records=UploadsResource(recorder=self._recorder, gatekeeper=self._gatekeeper),
-            metrics=self._metrics.resource(
+            metrics=metrics_resource(
+                self._metrics.directory,
                 MetricsParts(
                     settings=self._shared.settings,
                     commits=self._commits,
                     registry=self._registry,
                     clock=self._shared.clock,
                     unready=unready,
-                )
+                ),
             ),
             observers=self._shared.observers,
         )
-
-    def _measure(self, uploads: UploadService) -> None:
-        self._metrics.measure_plugins(self._shared.live)
-        self._metrics.measure_scripts(self._script_threads)
-        self._metrics.measure_uploads(uploads.under_way)
 
     def _uploads(self) -> UploadService:
         settings, gatekeeper = self._shared.settings, self._gatekeeper
@@ -252,7 +254,7 @@ class _Apigw:
             clock=self._shared.clock,
             gateway=self._shared.gateway,
             store=FILE_STORE,
-            kept_headers=self._kept_headers,
+            kept_headers=KeptHeaders(self._shared.live),
         )
         return UploadService(
             template=settings.uploads.template,
@@ -265,12 +267,6 @@ class _Apigw:
                 observers=self._shared.observers,
             ),
         )
-
-    def _kept_headers(self) -> frozenset[str]:
-        catalog = self._shared.live.catalog
-        if self._kept_header_names is None or self._kept_header_names[0] is not catalog:
-            self._kept_header_names = catalog, catalog.kept_headers(UPLOADED)
-        return self._kept_header_names[1]
 
     def _commit_service(self) -> CommitService:
         shared = self._shared

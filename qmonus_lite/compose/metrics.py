@@ -1,24 +1,22 @@
 """Composition of the metrics of a process."""
 
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from qmonus_lite.apigw.admin.metrics import MetricsResource
-from qmonus_lite.catalog.live import Live
-from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadResource
-from qmonus_lite.events.workers import WorkerRegistry
 from qmonus_lite.metrics import definitions
+from qmonus_lite.metrics.directory import MetricsDirectory
 from qmonus_lite.metrics.process import Gauge, ProcessMetrics, open_metrics, set_number
 from qmonus_lite.observations import Listener, Observers
-from qmonus_lite.scripting.script_threads import ScriptThreads
 from qmonus_lite.settings.table import Settings
-from qmonus_lite.uploads.active import ActiveUpload
 from qmonus_lite.uploads.lifecycle import UploadState
-from qmonus_lite.values import Value
-from qmonus_lite.writer.service import CommitService
+
+# The writer, which measures none of these, does not import them.
+if TYPE_CHECKING:
+    from qmonus_lite.catalog.live import Live
+    from qmonus_lite.scripting.script_threads import ScriptThreads
+    from qmonus_lite.uploads.active import ActiveUpload
 
 #: Value of the label `state` by state of an upload.
 _UPLOAD_STATES = {
@@ -27,17 +25,6 @@ _UPLOAD_STATES = {
     UploadState.SEALED: "committing",
     UploadState.SUSPENDED: "suspended",
 }
-
-
-class MetricsParts(Value, frozen=True, kw_only=True):
-    """What a scrape asks beside the metrics of the processes."""
-
-    settings: Settings
-    commits: CommitService
-    registry: WorkerRegistry
-    clock: Clock
-    #: Why this APIGW is not ready, or None.
-    unready: Callable[[], str | None]
 
 
 class OwnMetrics:
@@ -56,7 +43,7 @@ class OwnMetrics:
         """The background task that measures, if there are metrics."""
         return self._metrics.sample if self._metrics else None
 
-    def measure_plugins(self, live: Live) -> None:
+    def measure_plugins(self, live: "Live") -> None:
         """Measure the plugin set and its faults."""
         self._measure(
             Gauge(metric=definitions.PLUGIN_SET, read=lambda: set_number(live.catalog.fingerprint)),
@@ -64,33 +51,23 @@ class OwnMetrics:
             Gauge(metric=definitions.PLUGIN_FAULTS, read=lambda: len(live.faults)),
         )
 
-    def measure_scripts(self, *pools: ScriptThreads) -> None:
+    def measure_scripts(self, *pools: "ScriptThreads") -> None:
         """Measure the scripts that run or hang."""
         self._measure(
             Gauge(metric=definitions.SCRIPTS_RUNNING, read=lambda: sum(p.busy for p in pools)),
             Gauge(metric=definitions.SCRIPTS_HUNG, read=lambda: sum(p.hung for p in pools)),
         )
 
-    def measure_uploads(self, under_way: set[ActiveUpload]) -> None:
+    def measure_uploads(self, under_way: "set[ActiveUpload]") -> None:
         """Measure the uploads under way, by state."""
         for name in dict.fromkeys(_UPLOAD_STATES.values()):
             count = partial(_count, under_way, name)
             self._measure(Gauge(metric=definitions.UPLOADS_ACTIVE, labels=(name,), read=count))
 
-    def resource(self, parts: MetricsParts) -> MetricsResource:
-        """The endpoint of scrapes."""
-        storage = parts.settings.storage
-        return MetricsResource(
-            directory=self._metrics.directory if self._metrics else None,
-            commits=parts.commits,
-            registry=parts.registry,
-            clock=parts.clock,
-            unready=parts.unready,
-            watched={"base_dir": storage.root, "data_dir": storage.state_dir},
-            min_free_bytes=storage.min_free_bytes,
-            # A thread of its own: a disk that stands still holds up scrapes, and nothing else.
-            thread=ThreadPoolExecutor(1, thread_name_prefix="metrics"),
-        )
+    @property
+    def directory(self) -> MetricsDirectory | None:
+        """The metrics of all processes of the installation, if there are metrics."""
+        return self._metrics.directory if self._metrics else None
 
     def _measure(self, *gauges: Gauge) -> None:
         if self._metrics is not None:
@@ -108,5 +85,5 @@ def _opened(settings: Settings, process: str) -> ProcessMetrics:
         ) from None
 
 
-def _count(under_way: set[ActiveUpload], name: str) -> float:
+def _count(under_way: "set[ActiveUpload]", name: str) -> float:
     return sum(_UPLOAD_STATES.get(upload.state) == name for upload in under_way)

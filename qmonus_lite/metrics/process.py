@@ -8,7 +8,7 @@ from qmonus_lite import nonblocking_output
 from qmonus_lite.metrics.definitions import LOG_LOST, LOOP_LAG, Metric
 from qmonus_lite.metrics.directory import MetricsDirectory
 from qmonus_lite.metrics.families import Counter, Histogram
-from qmonus_lite.metrics.recorder import Recorder
+from qmonus_lite.metrics.listener import MetricsListener
 from qmonus_lite.observations import Listener
 from qmonus_lite.values import Value
 
@@ -38,7 +38,7 @@ class ProcessMetrics:
         self._lag = Histogram(LOOP_LAG, self._slots)
         self._lost = Counter(LOG_LOST, self._slots)
         #: To be given to the observers of the process.
-        self.listeners: Sequence[tuple[type, Listener]] = Recorder(self._slots).listeners()
+        self.listeners: Sequence[tuple[type, Listener]] = MetricsListener(self._slots).listeners()
 
     def measure(self, *gauges: Gauge) -> None:
         """Measure these too."""

@@ -110,7 +110,7 @@ def test_no_secret_token_or_key_is_ever_said(
     until(lambda: everything_said(installation).count("all of it") >= 5)
     ids = installation.curl("/-/events", token=token)
     wanted = [str(answer.headers["X-Request-Id"]) for answer in answers]
-    until(lambda: installation.curl(f"/-/uploads/{wanted[-3]}", token=token).status == 200)
+    until(lambda: installation.curl(f"/-/uploads/{wanted[6]}", token=token).status == 200)
     answers += [installation.curl("/-/uploads", token=token)]
     explained = [installation.run("why", each, base) for each in (wanted[2], wanted[3])]
     assert ["ValueError" in explained[0].stdout, "RuntimeError" in explained[1].stdout] == [

@@ -33,7 +33,7 @@ _STORED = ("stored", "", "")
 _STORED_SECONDS = ("stored",)
 
 
-class Recorder:
+class MetricsListener:
     """Counts the observations of this process."""
 
     def __init__(self, slots: Slots) -> None:

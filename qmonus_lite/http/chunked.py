@@ -16,11 +16,13 @@ from qmonus_lite.http.tornado_internals import unread
 
 #: Maximum bytes of a chunk-size line; maximum digits of a size without leading zeros.
 MAX_LINE_BYTES, MAX_SIZE_DIGITS = 64, 15
+#: Maximum bytes between the data of two chunks.
+MAX_FRAMING_BYTES = len(b"\r\n") + MAX_LINE_BYTES
 #: Maximum bytes of a read of the event loop that begins with framing: after so many bytes of tiny
 #: chunks it gets its turn.
 MAX_FRAMING_READ_BYTES = 4 << 10
-#: Maximum bytes that are read behind a chunk on a thread, a whole record of TLS; what stands behind
-#: the body is put back.
+#: Maximum bytes that are read behind a chunk on a thread, a record of TLS: they are moved, tiny
+#: chunks among them keep the interpreter, and what stands behind the body is put back.
 MAX_BEHIND_BYTES = 16 << 10
 #: Maximum bytes and chunks of a `ChunkedSource`: the size limit of an upload and the free space are
 #: checked after it, and tiny chunks keep the interpreter from the event loop.
@@ -66,33 +68,43 @@ class ChunkParser:
         """How many bytes to read next, at most `max_bytes`."""
         return min(max_bytes, self.left or MAX_FRAMING_READ_BYTES)
 
-    def skip(self, count: int) -> None:
-        """Take note of bytes of the current chunk, at most `left`, that are not fed."""
-        self.left -= count
-
     def feed(self, received: bytes) -> bytes:
         """The data in the next bytes of the connection; raises InvalidFraming."""
         if self.left >= len(received):
             self.left -= len(received)
             return received
-        received = self._begun + received
-        pieces: list[bytes] = []
-        position = 0
+        buffer = bytearray(received)
+        count = self.extract(memoryview(buffer))
+        return bytes(buffer[:count])
+
+    def extract(self, received: memoryview) -> int:
+        """Leave the data of the next bytes of the connection at their beginning.
+
+        Returns how many bytes of data there are; raises InvalidFraming.
+        """
+        count = position = 0
         while not self.ended:
-            if self.left:
-                pieces.append(received[position : position + self.left])
-                position += len(pieces[-1])
-                self.left -= len(pieces[-1])
-            found = self._framing.match(received, position)
-            if found is None:
-                break
-            position = found.end()
-            self._parse(found[0])
-        if self.ended:
-            self._begun, self.behind = b"", received[position:]
-        else:
-            self._begun = received[position:]
-        return b"".join(pieces)
+            size = min(self.left, len(received) - position)
+            if count != position:
+                received[count : count + size] = received[position : position + size]
+            count, position, self.left = count + size, position + size, self.left - size
+            if position == len(received):
+                return count
+            position += self._next_framing(bytes(received[position : position + MAX_FRAMING_BYTES]))
+        self.behind = bytes(received[position:])
+        return count
+
+    def _next_framing(self, received: bytes) -> int:
+        """Parse the framing that is next, if all of it has come; returns how many bytes it has."""
+        framing = self._begun + received
+        found = self._framing.match(framing)
+        if found is None:
+            self._begun = framing
+            return len(received)
+        size = found.end() - len(self._begun)
+        self._begun = b""
+        self._parse(found[0])
+        return size
 
     def _parse(self, framing: bytes) -> None:
         if self._framing is _END:
@@ -151,7 +163,7 @@ class ChunkedSource:
         self._max_chunks = parser.chunks + MAX_SOURCE_CHUNKS
 
     def read_into(self, buffer: memoryview) -> int:
-        """Read data, most of it to its place: only what stands behind a chunk is parsed."""
+        """Read data; that of the current chunk to its place, that of others is moved there."""
         parser, count = self._parser, 0
         max_bytes = min(len(buffer), self._max_bytes)
         if parser.chunks > self._max_chunks:
@@ -161,24 +173,13 @@ class ChunkedSource:
             received = self._source.read_into(place)
             if not received:
                 break
-            count = self._parse(place, received)
+            try:
+                count = parser.extract(place[:received])
+            except InvalidFraming as error:
+                # The traceback would refer to this source.
+                parser.fault = error.with_traceback(None)
         self._max_bytes -= count
         return count
-
-    def _parse(self, place: memoryview, received: int) -> int:
-        """Leave only the data of the bytes that were received; returns how many."""
-        count = min(received, self._parser.left)
-        self._parser.skip(count)
-        if count == received:
-            return count
-        try:
-            data = self._parser.feed(bytes(place[count:received]))
-        except InvalidFraming as error:
-            # The traceback would refer to this source.
-            self._parser.fault = error.with_traceback(None)
-            return count
-        place[count : count + len(data)] = data
-        return count + len(data)
 
 
 def _size(line: bytes) -> int:

@@ -14,7 +14,7 @@ from qmonus_lite.byte_source import ByteSource
 from qmonus_lite.errors import RequestTimeout
 from qmonus_lite.http.body import ClientLeft, Sink, SourceCopy
 from qmonus_lite.http.body_timeout import BodyRate, BodyTimeout
-from qmonus_lite.http.chunked import ChunkedReader, ChunkedSource
+from qmonus_lite.http.chunked import MAX_SOURCE_BYTES, ChunkedReader, ChunkedSource, ChunkParser
 from qmonus_lite.http.framing import RequestHead
 from qmonus_lite.http.socket_source import CountedSource, SocketSource
 from qmonus_lite.http.tornado_internals import RequestConnection, can_detach, detached
@@ -85,7 +85,13 @@ class StreamBody:
             await sink.write(data)
             fast = self._arrives_fast(len(data), chunks.waited)
             if copy and fast and self._received >= MIN_SOCKET_COPY_BYTES:
-                await self._copy_slice(copy, lambda source: ChunkedSource(source, chunks.parser))
+                await self._copy_chunk_slices(copy, chunks.parser)
+
+    async def _copy_chunk_slices(self, copy: SourceCopy, parser: ChunkParser) -> None:
+        """Copy as long as a slice ends only since it took all that it may."""
+        count = MAX_SOURCE_BYTES
+        while count == MAX_SOURCE_BYTES and can_detach(self._stream):
+            count = await self._copy_slice(copy, partial(ChunkedSource, parser=parser))
 
     async def _copy_counted(self, sink: Sink, left: int) -> None:
         copy = sink.copy_from if left >= MIN_SOCKET_COPY_BYTES else None

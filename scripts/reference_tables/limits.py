@@ -109,6 +109,7 @@ INTERNAL = frozenset(
         "http.buffered.MAX_BUFFERED_BODY_BYTES",
         "http.buffered.MAX_HEAD_BYTES",
         "http.chunked.MAX_BEHIND_BYTES",
+        "http.chunked.MAX_FRAMING_BYTES",
         "http.chunked.MAX_FRAMING_READ_BYTES",
         "http.chunked.MAX_SIZE_DIGITS",
         "http.chunked.MAX_SOURCE_BYTES",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qmonus_lite.errors import Refusal
+from qmonus_lite.trace_context import trace_id_of
 from qmonus_lite.values import Value
 
 logger = logging.getLogger(__name__)
@@ -20,8 +21,8 @@ class RequestRecord:
     """What is known of a request by the time it is answered; filled in while it is processed."""
 
     request_id: str = ""
-    #: Trace id of W3C Trace Context, 32 hexadecimal digits, from a trusted proxy; empty without.
-    trace_id: str = ""
+    #: Span of this request (`trace_context`), if a trusted proxy or a callout gave one; else empty.
+    traceparent: str = ""
     #: Empty until the request opens an upload.
     upload_id: str = ""
     #: Name of the account of the request's credential, or None.
@@ -32,6 +33,11 @@ class RequestRecord:
     bytes: int = 0
     #: Path of the stored file, empty unless the request stored one.
     stored_path: str = ""
+
+    @property
+    def trace_id(self) -> str:
+        """Trace id of W3C Trace Context, 32 hexadecimal digits, or empty."""
+        return trace_id_of(self.traceparent)
 
 
 class RequestAnswered(Value, frozen=True, kw_only=True):
@@ -46,8 +52,8 @@ class RequestAnswered(Value, frozen=True, kw_only=True):
     #: Client address.
     peer: str
     request_id: str
-    #: Empty if no trusted proxy gave one.
-    trace_id: str = ""
+    #: As in RequestRecord.
+    traceparent: str = ""
     #: Empty if the request opened no upload.
     upload_id: str = ""
     account: str | None = None
@@ -56,11 +62,18 @@ class RequestAnswered(Value, frozen=True, kw_only=True):
     bytes: int = 0
     stored_path: str = ""
 
+    @property
+    def trace_id(self) -> str:
+        """Trace id of W3C Trace Context, or empty."""
+        return trace_id_of(self.traceparent)
+
 
 class UploadDecided(Value, frozen=True, kw_only=True):
     """An upload was allowed or refused by its `OnFileUploading` event or by the default rule."""
 
     request_id: str
+    #: Empty if no trusted proxy or callout gave one.
+    trace_id: str = ""
     #: Empty if it was refused.
     upload_id: str
     path: str

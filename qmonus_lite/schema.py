@@ -8,15 +8,19 @@ this module imports jsonschema_rs.
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-import jsonschema_rs
-
 from qmonus_lite import schema_unique
+from qmonus_lite.imported_on_use import ImportedOnUse
 from qmonus_lite.schema_cost import PARTS, SILENT, References, TooMuch, Work
 from qmonus_lite.schema_defaults import Filling
 from qmonus_lite.values import Value
+
+if TYPE_CHECKING:
+    import jsonschema_rs
+else:
+    jsonschema_rs = ImportedOnUse("jsonschema_rs")
 
 #: Maximum number of errors listed for a value that is validated in parts.
 MAX_ERRORS = 99

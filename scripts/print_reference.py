@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from reference_tables import endpoints, limits, plugins, problems, settings, storage
+from reference_tables import endpoints, limits, logs, plugins, problems, settings, storage
 
 TOP = Path(__file__).parents[1]
 PART = re.compile(r"(<!-- printed: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -37,6 +37,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
         storage.disk,
         storage.lifecycle,
         limits.limits,
+        logs.log_fields,
     )
 }
 

@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from qmonus_lite.observations import RequestAnswered
+from qmonus_lite.trace_context import log_fields
 from qmonus_lite.values import as_dict
 
 logger = logging.getLogger(__name__)
@@ -26,14 +27,14 @@ def _fields(answered: RequestAnswered) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "action": "request",
         "method": answered.method,
-        "path": answered.path,
+        "url_path": answered.path,
         "status": answered.status,
         "ms": round(answered.seconds * 1000, 1),
         "peer": answered.peer,
         "request_id": answered.request_id,
     }
-    if answered.trace_id:
-        fields["trace_id"] = answered.trace_id
+    if answered.traceparent:
+        fields |= log_fields(answered.traceparent)
     if answered.upload_id:
         fields["upload_id"] = answered.upload_id
         fields["bytes"] = answered.bytes
@@ -42,7 +43,6 @@ def _fields(answered: RequestAnswered) -> dict[str, Any]:
     if answered.account is not None:
         fields["account"] = answered.account
     if answered.refusal is not None:
-        fields["code"] = answered.status
         fields |= {name: value for name, value in as_dict(answered.refusal).items() if value}
     return fields
 

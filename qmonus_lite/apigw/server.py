@@ -82,6 +82,7 @@ class ApigwServer(Value, frozen=True, kw_only=True):
         state = ServerState(
             body_rate=BodyRate(stall=settings.body_stall_timeout, rate=settings.min_body_rate),
             proxies=TrustedProxies.of(settings.trusted_proxies),
+            ids_of_caller=services.gatekeeper.ids_of_caller,
         )
         most = serving.descriptors_for(settings.max_connections, self.uploads.max_uploads)
         server = make_server(

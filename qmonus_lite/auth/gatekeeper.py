@@ -10,6 +10,7 @@ from typing import Any
 
 from qmonus_lite.auth import apikey, callout_pass
 from qmonus_lite.auth.account import Account, Directory, Role
+from qmonus_lite.auth.caller_ids import CallerIds
 from qmonus_lite.auth.callout_pass import Passes
 from qmonus_lite.auth.credentials import ApiKey, read_credential
 from qmonus_lite.auth.gate_depth import GateDepths
@@ -129,6 +130,10 @@ class Gatekeeper:
     def gate_depth(self, headers: Mapping[str, str]) -> int:
         """Number of gates that wait for a request, by a value that `callout` has signed."""
         return GateDepths(passes=self.passes).read(headers)
+
+    def ids_of_caller(self, value: str) -> tuple[str, str] | None:
+        """Request id and `traceparent` of the calling script, if `callout` has signed the value."""
+        return CallerIds(passes=self.passes).read(value)
 
     def known(self, headers: Mapping[str, str]) -> Actor | None:
         """The account whose valid token or API key a request has; None for anything else.

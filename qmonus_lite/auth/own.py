@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from qmonus_lite.auth import apikey, callout_pass
+from qmonus_lite.auth import apikey, caller_ids, callout_pass
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.headers import Headers
 from qmonus_lite.redaction import MASK
@@ -75,6 +75,7 @@ def hide_from_scripts(headers: Headers) -> None:
     callout only, and an API key is valid far longer than a request.
     """
     headers.pop(callout_pass.HEADER, None)
+    headers.pop(caller_ids.HEADER, None)
     keys = frozenset(key for value in headers.values() for key in keys_in(value))
     if keys:
         visible = without(headers, keys)

@@ -9,12 +9,18 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING
 
 from qmonus_lite.datadir import DataDir, read_key
+from qmonus_lite.imported_on_use import ImportedOnUse
 from qmonus_lite.values import Value, field
+
+if TYPE_CHECKING:
+    from cryptography import exceptions
+    from cryptography.hazmat.primitives.ciphers import aead
+else:
+    exceptions = ImportedOnUse("cryptography.exceptions")
+    aead = ImportedOnUse("cryptography.hazmat.primitives.ciphers.aead")
 
 #: Names in the data directory of the key of Config plugins, and of the new key in a rotation.
 KEY, NEXT_KEY = "config.key", "config.key.next"
@@ -58,7 +64,7 @@ class Sealer(Opener, frozen=True, kw_only=True):
     def seal(self, text: str, *, location: str) -> str:
         """`text` encrypted for `location` (`file name|value path`)."""
         nonce = os.urandom(_NONCE_BYTES)
-        ciphertext = AESGCM(self.key).encrypt(nonce, text.encode(), location.encode())
+        ciphertext = aead.AESGCM(self.key).encrypt(nonce, text.encode(), location.encode())
         return _FORM + base64.urlsafe_b64encode(nonce + ciphertext).decode()
 
 
@@ -86,6 +92,6 @@ def _open(key: bytes, sealed: str, location: str) -> str:
             raise ValueError(sealed)
         raw = base64.urlsafe_b64decode(sealed.removeprefix(_FORM))
         nonce, ciphertext = raw[:_NONCE_BYTES], raw[_NONCE_BYTES:]
-        return AESGCM(key).decrypt(nonce, ciphertext, location.encode()).decode()
-    except (InvalidTag, ValueError):
+        return aead.AESGCM(key).decrypt(nonce, ciphertext, location.encode()).decode()
+    except (exceptions.InvalidTag, ValueError):
         raise CannotOpen(location) from None

@@ -9,10 +9,17 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-
-import jwt
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from qmonus_lite.clock import Clock
+from qmonus_lite.imported_on_use import ImportedOnUse
+
+if TYPE_CHECKING:
+    import jwt
+else:
+    # With cryptography: a worker needs it for the passes of its callouts only.
+    jwt = ImportedOnUse("jwt")
 
 ALGORITHM = "HS256"
 #: Allowed clock skew in seconds: `iat` of another machine may be so far in the future.
@@ -101,6 +108,11 @@ class Minter:
                 " or was when it was issued"
             )
         raise TokenNotInTime(f"it expired at {_utc(expires)}; {here}")
+
+
+def import_library() -> None:
+    """Import PyJWT now, so that no request waits for it."""
+    import_module(jwt.__name__)
 
 
 def valid_times(claims: Mapping[str, str]) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """Build plugin values from the validated content of a plugin file, with all faults reported."""
 
 import difflib
+import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from qmonus_lite.catalog.plugins import ConfigPlugin, LambdaPlugin, Plugin
 from qmonus_lite.catalog.routes import RouteBuilder
 from qmonus_lite.errors import Fault
 from qmonus_lite.pathtemplate import PathTemplate, normalized
-from qmonus_lite.schema import BadPattern, Pattern
+from qmonus_lite.schema import BadPattern, Pattern, Schema
 from qmonus_lite.scripting.compiler import BadScript, Script, compile_handler
 from qmonus_lite.scripting.origin import Origin
 from qmonus_lite.values import Value
@@ -22,11 +23,11 @@ from qmonus_lite.values import Value
 logger = logging.getLogger(__name__)
 _UNBUILT = {"action": "plugin_not_built"}
 
-_SCHEMAS = {name: kind.schema() for name, kind in KINDS.items()}
 #: Similarity from which an unknown key is reported as a misspelt known one.
 _NEAR_MATCH = 0.7
 #: Keys whose strings are names: they are used in logs, answers and signed messages.
 _NAMES = ("name", "event", "success", "failure", "username", "role", "roles", "authorities")
+_NO_SCRIPT = "{0} is empty; write '{0}: |-' and indent the lines of the script below it"
 
 
 class BuildContext(Value, frozen=True, kw_only=True):
@@ -39,6 +40,12 @@ class BuildContext(Value, frozen=True, kw_only=True):
     reserved: Callable[[PathTemplate], str | None]
     #: Time limit of a request/reply event in seconds.
     question_limit: float = 5.0
+
+
+@functools.cache
+def _schema(kind: str) -> Schema:
+    """Schema of one entry of a kind, compiled when the first file of it is read."""
+    return KINDS[kind].schema()
 
 
 class PluginEntry:
@@ -57,7 +64,10 @@ class PluginEntry:
 
     def check(self) -> bool:
         """Validate the entry against its kind's schema; records every fault."""
-        for found in _SCHEMAS[self.kind.name].mismatches(_validatable(self.value)):
+        for found in _schema(self.kind.name).mismatches(_validatable(self.value)):
+            if found.path and self._is_empty_script(found.path):
+                self.fault(found.path, _NO_SCRIPT.format(found.path[-1]))
+                continue
             where = ".".join(map(str, found.path))
             label = f"{self.kind.name} plugin" + (f", {where}" if where else "")
             self.fault(found.path, f"{label}: {found.message}")
@@ -66,6 +76,9 @@ class PluginEntry:
             self._find_stray_tags()
             self._find_control_characters()
         return not self.faults
+
+    def _is_empty_script(self, path: Pointer) -> bool:
+        return path[0] in self.kind.scripts and not self.value[path[0]]
 
     def _find_stray_tags(self) -> None:
         """Record a fault for tagged values at places where they are not resolved."""

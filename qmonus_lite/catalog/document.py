@@ -190,6 +190,8 @@ def _reason(error: MarkedYAMLError) -> str:
     if isinstance(error, MaxDepthExceededError):
         return "is nested too deeply"
     reason = " ".join((error.problem or "cannot be read").split())
+    if r"'\t'" in reason:
+        reason = "a tab, where YAML takes spaces only; indent with spaces"
     return reason if isinstance(error, RefusedYAML) else f"not usable YAML: {reason}"
 
 

@@ -181,7 +181,8 @@ ROUTING = Kind(
     scripts={
         "request_forbidden_process": ScriptKey(
             given=_HOOK,
-            returns="a dict, list or str (200), `(code, body)`, or nothing: the request goes on",
+            returns="a dict, list or str (200), `(code, body)`, `(code, body, headers)`, or"
+            " nothing: the request goes on",
         ),
         "response_forbidden_process": ScriptKey(
             given=(*_HOOK, "response"),

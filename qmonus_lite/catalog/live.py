@@ -6,19 +6,23 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
-
-from watchfiles import awatch
+from typing import TYPE_CHECKING, TypeVar
 
 from qmonus_lite.background import ends_the_task
 from qmonus_lite.catalog.files import unreadable
 from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.catalog.loader import Loader
-from qmonus_lite.catalog.plugins import Catalog, Listed
+from qmonus_lite.catalog.plugins import Catalog, Listed, file_changes
 from qmonus_lite.errors import BadPlugins, Fault
+from qmonus_lite.imported_on_use import ImportedOnUse
 from qmonus_lite.scripting.modules import publish
 from qmonus_lite.surrogates import escape_surrogates
 from qmonus_lite.values import Value
+
+if TYPE_CHECKING:
+    import watchfiles
+else:
+    watchfiles = ImportedOnUse("watchfiles")
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +105,7 @@ class Live:
 
     async def _watch_notifications(self) -> None:
         """Scan on every change notification, and every `POLL_MS` as well."""
-        watching = awatch(
+        watching = watchfiles.awatch(
             *self._loader.folders,
             step=DEBOUNCE_MS,
             debounce=4 * DEBOUNCE_MS,
@@ -232,12 +236,10 @@ class Live:
     def _swap(self, catalog: Catalog) -> None:
         self._log_commented_out(catalog, self.catalog.commented_out)
         publish(catalog.scripts)
+        extra = {"action": "plugins_loaded", "events": list(catalog.events)}
+        extra |= file_changes(self.catalog, catalog)
         self.catalog = catalog
-        logger.info(
-            "plugins: now %d",
-            len(catalog.listed),
-            extra={"action": "plugins_loaded", "events": list(catalog.events)},
-        )
+        logger.info("plugins: now %d", len(catalog.listed), extra=extra)
         for listener in self._listeners:
             try:
                 listener(catalog)

@@ -106,6 +106,7 @@ class Loader:
         catalog = _catalog(found, fingerprint.hexdigest())
         return changed(
             catalog,
+            files={entry.file: _hash(entry.source) for entry in documents},
             commented_out=tuple(entry.file for entry in documents if entry.is_commented_out),
             warnings=self._warnings(found, catalog),
         )
@@ -159,6 +160,10 @@ class Loader:
             if plugin := build(entry, self._context):
                 yield LoadedPlugin(plugin, document, pointer, kind.name)
             faults += entry.faults
+
+
+def _hash(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()
 
 
 def _entries(document: Document, kind: Kind) -> Iterator[tuple[Pointer, object]]:

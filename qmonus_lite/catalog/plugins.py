@@ -8,7 +8,10 @@ from qmonus_lite.catalog.lint.warning import PluginWarning
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.schema import Schema
 from qmonus_lite.scripting.compiler import Script
-from qmonus_lite.values import Value
+from qmonus_lite.values import Value, field
+
+#: Maximum number of files of a log record that are added, of those changed, and of those removed.
+MAX_NAMED_FILES = 20
 
 
 class LambdaPlugin(Value, frozen=True, kw_only=True):
@@ -112,6 +115,8 @@ class Catalog(Value, frozen=True, kw_only=True):
     listed: tuple[Listed, ...]
     #: Hash of the content of the files.
     fingerprint: str
+    #: Hash of each file's content, by its path.
+    files: Mapping[str, str] = field(default_factory=dict)
     #: Files that are commented out as a whole, and so contain no plugin.
     commented_out: tuple[str, ...] = ()
     #: Likely mistakes in the plugins; they do not prevent loading.
@@ -141,3 +146,22 @@ class Catalog(Value, frozen=True, kw_only=True):
                 headers |= plugin.keep_headers
                 waiting += filter(None, (plugin.success, plugin.failure))
         return headers
+
+
+def file_changes(before: Catalog, after: Catalog) -> dict[str, list[str]]:
+    """Paths of the files that were `added`, `changed` and `removed`, sorted; only what occurred.
+
+    Of more than MAX_NAMED_FILES of a sort the first ones, and the number of the others as text.
+    """
+    old, new = before.files, after.files
+    changes = {
+        "added": new.keys() - old.keys(),
+        "changed": {file for file in new.keys() & old.keys() if new[file] != old[file]},
+        "removed": old.keys() - new.keys(),
+    }
+    return {name: _named(sorted(files)) for name, files in changes.items() if files}
+
+
+def _named(files: list[str]) -> list[str]:
+    others = len(files) - MAX_NAMED_FILES
+    return files if others <= 0 else [*files[:MAX_NAMED_FILES], f"{others} others"]

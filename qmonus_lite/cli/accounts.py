@@ -21,8 +21,9 @@ from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import DIRECTORY_FLAGS, Command
 from qmonus_lite.cli.process_start import make_default_folder
 from qmonus_lite.cli.rewriting import create, remove, replace
+from qmonus_lite.cli.terminal import BOLD, DIM, is_terminal, styled, wrapped
 from qmonus_lite.clock import Clock
-from qmonus_lite.compose.shared import make_reading_loader
+from qmonus_lite.compose.plugin_loader import make_reading_loader
 from qmonus_lite.datadir import read_key
 from qmonus_lite.errors import BadResource, BadSetting
 from qmonus_lite.settings.table import Settings
@@ -126,10 +127,27 @@ def list_accounts(arguments: Arguments) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     for row in rows:
+        if is_terminal():
+            print(_lines(row))
+            continue
         ends = f" expires={row['expires']}" if row["expires"] else ""
         roles = ",".join(row["roles"])
         print(f"{row['username']} roles={roles} keys={row['keys']}{ends} {row['file']}")
     return 0
+
+
+def _lines(row: Mapping[str, Any]) -> str:
+    """An account as a person reads it on a terminal."""
+    ends = f", expires {row['expires']}" if row["expires"] else ""
+    keys = f"{row['keys']} key{'' if row['keys'] == 1 else 's'}"
+    roles = ", ".join(row["roles"]) or "none"
+    return "\n".join(
+        [
+            f"{styled(row['username'], BOLD)}  {keys}{ends}",
+            wrapped(f"roles: {roles}", 4),
+            styled(f"    {row['file']}", DIM),
+        ]
+    )
 
 
 def _row(account: Account, file: Path | None) -> dict[str, Any]:

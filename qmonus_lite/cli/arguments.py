@@ -2,12 +2,19 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from qmonus_lite.catalog.document import read_values
 from qmonus_lite.errors import BadSetting
+from qmonus_lite.imported_on_use import ImportedOnUse
 from qmonus_lite.settings.sources import flag_fault, resolve
 from qmonus_lite.settings.table import SWITCHES, Settings
 from qmonus_lite.values import Value
+
+if TYPE_CHECKING:
+    from qmonus_lite.catalog import document
+else:
+    # The YAML parser, for --config.
+    document = ImportedOnUse("qmonus_lite.catalog.document")
 
 
 class Arguments(Value, frozen=True, kw_only=True):
@@ -31,7 +38,7 @@ class Arguments(Value, frozen=True, kw_only=True):
         """
         given = {name: value for name, value in self.flags.items() if name not in own}
         file = given.pop("config", None) or environ.get("QMONUS_LITE_CONFIG")
-        values = read_values(Path(file)) if file else {}
+        values = document.read_values(Path(file)) if file else {}
         environ = {name: value for name, value in environ.items() if name != "QMONUS_LITE_CONFIG"}
         return resolve(flags=given, environ=environ, file_values=values, file_name=file or "")
 

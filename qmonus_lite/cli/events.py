@@ -8,9 +8,20 @@ from datetime import datetime
 
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
+from qmonus_lite.cli.terminal import (
+    BOLD,
+    CYAN,
+    DIM,
+    GREEN,
+    RED,
+    YELLOW,
+    is_terminal,
+    styled,
+    wrapped,
+)
 from qmonus_lite.clock import Clock
+from qmonus_lite.compose.gateway import make_gateway
 from qmonus_lite.compose.registry import DEFAULT_EVENT_LOG, event_log_kind
-from qmonus_lite.compose.shared import make_gateway
 from qmonus_lite.data_format import read_format
 from qmonus_lite.errors import BadSetting
 from qmonus_lite.events.event_redaction import redacted_detail
@@ -53,8 +64,29 @@ def _list(arguments: Arguments) -> int:
     with _event_log(arguments) as log:
         entries = log.list_events(state, MAX_LISTED).result()
     for entry in entries:
-        print(_line(entry, clock))
+        print(_lines(entry, clock) if is_terminal() else _line(entry, clock))
     return 0
+
+
+#: Colour of a state on a terminal.
+_COLOURS = {"ready": YELLOW, "sending": CYAN, "dead": RED, "delivered": GREEN}
+
+
+def _lines(entry: EventEntry, clock: Clock) -> str:
+    """An event as a person reads it on a terminal: what is most important first."""
+    made = datetime.fromisoformat(entry.time).timestamp()
+    state = styled(f"{entry.state:<9}", _COLOURS.get(entry.state, DIM))
+    tried = f"attempt {entry.attempt}"
+    if (due := _next_try(entry, clock)) != "-":
+        tried += f", next {due}"
+    lines = [
+        f"{state} {styled(entry.path, BOLD)}",
+        wrapped(f"{tried}  {styled(_time(clock, made), DIM)}", 10),
+        styled(wrapped(f"{entry.type} {entry.id}", 10), DIM),
+    ]
+    if entry.reason:
+        lines.append(wrapped(entry.reason, 10))
+    return "\n".join(lines)
 
 
 def _line(entry: EventEntry, clock: Clock) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from qmonus_lite import __version__
 from qmonus_lite.cli.command import Command
+from qmonus_lite.cli.terminal import BOLD, DIM, styled, wrapped
 from qmonus_lite.settings.table import FLAGS, SECRETS
 
 
@@ -16,19 +17,20 @@ def overview(commands: Mapping[str, Command]) -> str:
         "",
     ]
     width = max(map(len, commands))
-    lines += [f"  {name:<{width}}  {command.summary}" for name, command in commands.items()]
+    for name, command in commands.items():
+        summary = wrapped(command.summary, indent=width + 4, first=0)
+        lines.append(f"  {styled(f'{name:<{width}}', BOLD)}  {summary}")
     lines += ["", "'qmonus-lite COMMAND --help' has the flags of a command."]
     return "\n".join(lines)
 
 
 def page(name: str, command: Command) -> str:
     """The help text of one command."""
-    lines = [f"usage: qmonus-lite {name} {command.usage}".rstrip(), "", command.summary, ""]
-    lines += [f"  {flag}\n      {meaning}" for flag, meaning in command.own_flags.items()]
-    lines += ["  --config=FILE.yml\n      settings by name; a flag or the environment beats them"]
+    lines = [*_usage(name, command.usage), "", wrapped(command.summary, 0), ""]
+    lines += [_entry(flag, meaning) for flag, meaning in command.own_flags.items()]
+    lines += [_entry("--config=FILE.yml", "settings by name; a flag or the environment beats them")]
     lines += [
-        f"  --{name}={default_text(setting.default)}\n"
-        f"      {setting.help}\n      example: {setting.example}"
+        _entry(f"--{name}={default_text(setting.default)}", setting.help, setting.example)
         for name, setting in FLAGS.items()
         if command.flags is None or name in command.flags
     ]
@@ -36,9 +38,25 @@ def page(name: str, command: Command) -> str:
     if command.flags is None:
         lines += ["Secrets are no flags; they are read from the environment only:"]
         lines += [
-            f"  {setting.variable}\n      {setting.help}; otherwise {setting.other_source}"
+            _entry(setting.variable, f"{setting.help}; otherwise {setting.other_source}")
             for setting in SECRETS.values()
         ]
+    return "\n".join(lines)
+
+
+def _usage(name: str, usage: str) -> list[str]:
+    """The usage lines: one for each form of a command that has several."""
+    forms = usage.split(" | ")
+    begin = f"usage: qmonus-lite {name} "
+    rest = " " * len(begin.removesuffix(f"qmonus-lite {name} ")) + f"qmonus-lite {name} "
+    return [f"{begin}{forms[0]}".rstrip(), *[f"{rest}{form}" for form in forms[1:]]]
+
+
+def _entry(flag: str, meaning: str, example: str = "") -> str:
+    """A flag and what it means, with an example."""
+    lines = [f"  {styled(flag, BOLD)}", wrapped(meaning, 6)]
+    if example:
+        lines.append(styled(f"      example: {example}", DIM))
     return "\n".join(lines)
 
 

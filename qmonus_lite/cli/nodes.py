@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
+from qmonus_lite.cli.terminal import BOLD, DIM, GREEN, YELLOW, is_terminal, styled, wrapped
 from qmonus_lite.errors import BadResource, BadSetting
 from qmonus_lite.events.report_file import Entries, ReportFile, State, StoredReport
 from qmonus_lite.settings.values import endpoints
@@ -38,9 +39,26 @@ def _list(data_dir: Path, *, as_json: bool) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     for row in rows:
+        if is_terminal():
+            print(_lines(row))
+            continue
         text = f"{row['endpoint']} {row['state']} since {row['since']} heard={row['heard']}"
         print(f"{text} plugins={row['plugins'] or '-'} events={','.join(row['events']) or '-'}")
     return 0
+
+
+def _lines(row: Mapping[str, Any]) -> str:
+    """A worker as a person reads it on a terminal."""
+    state = styled(f"{row['state']:<8}", GREEN if row["state"] == "live" else YELLOW)
+    times = f"since {row['since']}, last report {row['heard']}, plugins {row['plugins'] or '-'}"
+    events = ", ".join(row["events"]) or "none"
+    return "\n".join(
+        [
+            f"{state} {styled(row['endpoint'], BOLD)}",
+            styled(wrapped(times, 9), DIM),
+            wrapped(f"events: {events}", 9),
+        ]
+    )
 
 
 def _row(report: StoredReport, apigw_runs: bool) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from qmonus_lite.catalog.lint.warning import PluginWarning
+from qmonus_lite.catalog.plugins import Listed
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command, no_positionals
 from qmonus_lite.cli.excerpt import excerpt
-from qmonus_lite.compose.shared import make_reading_loader
+from qmonus_lite.cli.terminal import BOLD, DIM, RED, YELLOW, is_terminal, styled
+from qmonus_lite.compose.plugin_loader import make_reading_loader
 from qmonus_lite.errors import BadPlugins, BadSetting, Fault
 from qmonus_lite.settings import values
 
@@ -24,8 +26,7 @@ def check(arguments: Arguments) -> int:
         _show(error.faults)
         print(f"{len(error.faults)} fault(s); nothing of these folders would be taken over")
         return 1
-    for plugin in catalog.listed:
-        print(f"{plugin.file}: {plugin.kind} {plugin.name}")
+    _list(catalog.listed)
     for file in catalog.commented_out:
         print(f"{file}: commented out: off")
     _show(catalog.warnings)
@@ -37,9 +38,28 @@ def check(arguments: Arguments) -> int:
 
 def _show(found: Sequence[Fault | PluginWarning]) -> None:
     for fault in found:
-        print(fault)
+        place, _, text = str(fault).partition(": ")
+        print(f"{styled(place, BOLD)}: {styled(text, _colour(fault))}")
         if shown := excerpt(fault.file, fault.line, fault.column):
             print(shown)
+
+
+def _colour(found: Fault | PluginWarning) -> str:
+    if isinstance(found, Fault):
+        return RED
+    return YELLOW if found.level == "warning" else DIM
+
+
+def _list(plugins: Iterable[Listed]) -> None:
+    """A line for each plugin; on a terminal the kinds and names stand below one another."""
+    lines = [(f"{plugin.file}:", plugin.kind, plugin.name) for plugin in plugins]
+    if not is_terminal():
+        for line in lines:
+            print(*line)
+        return
+    widths = [max((len(line[column]) for line in lines), default=0) for column in (0, 1)]
+    for file, kind, name in lines:
+        print(f"{file:<{widths[0]}} {styled(f'{kind:<{widths[1]}}', DIM)} {name}")
 
 
 def _switch(arguments: Arguments, name: str) -> bool:

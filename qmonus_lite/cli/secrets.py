@@ -22,7 +22,7 @@ from qmonus_lite.catalog.text_edits import replace_scalars
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
 from qmonus_lite.cli.rewriting import replace
-from qmonus_lite.compose.shared import make_loader, make_reading_loader
+from qmonus_lite.compose.plugin_loader import make_loader, make_reading_loader
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadResource, BadSetting
 

@@ -3,16 +3,23 @@
 import asyncio
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from qmonus_lite import serving
 from qmonus_lite.child_process import Child
 from qmonus_lite.cli.arguments import Arguments
 from qmonus_lite.cli.command import Command
 from qmonus_lite.cli.process_start import begin
+from qmonus_lite.imported_on_use import ImportedOnUse
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.supervisor import supervise
 from qmonus_lite.supervisor_channel import LISTEN_FDS, NUMBER
 from qmonus_lite.values import changed
+
+if TYPE_CHECKING:
+    from qmonus_lite import serving
+else:
+    # With Tornado; one APIGW opens its sockets itself.
+    serving = ImportedOnUse("qmonus_lite.serving")
 
 
 def up(arguments: Arguments) -> int:
@@ -59,10 +66,15 @@ def _up_with_writer(settings: Settings, arguments: Arguments, workers: Sequence[
 
 
 def _child(name: str, command: str, arguments: Arguments, *more: str) -> Child:
-    """A child process with the flags of this one; `more` overrides flags of the same name."""
+    """A child process with the flags of this one; `more` overrides flags of the same name.
+
+    `-P`, here joined with `-m`, keeps modules in the working directory out of it, as the console
+    script does: a file `ssl.py` there, of another user even, would run with the gateway's rights.
+    """
     replaced = {flag.partition("=")[0].removeprefix("--") for flag in more}
     same = [f"--{key}={value}" for key, value in arguments.flags.items() if key not in replaced]
-    return Child(name=name, argv=(sys.executable, "-m", "qmonus_lite", command, *same, *more))
+    program = (sys.executable, "-Pm", "qmonus_lite")
+    return Child(name=name, argv=(*program, command, *same, *more))
 
 
 COMMANDS = {

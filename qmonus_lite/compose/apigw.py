@@ -15,12 +15,14 @@ from qmonus_lite.apigw.admin.plugins import PluginsResource
 from qmonus_lite.apigw.app import Services
 from qmonus_lite.apigw.openapi import describe
 from qmonus_lite.apigw.server import ApigwServer, Resources
+from qmonus_lite.auth import tokens
 from qmonus_lite.auth.account import EVERYTHING, Directory, with_local_admin
 from qmonus_lite.auth.gatekeeper import Gatekeeper
 from qmonus_lite.auth.tokens import Minter
 from qmonus_lite.background import Background
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.compose.example_token import token_command
+from qmonus_lite.compose.gateway import DISK_THREADS, FILE_STORE, make_gateway
 from qmonus_lite.compose.registry import (
     DEFAULT_STORE,
     StoreContext,
@@ -29,14 +31,7 @@ from qmonus_lite.compose.registry import (
     transport_kind,
 )
 from qmonus_lite.compose.script_events import ScriptEvents
-from qmonus_lite.compose.shared import (
-    DISK_THREADS,
-    FILE_STORE,
-    MAX_SCRIPT_THREADS,
-    Common,
-    common,
-    make_gateway,
-)
+from qmonus_lite.compose.shared import MAX_SCRIPT_THREADS, Common, common
 from qmonus_lite.compose.start_checks import APIGW_CHECKS, SHARED_PORT_CHECKS, check_start
 from qmonus_lite.compose.start_warnings import log_start_warnings
 from qmonus_lite.compose.writer import WriterParts, local_commit_service
@@ -135,6 +130,7 @@ class _Apigw:
 
     def _make_gatekeeper(self) -> Gatekeeper:
         shared = self._shared
+        tokens.import_library()
         return Gatekeeper(
             directory=self._directory,
             minter=Minter(key=shared.data_dir.key("token.key"), clock=shared.clock),

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.clock import Clock
 from qmonus_lite.events.published import PublishedEvent, Source
-from qmonus_lite.log import named
+from qmonus_lite.log.context import current
+from qmonus_lite.trace_context import of_log_fields
 from qmonus_lite.values import Value
 from qmonus_lite.writer.service import CommitService
 
@@ -34,7 +35,10 @@ class ScriptEvents(Value, frozen=True, kw_only=True):
             kept = catalog.kept_headers(name) if isinstance(name, str) else frozenset()
             published = PublishedEvent.of(name, event, kept)
             # The script runs in the context (contextvars) of its request.
-            source = Source(request_id=named("request_id"))
+            fields = current()
+            source = Source(
+                request_id=fields.get("request_id", ""), traceparent=of_log_fields(fields)
+            )
             storing = asyncio.run_coroutine_threadsafe(self.store([published], source), loop)
             await asyncio.wrap_future(storing)
             return published.id

@@ -4,14 +4,22 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qmonus_lite import serving
+from qmonus_lite.compose.plugin_folders import missing_plugin_folders
 from qmonus_lite.compose.registry import DEFAULT_STORE, store_kind
-from qmonus_lite.compose.shared import make_reading_loader, missing_plugin_folders
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.errors import BadPlugins, BadResource, StartupError
+from qmonus_lite.imported_on_use import ImportedOnUse
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.uploads.target import FOLDER
+
+if TYPE_CHECKING:
+    from qmonus_lite.compose import plugin_loader
+else:
+    # The writer process loads no plugins unless another fault is reported with theirs.
+    plugin_loader = ImportedOnUse("qmonus_lite.compose.plugin_loader")
 
 #: Yields what is wrong, where, and what to do; or raises BadResource.
 Check = Callable[[Settings], Iterator[str]]
@@ -120,7 +128,7 @@ def _worker_port(settings: Settings) -> Iterator[str]:
 
 def _plugins(settings: Settings) -> Iterator[str]:
     try:
-        make_reading_loader(settings).load()
+        plugin_loader.make_reading_loader(settings).load()
     except BadPlugins as error:
         yield from map(str, error.faults)
     except StartupError:

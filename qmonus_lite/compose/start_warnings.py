@@ -4,13 +4,18 @@ import ipaddress
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from qmonus_lite.catalog.plugins import Catalog
 from qmonus_lite.events.envelope import UPLOADING
+from qmonus_lite.imported_on_use import ImportedOnUse
 from qmonus_lite.settings.table import Settings
 from qmonus_lite.values import Value
+
+if TYPE_CHECKING:
+    from cryptography import x509
+else:
+    x509 = ImportedOnUse("cryptography.x509")
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +61,7 @@ def certificate_warnings(settings: Settings) -> Iterator[StartWarning]:
         )
 
 
-def _names(leaf: x509.Certificate) -> list[str]:
+def _names(leaf: "x509.Certificate") -> list[str]:
     """DNS names and addresses of a certificate."""
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

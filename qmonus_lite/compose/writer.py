@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from qmonus_lite.clock import Clock
+from qmonus_lite.compose.gateway import DISK_THREADS, event_secret, make_gateway
 from qmonus_lite.compose.registry import (
     DEFAULT_EVENT_LOG,
     DEFAULT_STORE,
@@ -14,7 +15,6 @@ from qmonus_lite.compose.registry import (
     store_kind,
     transport_kind,
 )
-from qmonus_lite.compose.shared import DISK_THREADS, event_secret, make_gateway
 from qmonus_lite.compose.start_checks import WRITER_CHECKS, check_start
 from qmonus_lite.datadir import DataDir
 from qmonus_lite.events.delivery import Delivery

@@ -191,6 +191,16 @@ class MemoryEventLog:
                 del self._history[event_id]
         return _completed(len(old))
 
+    def expire_dead(self, before: float, most: int) -> "Future[int]":
+        """Delete old and excess dead letters."""
+        with self._lock:
+            dead = [row for row in self._rows.values() if row.state == "dead"]
+            excess = dead[: max(0, len(dead) - most)]
+            old = {row.event.id for row in dead if row.since < before or row in excess}
+            for event_id in old:
+                del self._rows[event_id]
+        return _completed(len(old))
+
     def retry(self, event_id: str, attempt: int, next_at: float, reason: str) -> "Future[int]":
         """Schedule the next attempt."""
 

@@ -43,6 +43,8 @@ class Delivery(Value, frozen=True, kw_only=True):
             seq=due.seq,
             request_id=due.request_id,
             upload_id=due.upload_id,
+            account=due.account,
+            traceparent=due.traceparent,
             purpose=Purpose.DELIVERY,
             data=self.gateway.complete(due),
         )

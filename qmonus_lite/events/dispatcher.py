@@ -24,6 +24,7 @@ from qmonus_lite.events.retry import MAX_DELAY_SECONDS, Attempt
 from qmonus_lite.events.settlement import POLL_SECONDS, Settlement, wait_after_failure
 from qmonus_lite.events.stored_event import ClaimedEvent, PendingEvent, Types, direct
 from qmonus_lite.events.transport import Broken, Heartbeat, Unreachable
+from qmonus_lite.log import bound
 from qmonus_lite.values import changed
 
 logger = logging.getLogger(__name__)
@@ -219,19 +220,21 @@ class Dispatcher:
                 event = following.popleft()
         finally:
             del self._following[event.path]
-        self._settlement.flush()
-        if following:
-            await self._settlement.unclaim(following)
+            self._settlement.flush()
+            if following:
+                self._settlement.unclaim(following)
 
     async def _deliver_ahead(self, event: ClaimedEvent, following: deque[ClaimedEvent]) -> bool:
         """Deliver an event while those behind it are claimed; whether the next one is to go."""
         claimed = None if following else self._claim_following(event)
-        ended = await self._deliver(event, batched=True)
-        if claimed is not None:
-            # EventLogFailed: they are found again when the log works.
-            with contextlib.suppress(EventLogFailed):
-                events = await asyncio.wrap_future(claimed)
-                following.extend(events)
+        try:
+            ended = await self._deliver(event, batched=True)
+        finally:
+            if claimed is not None:
+                # EventLogFailed: they are found again when the log works.
+                with contextlib.suppress(EventLogFailed):
+                    events = await asyncio.wrap_future(claimed)
+                    following.extend(events)
         others_wait = self._leased and len(self._running) >= MAX_IN_FLIGHT
         return ended and bool(following) and not others_wait and not self._stopping
 
@@ -249,10 +252,16 @@ class Dispatcher:
 
     async def _deliver(self, event: ClaimedEvent, *, batched: bool = False) -> bool:
         """Send an event, and settle it; False if it is to be tried again."""
+        with bound(**event.log_fields):
+            return await self._deliver_bound(event, batched=batched)
+
+    async def _deliver_bound(self, event: ClaimedEvent, *, batched: bool) -> bool:
         started = self._loop.time()
         age = self._clock.now() - event.since
         try:
             attempt = await self._attempt(event, started - age)
+            seconds = self._loop.time() - started
+            return await self._settlement.settle(event, attempt, seconds, batched=batched)
         except Exception as error:
             # A bug: retried like any other failure, finally a dead letter. Otherwise the event
             # and all later ones of its path would wait until a restart.

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from qmonus_lite import strictjson
+from qmonus_lite.trace_context import child_of, log_fields
 from qmonus_lite.values import Value
 
 #: The synchronous query before the first byte is received, and the message after the file is
@@ -19,7 +20,8 @@ GATES = frozenset({UPLOADING, "APIGW.OnFileInspecting", "APIGW.OnFileReceived"})
 CONTENT_TYPE = "application/cloudevents+json"
 
 #: Extension attributes: lower-case letters and digits only, as CloudEvents requires.
-REQUEST_ID, UPLOAD_ID = "requestid", "uploadid"
+#: `traceparent` is that of the extension "Distributed Tracing" of CloudEvents.
+REQUEST_ID, UPLOAD_ID, ACCOUNT, TRACEPARENT = "requestid", "uploadid", "account", "traceparent"
 
 _VERSION, _DATA = "1.0", "application/json"
 
@@ -59,6 +61,10 @@ class Ids(Value, frozen=True, kw_only=True):
     #: Id of the originating request, as sent to the client in `X-Request-Id`.
     request_id: str = ""
     upload_id: str = ""
+    #: Name of the account of the originating request's credential.
+    account: str = ""
+    #: Span of W3C Trace Context (`trace_context`).
+    traceparent: str = ""
 
     @property
     def known(self) -> dict[str, str]:
@@ -67,8 +73,10 @@ class Ids(Value, frozen=True, kw_only=True):
             "event_id": self.event_id,
             "request_id": self.request_id,
             "upload_id": self.upload_id,
+            "account": self.account,
         }
-        return {name: value for name, value in ids.items() if value}
+        known = {name: value for name, value in ids.items() if value}
+        return {**known, **log_fields(self.traceparent)} if self.traceparent else known
 
 
 class Attributes(Value, frozen=True, kw_only=True):
@@ -91,6 +99,9 @@ class Attributes(Value, frozen=True, kw_only=True):
     #: Ids of the related request and upload; empty if there is none.
     request_id: str = ""
     upload_id: str = ""
+    #: As in Ids; `traceparent` is the span of the sender.
+    account: str = ""
+    traceparent: str = ""
 
     @property
     def ids(self) -> Ids:
@@ -100,6 +111,8 @@ class Attributes(Value, frozen=True, kw_only=True):
             attempt=self.attempt,
             request_id=self.request_id,
             upload_id=self.upload_id,
+            account=self.account,
+            traceparent=self.traceparent,
         )
 
     def around(self, data: str) -> bytes:
@@ -122,6 +135,10 @@ class Attributes(Value, frozen=True, kw_only=True):
             attributes[REQUEST_ID] = self.request_id
         if self.upload_id:
             attributes[UPLOAD_ID] = self.upload_id
+        if self.account:
+            attributes[ACCOUNT] = self.account
+        if self.traceparent:
+            attributes[TRACEPARENT] = self.traceparent
         return b'%b,"data":%b}' % (strictjson.write_plain(attributes)[:-1], data.encode())
 
 
@@ -168,6 +185,9 @@ class Envelope(Attributes, frozen=True, kw_only=True):
             seq=_number(given, "seq") if given.get("seq") is not None else None,
             request_id=_optional(given, REQUEST_ID),
             upload_id=_optional(given, UPLOAD_ID),
+            account=_optional(given, ACCOUNT),
+            # A span of this process; what is no valid `traceparent` belongs to no trace.
+            traceparent=child_of(_optional(given, TRACEPARENT)),
             data=_data(given),
         )
 

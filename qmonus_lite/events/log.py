@@ -29,6 +29,9 @@ DELIVERED = "delivered"
 STATES = ("prepared", "ready", "sending", "dead", DELIVERED)
 #: Maximum number of delivered events that are kept; the oldest are deleted.
 MAX_DELIVERED = 10_000
+#: Maximum number of dead letters, and days since the time of their events (or their last replay)
+#: for which they are kept.
+MAX_DEAD_LETTERS, MAX_DEAD_LETTER_DAYS = 100_000, 90
 
 
 class EventLogFailed(QmonusLiteError):
@@ -157,6 +160,9 @@ class EventLog(Protocol):
 
     def expire(self, before: float) -> "Future[int]":
         """Delete events that were delivered before this time; may be lazy."""
+
+    def expire_dead(self, before: float, most: int) -> "Future[int]":
+        """Delete dead letters whose age began before this time, and the oldest beyond `most`."""
 
     def drop(self, event_id: str) -> "Future[int]":
         """Delete a dead letter; 0 if none has this id."""

@@ -91,14 +91,18 @@ class PublishedEvent(Value, frozen=True, kw_only=True):
             token="",
             request_id=source.request_id,
             upload_id=source.upload_id,
+            account=source.account,
+            traceparent=source.traceparent,
         )
 
 
 class Source(Value, frozen=True, kw_only=True):
-    """What a published event comes from: ids of the request and upload, empty if unknown."""
+    """What a published event comes from, as in PendingEvent; empty where it is unknown."""
 
     request_id: str = ""
     upload_id: str = ""
+    account: str = ""
+    traceparent: str = ""
 
 
 @dataclass

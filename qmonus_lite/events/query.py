@@ -14,7 +14,8 @@ from qmonus_lite.events.published import PublishedEvent, Source
 from qmonus_lite.events.transport import Broken, Transport, Unreachable
 from qmonus_lite.events.workers import Handled, WorkerRegistry
 from qmonus_lite.ids import new_id
-from qmonus_lite.log import named
+from qmonus_lite.log.context import current
+from qmonus_lite.trace_context import of_log_fields
 from qmonus_lite.values import Value
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,8 @@ class EventQuery(Value, frozen=True, kw_only=True):
 
         async def publish(event: str, data: dict[str, Any]) -> Outcome:
             # The script runs in the context (contextvars) of its request.
-            ids = Ids(request_id=named("request_id"))
+            fields = current()
+            ids = Ids(request_id=fields.get("request_id", ""), traceparent=of_log_fields(fields))
             asking = asyncio.run_coroutine_threadsafe(self._ask_and_store(event, data, ids), loop)
             return await asyncio.wrap_future(asking)
 
@@ -77,7 +79,8 @@ class EventQuery(Value, frozen=True, kw_only=True):
     async def _ask_and_store(self, event: str, data: dict[str, Any], ids: Ids) -> Outcome:
         outcome = await self.ask(event, data, ids=ids)
         if outcome.published and not (outcome.denied if event in GATES else outcome.refused):
-            await self.store_events(outcome.published, Source(request_id=ids.request_id))
+            source = Source(request_id=ids.request_id, traceparent=ids.traceparent)
+            await self.store_events(outcome.published, source)
         return outcome
 
     def _question(
@@ -92,6 +95,8 @@ class EventQuery(Value, frozen=True, kw_only=True):
             attempt=1,
             request_id=ids.request_id,
             upload_id=ids.upload_id,
+            account=ids.account,
+            traceparent=ids.traceparent,
             purpose=Purpose.QUESTION,
             data=_written(event, data),
         )

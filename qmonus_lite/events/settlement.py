@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 from qmonus_lite.clock import SteadyClock
 from qmonus_lite.events.delivery import Delivery
-from qmonus_lite.events.log import EventLogFailed
+from qmonus_lite.events.log import MAX_DEAD_LETTER_DAYS, MAX_DEAD_LETTERS, EventLogFailed
 from qmonus_lite.events.ordering import PathOrder
 from qmonus_lite.events.published import PublishedEvent, Source
 from qmonus_lite.events.retry import Attempt, Decision, Done, Retry, decide
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 #: Seconds until an event that reached no worker is due again.
 NO_WORKER_DELAY_SECONDS = 0.25
-#: Seconds between two deletions of old delivered events.
-EXPIRE_SECONDS = 60.0
+#: Seconds between two deletions of old delivered events, and of old dead letters.
+EXPIRE_SECONDS, EXPIRE_DEAD_SECONDS = 60.0, 3600.0
 #: Seconds that rows of delivered events wait to be ended in one batch.
 BATCH_DELAY_SECONDS = 0.02
 
@@ -50,7 +50,7 @@ class Settlement:
         #: Ids of delivered events whose rows are not ended yet.
         self._delivered: list[str] = []
         #: When old delivered events are deleted next, by the clock of the loop.
-        self._expires_at = 0.0
+        self._expires_at = self._expires_dead_at = 0.0
 
     async def settle(
         self, event: ClaimedEvent, attempt: Attempt | None, seconds: float, *, batched: bool = False
@@ -70,7 +70,7 @@ class Settlement:
             await self._publish(event, attempt.published)
         if isinstance(decision, Done):
             self._deliver(event, batched=batched or event.direct)
-        await self._write_decision(event, decision)
+        await self._write_decision(event, decision, seconds)
         if self._with.observers.wants(DeliveryTried):
             self._with.observers.notify(
                 DeliveryTried(
@@ -83,10 +83,10 @@ class Settlement:
             )
         return not isinstance(decision, Retry)
 
-    async def unclaim(self, events: Iterable[ClaimedEvent]) -> None:
-        """End the leases of events that were not sent; does not count as an attempt of them."""
+    def unclaim(self, events: Iterable[ClaimedEvent]) -> None:
+        """End the leases of events that were not sent, without an attempt; does not wait."""
         ids = [event.id for event in events]
-        await self._write(lambda: self._with.log.unclaim(ids))
+        self._submit(lambda: self._with.log.unclaim(ids))
 
     def forget(self, event: ClaimedEvent) -> None:
         """Mark as ended without a handler: release its path, delete its row; does not wait."""
@@ -111,11 +111,21 @@ class Settlement:
             self._delete(delivered, self._kept_at)
 
     async def expire(self) -> None:
-        """Delete delivered events that are older than the history, now and then."""
+        """Delete delivered events older than the history, and old dead letters, now and then."""
         if (now := self._loop.time()) >= self._expires_at:
             self._expires_at = now + EXPIRE_SECONDS
             before = self._with.clock.now() - self._with.history
             await asyncio.wrap_future(self._with.log.expire(before))
+        if now >= self._expires_dead_at:
+            self._expires_dead_at = now + EXPIRE_DEAD_SECONDS
+            before = self._with.clock.now() - MAX_DEAD_LETTER_DAYS * 86400
+            await self._expire_dead(before)
+
+    async def _expire_dead(self, before: float) -> None:
+        deleted = await asyncio.wrap_future(self._with.log.expire_dead(before, MAX_DEAD_LETTERS))
+        if deleted:
+            extra = {"action": "dead_letters_deleted", "number": deleted}
+            logger.warning("deleted %d old dead letters", deleted, extra=extra)
 
     @property
     def _kept_at(self) -> float | None:
@@ -129,29 +139,39 @@ class Settlement:
 
     async def _publish(self, event: ClaimedEvent, published: Sequence[PublishedEvent]) -> None:
         """Store what the handlers published and end the event, in one transaction."""
-        source = Source(request_id=event.request_id, upload_id=event.upload_id)
+        source = Source(
+            request_id=event.request_id,
+            upload_id=event.upload_id,
+            account=event.account,
+            traceparent=event.traceparent,
+        )
         time, gateway = self._with.clock.moment(), event.gateway
         events = [each.pending(time=time, gateway=gateway, source=source) for each in published]
         self.expect(events)
         log, kept_at = self._with.log, self._kept_at
         await self._write(lambda: log.publish(events, delivered=event.id, kept_at=kept_at))
 
-    async def _write_decision(self, event: ClaimedEvent, decision: Decision) -> None:
+    async def _write_decision(
+        self, event: ClaimedEvent, decision: Decision, seconds: float
+    ) -> None:
         log = self._with.log
-        extra = {"event_id": event.id, "path": event.path, "attempt": event.attempt}
-        if event.request_id:
-            extra["request_id"] = event.request_id
+        extra: dict[str, object] = {
+            "attempt": event.attempt,
+            "event_name": event.type,
+            "path": event.path,
+            "ms": round(seconds * 1000, 1),
+        }
         if isinstance(decision, Done):
             logger.info("delivered %s", event.type, extra={"action": "event_delivered", **extra})
         elif isinstance(decision, Retry):
             await self._put_back(event, event.attempt, decision.delay, decision.reason)
-            extra |= {"action": "event_retry", "reason": decision.reason}
+            extra = {"action": "event_retry", **extra, "reason": decision.reason}
             logger.warning("%s again in %.1f s", event.type, decision.delay, extra=extra)
         else:
             reason = decision.reason
             await self._write(lambda: log.dead(event.id, event.attempt, reason))
             self._order.end(event.path, event.id, direct=event.direct)
-            extra |= {"action": "event_dead", "reason": decision.reason}
+            extra = {"action": "event_dead", **extra, "reason": decision.reason}
             logger.error("%s is a dead letter", event.type, extra=extra)
 
     async def _put_back(self, event: ClaimedEvent, attempt: int, delay: float, reason: str) -> None:
@@ -168,13 +188,17 @@ class Settlement:
         await self._write(retry)
 
     def _delete(self, event_ids: list[str], kept_at: float | None) -> None:
-        deleted = self._with.log.done(event_ids, kept_at)
-        deleted.add_done_callback(lambda done: self._deleted(event_ids, kept_at, done))
+        self._submit(lambda: self._with.log.done(event_ids, kept_at))
 
-    def _deleted(self, event_ids: list[str], kept_at: float | None, done: "Future[int]") -> None:
-        if done.exception() is not None:
-            # After the stop (RuntimeError) the next start delivers them again, with the same ids.
-            write = self._write(lambda: self._with.log.done(event_ids, kept_at))
+    def _submit(self, change: "Callable[[], Future[int]]") -> None:
+        """Write to the log without waiting for the commit, retrying until it succeeds."""
+        change().add_done_callback(lambda written: self._submitted(change, written))
+
+    def _submitted(self, change: "Callable[[], Future[int]]", written: "Future[int]") -> None:
+        if written.exception() is not None:
+            # After the stop (RuntimeError) the next start releases leases, and delivers what is not
+            # ended again, with the same ids.
+            write = self._write(change)
             try:
                 asyncio.run_coroutine_threadsafe(write, self._loop)
             except RuntimeError:

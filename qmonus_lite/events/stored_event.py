@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from qmonus_lite.trace_context import log_fields
 from qmonus_lite.values import Value
 
 
@@ -27,6 +28,9 @@ class PendingEvent(Value, frozen=True, kw_only=True):
     request_id: str = ""
     #: Id of the related upload, or empty.
     upload_id: str = ""
+    #: Name of the account of that request, and its span (`trace_context`); empty for none.
+    account: str = ""
+    traceparent: str = ""
 
 
 class InDoubt(Value, frozen=True, kw_only=True):
@@ -59,8 +63,23 @@ class ClaimedEvent(Value, frozen=True, kw_only=True):
     request_id: str = ""
     #: Id of the related upload, or empty.
     upload_id: str = ""
+    #: Name of the account of that request, and its span (`trace_context`); empty for none.
+    account: str = ""
+    traceparent: str = ""
     #: Whether it is in direct delivery, without having been claimed.
     direct: bool = False
+
+    @property
+    def log_fields(self) -> dict[str, str]:
+        """The ids that are not empty, for `log.bound`."""
+        fields = {
+            "event_id": self.id,
+            "request_id": self.request_id,
+            "upload_id": self.upload_id,
+            "account": self.account,
+        }
+        known = {name: value for name, value in fields.items() if value}
+        return {**known, **log_fields(self.traceparent)} if self.traceparent else known
 
 
 class Types(Value, frozen=True, kw_only=True):
@@ -123,5 +142,7 @@ def direct(seq: int, event: PendingEvent) -> ClaimedEvent:
         since=event.time.timestamp(),
         request_id=event.request_id,
         upload_id=event.upload_id,
+        account=event.account,
+        traceparent=event.traceparent,
         direct=True,
     )

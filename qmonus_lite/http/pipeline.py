@@ -8,7 +8,7 @@ of `RULES`, if it needs the state of the server.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 from qmonus_lite.errors import (
@@ -23,13 +23,18 @@ from qmonus_lite.errors import (
 from qmonus_lite.http.body import Body, ClientLeft
 from qmonus_lite.http.framing import check_framing
 from qmonus_lite.http.request import Request
+from qmonus_lite.http.request_ids import take_ids_of_caller
 from qmonus_lite.http.response import Response, error_response
 from qmonus_lite.http.state import ServerState
 from qmonus_lite.log import bound
 from qmonus_lite.observations import Observers, RequestAnswered, RequestRecord
+from qmonus_lite.trace_context import log_fields
 from qmonus_lite.values import changed
 
 logger = logging.getLogger(__name__)
+
+#: Field with the signed ids of a callout (`auth.caller_ids`), in lower case.
+CALLER_IDS = "x-qmonus-lite-caller-ids"
 
 #: Processes a request; raises Problem, Terminated, or ClientLeft from reading the body.
 Handler = Callable[[Request, Body], Awaitable[Response]]
@@ -48,6 +53,8 @@ def errors_to_responses(handler: Handler, state: ServerState) -> Handler:
 
     async def answer(request: Request, body: Body) -> Response:
         record = request.record
+        if given := request.head.values(CALLER_IDS):
+            _take_ids_of_caller(record, given, state)
         with _bound_ids(record):
             try:
                 return await handler(request, body)
@@ -69,9 +76,15 @@ def errors_to_responses(handler: Handler, state: ServerState) -> Handler:
 
 
 def _bound_ids(record: RequestRecord) -> bound:
-    if record.trace_id:
-        return bound(request_id=record.request_id, trace_id=record.trace_id)
+    if record.traceparent:
+        return bound(request_id=record.request_id, **log_fields(record.traceparent))
     return bound(request_id=record.request_id)
+
+
+def _take_ids_of_caller(record: RequestRecord, given: Sequence[str], state: ServerState) -> None:
+    ids = state.ids_of_caller(given[0]) if len(given) == 1 else None
+    if ids is not None:
+        take_ids_of_caller(record, ids)
 
 
 def refuse_by_framing(handler: Handler, _state: ServerState) -> Handler:
@@ -150,7 +163,7 @@ class Pipeline:
             seconds=time.monotonic() - request.received_at,
             peer=request.client,
             request_id=record.request_id,
-            trace_id=record.trace_id,
+            traceparent=record.traceparent,
             upload_id=record.upload_id,
             account=record.account,
             refusal=record.refusal,

@@ -9,6 +9,7 @@ from qmonus_lite.http.framing import RequestHead
 from qmonus_lite.http.limits import TrustedProxies
 from qmonus_lite.http.request_ids import new_record, record_by_proxy
 from qmonus_lite.observations import RequestRecord
+from qmonus_lite.trace_context import log_fields
 
 logger = logging.getLogger(__name__)
 
@@ -85,9 +86,11 @@ def log_client_left(request: Request) -> None:
     extra: dict[str, str | int] = {
         "action": "client_left",
         "request_id": request.record.request_id,
-        "path": request.path,
+        "method": request.method,
+        "url_path": request.path,
         "peer": request.client,
     }
+    extra |= log_fields(request.record.traceparent)
     if request.record.upload_id:
         extra |= {"upload_id": request.record.upload_id, "bytes": request.record.bytes}
     logger.info("%s: the client left", request.method, extra=extra)

@@ -1,7 +1,8 @@
 """Ids of a request: new ones, or those that a trusted proxy gives in `X-Request-Id`, `traceparent`.
 
 A client that chose the id could hide among the log records of another request, so only a proxy of
-`--trusted_proxies` may give one; what it gives in another form is passed over.
+`--trusted_proxies` may give one, and a callout of our own scripts, which signs it; what is given in
+another form is passed over.
 """
 
 import re
@@ -10,16 +11,12 @@ from qmonus_lite.http.framing import RequestHead
 from qmonus_lite.ids import new_id
 from qmonus_lite.observations import RequestRecord
 from qmonus_lite.redaction import redact
+from qmonus_lite.trace_context import child_of
 
 #: Maximum characters of a request id that is taken over.
 MAX_REQUEST_ID_CHARS = 128
 
 _REQUEST_ID = re.compile(rf"[A-Za-z0-9._~:/+=@-]{{1,{MAX_REQUEST_ID_CHARS}}}")
-#: W3C Trace Context, section 3.2.2: version, trace id, parent id, flags; later versions add fields.
-_TRACEPARENT = re.compile(
-    r"(?!ff)(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace_id>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}"
-    r"-[0-9a-f]{2}(?P<more>-.*)?"
-)
 
 
 def new_record() -> RequestRecord:
@@ -29,7 +26,13 @@ def new_record() -> RequestRecord:
 
 def record_by_proxy(head: RequestHead) -> RequestRecord:
     """The record of a request from a trusted proxy, with the ids that the proxy gave."""
-    return RequestRecord(request_id=_request_id(head) or new_id(), trace_id=_trace_id(head))
+    return RequestRecord(request_id=_request_id(head) or new_id(), traceparent=_traceparent(head))
+
+
+def take_ids_of_caller(record: RequestRecord, ids: tuple[str, str]) -> None:
+    """Give a record the request id and the trace of the request whose script calls."""
+    record.request_id, traceparent = ids
+    record.traceparent = child_of(traceparent)
 
 
 def _request_id(head: RequestHead) -> str | None:
@@ -40,9 +43,6 @@ def _request_id(head: RequestHead) -> str | None:
     return given[0]
 
 
-def _trace_id(head: RequestHead) -> str:
+def _traceparent(head: RequestHead) -> str:
     given = head.values("traceparent")
-    found = _TRACEPARENT.fullmatch(given[0]) if len(given) == 1 else None
-    if found is None or (found["version"] == "00" and found["more"]):
-        return ""
-    return found["trace_id"]
+    return child_of(given[0]) if len(given) == 1 else ""

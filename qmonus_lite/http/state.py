@@ -1,5 +1,6 @@
 """State of one HTTP server that its requests share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from qmonus_lite.http.body_timeout import BodyRate
@@ -14,6 +15,9 @@ class ServerState:
     #: Idle timeout and minimum rate of request bodies.
     body_rate: BodyRate
     proxies: TrustedProxies
+    #: Request id and `traceparent` by a value that a callout of our own scripts has signed; None
+    #: for any other value.
+    ids_of_caller: Callable[[str], tuple[str, str] | None] = field(default=lambda _value: None)
     #: Requests that are not answered yet; a stop waits for them.
     active: set[Request] = field(default_factory=set)
     #: True once the server stops: new requests are refused.

@@ -39,6 +39,8 @@ class Handle:
         self.attempt = ids.attempt
         self.request_id = ids.request_id
         self.upload_id = ids.upload_id
+        #: Span of this run (W3C Trace Context), or empty.
+        self.traceparent = ids.traceparent
         self._where = where
         self._closed = False
         #: Valid calls of `terminate` in order, and the first invalid one.

@@ -1,8 +1,10 @@
 """Runs the handlers of a received event: of a question each time, of a delivery once."""
 
 import asyncio
+import logging
+import time
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from qmonus_lite.catalog.live import Live
 from qmonus_lite.catalog.secret_values import SecretResolver
@@ -12,7 +14,9 @@ from qmonus_lite.lambdas.chain import Chain
 from qmonus_lite.log import bound
 from qmonus_lite.scripting.context import gate_depth
 from qmonus_lite.scripting.runner import Runner
-from qmonus_lite.values import changed
+from qmonus_lite.values import as_dict, changed
+
+logger = logging.getLogger(__name__)
 
 
 class CompletedDeliveries(Protocol):
@@ -42,9 +46,14 @@ class EventHandlers:
 
     async def handle(self, envelope: Envelope) -> Outcome:
         """Outcome of the handlers; of a delivery without the resulting event, which is not used."""
-        if envelope.purpose is Purpose.QUESTION:
-            return await self._run(envelope, self.questions)
-        return changed(await self._deliver(envelope), event={})
+        started = time.monotonic()
+        with bound(**envelope.ids.known):
+            if envelope.purpose is Purpose.QUESTION:
+                outcome = await self._run(envelope, self.questions)
+            else:
+                outcome = changed(await self._deliver(envelope), event={})
+            _log_handled(envelope, outcome, time.monotonic() - started)
+        return outcome
 
     def report(self, outcome: Outcome | None = None, *, stopping: bool = False) -> Report:
         """Handled events and fingerprint of the plugin set, with the outcome of an event."""
@@ -68,8 +77,7 @@ class EventHandlers:
         )
         self.running += 1
         try:
-            with bound(**ids.known):
-                return await chain.run(envelope.type, envelope.data)
+            return await chain.run(envelope.type, envelope.data)
         finally:
             self.running -= 1
 
@@ -98,3 +106,20 @@ class EventHandlers:
         if outcome.handlers and not outcome.refused:
             self.completed.remember(envelope.id, outcome)
         return outcome
+
+
+def _log_handled(envelope: Envelope, outcome: Outcome, seconds: float) -> None:
+    """The record of a question or a delivery in the worker."""
+    fields: dict[str, Any] = {
+        "action": "event_handled",
+        "event_name": envelope.type,
+        "purpose": envelope.purpose.value,
+        "attempt": envelope.attempt,
+        "status": outcome.code,
+        "ms": round(seconds * 1000, 1),
+        "handlers": ",".join(outcome.handlers),
+    }
+    if outcome.refusal is not None:
+        refusal = as_dict(outcome.refusal)
+        fields |= {name: value for name, value in refusal.items() if value}
+    logger.info("%s %d", envelope.type, outcome.code, extra=fields)

@@ -5,13 +5,19 @@ import io
 import logging
 import re
 from collections.abc import Mapping
-
-import aiohttp
-from yarl import URL
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from qmonus_lite.errors import BadGateway, GatewayTimeout
+from qmonus_lite.imported_on_use import ImportedOnUse
 from qmonus_lite.routing.message import Stream
 from qmonus_lite.values import Value
+
+if TYPE_CHECKING:
+    import aiohttp
+    import yarl
+else:
+    aiohttp, yarl = ImportedOnUse("aiohttp"), ImportedOnUse("yarl")
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +62,7 @@ class Received(Value, frozen=True, kw_only=True):
 class BackendBody:
     """Response body, read on demand; implements `Stream`."""
 
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+    def __init__(self, answer: "aiohttp.ClientResponse") -> None:
         self._answer = answer
 
     def __aiter__(self) -> Stream:
@@ -110,6 +116,9 @@ class Backends:
 
         Raises BadGateway or GatewayTimeout.
         """
+        if self._session is None:
+            # It takes 0.1 s, which would stop all uploads on the event loop.
+            await asyncio.to_thread(import_module, "aiohttp")
         for authority in call.authorities:
             try:
                 answer = await self._exchange(call, authority)
@@ -132,13 +141,13 @@ class Backends:
             await self._session.close()
             self._session = None
 
-    async def _exchange(self, call: Call, authority: str) -> aiohttp.ClientResponse:
+    async def _exchange(self, call: Call, authority: str) -> "aiohttp.ClientResponse":
         headers = {name: _wire(value) for name, value in call.headers.items()}
         # aiohttp's own timeouts do not cover a backend that does not read the request body.
         async with asyncio.timeout(self._answer_timeout):
             return await self._open().request(
                 call.method,
-                URL(f"{call.scheme}://{authority}{call.target}", encoded=True),
+                yarl.URL(f"{call.scheme}://{authority}{call.target}", encoded=True),
                 headers=headers | {"Host": authority},
                 # Sent in chunks, so that a large body does not block the event loop.
                 data=io.BytesIO(call.body) if call.body else None,
@@ -146,7 +155,7 @@ class Backends:
                 skip_auto_headers=_NOT_ADDED,
             )
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self) -> "aiohttp.ClientSession":
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
@@ -161,7 +170,7 @@ class Backends:
         return self._session
 
 
-def _received(answer: aiohttp.ClientResponse) -> Received:
+def _received(answer: "aiohttp.ClientResponse") -> Received:
     fields = tuple(
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.raw_headers
     )

@@ -69,6 +69,6 @@ def _raised(script: Script, error: ScriptRaised) -> RouteResponse:
             "%s raised an Error that is no answer: %s",
             script.origin.label,
             invalid,
-            extra={"action": "script_failed", "plugin_file": script.origin.file},
+            extra={"action": "script_failed", "file": script.origin.file},
         )
         raise script_problem(500, error.refusal(script.origin)) from error

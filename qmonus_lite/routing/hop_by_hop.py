@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from qmonus_lite.auth import callout_pass, own
+from qmonus_lite.auth import caller_ids, callout_pass, own
 from qmonus_lite.headers import Headers, canonical
 from qmonus_lite.routing.authority import STATIC_ROUTING
 from qmonus_lite.scripting.context import GATE_DEPTH
@@ -34,6 +34,7 @@ _SET_BY_GATEWAY = frozenset(
         "Forwarded",
         STATIC_ROUTING,
         callout_pass.HEADER,
+        caller_ids.HEADER,
         GATE_DEPTH,
     }
 )

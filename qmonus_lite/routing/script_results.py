@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from qmonus_lite.headers import Headers
+from qmonus_lite.headers import BadFields, Headers, answer_fields
 from qmonus_lite.routing.message import RouteResponse
 from qmonus_lite.surrogates import NO_CHARACTER, has_surrogates
 
@@ -23,11 +23,14 @@ class Finish:
     def __init__(self) -> None:
         self.answer: RouteResponse | None = None
 
-    def __call__(self, body: object = None, code: int = 200) -> None:
-        """Set the response to this body and code; raises RuntimeError when called twice."""
+    def __call__(self, body: object = None, code: int = 200, headers: object = None) -> None:
+        """Set the response to this body, code and dict of header fields.
+
+        Raises RuntimeError when called twice, and InvalidResult.
+        """
         if self.answer is not None:
             raise RuntimeError("finish() was already called")
-        self.answer = answer(code, body)
+        self.answer = answer(code, body, headers)
 
 
 def returned(value: object) -> RouteResponse | None:
@@ -36,19 +39,26 @@ def returned(value: object) -> RouteResponse | None:
         return None
     if not isinstance(value, tuple):
         return answer(200, value)
-    if len(value) != 2:
-        raise InvalidResult(f"returned a tuple of {len(value)}; expected (code, body)")
+    if len(value) not in {2, 3}:
+        expected = "expected (code, body) or (code, body, headers)"
+        raise InvalidResult(f"returned a tuple of {len(value)}; {expected}")
     return answer(*value)
 
 
-def answer(code: object, body: object) -> RouteResponse:
-    """A response with this code and body; raises InvalidResult."""
+def answer(code: object, body: object, given: object = None) -> RouteResponse:
+    """A response with this code, body and dict of header fields; raises InvalidResult.
+
+    Without a `Content-Type` among the fields it is that of the type of the body.
+    """
     data = payload(body)
-    kind = _kind(body)
-    fields = (("Content-Type", kind),) if kind else ()
-    return RouteResponse(
-        code=status(code), headers=(*fields, ("Content-Length", str(len(data)))), body=data
-    )
+    try:
+        fields = answer_fields(given)
+    except BadFields as error:
+        raise InvalidResult(str(error)) from error
+    if (kind := _kind(body)) and "Content-Type" not in fields:
+        fields["Content-Type"] = kind
+    length = ("Content-Length", str(len(data)))
+    return RouteResponse(code=status(code), headers=(*fields.items(), length), body=data)
 
 
 def status(code: object) -> int:

@@ -11,12 +11,14 @@ import functools
 import importlib
 import inspect
 import re
+import sys
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from types import CodeType, ModuleType
 from typing import Any
 
 from qmonus_lite.errors import Fault
+from qmonus_lite.imported_on_use import OnUse
 from qmonus_lite.log import bound
 from qmonus_lite.scripting.loading import StillLoading, in_time
 from qmonus_lite.scripting.misspelt import misspelt
@@ -30,6 +32,7 @@ MAX_UNKNOWN_NAMES = 20
 #: Function of a compiled script: call it and await the coroutine.
 Function = Callable[..., Coroutine[Any, Any, Any]]
 
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
 #: Line ends as Python's parser recognizes them.
 _LINE_END = re.compile(r"\r\n|\r|\n")
 #: Globals that Python gives to every module.
@@ -109,19 +112,27 @@ def _parse(text: str, origin: Origin) -> ast.Module:
 
 def _entry(tree: ast.Module, origin: Origin) -> str:
     """Return the name of the one async function `(event, handle)`."""
-    functions = [node for node in tree.body if isinstance(node, ast.AsyncFunctionDef)]
+    functions = [node for node in tree.body if isinstance(node, _Function)]
     fitting = [node for node in functions if _takes_event_and_handle(node)]
-    if len(fitting) == 1:
-        return fitting[0].name
-    misfit = next(iter(fitting[1:] or functions), None)
+    handlers = [node for node in fitting if isinstance(node, ast.AsyncFunctionDef)]
+    if len(handlers) == 1:
+        return handlers[0].name
+    misfit: _Function | None
+    if handlers:
+        misfit, found = handlers[1], f"found {len(handlers)}"
+    elif fitting:
+        misfit, found = fitting[0], f"'def {fitting[0].name}' lacks an 'async' before it"
+    else:
+        coroutines = (node for node in functions if isinstance(node, ast.AsyncFunctionDef))
+        misfit = next(coroutines, None)
+        found = "its parameters differ" if misfit else "found 0"
     line = origin.line if misfit is None else misfit.lineno
     column = (origin.indent if misfit is None else misfit.col_offset) + 1
     wanted = "expected exactly one 'async def NAME(event, handle):'"
-    found = f"found {len(fitting)}" if fitting or not functions else "its parameters differ"
     raise BadScript([_fault(origin, line, column, f"{wanted}; {found}")])
 
 
-def _takes_event_and_handle(node: ast.AsyncFunctionDef) -> bool:
+def _takes_event_and_handle(node: _Function) -> bool:
     given = [arg.arg for arg in node.args.posonlyargs + node.args.args]
     # A keyword-only parameter without a default appears as None.
     return given == ["event", "handle"] and None not in node.args.kw_defaults
@@ -191,6 +202,7 @@ def _check_imports(tree: ast.Module, origin: Origin) -> None:
                 raise
             except BaseException as error:
                 message = f"cannot import {name!r}: {str(error) or type(error).__name__}"
+                message += _where_to_install(error)
                 faults.append(_fault(origin, node.lineno, node.col_offset + 1, message))
     if faults:
         raise BadScript(faults)
@@ -204,21 +216,31 @@ def _imported(node: ast.stmt) -> list[str]:
     return []
 
 
-def _import_lazy_modules(code: CodeType, names: Mapping[str, object]) -> None:
-    """Import the granted modules that the code reads, so that no request waits for an import."""
-    read = {name for part in _codes(code) for name in part.co_names}
-    for name in read & names.keys():
-        module = names[name]
-        if isinstance(module, ModuleType):
-            vars(module)  # The first access of an attribute imports a lazy module.
+def _where_to_install(error: BaseException) -> str:
+    """Hint for an error that a module is missing, else an empty string."""
+    if not isinstance(error, ModuleNotFoundError):
+        return ""
+    return f"; install it for the Python that runs qmonus-lite: {sys.executable} -m pip install"
+
+
+def _imported_names(code: CodeType, names: Mapping[str, object]) -> dict[str, object]:
+    """The granted names, with those imported that the code reads: no request waits for that.
+
+    Also for an import of a submodule in a function. If one thread imports a package while another
+    imports a submodule of it, Python may give either a module that is not complete.
+    """
+    read = {name.partition(".")[0] for part in _codes(code) for name in part.co_names}
+    return {
+        name: value.imported() if name in read and isinstance(value, OnUse) else value
+        for name, value in names.items()
+    }
 
 
 def _execute(code: CodeType, names: Mapping[str, object], origin: Origin) -> ModuleType:
     """Run the module level of a script; any exception becomes a fault of the plugin."""
     module = new_module(origin)
     space = vars(module)
-    space.update({**names, SEEN: seen, RETURNING: returning})
-    _import_lazy_modules(code, names)
+    space.update({**_imported_names(code, names), SEEN: seen, RETURNING: returning})
     try:
         with importing(module), bound(plugin=origin.plugin):
             in_time(lambda: exec(code, space))
@@ -235,6 +257,7 @@ def _execute(code: CodeType, names: Mapping[str, object], origin: Origin) -> Mod
         own_lines = [frame.lineno or 0 for frame in frames if frame.filename == origin.file]
         line = (own_lines and own_lines[-1]) or origin.line
         message = f"raised {type(error).__name__} while loading: {error}"
+        message += _where_to_install(error)
         raise BadScript([_fault(origin, line, origin.indent + 1, message)]) from None
     return module
 

@@ -156,7 +156,7 @@ class Runner(Value, frozen=True, kw_only=True):
         try:
             return await self.script_threads.run(guarded, timeout=timeout)
         except NoScriptThread:
-            extra = {"action": "scripts_stuck", "plugin_file": script.origin.file}
+            extra = {"action": "scripts_stuck", "file": script.origin.file}
             label = script.origin.label
             logger.error("%s not begun: too many scripts are stuck", label, extra=extra)
             raise ScriptNotRun(503, "too many scripts are stuck") from None
@@ -166,7 +166,7 @@ class Runner(Value, frozen=True, kw_only=True):
                 script.origin.label,
                 timeout or 0,
                 self.limit_hint,
-                extra={"action": "script_overran", "plugin_file": script.origin.file},
+                extra={"action": "script_overran", "file": script.origin.file},
             )
             raise ScriptOverran(script, timeout or 0) from None
         except asyncio.CancelledError:
@@ -192,7 +192,8 @@ async def call(script: Script, start: Callable[[], Coroutine[Any, Any, Any]]) ->
     except HTTPError as error:
         # As in Tornado: `reason` is for the client, `log_message` for the log.
         text = "".join(traceback.format_exception_only(error)).strip()
-        extra = {"action": "script_refused", "plugin_file": script.origin.file}
+        file = script.origin.file
+        extra = {"action": "script_refused", "file": file, "line": line_raised(error, file)}
         logger.info("%s: %s", script.origin.label, text, extra=extra)
         raised = ScriptRaised(error.status_code, error.reason or "")
         raise raised.by(error, script, outcome="terminated") from error
@@ -209,14 +210,13 @@ def _being_cancelled() -> bool:
 
 def _log(script: Script, error: BaseException) -> None:
     """Log one record with the traceback, starting at the plugin's own lines."""
-    tb = error.__traceback__
-    while tb and tb.tb_next and tb.tb_frame.f_code.co_filename != script.origin.file:
+    tb, file = error.__traceback__, script.origin.file
+    while tb and tb.tb_next and tb.tb_frame.f_code.co_filename != file:
         tb = tb.tb_next
-    text = "".join(traceback.format_exception(type(error), error, tb)).rstrip()
     logger.error(
-        "%s failed: %s\n%s",
+        "%s failed: %s",
         script.origin.label,
         type(error).__name__,
-        text,
-        extra={"action": "script_failed", "plugin_file": script.origin.file},
+        exc_info=(type(error), error, tb),
+        extra={"action": "script_failed", "file": file, "line": line_raised(error, file)},
     )

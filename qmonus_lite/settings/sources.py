@@ -14,6 +14,14 @@ from qmonus_lite.settings.conflicts import conflicts
 from qmonus_lite.settings.secret import CredentialInValue
 from qmonus_lite.settings.table import FLAGS, SECRETS, TABLE, Settings
 
+#: Settings of Qmonus SDK for what qmonus_lite does not have, or does without a setting.
+QMONUS_ONLY = frozenset(
+    """
+    developer_mode force_delegation_mode hierarchical_routing_mode
+    plugins_auto_install websocket_aging_timeout ws_max_message_size ws_port
+    """.split()
+)
+
 
 def resolve(
     *,
@@ -48,7 +56,9 @@ def refusal(faults: Sequence[str]) -> BadSetting:
 def unknown(name: str, where: str) -> str:
     """The fault of an unknown name, with the nearest existing name."""
     near = difflib.get_close_matches(name, TABLE, n=1)
-    if not near:
+    if name in QMONUS_ONLY:
+        hint = "it is one of Qmonus SDK that qmonus_lite does not have; leave it out"
+    elif not near:
         hint = "see --help for the names"
     elif near[0] in SECRETS:
         hint = f"did you mean {SECRETS[near[0]].variable} in the environment?"

@@ -80,7 +80,7 @@ class Completion(Value, frozen=True, kw_only=True):
             return await self.publisher.store(upload)
 
     def _pending_event(self, upload: AcceptedUpload) -> PendingEvent:
-        path, pending = upload.path, upload.pending
+        path, pending, record = upload.path, upload.pending, upload.head.record
         fields = {"path": path, "account": upload.account, "length": upload.head.length}
         stored = {"mime": upload.head.mime, "bytes": pending.received}
         return PendingEvent(
@@ -93,6 +93,8 @@ class Completion(Value, frozen=True, kw_only=True):
             store_path=path[1:],
             gateway=self.gateway,
             token=pending.token,
-            request_id=upload.head.record.request_id,
+            request_id=record.request_id,
             upload_id=upload.upload_id,
+            account=record.account or "",
+            traceparent=record.traceparent,
         )

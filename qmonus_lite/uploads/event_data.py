@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from qmonus_lite import strictjson
-from qmonus_lite.auth import apikey, callout_pass
+from qmonus_lite.auth import apikey, caller_ids, callout_pass
 from qmonus_lite.auth.gatekeeper import Actor, Gatekeeper
 from qmonus_lite.auth.own import OwnCredentials, masked
 from qmonus_lite.errors import CredentialInQuery
@@ -40,6 +40,7 @@ def question_data(
     head.record.account = actor.name if actor else None
     # The pass authorizes this callout only, so handlers must not see it.
     headers.pop(callout_pass.HEADER, None)
+    headers.pop(caller_ids.HEADER, None)
     if headers.pop(GATE_DEPTH, None) is not None and (depth := gatekeeper.gate_depth(head.headers)):
         # Verified here, so that the worker need not.
         headers[GATE_DEPTH] = str(depth)

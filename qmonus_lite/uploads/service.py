@@ -92,6 +92,7 @@ class UploadService(Value, frozen=True, kw_only=True):
         self.active.observers.notify(
             UploadDecided(
                 request_id=record.request_id,
+                trace_id=record.trace_id,
                 upload_id=record.upload_id if outcome == "allowed" else "",
                 path=path,
                 account=record.account,
@@ -108,7 +109,12 @@ class UploadService(Value, frozen=True, kw_only=True):
         if self.query.is_handled(UPLOADING):
             check_gate_loop(upload)
             record, question = upload.request.record, upload.question
-            ids = Ids(request_id=record.request_id, upload_id=record.upload_id)
+            ids = Ids(
+                request_id=record.request_id,
+                upload_id=record.upload_id,
+                account=record.account or "",
+                traceparent=record.traceparent,
+            )
             outcome = await self.query.ask(UPLOADING, question, subject=question["path"], ids=ids)
             if outcome.denied:
                 raise outcome.as_error()
@@ -121,7 +127,12 @@ class UploadService(Value, frozen=True, kw_only=True):
         check_after_verdict(upload)
         if upload.outcome is not None and upload.outcome.published:
             record = upload.request.record
-            source = Source(request_id=record.request_id, upload_id=record.upload_id)
+            source = Source(
+                request_id=record.request_id,
+                upload_id=record.upload_id,
+                account=record.account or "",
+                traceparent=record.traceparent,
+            )
             await self.query.store_events(upload.outcome.published, source)
 
     def _create(self, upload: Candidate) -> Awaitable[PendingUpload]:

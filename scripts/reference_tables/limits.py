@@ -76,6 +76,8 @@ LIMITS: Mapping[str, Sequence[Limit]] = {
         Limit("events.published.MAX_EVENTS", "events that one run publishes", "`ValueError`"),
         Limit("events.published.MAX_TOTAL_BYTES", "those together", "`ValueError`"),
         Limit("events.log.MAX_DELIVERED", "delivered events kept", "the oldest are deleted"),
+        Limit("events.log.MAX_DEAD_LETTERS", "dead letters kept", "the oldest are deleted"),
+        Limit("events.log.MAX_DEAD_LETTER_DAYS", "age of a dead letter", "it is deleted"),
         Limit("cli.events.MAX_LISTED", "events in `events list`", "left out"),
     ),
     "Log": (
@@ -102,6 +104,7 @@ INTERNAL = frozenset(
         "auth.tokens.MAX_VERIFIED",
         "catalog.lint.linter.MAX_FOUND",
         "catalog.live.MAX_DELAY_SECONDS",
+        "catalog.plugins.MAX_NAMED_FILES",
         "database.database.MAX_BATCH",
         "events.ordering.MAX_DIRECT",
         "events.ordering.MAX_KNOWN",

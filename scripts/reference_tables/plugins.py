@@ -4,6 +4,7 @@ import inspect
 
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED, Kind
 from qmonus_lite.catalog.lint.rules import rules as all_rules
+from qmonus_lite.imported_on_use import OnUse
 from qmonus_lite.scripting.builtins.callout import Callout
 from qmonus_lite.scripting.builtins.names import NAMES
 from reference_tables.markdown import code, table
@@ -64,6 +65,8 @@ def _kind(kind: Kind) -> str:
 
 def _called(name: str) -> str:
     value = NAMES[name].value
+    if isinstance(value, OnUse):
+        value = value.imported()
     module = getattr(value, "__module__", "")
     has_signature = module.startswith("qmonus_lite.") and callable(value)
     return f"{name}({_parameters(inspect.signature(value))})" if has_signature else name

@@ -1,5 +1,8 @@
 """Tables of flags, secrets, options of scripts, and commands."""
 
+from contextlib import redirect_stdout
+from io import StringIO
+
 from qmonus_lite.cli import help
 from qmonus_lite.cli.commands import COMMANDS
 from qmonus_lite.scripting.options import OPTIONS
@@ -51,9 +54,11 @@ def commands() -> str:
             for name, command in COMMANDS.items()
         ),
     )
-    pages = [
-        f"### {name}\n\n```text\n{help.page(name, command)}\n```"
-        for name, command in COMMANDS.items()
-        if command.flags is not None
-    ]
+    # As printed into a pipe: on a terminal a page has its width, and colours.
+    with redirect_stdout(StringIO()):
+        pages = [
+            f"### {name}\n\n```text\n{help.page(name, command)}\n```"
+            for name, command in COMMANDS.items()
+            if command.flags is not None
+        ]
     return "\n\n".join([rows, *pages])

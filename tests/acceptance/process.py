@@ -15,6 +15,8 @@ from pathlib import Path
 TOP = Path(__file__).parents[2]
 #: The command, by the Python that runs the tests.
 QMONUS_LITE = (sys.executable, "-m", "qmonus_lite")
+#: The same as `up` starts it.
+CHILD = (sys.executable, "-Pm", "qmonus_lite")
 #: Seconds for what should happen soon; a busy machine takes longer, but never this long.
 SOON = 20.0
 
@@ -158,8 +160,8 @@ class Running:
             for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
                 words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
                 # Between fork and exec it still is its parent's double.
-                if words[: len(QMONUS_LITE)] == [*QMONUS_LITE]:
-                    found.append((words[len(QMONUS_LITE)], int(pid)))
+                if words[: len(CHILD)] == [*CHILD]:
+                    found.append((words[len(CHILD)], int(pid)))
         return found
 
     def send(self, number: signal.Signals) -> None:

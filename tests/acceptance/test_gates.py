@@ -102,7 +102,7 @@ REFUSALS = {
     "large": (413, "quota", "terminate", 6, "********: too large"),
 }
 #: What differs between two records of the same refusal.
-OWN = {"timestamp", "ms", "request_id", "upload_id"}
+OWN = {"timestamp", "duration_ms", "request_id", "upload_id"}
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,11 @@ def records(up: Installation, **wanted: str) -> list[dict[str, Any]]:
     def came() -> bool:
         # A record that is being written may be read up to the end of a page of the file.
         lines = up.everything.splitlines(keepends=True)
-        logged = [json.loads(line) for line in lines if line[0] == "{" and line.endswith("}\n")]
+        whole = [line for line in lines if line[0] == "{" and line.endswith("}\n")]
+        logged = [
+            {name.removeprefix("qmonus_lite."): value for name, value in json.loads(line).items()}
+            for line in whole
+        ]
         found[:] = [record for record in logged if wanted.items() <= record.items()]
         return bool(found)
 
@@ -138,7 +142,7 @@ def refused(up: Installation, request: bytes, status: int) -> dict[str, Any]:
         response = FullResponse(connection)
     request_id = response.headers["X-Request-Id"]
     assert (response.status, bool(request_id)) == (status, True)
-    return records(up, action="request", request_id=request_id)[0]
+    return records(up, event_name="request", request_id=request_id)[0]
 
 
 @pytest.mark.parametrize("name", REFUSALS)
@@ -149,8 +153,9 @@ def test_the_access_record_of_a_refusal_says_who_where_and_why(up: Installation,
 
     assert whole == other
     assert all(record["upload_id"] != record["request_id"] for record in logged)
-    assert (whole["plugin"], whole["rule"], whole["line"]) == (plugin, rule, line)
-    assert (whole["code"], whole["file"]) == (status, str(up.plugins / f"{plugin}.yml"))
+    assert (whole["plugin"], whole["rule"], whole["code.line.number"]) == (plugin, rule, line)
+    file = str(up.plugins / f"{plugin}.yml")
+    assert (whole["http.response.status_code"], whole["code.file.path"]) == (status, file)
     assert (whole.get("reason") or "").startswith(reason or "")
     assert up.stored() == [] or f"upload/{name}" not in up.stored()
 
@@ -200,22 +205,24 @@ def test_the_request_id_finds_what_the_worker_said(
 ) -> None:
     record = refused(up, put(up, f"/upload/{name}"), REFUSALS[name][0])
     ids = {key: record[key] for key in ("request_id", "upload_id")}
-    [record] = records(up, action=action, **ids)
+    [record] = records(up, event_name=action, **ids)
 
     assert record["event_id"] not in ids.values()
     assert "never awaited" not in "".join(
         line for line in up.log.splitlines() if not line.startswith("{")
     )
     if name == "crash":
-        assert "gate.yml" in record["event"] and "line 28" in record["event"]
+        assert record["code.line.number"] == 28 and record["exception.type"] == "KeyError"
+        trace = record["exception.stacktrace"]
+        assert "gate.yml" in trace and "line 28" in trace
 
 
 def test_a_rule_of_ours_is_told_too(up: Installation) -> None:
     for way in (b"", TO_TORNADO):
         record = refused(up, put(up, "/upload/a//b", way), 400)
 
-        assert (record["rule"], record["code"]) == ("invalid-path", 400)
-        assert "plugin" not in record and "//" in record["reason"] + record["event"]
+        assert (record["rule"], record["http.response.status_code"]) == ("invalid-path", 400)
+        assert "plugin" not in record and "//" in record["reason"] + record["body"]
     record = refused(up, put(up, "/nowhere"), 404)
 
     assert (record["rule"], record["reason"]) == ("not-found", "nothing is served at this path")
@@ -231,14 +238,14 @@ def test_the_ids_of_an_upload_reach_its_event(up: Installation) -> None:
             "request_id": response.headers["X-Request-Id"],
             "upload_id": json.loads(response.all)["upload_id"],
         }
-        [access] = records(up, action="request", **ids)
-        assert "rule" not in access and "code" not in access
+        [access] = records(up, event_name="request", **ids)
+        assert "rule" not in access and "reason" not in access
         # Once straight from its commit, and once out of the outbox.
         for attempt in (1, 2):
-            [handled] = records(up, event=f"after {attempt} True", **ids)
+            [handled] = records(up, body=f"after {attempt} True", **ids)
             assert handled["said"] == list(ids.values())
-        [retried] = records(up, action="event_retry", request_id=ids["request_id"])
-        [delivered] = records(up, action="event_delivered", request_id=ids["request_id"])
+        [retried] = records(up, event_name="event_retry", request_id=ids["request_id"])
+        [delivered] = records(up, event_name="event_delivered", request_id=ids["request_id"])
         assert retried["event_id"] == delivered["event_id"] == ids["upload_id"]
 
 
@@ -251,18 +258,19 @@ def test_an_event_of_a_route_has_the_id_of_its_request(up: Installation) -> None
     assert status == 200
     attempt, request_id, upload_id = json.loads(body)
     assert (attempt, upload_id) == (1, "")
-    assert records(up, action="request", request_id=request_id)
+    assert records(up, event_name="request", request_id=request_id)
 
 
 def test_a_script_of_a_route_that_refuses_is_told(up: Installation) -> None:
     request = b"GET /asks?refuse=1 HTTP/1.1\r\nHost: apigw\r\n\r\n"
     record = refused(up, request, 404)
-    fields = {name: record[name] for name in ("plugin", "line", "rule", "reason", "code")}
+    names = ("plugin", "code.line.number", "rule", "reason", "http.response.status_code")
+    fields = {name: record[name] for name in names}
 
     assert fields == {
         "plugin": "/asks",
-        "line": 7,
+        "code.line.number": 7,
         "rule": "Error",
         "reason": "404 no",
-        "code": 404,
+        "http.response.status_code": 404,
     }

@@ -93,7 +93,7 @@ def test_a_script_that_is_cut_is_told_where_its_limit_comes_from_and_who_did_not
     assert f"/too-slow.request_forbidden_process {limit}" in asking.log
     until(lambda: "ended well, though" in asking.log)
     (warning,) = (line for line in asking.log.splitlines() if "ended well, though" in line)
-    assert "[warning" in warning
+    assert " warning " in warning
     assert place in warning
     assert f"its callout PUT {asking.url}/too-slow got 504" in warning
     assert "event_id=" in warning

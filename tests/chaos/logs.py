@@ -48,12 +48,14 @@ def read_logs(apigw: Iterable[Running], worker: Iterable[Running]) -> LoggedEven
     attempts: dict[str, list[int]] = defaultdict(list)
     delivered, dead = {}, {}
     for said in _records(apigw):
-        if said.get("action") in ("event_delivered", "event_retry", "event_dead"):
-            attempts[said["event_id"]].append(said["attempt"])
-        if said.get("action") == "event_delivered":
-            delivered[said["event_id"]] = said["attempt"]
-        if said.get("action") == "event_dead":
-            dead[said["event_id"]] = said["reason"]
+        event_id = said.get("qmonus_lite.event_id", "")
+        attempt = said.get("qmonus_lite.attempt", 0)
+        if said.get("event_name") in ("event_delivered", "event_retry", "event_dead"):
+            attempts[event_id].append(attempt)
+        if said.get("event_name") == "event_delivered":
+            delivered[event_id] = attempt
+        if said.get("event_name") == "event_dead":
+            dead[event_id] = said["qmonus_lite.reason"]
     seen = [
         HandlerRun(**{name: said[name] for name in HandlerRun.__dataclass_fields__})
         for said in _records(worker)

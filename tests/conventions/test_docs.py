@@ -17,6 +17,7 @@ from qmonus_lite.catalog.document import read_values
 from qmonus_lite.catalog.kinds import KINDS, UNSUPPORTED
 from qmonus_lite.cli.commands import COMMANDS
 from qmonus_lite.compose import shared
+from qmonus_lite.compose.plugin_loader import make_loader
 from qmonus_lite.events import retry
 from qmonus_lite.events.envelope import UPLOADED, UPLOADING
 from qmonus_lite.lambdas import chain
@@ -197,7 +198,7 @@ def test_every_plugin_shown_on_a_page_loads(page: Path, tmp_path: Path) -> None:
         (folder / f"line-{block.line}.yml").write_text(block.text, encoding="utf-8")
 
     given = Settings.of(base_dir=tmp_path)
-    catalog = shared.make_loader(given, Sealer(key=bytes(32)), callout=None).load()
+    catalog = make_loader(given, Sealer(key=bytes(32)), callout=None).load()
 
     assert len(catalog.listed) >= len(blocks_marked(page, "yaml"))
 

@@ -50,7 +50,7 @@ BROAD_HANDLERS = {
     "catalog/live.py": "a look at the plugin folders that broke off; a listed fault, tried again",
     "events/dispatcher.py": "a delivery or a turn of the loop; logged, and tried again",
     "database/transaction.py": "a change that broke off; handed to those who asked for it",
-    "log.py": "a record that cannot be formatted; its traceback is logged in its place",
+    "log/configuration.py": "a record that cannot be formatted; its traceback is logged",
     "observations.py": "a listener that fails; logged, and the other listeners are called",
     "events/reported_workers.py": "a listener that fails; logged, and the others are called",
     "transports/http/worker_registry.py": "polling of one worker; logged, and polled again",

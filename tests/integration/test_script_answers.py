@@ -50,10 +50,23 @@ async def test_a_failure_of_a_gate_is_a_problem_without_its_details(
     assert (status, body | PUBLIC) == (500, body)
 
     text = "\n".join(record.getMessage() for record in caplog.records)
-    assert "ValueError: private detail" in text
+    assert "ValueError: private detail" in caplog.text
     assert "gate: a handler left an event of" in text
     assert "an output of 5242882; together at most 4194304 are sent to APIGW" in text
     assert (await put(two, "fine"))[0] == 201
+
+
+async def test_a_route_answers_with_headers_of_its_script(two: TwoProcesses) -> None:
+    page = '(200, "<p>日</p>", {"Content-Type": "text/html; charset=utf-8", "X-Made": "日"})'
+    two.route("/v1/page", f"return {page}", auth_mode="none")
+    two.route("/v1/length", "finish('x', headers={'content-length': 9})", auth_mode="none")
+    await two.start()
+
+    async with two.http.get(f"{two.url}/v1/page") as answer:
+        assert (answer.status, await answer.text()) == (200, "<p>日</p>")
+        assert answer.headers.getall("Content-Type") == ["text/html; charset=utf-8"]
+        assert answer.headers["X-Made"] == "日"
+    assert await two.status("GET", "/v1/length") == 500
 
 
 async def test_a_gate_that_uploads_and_is_asked_again_is_told_so(two: TwoProcesses) -> None:

@@ -396,8 +396,10 @@ class Refusals:
             for record in self._caplog.records:
                 values = vars(record)
                 if (values.get("action"), values.get("request_id")) == ("request", request_id):
-                    names = ("code", "rule", "plugin", "account", "peer")
-                    return {name: values.get(name) for name in names} | {"text": record.message}
+                    names = ("rule", "plugin", "account", "peer")
+                    found = {name: values.get(name) for name in names}
+                    refused_with = values["status"] if found["rule"] else None
+                    return found | {"code": refused_with, "text": record.message}
             await asyncio.sleep(0.01)
 
     def _files(self) -> set[str]:

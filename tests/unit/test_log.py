@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -21,16 +22,19 @@ def configured(style: str, level: str = "info") -> None:
 @pytest.mark.usefixtures("restored")
 def test_writes_one_json_object_a_record(capsys: pytest.CaptureFixture[str]) -> None:
     configured("json")
-    logger.info("took %s", "名前", extra={"action": "taken", "bytes": 3})
+    logger.info("took %s", "名前", extra={"action": "taken", "bytes": 3, "doing": "write"})
 
     record = json.loads(capsys.readouterr().err)
     assert record.pop("timestamp").endswith("+09:00")
     assert record == {
-        "event": "took 名前",
-        "action": "taken",
-        "bytes": 3,
-        "level": "info",
-        "logger": "qmonus_lite.sample",
+        "severity_text": "INFO",
+        "severity_number": 9,
+        "body": "took 名前",
+        "otel.scope.name": "qmonus_lite.sample",
+        "service.name": "qmonus-lite",
+        "event_name": "taken",
+        "http.request.body.size": 3,
+        "qmonus_lite.doing": "write",
     }
 
 
@@ -74,7 +78,9 @@ def test_a_record_for_machines_is_one_line(capsys: pytest.CaptureFixture[str]) -
         logger.exception("failed", extra={"action": "failed"})
 
     [line] = capsys.readouterr().err.splitlines()
-    assert "ValueError: two\nlines" in json.loads(line)["exception"]
+    record = json.loads(line)
+    assert (record["exception.type"], record["exception.message"]) == ("ValueError", "two\nlines")
+    assert "ValueError: two\nlines" in record["exception.stacktrace"]
 
 
 @pytest.mark.usefixtures("restored")
@@ -119,7 +125,7 @@ def test_leaves_out_what_is_below_the_level(capsys: pytest.CaptureFixture[str]) 
     logger.info("no")
     logger.warning("yes")
 
-    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["yes"]
+    assert [json.loads(line)["body"] for line in capsys.readouterr().err.splitlines()] == ["yes"]
 
 
 @pytest.mark.usefixtures("restored")
@@ -175,3 +181,54 @@ def test_no_text_passes_for_a_record_or_moves_the_cursor(
     output = capsys.readouterr().err
     assert not any(line.startswith("2026-01-01 [info]") for line in output.splitlines())
     assert set(output) & set("\x00\r\x1b\x9b\u202e\u200f\u061c\ud800") == set()
+
+
+@pytest.mark.usefixtures("restored")
+def test_warnings_of_python_are_records(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        configured("json")
+        space = {"warn": warnings.warn, "__name__": "gate:script"}
+        code = "\nwarn('old', DeprecationWarning)\nexec(inner)"
+        inner = compile("warn('below', RuntimeWarning)", "/lib/library.py", "exec")
+        exec(compile(code, "/plugins/gate.yml", "exec"), {**space, "inner": inner})
+
+    own, below = map(json.loads, capsys.readouterr().err.splitlines())
+    assert own["body"] == "DeprecationWarning: old" and own["severity_text"] == "WARN"
+    assert (own["code.file.path"], own["code.line.number"]) == ("/plugins/gate.yml", 2)
+    assert (below["code.file.path"], below["code.line.number"]) == ("/plugins/gate.yml", 3)
+    assert below["qmonus_lite.raised_at"] == "/lib/library.py:1"
+    assert below["event_name"] == "python_warning"
+
+
+@pytest.mark.usefixtures("restored")
+def test_fields_of_scripts_cannot_take_the_names_of_ours(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configured("json")
+    forged = {"timestamp": "0", "qmonus_lite.request_id": "r2", "body": "x", "order": 7}
+    with log.bound(request_id="r1"):
+        logging.getLogger("plugin").info("said", extra=forged)
+
+    record = json.loads(capsys.readouterr().err)
+    assert (record["body"], record["qmonus_lite.request_id"], record["order"]) == ("said", "r1", 7)
+    assert record["plugin.body"] == "x" and record["plugin.qmonus_lite.request_id"] == "r2"
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize(
+    ("level", "text", "number"),
+    [(5, "DEBUG", 5), (25, "INFO", 9), (30, "WARN", 13), (50, "FATAL", 21), (70, "FATAL", 21)],
+)
+def test_severities_are_those_of_opentelemetry(
+    capsys: pytest.CaptureFixture[str], level: int, text: str, number: int
+) -> None:
+    configured("json", "debug")
+    logging.getLogger().setLevel(1)
+    logger.log(level, "said")
+
+    record = json.loads(capsys.readouterr().err)
+    assert (record["severity_text"], record["severity_number"]) == (text, number)

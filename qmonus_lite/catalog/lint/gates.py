@@ -17,7 +17,7 @@ from qmonus_lite.catalog.lint.script import (
 from qmonus_lite.catalog.lint.warning import Hit
 
 #: Calls that wait without limit unless given a timeout.
-_WAITING_CALLS = frozenset(
+WAITING_CALLS = frozenset(
     [f"requests.{verb}" for verb in "get post put patch delete head options request".split()]
     + ["urllib.request.urlopen", "socket.create_connection"]
 )
@@ -178,7 +178,7 @@ def _goes_on(script: ScriptView, statement: ast.stmt) -> bool:
 @of_gates
 def gate_waits(script: ScriptView) -> Iterator[Hit]:
     """Calls that wait for another server without a timeout, while the client waits."""
-    for call in script.calls(*_WAITING_CALLS):
+    for call in script.calls(*WAITING_CALLS):
         if argument(call, 99, "timeout") is None:
             name = called(call)
             message = f"{name}(...) without a timeout can wait for ever, and each upload with it"

@@ -29,6 +29,8 @@ _OTHERS = frozenset(
     """.split()
 )
 _KEYWORDS = _ONE | _SEVERAL | _NAMED | _OTHERS
+#: Addresses that mean every address of the machine.
+_UNSPECIFIED = ("0.0.0.0", "[::]")
 #: Values of `format` that are checked.
 _FORMATS = frozenset(
     """
@@ -156,3 +158,14 @@ def schema_required(plugins: LintedPlugins) -> Iterator[Found]:
                 message = f"{name!r} is required and not among the properties, so nothing says"
                 message += f" what it is{near(name, described)}"
                 yield plugin, Hit(message=message, pointer=(*pointer, "required", index))
+
+
+def route_backend(plugins: LintedPlugins) -> Iterator[Found]:
+    """A backend that is an address to listen at, of a route without a script that answers."""
+    for plugin in plugins.of("Routing"):
+        scripts = [key for key in plugin.value if key.startswith("request_")]
+        for index, authority in enumerate(() if scripts else plugin.value["authorities"]):
+            if authority.rpartition("://")[2].rpartition("@")[2].startswith(_UNSPECIFIED):
+                message = f"{authority} is an address to listen at, not one of a backend; write"
+                message += " where the backend is, or a request_forbidden_process that answers"
+                yield plugin, Hit(message=message, pointer=plugin.at("authorities", index))

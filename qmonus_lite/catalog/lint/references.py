@@ -2,17 +2,29 @@
 
 import ast
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from qmonus_lite.auth.account import EVERYTHING
-from qmonus_lite.catalog.lint.contract import EVENT_KEYS, GATES, PUBLISHED
+from qmonus_lite.catalog.lint.contract import (
+    EVENT_KEYS,
+    GATES,
+    ONLY_UPLOADED,
+    PUBLISHED,
+)
 from qmonus_lite.catalog.lint.gates import is_terminate, lookups, status
 from qmonus_lite.catalog.lint.linted_plugins import LintedPlugin, LintedPlugins, near
 from qmonus_lite.catalog.lint.script import ScriptView, argument, constant_text
 from qmonus_lite.catalog.lint.warning import Hit
-from qmonus_lite.scripting.builtins.mu import MU
+from qmonus_lite.imported_on_use import ImportedOnUse
+
+if TYPE_CHECKING:
+    from qmonus_lite.scripting.builtins import mu
+else:
+    mu = ImportedOnUse("qmonus_lite.scripting.builtins.mu")
 
 Found = tuple[LintedPlugin, Hit]
 
+UPLOADING = PUBLISHED[0]
 _METHODS = frozenset("GET HEAD PUT POST PATCH DELETE OPTIONS CONNECT TRACE".split())
 #: Similarity to a built-in event from which an event name counts as misspelt.
 _EVENT_CUTOFF = 0.8
@@ -112,7 +124,7 @@ def unknown_config_key(plugins: LintedPlugins) -> Iterator[Found]:
 
 def _there(key: str, values: object) -> bool:
     # MU also has its own methods.
-    return key in getattr(values, "values", {}) or hasattr(MU, key)
+    return key in getattr(values, "values", {}) or hasattr(mu.MU, key)
 
 
 def _is_read(node: ast.Attribute, name: str) -> bool:
@@ -190,6 +202,19 @@ def event_header(plugins: LintedPlugins) -> Iterator[Found]:
                 message = f"event.get({name!r}) looks among headers no more, since a client could"
                 message += f" forge it; for the header write event['headers'].get({name!r})"
                 yield plugin, _in(script, message, key)
+
+
+def event_key(plugins: LintedPlugins) -> Iterator[Found]:
+    """A key of the stored upload, read where nothing is stored yet."""
+    keys_set: dict[ScriptView, frozenset[str]] = {}
+    for plugin, script in plugins.scripts:
+        for node in script.all(ast.Subscript) if script.event == UPLOADING else ():
+            key = constant_text(node.slice)
+            is_event = isinstance(node.value, ast.Name) and node.value.id == "event"
+            if is_event and key in ONLY_UPLOADED and not _is_set(plugins, key, keys_set):
+                message = f"{UPLOADING} has no {key!r}, which is known when the file is stored, so"
+                message += " this raises KeyError and refuses the upload; APIGW.OnFileUploaded has"
+                yield plugin, _in(script, f"{message} it", node)
 
 
 def _event_gets(script: ScriptView) -> Iterator[ast.expr]:

@@ -2,7 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from qmonus_lite.catalog.lint import awaits, gates, keys, options, references, shared
+from qmonus_lite.catalog.lint import (
+    awaits,
+    gates,
+    keys,
+    misused,
+    options,
+    references,
+    secret_rules,
+    shared,
+)
 from qmonus_lite.catalog.lint.linted_plugins import LintedPlugin, LintedPlugins
 from qmonus_lite.catalog.lint.script import ScriptRule, ScriptView
 from qmonus_lite.catalog.lint.warning import Hit
@@ -107,6 +116,35 @@ _OTHERS = (
         script=gates.handle_attribute,
     ),
     LintRule(
+        id="unknown-argument",
+        finds="an argument that `callout`, `publish`, `finish` or the like does not take:"
+        " TypeError",
+        script=misused.unknown_argument,
+    ),
+    LintRule(
+        id="route-attribute",
+        finds="an attribute that `request` or `response` does not have: AttributeError",
+        script=misused.route_attribute,
+    ),
+    LintRule(
+        id="error-code",
+        finds="`Error` or `HTTPError` with a code that is no status from 200 to 599: the answer"
+        " is 500",
+        script=misused.error_code,
+    ),
+    LintRule(
+        id="event-key",
+        finds="a key of `APIGW.OnFileUploaded` read in a handler of `APIGW.OnFileUploading`:"
+        " KeyError",
+        plugins=references.event_key,
+    ),
+    LintRule(
+        id="module-waits",
+        finds="`time.sleep` or a request to another server at the top level of a handler's module:"
+        " it holds up the start and each change of a plugin file",
+        script=misused.module_waits,
+    ),
+    LintRule(
         id="option-unknown",
         finds="a setting that `options` does not show to scripts: AttributeError; before, every"
         " flag was there",
@@ -185,6 +223,12 @@ _OTHERS = (
         plugins=references.route_no_role,
     ),
     LintRule(
+        id="route-backend",
+        finds="a route whose backend is `0.0.0.0` or `[::]`, an address to listen at, and no script"
+        " answers instead",
+        plugins=keys.route_backend,
+    ),
+    LintRule(
         id="route-timeout",
         finds="a route whose script waits for others and has no `timeout`: it may run 3600 s, also"
         " when the client left; before, 60 s",
@@ -206,6 +250,29 @@ _OTHERS = (
         id="schema-required",
         finds="a required property that the same schema does not describe",
         plugins=keys.schema_required,
+    ),
+    LintRule(
+        id="secret-in-clear",
+        finds="text in a Config plugin whose key ends in `password`, `secret`, `token`, `api_key`"
+        " and the like: who reads the file reads the secret",
+        plugins=secret_rules.secret_in_clear,
+    ),
+    LintRule(
+        id="secret-in-script",
+        finds="text in a script under a name that ends in `password`, `secret`, `token`, `api_key`"
+        " and the like: who reads the file reads the secret",
+        script=secret_rules.secret_in_script,
+    ),
+    LintRule(
+        id="account-password",
+        finds="a `password` of an account, which nothing reads: accounts have API keys",
+        plugins=secret_rules.account_password,
+    ),
+    LintRule(
+        id="logged-headers",
+        finds="all headers of a request in a log record, with the credentials of the client",
+        is_note=True,
+        script=secret_rules.logged_headers,
     ),
     LintRule(
         id="unsupported-kind",

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from qmonus_lite.catalog.document import Document, Pointer
 from qmonus_lite.catalog.lint.contract import GATES
+from qmonus_lite.imported_on_use import OnUse
 from qmonus_lite.scripting.builtins.callout import Callout
 from qmonus_lite.scripting.builtins.names import NAMES
 
@@ -241,6 +242,8 @@ def found_object(dotted: str) -> object:
     if root == "callout" and not rest:
         return Callout.__call__
     value = NAMES[root].value if root in NAMES else sys.modules.get(root)
+    if isinstance(value, OnUse):
+        value = value.imported()
     for part in rest.split(".") if rest else ():
         value = inspect.getattr_static(value, part, None)
         if isinstance(value, (classmethod, staticmethod)):

@@ -137,6 +137,10 @@ class SqliteEventLog:
         """Delete delivered events that are older, lazily."""
         return self._database.change("expire", {"before": before}, lazy=True)
 
+    def expire_dead(self, before: float, most: int) -> "Future[int]":
+        """Delete old and excess dead letters, lazily."""
+        return self._database.change("expire_dead", {"before": before, "most": most}, lazy=True)
+
     def retry(self, event_id: str, attempt: int, next_at: float, reason: str) -> "Future[int]":
         """Schedule the next attempt, lazily."""
         row = {"id": event_id, "attempt": attempt, "next_at": next_at, "reason": reason}
@@ -217,6 +221,8 @@ def _row(event: PendingEvent) -> dict[str, Any]:
         "since": event.time.timestamp(),
         "request_id": event.request_id,
         "upload_id": event.upload_id,
+        "account": event.account,
+        "traceparent": event.traceparent,
     }
 
 
@@ -255,6 +261,8 @@ def _claimed(rows: list[Row]) -> list[ClaimedEvent]:
             since=row[10],
             request_id=row[11],
             upload_id=row[12],
+            account=row[13],
+            traceparent=row[14],
         )
         for row in sorted(rows)
     ]

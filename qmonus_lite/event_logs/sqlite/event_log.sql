@@ -7,19 +7,20 @@ FROM pragma_table_info('event');
 
 -- name: prepare
 INSERT INTO event
-    (id, type, path, time, data, store, store_path, gateway, token, since, request_id, upload_id)
+    (id, type, path, time, data, store, store_path, gateway, token, since, request_id, upload_id,
+     account, traceparent)
 VALUES (
     :id, :type, :path, :time, :data, :store, :store_path, :gateway, :token, :since, :request_id,
-    :upload_id
+    :upload_id, :account, :traceparent
 );
 
 -- name: publish
 INSERT OR IGNORE INTO event
     (id, type, path, time, data, state, store, store_path, gateway, token, since, request_id,
-     upload_id, blocked)
+     upload_id, account, traceparent, blocked)
 VALUES (
     :id, :type, :path, :time, :data, 'ready', :store, :store_path, :gateway, :token, :since,
-    :request_id, :upload_id,
+    :request_id, :upload_id, :account, :traceparent,
     EXISTS (SELECT 1 FROM event AS older WHERE older.path = :path AND older.state <> 'dead')
 );
 
@@ -85,7 +86,7 @@ WHERE seq IN (
 )
 RETURNING
     seq, id, type, path, time, data, store, store_path, gateway, attempt, since, request_id,
-    upload_id;
+    upload_id, account, traceparent;
 
 -- Claim the events of a path that follow a claimed one, up to the first that is not due.
 -- name: claim_following
@@ -104,7 +105,7 @@ WHERE seq IN (
 )
 RETURNING
     seq, id, type, path, time, data, store, store_path, gateway, attempt, since, request_id,
-    upload_id;
+    upload_id, account, traceparent;
 
 -- name: unclaim
 UPDATE event SET leased = 0, next_at = 0, attempt = attempt - 1
@@ -118,10 +119,10 @@ SELECT min(next_at) FROM event WHERE state = 'ready' AND blocked = 0 AND next_at
 -- name: keep
 INSERT OR REPLACE INTO delivered
     (delivered_at, seq, id, type, path, time, data, attempt, store, store_path, gateway,
-     request_id, upload_id)
+     request_id, upload_id, account, traceparent)
 SELECT
     :now, seq, id, type, path, time, data, max(attempt, 1), store, store_path, gateway,
-    request_id, upload_id
+    request_id, upload_id, account, traceparent
 FROM event WHERE id IN (SELECT value FROM json_each(:ids)) AND state <> 'dead';
 
 -- name: trim
@@ -129,6 +130,12 @@ DELETE FROM delivered WHERE number <= (SELECT max(number) FROM delivered) - :mos
 
 -- name: expire
 DELETE FROM delivered WHERE delivered_at < :before;
+
+-- name: expire_dead
+DELETE FROM event WHERE state = 'dead' AND (
+    since < :before
+    OR seq <= (SELECT seq FROM event WHERE state = 'dead' ORDER BY seq DESC LIMIT 1 OFFSET :most)
+);
 
 -- name: done
 DELETE FROM event WHERE id IN (SELECT value FROM json_each(:ids)) AND state <> 'dead';
@@ -154,10 +161,10 @@ WHERE id = :id AND state = 'dead';
 -- name: replay_delivered
 INSERT INTO event
     (id, type, path, time, data, state, store, store_path, gateway, token, since, request_id,
-     upload_id, blocked)
+     upload_id, account, traceparent, blocked)
 SELECT
     :copy, type, path, time, data, 'ready', store, store_path, gateway, '', :now, request_id,
-    upload_id,
+    upload_id, account, traceparent,
     EXISTS (
         SELECT 1 FROM event AS older WHERE older.path = delivered.path AND older.state <> 'dead'
     )

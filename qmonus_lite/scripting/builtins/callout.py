@@ -5,18 +5,26 @@ import json
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from tornado.httpclient import HTTPResponse
-from yarl import URL
 
+from qmonus_lite import trace_context
+from qmonus_lite.imported_on_use import ImportedOnUse
+from qmonus_lite.log.context import current
 from qmonus_lite.scripting import context
 from qmonus_lite.scripting.builtins import callout_headers, callout_tls, no_answer
 from qmonus_lite.scripting.builtins.outgoing import NO_ANSWER, Outgoing, OutgoingRequest
 from qmonus_lite.scripting.builtins.raising import Error
 from qmonus_lite.surrogates import NO_CHARACTER, has_surrogates
 from qmonus_lite.values import Value, changed
+
+if TYPE_CHECKING:
+    import yarl
+else:
+    yarl = ImportedOnUse("yarl")
 
 #: Credential headers that a script sets itself; with one of them a callout adds no pass.
 _BROUGHT = frozenset({"x-auth-token", "x-api-key", "authorization"})
@@ -35,6 +43,8 @@ class Gateways(Value, frozen=True, kw_only=True):
     credential: Callable[[str, str, str], Mapping[str, str]]
     #: Signed value of the header for a number of gates that wait for a request.
     sign_depth: Callable[[int], str]
+    #: Signed header with the request id and `traceparent` of the caller.
+    sign_ids: Callable[[str, str], Mapping[str, str]]
     #: File with certificates trusted for our own APIGWs, besides those of the system.
     certfile: str | None = None
 
@@ -53,6 +63,11 @@ class Callout:
         self._outgoing = outgoing
         self._gateways = gateways
         self._timeouts = timeouts
+
+    def imported(self) -> "Callout":
+        """Import the HTTP client: when a script that reads the name is loaded."""
+        import_module("aiohttp")
+        return self
 
     async def __call__(  # noqa: PLR0913 - the signature is Qmonus SDK's, and scripts rely on it
         self,
@@ -118,8 +133,9 @@ class Callout:
             response = await self._send(message, target, own)
         return _jsonified(response) if response_jsonify else response
 
-    async def _send(self, message: OutgoingRequest, target: URL, own: bool) -> HTTPResponse:
-        """One attempt. Each has its own pass, which expires soon."""
+    async def _send(self, message: OutgoingRequest, target: "yarl.URL", own: bool) -> HTTPResponse:
+        """One attempt. Each has its own pass, which expires soon, and its own span."""
+        message = changed(message, headers=self._with_ids(message.headers, own))
         if own and (depth := context.waiting_gates()):
             field = {context.GATE_DEPTH: self._gateways.sign_depth(depth)}
             message = changed(message, headers={**_without_depth(message.headers), **field})
@@ -132,6 +148,24 @@ class Callout:
             _note(message, target, response)
         return response
 
+    def _with_ids(self, headers: Mapping[str, str], own: bool) -> dict[str, str]:
+        """The headers with a new span of the caller's trace, unless the script gave one itself.
+
+        Our own APIGWs get the request id of the caller as well, signed.
+        """
+        fields = current()
+        traceparent = trace_context.child_of(trace_context.of_log_fields(fields))
+        sent = dict(headers)
+        if traceparent and trace_context.HEADER.lower() not in {name.lower() for name in headers}:
+            sent[trace_context.HEADER] = traceparent
+        if own and (request_id := fields.get("request_id")):
+            signed = self._gateways.sign_ids(request_id, traceparent)
+            # In place of those that the script copied from its own request.
+            replaced = {name.lower() for name in signed}
+            sent = {name: value for name, value in sent.items() if name.lower() not in replaced}
+            sent |= signed
+        return sent
+
     def _trust(
         self, own: bool, validate: bool, ca_certs: str | None, cert: str | None, key: str | None
     ) -> tuple[ssl.SSLContext | bool, ssl.SSLContext | None]:
@@ -143,7 +177,9 @@ class Callout:
         trusted = ca_certs or (certfile if own else None)
         return callout_tls.settings(validate, trusted, cert, key), None
 
-    def _target(self, url: str | None, endpoint: str | None, path: str | None, encode: bool) -> URL:
+    def _target(
+        self, url: str | None, endpoint: str | None, path: str | None, encode: bool
+    ) -> "yarl.URL":
         if url is None:
             if path is None:
                 raise Error(400, "callout needs a path or a url")
@@ -156,7 +192,7 @@ class Callout:
             raise Error(400, f"callout: not a usable URL: {NO_CHARACTER}")
         return _parsed(quote(url, safe="%/:=&?~#+!$,;'@()*[]") if encode else url)
 
-    def _is_own(self, url: URL) -> bool:
+    def _is_own(self, url: "yarl.URL") -> bool:
         return self._gateways.scheme(_host_port(url)) == url.scheme
 
 
@@ -166,14 +202,14 @@ def _without_depth(headers: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in headers.items() if key.lower() != name}
 
 
-def _host_port(url: URL) -> str:
+def _host_port(url: "yarl.URL") -> str:
     return f"{url.host_subcomponent}:{url.port}"
 
 
-def _parsed(text: str) -> URL:
+def _parsed(text: str) -> "yarl.URL":
     # Parsed by the library that sends it, so that two URL parsers cannot disagree on the host.
     try:
-        url = URL(text)
+        url = yarl.URL(text)
     except ValueError as error:
         raise Error(400, f"callout: not a usable URL: {error}") from None
     if url.scheme not in {"http", "https"} or not url.host:
@@ -181,7 +217,7 @@ def _parsed(text: str) -> URL:
     return url
 
 
-def _note(message: OutgoingRequest, target: URL, response: HTTPResponse) -> None:
+def _note(message: OutgoingRequest, target: "yarl.URL", response: HTTPResponse) -> None:
     """Record for the end of the run whether one of our own APIGWs answered."""
     where = no_answer.shown(target)
     if response.code in _NOT_DONE:

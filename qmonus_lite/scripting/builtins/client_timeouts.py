@@ -5,10 +5,12 @@ without an answer (botocore). A large file on a slow link takes longer, and ever
 own timeout anyway. TCP keep-alive detects a server machine that is gone.
 """
 
+import importlib.machinery
 import socket
+import sys
+from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
-
-import aiohttp
 
 #: Read timeout of a botocore client in seconds: a store may forward the file before it answers.
 STORE_READ_SECONDS = 3600
@@ -30,11 +32,45 @@ def keepalive_socket(info: Any) -> socket.socket:
 
 
 def lengthen_aiohttp() -> None:
-    """Set aiohttp's default timeout to a read timeout instead of a total one."""
-    timeout = aiohttp.ClientTimeout(
+    """Set aiohttp's default timeout to a read timeout instead of a total one.
+
+    At once if aiohttp is imported, else when anything imports it.
+    """
+    if _CLIENT in sys.modules:
+        _lengthen(sys.modules[_CLIENT])
+    elif not any(isinstance(finder, _ClientFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _ClientFinder())
+
+
+#: Module of aiohttp that has the default timeout.
+_CLIENT = "aiohttp.client"
+
+
+def _lengthen(client: ModuleType) -> None:
+    client.__dict__["DEFAULT_TIMEOUT"] = client.ClientTimeout(
         total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
     )
-    aiohttp.client.DEFAULT_TIMEOUT = timeout  # type: ignore[misc]
+
+
+class _ClientFinder:
+    """Import hook: sets the default timeout as soon as aiohttp's client is imported."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """The usual spec of aiohttp's client, whose loader sets the timeout; else None."""
+        if name != _CLIENT:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_lengthen(module: ModuleType) -> None:
+                execute(module)
+                _lengthen(module)
+
+            spec.loader.exec_module = execute_and_lengthen  # type: ignore[method-assign]
+        return spec
 
 
 def lengthen_botocore(session: Any, config: Any) -> None:

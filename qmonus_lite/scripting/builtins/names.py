@@ -9,30 +9,27 @@ import copy
 import datetime
 import functools
 import importlib
-import importlib.util
 import io
 import ipaddress
 import json
 import logging
 import re
-import sys
 import time
-import urllib.parse
-import urllib.request
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import aiobotocore
-import aiofiles
-import aiohttp
 from tornado.httputil import HTTPHeaders
 
-from qmonus_lite.scripting.builtins import cache, client_timeouts, config, events, mu, raising, text
+from qmonus_lite.imported_on_use import ClassOnUse, ImportedOnUse
+from qmonus_lite.scripting.builtins import cache, client_timeouts, config, events, raising, text
 from qmonus_lite.values import Value
 
 if TYPE_CHECKING:
-    # Imported on use, below; the check of imports finds it here.
+    # Imported on use, below; the check of imports finds them here.
+    import aiofiles  # noqa: F401
+    import aiohttp  # noqa: F401
     import jsonschema  # noqa: F401
 
 
@@ -49,20 +46,12 @@ def _module(value: Any) -> Name:
     return Name(value=value, gloss=f"the module `{value.__name__}`")
 
 
-def _imported_when_used(name: str) -> Name:
-    """A module that takes long to import and that few scripts use; its first attribute imports it.
+def _imported_on_use(name: str) -> Name:
+    """A module that takes long to import and that few scripts use.
 
     `compiler` imports it when a script that reads the name is loaded.
     """
-    if name in sys.modules:
-        return _module(sys.modules[name])
-    spec = importlib.util.find_spec(name)
-    assert spec is not None and spec.loader is not None, f"{name} is not installed"
-    spec.loader = importlib.util.LazyLoader(spec.loader)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return Name(value=module, gloss=f"the module `{name}`")
+    return Name(value=ImportedOnUse(name), gloss=f"the module `{name}`")
 
 
 def _method(name: str) -> Name:
@@ -76,7 +65,10 @@ def _own(value: Any) -> Name:
 
 NAMES: Mapping[str, Name] = {
     "callout": Name(value=None, gloss="HTTP request with kept connections; see below"),
-    "MU": _own(mu.MU),
+    "MU": Name(
+        value=ClassOnUse("qmonus_lite.scripting.builtins.mu", "MU"),
+        gloss="`MU(json.loads(request.body)).bucket`; a missing name raises AttributeError.",
+    ),
     "get_service_config": _own(config.get_service_config),
     "lambda_event": _own(events.lambda_event),
     "publish": _own(events.publish),
@@ -96,10 +88,11 @@ NAMES: Mapping[str, Name] = {
         module.__name__: _module(module)
         for module in (json, re, io, time, datetime, uuid, copy, base64, ipaddress, asyncio)
     },
-    "urllib": Name(value=urllib, gloss="the package `urllib`, with `parse` and `request`"),
-    "jsonschema": _imported_when_used("jsonschema"),
-    "aiohttp": _module(aiohttp),
-    "aiofiles": _module(aiofiles),
+    "urllib": Name(
+        value=ImportedOnUse("urllib", "urllib.parse", "urllib.request"),
+        gloss="the package `urllib`, with `parse` and `request`",
+    ),
+    **{name: _imported_on_use(name) for name in ("jsonschema", "aiohttp", "aiofiles")},
 }
 
 

@@ -6,9 +6,15 @@ import os
 import ssl
 import threading
 import time
+from typing import TYPE_CHECKING
 
-import aiohttp
-from yarl import URL
+from qmonus_lite.imported_on_use import ImportedOnUse
+
+if TYPE_CHECKING:
+    import aiohttp
+    import yarl
+else:
+    aiohttp, yarl = ImportedOnUse("aiohttp"), ImportedOnUse("yarl")
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +22,7 @@ logger = logging.getLogger(__name__)
 LOG_INTERVAL_SECONDS, MAX_CAUSES = 10.0, 1000
 
 
-def reason(error: BaseException, url: URL, connect: float, request: float | None) -> str:
+def reason(error: BaseException, url: "yarl.URL", connect: float, request: float | None) -> str:
     """Message for the script and the log; the seconds are the timeouts of this callout."""
     server = f"{url.host_subcomponent}:{url.port}"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -45,7 +51,7 @@ def is_other_name(error: BaseException) -> bool:
     return isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code in {62, 63, 64}
 
 
-def _of_certificate(error: aiohttp.ClientConnectorCertificateError) -> str:
+def _of_certificate(error: "aiohttp.ClientConnectorCertificateError") -> str:
     cause = error.certificate_error
     message = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""
     return message.rstrip(".") or str(cause)
@@ -59,7 +65,7 @@ class FailureLog:
         #: Time of the last log record of a cause, and the number of suppressed records since.
         self._logged: dict[tuple[str, str], tuple[float, int]] = {}
 
-    def failed(self, method: str, url: URL, why: str) -> None:
+    def failed(self, method: str, url: "yarl.URL", why: str) -> None:
         """Log that one callout of this method and address got no answer."""
         now = time.monotonic()
         with self._lock:
@@ -76,6 +82,6 @@ class FailureLog:
             logger.warning("callout %s %s: %s", method, shown(url), why, extra=extra)
 
 
-def shown(url: URL) -> str:
+def shown(url: "yarl.URL") -> str:
     """A URL for the log: without user, query and fragment."""
     return f"{url.origin()}{url.raw_path}"

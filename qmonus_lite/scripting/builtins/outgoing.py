@@ -7,16 +7,22 @@ import ssl
 import threading
 from collections.abc import Iterable, Mapping
 from io import BytesIO
+from typing import TYPE_CHECKING
 
-import aiohttp
 from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.httputil import HTTPHeaders, HTTPInputError
-from yarl import URL
 
+from qmonus_lite.imported_on_use import ImportedOnUse
 from qmonus_lite.scripting.builtins import no_answer
 from qmonus_lite.scripting.builtins.client_timeouts import keepalive_socket
 from qmonus_lite.scripting.script_threads import ScriptThread
 from qmonus_lite.values import Value, changed, field
+
+if TYPE_CHECKING:
+    import aiohttp
+    import yarl
+else:
+    aiohttp, yarl = ImportedOnUse("aiohttp"), ImportedOnUse("yarl")
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +82,7 @@ class Outgoing:
             self._session = None
 
     async def _exchange(self, message: OutgoingRequest) -> HTTPResponse:
-        url = URL(message.url)
+        url = yarl.URL(message.url)
         try:
             return await self._trusting(message, url)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -84,7 +90,7 @@ class Outgoing:
             self._failure_log.failed(message.method, url, why)
             return _no_answer_response(message, why)
 
-    async def _trusting(self, message: OutgoingRequest, url: URL) -> HTTPResponse:
+    async def _trusting(self, message: OutgoingRequest, url: "yarl.URL") -> HTTPResponse:
         """The answer of a server whose certificate matches one of the TLS settings."""
         pinned = message.tls_of_other_name
         if pinned is None:
@@ -104,7 +110,10 @@ class Outgoing:
             return await self._by_key(by_key, url, error)
 
     async def _by_key(
-        self, by_key: OutgoingRequest, url: URL, error: aiohttp.ClientConnectorCertificateError
+        self,
+        by_key: OutgoingRequest,
+        url: "yarl.URL",
+        error: "aiohttp.ClientConnectorCertificateError",
     ) -> HTTPResponse:
         try:
             response = await self._request(by_key)
@@ -140,7 +149,7 @@ class Outgoing:
         elapsed = asyncio.get_running_loop().time() - started
         return _response(message, answer.status, _fields(answer.raw_headers), body, elapsed)
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self) -> "aiohttp.ClientSession":
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
@@ -166,7 +175,7 @@ def _fields(raw: Iterable[tuple[bytes, bytes]]) -> HTTPHeaders:
     return headers
 
 
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
+async def _read(answer: "aiohttp.ClientResponse") -> bytes:
     parts = bytearray()
     async for chunk in answer.content.iter_chunked(1 << 16):
         parts += chunk

@@ -5,14 +5,20 @@ import base64
 import secrets
 import string
 from collections.abc import Awaitable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
+from qmonus_lite.imported_on_use import ImportedOnUse
 from qmonus_lite.scripting.builtins.raising import Error
+
+if TYPE_CHECKING:
+    from cryptography import fernet
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.kdf import hkdf
+else:
+    fernet = ImportedOnUse("cryptography.fernet")
+    hashes = ImportedOnUse("cryptography.hazmat.primitives.hashes")
+    hkdf = ImportedOnUse("cryptography.hazmat.primitives.kdf.hkdf")
 
 _ALPHABET = string.ascii_letters + string.digits
 
@@ -33,9 +39,9 @@ def genkey(length: int = 64, continuity: int = 3, exclude: str | None = None) ->
     return "".join(key)
 
 
-def _cipher(key: str) -> Fernet:
-    kdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"qmonus_lite encrypt")
-    return Fernet(base64.urlsafe_b64encode(kdf.derive(key.encode())))
+def _cipher(key: str) -> "fernet.Fernet":
+    kdf = hkdf.HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"qmonus_lite encrypt")
+    return fernet.Fernet(base64.urlsafe_b64encode(kdf.derive(key.encode())))
 
 
 def encrypt(key: str, origin: str) -> str:
@@ -47,7 +53,7 @@ def decrypt(key: str, origin: str) -> str:
     """What `encrypt` hid; raises Error(400) for another key or a changed text."""
     try:
         return _cipher(key).decrypt(origin.encode()).decode()
-    except InvalidToken:
+    except fernet.InvalidToken:
         raise Error(400, "decrypt: another key, or not a text of encrypt") from None
 
 

@@ -110,7 +110,7 @@ class MessageReader(Generic[Head]):
 
 def parse_request(head: bytes) -> WorkerRequestHead:
     """Parse a head without its empty line; raises BadMessage."""
-    first, *lines = head.decode("latin-1").split("\r\n")
+    first, *lines = _lines(head)
     parts = first.split(" ")
     if len(parts) != 3 or parts[2] != "HTTP/1.1":
         raise BadHttpMessage(400, "not an HTTP/1.1 request")
@@ -122,7 +122,7 @@ def parse_request(head: bytes) -> WorkerRequestHead:
 
 def parse_response(head: bytes) -> WorkerResponseHead:
     """Parse a head without its empty line; raises BadMessage."""
-    first, *lines = head.decode("latin-1").split("\r\n")
+    first, *lines = _lines(head)
     version, _, rest = first.partition(" ")
     status = rest[:3]
     if version != "HTTP/1.1" or not (status.isascii() and status.isdigit()):
@@ -157,6 +157,14 @@ def write_response(response: HttpResponse, *, close: bool) -> bytes:
 def _write(lines: list[str], headers: Mapping[str, str]) -> bytes:
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def _lines(head: bytes) -> list[str]:
+    lines = head.decode("latin-1").split("\r\n")
+    # Other readers may take a lone CR or LF for the end of a line, and find other fields.
+    if head.count(b"\r") != len(lines) - 1 or head.count(b"\n") != len(lines) - 1:
+        raise BadHttpMessage(400, "a line break other than CR LF")
+    return lines
 
 
 def _fields(lines: list[str], *, repeatable: bool) -> dict[str, str]:

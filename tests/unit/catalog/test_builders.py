@@ -40,6 +40,11 @@ async def test_builds_a_handler(folder: Folder) -> None:
                 'a.yml:3:1: Lambda plugin, script: ["x"] is not of type',
             ],
         ),
+        (
+            "name: a\nevent: E\nscript: |-\nasync def run(event, handle):\n    pass\n",
+            ["a.yml:3:1: script is empty; write 'script: |-' and indent the lines of the script"],
+        ),
+        ("name: a\nevent: E\nscript:\n", ["a.yml:3:1: script is empty; write 'script: |-'"]),
         (handler() + "timeout: 0\n", ["a.yml:6:1: Lambda plugin, timeout: 0 is less than"]),
         (handler() + "sucess: Won\n", ["a.yml:6:1: unknown key 'sucess'; did you mean 'success'?"]),
         (handler() + "timout: 3\n", ["a.yml:6:1: unknown key 'timout'; did you mean 'timeout'?"]),

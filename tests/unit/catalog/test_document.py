@@ -130,6 +130,8 @@ def plainest(found: object) -> bool:
         ("a: &x 1\nb: *x\n", "a.yml:2:4: an alias (*name); write the value out"),
         ("a: 1\n--- \nb: 2\n", "a.yml:2:1: not usable YAML: but found another document"),
         ("a: 1\n\tb: 2\n", "a.yml:2:"),
+        ("a:\n\tb: 2\n", "a.yml:2:1: not usable YAML: a tab, where YAML takes spaces only"),
+        ("a: |\n\tb\n", "a.yml:2:1: not usable YAML: a tab, where YAML takes spaces only"),
         ("a: b: c\n", "a.yml:1:5: not usable YAML: mapping values are not allowed"),
         ("a: [1,\n", "a.yml:2:1: not usable YAML"),
         ("a: 'x\n", "a.yml:2:1: not usable YAML"),

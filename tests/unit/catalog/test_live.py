@@ -219,6 +219,39 @@ async def test_reads_many_changes_at_once_as_one(
     assert len(taken) <= 3
 
 
+async def test_says_which_files_a_change_added_changed_and_removed(
+    live: Live, folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for number in range(22):
+        folder.put(f"n{number:02}.yml", handler(f"n{number}"))
+    await live.reload()
+    folder.put("a.yml", handler("a", line="return 2"))
+    folder.put("b.yml", handler("b"))
+    (folder.path / "n00.yml").unlink()
+    await live.reload()
+    live.request_reload()
+    await live.reload()
+
+    first, second, forced = (
+        {
+            key: value
+            for key, value in vars(record).items()
+            if key in {"added", "changed", "removed"}
+        }
+        for record in caplog.records
+        if vars(record).get("action") == "plugins_loaded"
+    )
+    names = [f"{folder.path}/n{number:02}.yml" for number in range(20)]
+    assert first == {"added": [*names, "2 others"]}
+    assert second == {
+        "added": [f"{folder.path}/b.yml"],
+        "changed": [f"{folder.path}/a.yml"],
+        "removed": [f"{folder.path}/n00.yml"],
+    }
+    assert forced == {}
+
+
 async def test_says_what_is_in_force_and_what_is_wrong(live: Live, folder: Folder) -> None:
     bad = folder.put("b.yml", "x: 1\n")
     await live.reload()
@@ -295,7 +328,7 @@ async def test_polls_after_the_watcher_broke_off(
         yield set()
         raise Panic
 
-    monkeypatch.setattr(live_module, "awatch", awatch)
+    monkeypatch.setattr("watchfiles.awatch", awatch)
     watch()
     await asyncio.sleep(0.05)
     folder.put("b.yml", handler("b", event="Other"))

@@ -29,7 +29,8 @@ def test_a_child_gets_our_flags_and_its_own_in_their_place() -> None:
     arguments = parse(["--lambda-port=65533", "--port=1", "--lambda_processes=3"])
     child = up._child("w", "lambda", arguments, "--lambda_port=65535", "--lambda_processes=1")
 
-    assert child.argv[2:] == (
+    assert child.argv[1:] == (
+        "-Pm",
         "qmonus_lite",
         "lambda",
         "--port=1",
@@ -37,6 +38,16 @@ def test_a_child_gets_our_flags_and_its_own_in_their_place() -> None:
         "--lambda_processes=1",
     )
     assert parse(child.argv[4:]).settings({}).workers.lambda_port == 65535
+
+
+def test_a_child_imports_nothing_from_the_working_directory(tmp_path: Path) -> None:
+    for name in ("ssl", "logging", "qmonus_lite"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
+    child = up._child("w", "lambda", parse(["--help"]))
+    done = subprocess.run(child.argv, cwd=tmp_path, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "qmonus-lite lambda" in done.stdout
 
 
 def test_refuses_a_launch_directory_that_is_not_there(shell: Shell) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from qmonus_lite.auth.sealing import Sealer
 from qmonus_lite.compose.apigw import compose_apigw
-from qmonus_lite.compose.shared import common, make_loader
+from qmonus_lite.compose.plugin_loader import make_loader
+from qmonus_lite.compose.shared import common
 from qmonus_lite.errors import BadPlugins, BadResource
 from qmonus_lite.settings.secret import Secret
 from qmonus_lite.settings.table import Settings

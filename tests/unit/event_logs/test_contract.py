@@ -298,6 +298,19 @@ class TestEventLogContract:
         assert log.expire(NOW + 4).result(10) == 2
         assert kept() == ["e4"]
 
+    def test_dead_letters_are_bounded_by_age_and_number(self, log: EventLog) -> None:
+        for n in range(5):
+            put(log, f"e{n}", f"/upload/{n}")
+            if n:
+                log.dead(f"e{n}", 1, "404").result(10)
+        age = MOMENT.timestamp()
+
+        assert log.expire_dead(age, 9).result(10) == 0
+        assert log.expire_dead(age, 3).result(10) == 1
+        assert states(log) == {"e0": "ready", "e2": "dead", "e3": "dead", "e4": "dead"}
+        assert log.expire_dead(age + 1, 9).result(10) == 3
+        assert states(log) == {"e0": "ready"}
+
     def test_delivered_events_hold_up_no_later_event(self, log: EventLog) -> None:
         put(log, "e1")
         claim(log)

@@ -132,6 +132,7 @@ def test_events_of_one_path_in_format_3_are_claimed_one_after_the_other(path: Pa
             "DROP INDEX event_blocked; DROP INDEX event_due; DROP INDEX event_path;"
             "DROP TABLE delivered;"
             "ALTER TABLE event DROP COLUMN blocked; ALTER TABLE event DROP COLUMN upload_id;"
+            "ALTER TABLE event DROP COLUMN account; ALTER TABLE event DROP COLUMN traceparent;"
             "CREATE INDEX event_path ON event (path, seq);"
             "CREATE INDEX event_due ON event (state, next_at, seq);"
             "PRAGMA user_version = 3;"

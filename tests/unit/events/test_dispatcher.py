@@ -22,7 +22,9 @@ from qmonus_lite.events.envelope import OutgoingEvent
 from qmonus_lite.events.gateway import Gateway
 from qmonus_lite.events.log import EventLogFailed
 from qmonus_lite.events.outcome import Outcome
-from qmonus_lite.events.stored_event import EventEntry, PendingEvent
+from qmonus_lite.events.retry import Attempt
+from qmonus_lite.events.settlement import Settlement
+from qmonus_lite.events.stored_event import ClaimedEvent, EventEntry, PendingEvent
 from qmonus_lite.events.transport import Broken, Heartbeat, Unreachable
 from qmonus_lite.events.workers import Handled
 from qmonus_lite.observations import DeliveryTried, Observation, Observers
@@ -489,6 +491,43 @@ async def test_a_delivery_that_breaks_off_is_tried_again(
     await setup.delivered()
     assert setup.arrived == ["e1", "e2"]
     assert "delivery_failed" in {vars(record).get("action") for record in caplog.records}
+
+
+async def test_an_event_whose_result_cannot_be_stored_is_tried_again_and_frees_those_behind_it(
+    setup: DispatcherSetup, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    setup.handler("h", "E")
+    await setup.reload()
+    settle, failures = Settlement.settle, {"e3": 1, "e6": 2}
+
+    async def fail(
+        self: Settlement,
+        event: ClaimedEvent,
+        attempt: Attempt | None,
+        seconds: float,
+        *,
+        batched: bool = False,
+    ) -> bool:
+        if failures.get(event.id):
+            failures[event.id] -= 1
+            raise ValueError("broken")
+        return await settle(self, event, attempt, seconds, batched=batched)
+
+    monkeypatch.setattr(Settlement, "settle", fail)
+    for n in range(10):
+        setup.put(f"e{n}", "/hot")
+    setup.start()
+
+    # e3 is retried like a failed delivery. The result of e6 is not stored until its lease ends.
+    await until(lambda: not any(failures.values()))
+    expected = [("e6", "sending"), ("e7", "ready"), ("e8", "ready"), ("e9", "ready")]
+    await until(lambda: [(entry.id, entry.state) for entry in setup.entries()] == expected)
+
+    # The worker runs a handler once for the two deliveries of e3.
+    assert setup.arrived == [f"e{n}" for n in range(7)]
+    assert [entry.attempt for entry in setup.entries()[1:]] == [0, 0, 0]
+    failed = [record for record in caplog.records if record.getMessage() == "delivery failed"]
+    assert len(failed) == 3
 
 
 async def test_waking_it_after_the_stop_harms_nobody(setup: DispatcherSetup) -> None:

@@ -51,7 +51,11 @@ def test_nothing_returned_is_no_answer() -> None:
         ["\ud800"],
         "\ud800",
         (200,),
-        (200, "a", {}),
+        (200, "a", {}, 1),
+        (200, "a", [("X", "y")]),
+        (200, "a", {"X": "y\r\nZ: 1"}),
+        (200, "a", {"Content-Length": "5"}),
+        (200, "a", {"Transfer-Encoding": "chunked"}),
         (199, "a"),
         (600, "a"),
         ("200", "a"),
@@ -62,6 +66,28 @@ def test_nothing_returned_is_no_answer() -> None:
 def test_anything_else_returned_is_unusable(value: object) -> None:
     with pytest.raises(script_results.InvalidResult):
         script_results.returned(value)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "4")]),
+        ({}, [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "4")]),
+        (
+            {"content-type": "text/html", "X-Count": 5},
+            [("Content-Type", "text/html"), ("X-Count", "5"), ("Content-Length", "4")],
+        ),
+    ],
+)
+def test_an_answer_has_the_headers_that_the_script_gave(
+    given: object, expected: list[tuple[str, str]]
+) -> None:
+    finish = script_results.Finish()
+    finish("<p>\n", headers=given)
+
+    assert finish.answer == script_results.returned((200, "<p>\n", given))
+    assert finish.answer is not None
+    assert list(finish.answer.headers) == expected
 
 
 def test_a_value_that_holds_itself_is_unusable() -> None:

@@ -159,7 +159,7 @@ async def test_what_is_no_answer_is_logged_with_its_file_and_script(
     assert (await refusal(setup, text)).status == 500
     (record,) = (record for record in caplog.records if record.levelno == logging.ERROR)
     assert "/v1/x.request_forbidden_process" in record.getMessage()
-    assert record.__dict__["plugin_file"] == "plugins/routes.yml"
+    assert record.__dict__["file"] == "plugins/routes.yml"
 
 
 async def test_an_error_that_is_no_answer_is_our_fault(setup: RoutingSetup) -> None:

@@ -1,5 +1,6 @@
 """The compiler: places true to the YAML file, and everything found that cannot be run."""
 
+import sys
 import traceback
 from collections.abc import Coroutine
 from pathlib import Path
@@ -201,12 +202,14 @@ def test_a_missing_import_of_a_body_shows_at_load(text: str, fault: str) -> None
 
     assert found.startswith(fault)
     assert "cannot import 'nowhere" in found or "os.nowhere_z" in found
+    assert f"; install it for the Python that runs qmonus-lite: {sys.executable}" in found
 
 
 def test_a_missing_import_of_a_handler_shows_at_load() -> None:
     [fault] = faults("x = 1\nimport nowhere_x\n" + HANDLER + "pass")
 
     assert fault.startswith("6:5: sample.script: raised ModuleNotFoundError while loading")
+    assert fault.endswith(f"the Python that runs qmonus-lite: {sys.executable} -m pip install")
 
 
 @pytest.mark.parametrize(
@@ -248,7 +251,8 @@ def test_a_module_level_that_raises_is_a_fault(text: str, kind: str) -> None:
     [
         ("", "5:5", "found 0"),
         ("x = 1", "5:5", "found 0"),
-        ("def run(event, handle): pass", "5:5", "found 0"),
+        ("x = 1\ndef run(event, handle): pass", "6:5", "'def run' lacks an 'async' before it"),
+        ("def run(event): pass", "5:5", "found 0"),
         ("async def run(event): pass", "5:5", "its parameters differ"),
         ("async def run(handle, event): pass", "5:5", "its parameters differ"),
         ("async def run(event, handle, more): pass", "5:5", "its parameters differ"),

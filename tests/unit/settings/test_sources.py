@@ -54,6 +54,14 @@ def test_refuses_values_of_the_file_that_are_no_text(value: object) -> None:
         ({}, {"QMONUS_LITE_PROT": "1"}, {}, "QMONUS_LITE_PROT: no such setting; did you"),
         ({}, {}, {"lambda-prot": 1}, "site.yml: lambda-prot: no such setting; did you"),
         ({"zzz": "1"}, {}, {}, "--zzz: no such setting; see --help"),
+        (
+            {"websocket_aging_timeout": "1"},
+            {},
+            {},
+            "--websocket_aging_timeout: no such setting; it is one of Qmonus SDK that",
+        ),
+        ({}, {"QMONUS_LITE_WS_PORT": "1"}, {}, "QMONUS_LITE_WS_PORT: no such setting; it is one"),
+        ({}, {}, {"developer-mode": 1}, "site.yml: developer-mode: no such setting; it is one of"),
         ({"port": "x"}, {}, {}, "--port=x: expected a port, 1 to 65535"),
         ({}, {"QMONUS_LITE_PORT": ""}, {}, "QMONUS_LITE_PORT=: expected a port"),
         (

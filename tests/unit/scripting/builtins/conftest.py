@@ -107,7 +107,11 @@ Making = Callable[[float, float], Callout]
 async def making(gateway: Outside, passes: Passes) -> AsyncIterator[Making]:
     outgoing = Outgoing(max_connections=4)
     gateways = Gateways(
-        default=lambda: gateway.place, scheme=passes.scheme, credential=passes.issue, sign_depth=str
+        default=lambda: gateway.place,
+        scheme=passes.scheme,
+        credential=passes.issue,
+        sign_depth=str,
+        sign_ids=lambda request_id, parent: {"X-Signed-Ids": f"{request_id};{parent}"},
     )
     yield lambda connect, request: Callout(
         outgoing, gateways, Timeouts(connect=connect, request=request)

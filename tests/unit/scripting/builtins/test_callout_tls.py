@@ -43,6 +43,7 @@ async def calling(certfile: Path | None, *places: str) -> AsyncIterator[Callout]
         scheme=lambda place: "https" if place in places else None,
         credential=lambda *_: {},
         sign_depth=str,
+        sign_ids=lambda *_: {},
         certfile=str(certfile) if certfile else None,
     )
     yield Callout(outgoing, gateways, Timeouts(connect=5, request=5))

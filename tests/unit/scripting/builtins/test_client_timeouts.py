@@ -1,6 +1,8 @@
 """How long the clients wait that scripts make without timeouts of their own."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import aiobotocore
@@ -24,6 +26,22 @@ async def test_a_session_of_aiohttp_has_a_read_timeout_and_no_total_one() -> Non
         assert session.timeout.total is None
         assert session.timeout.sock_read == 300
         assert session.timeout.sock_connect == 30
+
+
+def test_it_has_them_too_when_a_script_imports_aiohttp_itself() -> None:
+    program = """
+import sys
+from qmonus_lite.scripting.builtins.names import granted
+granted(callout=None, options=None)
+assert "aiohttp" not in sys.modules
+from aiohttp import client
+print(client.DEFAULT_TIMEOUT.total, client.DEFAULT_TIMEOUT.sock_read)
+print(client.__spec__.loader.get_source(client.__name__)[:3])
+"""
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert ran.stdout.split() == ["None", "300", '"""']
 
 
 async def test_a_body_that_takes_longer_than_the_read_timeout_is_sent_completely(

@@ -6,10 +6,15 @@ import sys
 from typing import Any
 
 import aiobotocore
+import aiohttp
+import pytest
 
+from qmonus_lite.scripting.builtins.mu import MU
 from qmonus_lite.scripting.builtins.names import NAMES, granted
 from qmonus_lite.scripting.builtins.raising import Error
+from qmonus_lite.scripting.compiler import compile_handler
 from qmonus_lite.scripting.misspelt import QMONUS_ONLY, misspelt
+from qmonus_lite.scripting.origin import Origin
 
 #: Sections 8 and 11 of the contract.
 PROMISED = """
@@ -77,21 +82,50 @@ def test_knows_the_names_that_only_qmonus_has() -> None:
     assert set(NAMES) & QMONUS_ONLY == set()
 
 
-def test_jsonschema_is_imported_when_a_script_that_reads_it_is_loaded() -> None:
-    program = """
+@pytest.mark.parametrize(
+    ("module", "use"),
+    [
+        ("jsonschema", "jsonschema.validate(1, {})"),
+        ("aiohttp", "aiohttp.ClientSession()"),
+        ("aiohttp", "from aiohttp.client_exceptions import ClientError"),
+        ("aiohttp", "await callout('/path')"),
+        ("aiofiles", "aiofiles.open('f')"),
+        ("box", "MU(a=1)"),
+        ("urllib.request", "urllib.request.urlopen('u')"),
+    ],
+)
+def test_is_imported_when_a_script_that_reads_its_name_is_loaded(module: str, use: str) -> None:
+    program = f"""
 import sys
 from qmonus_lite.scripting import compiler
+from qmonus_lite.scripting.builtins.callout import Callout
 from qmonus_lite.scripting.builtins.names import granted
 from qmonus_lite.scripting.origin import Origin
-names = granted(callout=None, options=None)
+names = granted(callout=Callout(None, None, None), options=None)
 def imported(text):
     origin = Origin(file="f.yml", label="script", line=1, indent=0)
     compiler.compile_handler(text, origin, names)
-    return "jsonschema.validators" in sys.modules
+    return {module!r} in sys.modules
 print(imported("async def f(event, handle): pass"))
-print(imported("async def f(event, handle):\\n  jsonschema.validate(1, {})"))
+print(imported({f"async def f(event, handle): {use}"!r}))
 """
     command = [sys.executable, "-c", program]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
 
     assert ran.stdout.split() == ["False", "True"]
+
+
+def test_a_script_has_the_modules_and_classes_themselves() -> None:
+    origin = Origin(file="f.yml", label="script", line=1, indent=0)
+    text = "def used():\n  return aiohttp, MU\nasync def f(event, handle): pass"
+    script = compile_handler(text, origin, granted(callout=None, options=None))
+
+    assert vars(script.module)["used"]() == (aiohttp, MU)
+
+
+def test_a_name_that_only_evaluated_text_reads_works_too() -> None:
+    origin = Origin(file="f.yml", label="script", line=1, indent=0)
+    text = "made = eval('MU(a=1).a, aiohttp.__name__')\nasync def f(event, handle): pass"
+    script = compile_handler(text, origin, granted(callout=None, options=None))
+
+    assert vars(script.module)["made"] == (1, "aiohttp")

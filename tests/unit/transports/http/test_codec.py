@@ -66,6 +66,9 @@ def test_responses_are_read_as_written_however_they_are_split(size: int, close: 
         b"Transfer-Encoding: chunked",
         b"Content-Length: 1\r\nno colon",
         b"X: y",
+        b"Content-Length: 1\r\nX: a\nY: b",
+        b"Content-Length: 1\r\nX: a\rY: b",
+        b"Content-Length: 1\n\r",
     ],
 )
 def test_both_ends_refuse_the_same_framing(field: bytes) -> None:

@@ -19,7 +19,7 @@ from qmonus_lite.stores.file.pending import PendingContext
 from qmonus_lite.stores.file.reservation import SpaceReservations
 from qmonus_lite.stores.file.reserved_space import ReservedSpace
 from qmonus_lite.stores.file.root_dir import RootDir
-from qmonus_lite.stores.file.socket_copy import SocketCopier
+from qmonus_lite.stores.file.source_copy import SourceCopier
 from qmonus_lite.stores.file.staging_dirs import StagingDirs
 from qmonus_lite.stores.file.store import FileStore
 from qmonus_lite.supervisor_channel import SUPERVISED
@@ -149,7 +149,7 @@ def make_file_store(settings: Settings, context: StoreContext) -> FileStore:
         SpaceReservations(disk, min_free_bytes=min_free_bytes, reserved=context.reserved),
         PendingContext(
             threads=context.threads,
-            copier=SocketCopier(context.threads),
+            copier=SourceCopier(context.threads),
             root_dir=root_dir,
             staging=StagingDirs(disk, context.data_dir, root_dir.root, context.gateway),
         ),

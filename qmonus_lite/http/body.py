@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from qmonus_lite.byte_source import ByteSource
 from qmonus_lite.errors import NotImplementedHere, TooLarge
 
-#: Copies at most so many bytes from a socket descriptor; returns how many.
-SocketCopy = Callable[[int, int], Awaitable[int]]
+#: Copies what a source has, for a time slice at most; returns how many bytes.
+SourceCopy = Callable[[ByteSource], Awaitable[int]]
 
 
 class ClientLeft(Exception):
@@ -20,8 +21,8 @@ class Sink(Protocol):
         """Take a chunk; no more is read from the client until this returns."""
 
     @property
-    def copy_from_socket(self) -> SocketCopy | None:
-        """Copies bytes from the client's socket past the event loop; None where it cannot."""
+    def copy_from(self) -> SourceCopy | None:
+        """Copies bytes of the client past the event loop; None where it cannot."""
 
 
 class Body(Protocol):
@@ -82,7 +83,7 @@ class UnreadableBody:
 class _Discarding:
     """A sink that counts, and drops what it gets."""
 
-    copy_from_socket = None
+    copy_from = None
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes

@@ -48,7 +48,7 @@ class BufferedBytes:
         self._kept: bytearray | mmap.mmap = bytearray()
         self._size = self._counted = 0
 
-    copy_from_socket = None
+    copy_from = None
 
     async def write(self, chunk: bytes) -> None:
         """Append a chunk; raises TooLarge or Unavailable."""

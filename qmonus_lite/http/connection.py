@@ -29,7 +29,7 @@ from qmonus_lite.http.lingering_close import lingering_close
 from qmonus_lite.http.pipeline import Pipeline
 from qmonus_lite.http.request import Request, log_client_left, received
 from qmonus_lite.http.response import Response, head_on_wire
-from qmonus_lite.http.tornado_internals import RequestConnection, can_detach, stop_watching
+from qmonus_lite.http.tornado_internals import RequestConnection, can_peek, stop_watching
 from qmonus_lite.values import Value
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class Connection:
         """Wait for the next request."""
         if self.stream.closed():
             self._end()
-        elif not can_detach(self.stream):
+        elif not can_peek(self.stream):
             self._leave_to_tornado()
         else:
             self._service.idle.wait(self)
@@ -247,7 +247,7 @@ class Connection:
         """Serve requests with Tornado until the socket can return to the fast path."""
         try:
             while await self._next_by_tornado():
-                if can_detach(self.stream):
+                if can_peek(self.stream):
                     self._task = None
                     self._wait()
                     return

@@ -7,15 +7,16 @@ thread.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
-from tornado.iostream import SSLIOStream, StreamClosedError
-
+from qmonus_lite.byte_source import ByteSource
 from qmonus_lite.errors import RequestTimeout
-from qmonus_lite.http.body import ClientLeft, Sink
+from qmonus_lite.http.body import ClientLeft, Sink, SourceCopy
 from qmonus_lite.http.body_timeout import BodyRate, BodyTimeout
-from qmonus_lite.http.chunked import ChunkedReader
+from qmonus_lite.http.chunked import MAX_SOURCE_BYTES, ChunkedReader, ChunkedSource, ChunkParser
 from qmonus_lite.http.framing import RequestHead
+from qmonus_lite.http.socket_source import CountedSource, SocketSource
 from qmonus_lite.http.tornado_internals import RequestConnection, can_detach, detached
 from qmonus_lite.serving import CHUNK_BYTES
 
@@ -41,6 +42,10 @@ class StreamBody:
         #: True if the body stopped coming: nothing more is read from the connection.
         self.timed_out = False
         self._received = 0
+        #: Bytes that the last reads found without waiting.
+        self._unwaited = 0
+        #: True if the last read had to wait.
+        self._waited = False
         #: The pending read of the stream.
         self._reading: asyncio.Future[bytes] | None = None
 
@@ -75,24 +80,50 @@ class StreamBody:
             self.released.set_result(None)
 
     async def _copy_chunks(self, sink: Sink) -> None:
-        chunks = ChunkedReader(self._stream)
-        while chunk := await self._read(chunks.read(CHUNK_BYTES)):
-            await sink.write(chunk)
+        chunks, copy = ChunkedReader(self._stream), sink.copy_from
+        while data := await self._read(chunks.read(CHUNK_BYTES)):
+            await sink.write(data)
+            fast = self._arrives_fast(len(data), chunks.waited)
+            if copy and fast and self._received >= MIN_SOCKET_COPY_BYTES:
+                await self._copy_chunk_slices(copy, chunks.parser)
+
+    async def _copy_chunk_slices(self, copy: SourceCopy, parser: ChunkParser) -> None:
+        """Copy as long as a slice ends only since it took all that it may."""
+        count = MAX_SOURCE_BYTES
+        while count == MAX_SOURCE_BYTES and can_detach(self._stream):
+            count = await self._copy_slice(copy, partial(ChunkedSource, parser=parser))
 
     async def _copy_counted(self, sink: Sink, left: int) -> None:
-        plain = not isinstance(self._stream, SSLIOStream)
-        copy = sink.copy_from_socket if plain and left >= MIN_SOCKET_COPY_BYTES else None
+        copy = sink.copy_from if left >= MIN_SOCKET_COPY_BYTES else None
         while left:
-            size = min(CHUNK_BYTES, left)
-            chunk = await self._read(self._stream.read_bytes(size, partial=True))
+            chunk = await self._read(self._receive(min(CHUNK_BYTES, left)))
             left -= len(chunk)
             await sink.write(chunk)
-            # A full chunk means that more is pending: data arrives faster than the loop reads.
-            if copy and left and len(chunk) == CHUNK_BYTES and can_detach(self._stream):
-                with detached(self._stream) as descriptor:
-                    count = await copy(descriptor, left)
-                left -= count
-                self._received += count
+            if copy and left and self._arrives_fast(len(chunk), self._waited):
+                left -= await self._copy_slice(copy, partial(CountedSource, left=left))
+
+    def _receive(self, size: int) -> asyncio.Future[bytes]:
+        try:
+            reading = asyncio.ensure_future(self._stream.read_bytes(size, partial=True))
+        except OSError:
+            raise ClientLeft from None
+        self._waited = not reading.done()
+        return reading
+
+    def _arrives_fast(self, count: int, waited: bool) -> bool:
+        """Whether the client sends faster than the event loop reads, so that more is pending."""
+        self._unwaited = count if waited else self._unwaited + count
+        return self._unwaited >= CHUNK_BYTES and can_detach(self._stream)
+
+    async def _copy_slice(
+        self, copy: SourceCopy, body_in: Callable[[ByteSource], ByteSource]
+    ) -> int:
+        """Let a thread copy what has arrived; returns how many bytes."""
+        with detached(self._stream) as connection:
+            count = await copy(body_in(SocketSource(connection)))
+        self._received += count
+        self._unwaited = 0
+        return count
 
     async def _read(self, reading: Awaitable[bytes]) -> bytes:
         """What `reading` gives; raises RequestTimeout, ClientLeft and what `reading` raises."""
@@ -103,7 +134,8 @@ class StreamBody:
         chunk, left, too_late = b"", False, False
         try:
             chunk = await self._reading
-        except StreamClosedError:
+        except OSError:
+            # Closed by the client, or by an error of the connection or of TLS.
             left = True
         except asyncio.CancelledError:
             too_late = self._reading.cancelled()

@@ -5,7 +5,6 @@ Tornado changes what is relied on here; no other module may use a private name o
 """
 
 import contextlib
-import os
 import socket
 from collections.abc import Awaitable, Iterable, Iterator
 from typing import Any
@@ -54,32 +53,39 @@ class RequestConnection(HTTP1Connection):
 
 
 def can_detach(stream: IOStream) -> bool:
-    """True if Tornado holds no buffered bytes, so that the next bytes are in the socket."""
-    return not (
-        isinstance(stream, SSLIOStream)
-        or stream.closed()
-        or stream.reading()
-        or stream.writing()
-        or stream._read_buffer_size
-    )
+    """True if Tornado holds no bytes, so that the next ones are in the socket or its TLS object."""
+    return not (stream.closed() or stream.reading() or stream.writing() or stream._read_buffer_size)
+
+
+def can_peek(stream: IOStream) -> bool:
+    """True if the next bytes are in the socket, and can be looked at there."""
+    return not isinstance(stream, SSLIOStream) and can_detach(stream)
 
 
 @contextlib.contextmanager
-def detached(stream: IOStream) -> Iterator[int]:
-    """Yield a duplicate descriptor; valid until the block ends, even if the stream is closed.
+def detached(stream: IOStream) -> Iterator[socket.socket]:
+    """Yield the socket of a detachable stream, for a thread; nothing else uses it in the block.
 
-    Tornado watches a connection for closing also without a pending read; not within the block.
+    Tornado watches a connection for closing also without a pending read; not within the block. A
+    stream that is closed meanwhile closes its socket at the end of the block: a descriptor that is
+    closed under a thread may become that of another connection.
     """
-    loop, descriptor = stream.io_loop, stream.socket.fileno()
-    own = os.dup(descriptor)
+    loop, connection = stream.io_loop, stream.socket
     if stream._state is not None:
-        loop.update_handler(descriptor, IOLoop.ERROR)
-    try:
-        yield own
-    finally:
-        os.close(own)
-        if stream._state is not None and not stream.closed():
-            loop.update_handler(descriptor, stream._state)
+        loop.update_handler(connection.fileno(), IOLoop.ERROR)
+    # A socket stays open until its file objects are closed; this one is used for nothing else.
+    with connection.makefile("rb", buffering=0):
+        try:
+            yield connection
+        finally:
+            if stream._state is not None and not stream.closed():
+                loop.update_handler(connection.fileno(), stream._state)
+
+
+def unread(stream: IOStream, data: bytes) -> None:
+    """Put back bytes that were read from a stream without a pending read; they are read next."""
+    stream._read_buffer[:0] = data
+    stream._read_buffer_size += len(data)
 
 
 def stop_watching(stream: IOStream) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import cast
 
+from qmonus_lite.byte_source import ByteSource
 from qmonus_lite.errors import Conflict, InsufficientStorage, NotFound, PublicationInDoubt
 from qmonus_lite.uploads.digest import NO_DIGESTS, Digests
 from qmonus_lite.uploads.store import (
@@ -87,7 +88,7 @@ class MemoryPendingUpload:
         self.digests.update(data)
         self.content += data
 
-    async def copy_from_socket(self, _descriptor: int, _most: int) -> int:
+    async def copy_from(self, _source: ByteSource) -> int:
         """0: bytes have to come by `append`."""
         return 0
 

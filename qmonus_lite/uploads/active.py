@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from qmonus_lite.byte_source import ByteSource
 from qmonus_lite.errors import Problem, PublicationInDoubt
 from qmonus_lite.observations import Observers, UploadStored
 from qmonus_lite.uploads.accepted import AcceptedUpload
@@ -77,15 +78,15 @@ class ActiveUpload:
             raise
         self._record.bytes = self._pending.received
 
-    async def copy_from_socket(self, descriptor: int, most: int) -> int:
-        """Copy up to `most` body bytes from a socket; returns how many. Raises Problem.
+    async def copy_from(self, source: ByteSource) -> int:
+        """Append what a source has, for a time slice; returns how many bytes. Raises Problem.
 
-        0 if nothing has arrived, or the store cannot read sockets: then the caller reads on.
+        0 if it has nothing, or the store cannot copy from sources: then the caller reads on.
         """
         if not self._accepts_bytes():
             return 0
         try:
-            count = await self._pending.copy_from_socket(descriptor, most)
+            count = await self._pending.copy_from(source)
         except Problem as error:
             self._log(error)
             raise

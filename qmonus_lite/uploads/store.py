@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from qmonus_lite.byte_source import ByteSource
 from qmonus_lite.errors import PreconditionFailed
 from qmonus_lite.uploads.digest import Digests
 from qmonus_lite.values import Value
@@ -100,8 +101,8 @@ class Capabilities(Value, frozen=True, kw_only=True):
     staged_file: bool = False
     #: The path of a pending upload can be changed after its first byte.
     change_of_path: bool = False
-    #: Bytes can be moved from a socket to the store on a thread, past the event loop.
-    socket_sink: bool = False
+    #: Bytes can be copied from a source to the store on a thread, past the event loop.
+    source_copy: bool = False
 
 
 class Handover(NamedTuple):
@@ -147,11 +148,11 @@ class PendingUpload(Protocol):
     async def append(self, data: bytes) -> None:
         """Add bytes at the end; waits for the store as backpressure. Raises Problem."""
 
-    async def copy_from_socket(self, descriptor: int, most: int) -> int:
-        """Append up to `most` bytes from a non-blocking socket; returns how many.
+    async def copy_from(self, source: ByteSource) -> int:
+        """Append what a source has, for a time slice at most; returns how many bytes.
 
-        0 if nothing has arrived, and always without the capability `socket_sink`. EOF and socket
-        errors are left for the next reader of the socket. Raises Problem.
+        0 if it has nothing, and always without the capability `source_copy`. Raises Problem. The
+        source is not used any more when this has ended, also by a cancellation.
         """
 
     async def flush(self) -> None:

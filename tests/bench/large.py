@@ -18,6 +18,8 @@ from tests.bench.server import Server, qmonus_lite
 
 #: Asks us for a SHA-256 of what was stored.
 DIGEST = "Want-Repr-Digest: sha-256=10"
+#: Makes curl send chunks, of 64 KiB.
+CHUNKED = "Transfer-Encoding: chunked"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,28 +43,56 @@ class Cost:
     then: tuple[float, ...]
 
 
-def own_server(*flags: str) -> Starting:
+def own_server(*flags: str, tls: bool = False) -> Starting:
     """Our own server with flags."""
 
     def start(folder: Path) -> AbstractContextManager[Server]:
-        return qmonus_lite(folder, "--min_free_bytes=0", *flags)
+        return qmonus_lite(folder, "--min_free_bytes=0", *flags, tls=tls)
 
     return start
 
 
 def on_tmpfs(settings: RunSettings) -> Row:
     """One upload on a tmpfs, nothing made durable, beside nginx."""
-    us = Side(start=own_server("--upload_durability=none"))
-    costs = measure(
-        settings, settings.tmpfs("large"), {"ours": us, "nginx": Side(start=peers.nginx)}
+    return _beside_nginx(settings, "tmpfs", "", limits=(1.10, 1.25))
+
+
+def by_tls(settings: RunSettings) -> Row:
+    """One upload by TLS 1.3 on a tmpfs, nothing made durable, beside nginx."""
+    return _beside_nginx(settings, "tls", " by TLS 1.3", limits=(1.15, 1.25), tls=True)
+
+
+def in_chunks(settings: RunSettings) -> Row:
+    """One upload without a length on a tmpfs, nothing made durable, beside nginx."""
+    return _beside_nginx(settings, "chunked", " in chunks", CHUNKED, limits=(1.15, 1.15))
+
+
+def in_chunks_by_tls(settings: RunSettings) -> Row:
+    """One upload without a length by TLS 1.3 on a tmpfs, nothing made durable, beside nginx."""
+    return _beside_nginx(
+        settings, "chunked-tls", " in chunks by TLS 1.3", CHUNKED, limits=(1.15, 1.25), tls=True
     )
+
+
+def _beside_nginx(
+    settings: RunSettings,
+    key: str,
+    how: str,
+    *headers: str,
+    limits: tuple[float, float],
+    tls: bool = False,
+) -> Row:
+    us = Side(start=own_server("--upload_durability=none", tls=tls), headers=headers)
+    them = Side(start=peers.nginx_tls if tls else peers.nginx, headers=headers)
+    costs = measure(settings, settings.tmpfs("large"), {"ours": us, "nginx": them})
+    wall, cpu = limits
     return Row(
-        key="tmpfs",
-        title=f"one {gib(settings.size)} upload, tmpfs, `none` durability, no digest",
+        key=key,
+        title=f"one {gib(settings.size)} upload{how}, tmpfs, `none` durability, no digest",
         rounds=settings.rounds,
         figures=(
-            *_wall(costs, "nginx", Target(limit=1.10)),
-            *_cpu(costs, "nginx", Target(limit=1.25)),
+            *_wall(costs, "nginx", Target(limit=wall)),
+            *_cpu(costs, "nginx", Target(limit=cpu)),
             *_absolute(costs),
         ),
     )

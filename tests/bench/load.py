@@ -17,6 +17,8 @@ _LUA = Path(__file__).with_name("put.lua")
 _FAILED = 0.001
 #: Seconds after which an upload is given up.
 _PATIENCE = 900
+#: Every server is measured with the same cipher.
+_TLS = ("--tlsv1.3", "--tls13-ciphers", "TLS_AES_256_GCM_SHA384")
 _TUS = ("Tus-Resumable: 1.0.0", "Upload-Offset: 0", "Content-Type: application/offset+octet-stream")
 
 
@@ -70,6 +72,8 @@ def put_file(server: Server, name: str, file: Path, *headers: str) -> str:
     if server.is_tus:
         url, method, headers = _tus(server.url, file.stat().st_size), "PATCH", (*headers, *_TUS)
     command = curl(url, file, *server.headers, *headers, method=method)
+    if server.certificate is not None:
+        command += ["--cacert", str(server.certificate), *_TLS]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
     if done.returncode:
         raise Unavailable(f"{server.name} refused an upload: {done.stderr.strip()}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.acceptance.process import TOP, free_port
 from tests.bench.figures import Unavailable
 from tests.bench.server import Server, is_up, running
+from tests.certificate import make_certificate
 
 Starting = Callable[[Path], AbstractContextManager[Server]]
 #: Where scripts/bench installs what comes from npm.
@@ -33,7 +34,7 @@ http {{
   proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   server {{
-    listen 127.0.0.1:{port};
+    listen 127.0.0.1:{port}{tls};
     location = /-/live {{ return 200; }}
     location / {{ root {folder}/files; dav_methods PUT DELETE; create_full_put_path on; }}
   }}
@@ -59,11 +60,15 @@ def of_python(name: str) -> Path:
 
 @contextmanager
 def _served(
-    name: str, folder: Path, argv: Callable[[int], Sequence[str | Path]], path: str = ""
+    name: str,
+    folder: Path,
+    argv: Callable[[int], Sequence[str | Path]],
+    path: str = "",
+    certificate: Path | None = None,
 ) -> Iterator[Server]:
     (folder / "files").mkdir(parents=True, exist_ok=True)
     port = free_port()
-    url = f"http://127.0.0.1:{port}/"
+    url = f"{'https' if certificate else 'http'}://127.0.0.1:{port}/"
     # What a peer remembers for its next start belongs into the folder too.
     environ = os.environ | {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
     with running(argv(port), folder, lambda: is_up(url), environ) as process:
@@ -72,23 +77,35 @@ def _served(
             url=url + path,
             pid=process.pid,
             files=folder / "files",
+            certificate=certificate,
         )
 
 
-@contextmanager
-def nginx(folder: Path) -> Iterator[Server]:
+def nginx(folder: Path) -> AbstractContextManager[Server]:
     """nginx with its dav module."""
+    return _nginx(folder, "", None)
+
+
+def nginx_tls(folder: Path) -> AbstractContextManager[Server]:
+    """nginx with its dav module, by TLS."""
+    certificate, key = make_certificate(folder)
+    tls = f" ssl; ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.3"
+    return _nginx(folder, tls, certificate)
+
+
+@contextmanager
+def _nginx(folder: Path, tls: str, certificate: Path | None) -> Iterator[Server]:
     binary = program("nginx")
     (folder / "files" / "up").mkdir(parents=True)
 
     def argv(port: int) -> list[str]:
         conf = folder / "nginx.conf"
-        conf.write_text(_NGINX.format(folder=folder, port=port))
+        conf.write_text(_NGINX.format(folder=folder, port=port, tls=tls))
         # Its workers are another user when root starts it, who may not enter the folder.
         user = ["-g", "user root;"] if os.geteuid() == 0 else []
         return [binary, "-p", str(folder), "-c", str(conf), *user]
 
-    with _served("nginx", folder, argv, "up/") as server:
+    with _served("nginx", folder, argv, "up/", certificate) as server:
         yield server
 
 

@@ -12,6 +12,9 @@ ENOUGH = 7
 
 ROWS: dict[str, Callable[[RunSettings], Row]] = {
     "tmpfs": large.on_tmpfs,
+    "tls": large.by_tls,
+    "chunked": large.in_chunks,
+    "chunked-tls": large.in_chunks_by_tls,
     "disk": large.on_disk,
     "digest": large.with_digest,
     "peers": large.beside_others,

@@ -1,6 +1,7 @@
 """Servers under load: started on a free port of 127.0.0.1, ended by process id."""
 
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -13,11 +14,13 @@ from urllib.request import urlopen
 
 from tests.acceptance.process import TOP, free_port
 from tests.bench.figures import Unavailable
+from tests.certificate import make_certificate
 
 #: Seconds that a server has to begin to answer, and to end.
 START = 30.0
 #: Seconds that a server may work on after a load, and the share of a processor that counts as rest.
 _REST, _AT_REST = 60.0, 0.05
+_ANY_CERTIFICATE = ssl._create_unverified_context()
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -35,6 +38,8 @@ class Server:
     token: str | None = None
     #: Whether it speaks tus and no plain PUT.
     is_tus: bool = False
+    #: The certificate that a client of TLS has to trust.
+    certificate: Path | None = None
 
     @property
     def headers(self) -> tuple[str, ...]:
@@ -90,9 +95,9 @@ def family(pid: int) -> list[int]:
 
 
 def is_up(url: str) -> bool:
-    """Whether anything answers there, with any status."""
+    """Whether anything answers there, with any status and any certificate."""
     try:
-        with urlopen(url, timeout=5):
+        with urlopen(url, timeout=5, context=_ANY_CERTIFICATE):
             return True
     except HTTPError:
         return True
@@ -129,14 +134,21 @@ def running(
 
 @contextmanager
 def qmonus_lite(
-    folder: Path, *flags: str, plugins: Mapping[str, str] | None = None, name: str = "qmonus_lite"
+    folder: Path,
+    *flags: str,
+    plugins: Mapping[str, str] | None = None,
+    name: str = "qmonus_lite",
+    tls: bool = False,
 ) -> Iterator[Server]:
     """Our own `up`, with these plugins, logging to a file as it does by default."""
     (folder / "plugins").mkdir(parents=True, exist_ok=True)
     for file, text in (plugins or {}).items():
         (folder / "plugins" / file).write_text(text)
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
+    url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+    certificate, key = make_certificate(folder) if tls else (None, None)
+    if tls:
+        flags = (*flags, f"--certfile={certificate}", f"--keyfile={key}")
     argv = [sys.executable, "-m", "qmonus_lite", "up", f"--base_dir={folder}", f"--port={port}"]
     argv += [f"--lambda_port={free_port()}", *flags]
     kept = {key: value for key, value in os.environ.items() if not key.startswith("QMONUS_LITE_")}
@@ -148,6 +160,7 @@ def qmonus_lite(
             pid=process.pid,
             files=folder / "upload",
             token=(folder / ".qmonus-lite" / "admin.token").read_text().strip(),
+            certificate=certificate,
         )
 
 
@@ -161,7 +174,7 @@ def apigw_of(server: Server) -> int:
 
 def _is_ready(url: str) -> bool:
     try:
-        with urlopen(f"{url}/-/ready", timeout=5) as answer:
+        with urlopen(f"{url}/-/ready", timeout=5, context=_ANY_CERTIFICATE) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

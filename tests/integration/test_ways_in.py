@@ -38,6 +38,8 @@ from qmonus_lite.uploads.store import Condition
 from tests.integration.two_processes import TwoProcesses
 
 BODY = b"hello"
+#: Chunks that are so many that a thread copies those that follow.
+LONG_BEGINNING = 12 * (b"fde8\r\n" + bytes(65_000) + b"\r\n")
 #: Header fields that each response has its own of, or that depend on the text of a problem.
 OWN = {"date", "x-request-id", "content-length"}
 WRONG = base64.b64encode(bytes(32)).decode()
@@ -222,9 +224,13 @@ CASES: dict[str, Case] = {
         sent=Sent(withheld=1), status=408, code="request-timeout", server="impatient"
     ),
     **{
-        name: Case(
-            sent=Sent(body=body), status=400, code="invalid-framing", ways=frozenset({"chunked"})
+        f"{name}{where}": Case(
+            sent=Sent(body=begun + body),
+            status=400,
+            code="invalid-framing",
+            ways=frozenset({"chunked"}),
         )
+        for where, begun in {"": b"", ", long": LONG_BEGINNING}.items()
         for name, body in {
             "chunks": b"5\r\nhello\r\nz\r\n",
             "chunks, long line": b"5\r\nhello\r\n" + b"0" * 65,
@@ -237,7 +243,10 @@ CASES: dict[str, Case] = {
         }.items()
     },
     "received-size": Case(
-        status=413, code="too-large", server="four bytes", ways=frozenset({"chunked"})
+        status=413,
+        code="too-large",
+        server="four bytes",
+        ways=frozenset({"chunked", "long, chunked"}),
     ),
     "file-system": Case(
         status=507, code="insufficient-storage", fault=disk_is_full, closes_if_unread=True
@@ -309,6 +318,11 @@ def _chunked(body: bytes) -> bytes:
     return b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
 
 
+def _in_chunks(body: bytes) -> bytes:
+    pieces = [body[start : start + 65_000] for start in range(0, len(body), 65_000)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
 WAYS = {
     "with its head": Way(framing=_length),
     "behind its head": Way(framing=_length, pause=0.02),
@@ -317,6 +331,9 @@ WAYS = {
     "chunked": Way(framing=lambda _: ("Transfer-Encoding: chunked",), body=_chunked),
     "60 kB": Way(framing=_length, size=60_000),
     "long": Way(framing=_length, size=300_000),
+    "long, chunked": Way(
+        framing=lambda _: ("Transfer-Encoding: chunked",), body=_in_chunks, size=800_000
+    ),
 }
 
 

@@ -10,11 +10,12 @@ from functools import cached_property, partial
 from math import inf
 from typing import TypeVar
 
+from qmonus_lite.byte_source import ByteSource
 from qmonus_lite.stores.file.disk_errors import FINDING, PLACING, WRITING
 from qmonus_lite.stores.file.inheritance import Inherited
 from qmonus_lite.stores.file.reservation import Reservation
 from qmonus_lite.stores.file.root_dir import DirCache, RootDir
-from qmonus_lite.stores.file.socket_copy import SocketCopier
+from qmonus_lite.stores.file.source_copy import SourceCopier
 from qmonus_lite.stores.file.staged_file import (
     DirectorySync,
     OtherMount,
@@ -39,7 +40,7 @@ class PendingContext:
 
     #: Thread pool for disk operations.
     threads: Executor
-    copier: SocketCopier
+    copier: SourceCopier
     root_dir: RootDir
     staging: StagingDirs
     #: Uploads to `keep`, which the sweep leaves.
@@ -129,13 +130,13 @@ class FilePendingUpload:
         if len(self._unwritten) >= WRITE_BATCH_BYTES:
             await self._write_buffer()
 
-    async def copy_from_socket(self, descriptor: int, most: int) -> int:
-        """Copy up to `most` bytes from a socket on a thread; returns how many. Raises Problem."""
+    async def copy_from(self, source: ByteSource) -> int:
+        """Copy what a source has on a thread; returns how many bytes. Raises Problem."""
         await self._write_buffer()
         async with self._lock:
             if self._aborted:
                 return 0
-            count = await self._context.copier.copy_slice(descriptor, self.staged, most)
+            count = await self._context.copier.copy_slice(source, self.staged)
         self.received += count
         self._written += count
         if self._reservation is not None:

@@ -69,7 +69,7 @@ def _voluntary_switches() -> int:
 class FileStore:
     """Store of uploads below a launch directory."""
 
-    capabilities = Capabilities(staged_file=True, change_of_path=True, socket_sink=True)
+    capabilities = Capabilities(staged_file=True, change_of_path=True, source_copy=True)
 
     def __init__(
         self,

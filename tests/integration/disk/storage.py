@@ -17,7 +17,7 @@ from qmonus_lite.stores.file.filesystem import Filesystem
 from qmonus_lite.stores.file.pending import FilePendingUpload, PendingContext
 from qmonus_lite.stores.file.reservation import SpaceReservations
 from qmonus_lite.stores.file.root_dir import RootDir
-from qmonus_lite.stores.file.socket_copy import SocketCopier
+from qmonus_lite.stores.file.source_copy import SourceCopier
 from qmonus_lite.stores.file.staged_file import StagedFile
 from qmonus_lite.stores.file.staging_dirs import StagingDirs
 from qmonus_lite.stores.file.store import FileStore
@@ -141,7 +141,7 @@ def file_store(root_dir: RootDir, staging: StagingDirs, threads: ThreadPoolExecu
         root_dir,
         SpaceReservations(root_dir.disk, min_free_bytes=0),
         PendingContext(
-            threads=threads, copier=SocketCopier(threads), root_dir=root_dir, staging=staging
+            threads=threads, copier=SourceCopier(threads), root_dir=root_dir, staging=staging
         ),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from tornado.iostream import IOStream, StreamClosedError
 
+from qmonus_lite.byte_source import ByteSource
 from qmonus_lite.http.body import Body, discard
 from qmonus_lite.http.request import Request
 from qmonus_lite.http.response import Response
@@ -15,6 +16,7 @@ from qmonus_lite.http.tornado_internals import (
     can_detach,
     detached,
     stop_watching,
+    unread,
     written_bytes,
 )
 from tests.unit.http.server import serve
@@ -54,10 +56,10 @@ async def test_what_comes_while_it_is_lent_is_left_to_the_borrower(
     if watched:
         await waited_once(ends)
     assert can_detach(ends.stream)
-    with detached(ends.stream) as descriptor:
+    with detached(ends.stream) as connection:
         ends.client.sendall(b"second")
         await asyncio.sleep(0.05)
-        assert os.read(descriptor, 100) == b"second"
+        assert connection.recv(100) == b"second"
     ends.client.sendall(b"third")
 
     assert await ends.read() == b"third"
@@ -76,12 +78,13 @@ async def test_tornado_waits_again_afterwards(ends: Ends) -> None:
 
 async def test_a_connection_closed_meanwhile_stays_closed(ends: Ends) -> None:
     await waited_once(ends)
-    with detached(ends.stream) as descriptor:
+    with detached(ends.stream) as connection:
         ends.stream.close()
         # Still ours: no other file has taken its number.
         ends.client.sendall(b"x")
-        assert os.read(descriptor, 100) == b"x"
+        assert connection.recv(100) == b"x"
 
+    assert connection.fileno() == -1
     with pytest.raises(StreamClosedError):
         await ends.read()
 
@@ -115,6 +118,17 @@ async def test_a_stream_that_is_not_watched_reads_again_when_asked_to(ends: Ends
     ends.client.sendall(b"seen")
 
     assert await ends.read() == b"seen"
+
+
+async def test_bytes_that_are_put_back_are_read_before_what_comes(ends: Ends) -> None:
+    ends.client.sendall(b"first second third")
+    assert await ends.read() == b"first second third"
+    unread(ends.stream, b"third")
+    unread(ends.stream, b"second ")
+    ends.client.sendall(b" fourth")
+
+    assert not can_detach(ends.stream)
+    assert await ends.stream.read_until(b"fourth") == b"second third fourth"
 
 
 async def test_tells_how_many_bytes_went_to_the_socket(ends: Ends) -> None:
@@ -211,14 +225,11 @@ async def test_a_body_that_was_read_beside_tornado_is_not_read_again() -> None:
         async def write(self, chunk: bytes) -> None:
             came.extend(chunk)
 
-        async def copy_from_socket(self, descriptor: int, most: int) -> int:
-            await asyncio.sleep(0.01)
-            try:
-                data = os.read(descriptor, min(most, 100_000))
-            except BlockingIOError:
-                return 0
-            came.extend(data)
-            return len(data)
+        async def copy_from(self, source: ByteSource) -> int:
+            buffer = memoryview(bytearray(100_000))
+            count = await asyncio.to_thread(source.read_into, buffer)
+            came.extend(buffer[:count])
+            return count
 
     async def copy(_request: Request, body: Body) -> Response:
         await body.copy_to(Copying())

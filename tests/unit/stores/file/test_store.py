@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.errors import InsufficientStorage, InternalFault
+from qmonus_lite.http.socket_source import CountedSource, SocketSource
 from qmonus_lite.stores.file.filesystem import UNFIT, Filesystem
 from qmonus_lite.stores.file.pending import WRITE_BATCH_BYTES, PendingContext
 from qmonus_lite.stores.file.reservation import SpaceReservations
 from qmonus_lite.stores.file.root_dir import RootDir
-from qmonus_lite.stores.file.socket_copy import SocketCopier
+from qmonus_lite.stores.file.source_copy import SourceCopier
 from qmonus_lite.stores.file.staging_dirs import StagingDirs
 from qmonus_lite.stores.file.store import FileStore
 from qmonus_lite.uploads.store import PublicationState, StoredPath, UploadStore
@@ -127,7 +128,7 @@ async def test_bytes_of_a_socket_follow_those_that_were_appended(
     with own, client:
         client.sendall(b"two, three")
         await upload.append(b"one ")
-        assert await upload.copy_from_socket(own.fileno(), 5) == 5
+        assert await upload.copy_from(CountedSource(SocketSource(own), 5)) == 5
     assert upload.received == 9
     await upload.flush()
     store.seal([upload], recorded=True)
@@ -147,7 +148,7 @@ async def test_space_is_reserved_until_an_upload_ends(
     staging = StagingDirs(disk, tmp_path, tmp_path, "0")
     root_dir = RootDir(root=tmp_path, protected=(), disk=disk)
     context = PendingContext(
-        threads=threads, copier=SocketCopier(threads), root_dir=root_dir, staging=staging
+        threads=threads, copier=SourceCopier(threads), root_dir=root_dir, staging=staging
     )
     store = FileStore(root_dir, space, context)
     first = await store.create(A, upload_id="u1", length=60)

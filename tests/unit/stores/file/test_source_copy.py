@@ -1,8 +1,9 @@
-"""The intake: bytes from a socket into a staged file."""
+"""Copies from a source into a staged file."""
 
 import asyncio
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from qmonus_lite.errors import InsufficientStorage
+from qmonus_lite.http.socket_source import CountedSource, SocketSource
 from qmonus_lite.stores.file.filesystem import Filesystem, StrPath
-from qmonus_lite.stores.file.socket_copy import BUFFER_BYTES, MAX_CONCURRENT_COPIES, SocketCopier
+from qmonus_lite.stores.file.source_copy import BUFFER_BYTES, MAX_CONCURRENT_COPIES, SourceCopier
 from qmonus_lite.stores.file.staged_file import StagedFile
 
 
@@ -38,12 +40,12 @@ async def test_takes_what_is_there_and_waits_for_no_more(
 ) -> None:
     ours, client = pair
     staged = StagedFile(path=tmp_path / "s", disk=Filesystem())
-    intake = SocketCopier(threads)
+    intake = SourceCopier(threads)
     client.sendall(b"one ")
-    assert await intake.copy_slice(ours.fileno(), staged, 100) == 4
-    assert await intake.copy_slice(ours.fileno(), staged, 100) == 0
+    assert await intake.copy_slice(SocketSource(ours), staged) == 4
+    assert await intake.copy_slice(SocketSource(ours), staged) == 0
     client.sendall(b"two, and the next request")
-    assert await intake.copy_slice(ours.fileno(), staged, 3) == 3
+    assert await intake.copy_slice(CountedSource(SocketSource(ours), 3), staged) == 3
 
     staged.finish()
     assert Path(staged.path).read_bytes() == b"one two"
@@ -57,9 +59,9 @@ async def test_takes_more_than_a_buffer(
     content = os.urandom(3 * BUFFER_BYTES + 5)
     staged = StagedFile(path=tmp_path / "s", disk=Filesystem())
     sending = asyncio.get_running_loop().run_in_executor(threads, client.sendall, content)
-    intake, came = SocketCopier(threads), 0
+    intake, came = SourceCopier(threads), 0
     while came < len(content):
-        came += await intake.copy_slice(ours.fileno(), staged, len(content) - came)
+        came += await intake.copy_slice(SocketSource(ours), staged)
     await sending
 
     staged.finish()
@@ -81,7 +83,7 @@ async def test_leaves_a_client_that_went_to_the_next_reader(
         await asyncio.sleep(0.05)
         staged = StagedFile(path=tmp_path / "s", disk=Filesystem())
 
-        assert await SocketCopier(threads).copy_slice(ours.fileno(), staged, 100) == 0
+        assert await SourceCopier(threads).copy_slice(SocketSource(ours), staged) == 0
 
 
 class FullDisk(Filesystem):
@@ -97,14 +99,14 @@ async def test_a_full_disk_ends_it(pair: Pair, threads: ThreadPoolExecutor, tmp_
     staged = StagedFile(path=tmp_path / "s", disk=FullDisk())
 
     with pytest.raises(InsufficientStorage):
-        await SocketCopier(threads).copy_slice(ours.fileno(), staged, 100)
+        await SourceCopier(threads).copy_slice(SocketSource(ours), staged)
     staged.discard()
 
 
 async def test_many_take_turns_with_few_buffers(
     threads: ThreadPoolExecutor, tmp_path: Path
 ) -> None:
-    intake = SocketCopier(threads)
+    intake = SourceCopier(threads)
 
     async def receive(number: int) -> int:
         ours, client = socket.socketpair()
@@ -112,9 +114,38 @@ async def test_many_take_turns_with_few_buffers(
         with ours, client:
             client.sendall(b"x" * number)
             staged = StagedFile(path=tmp_path / str(number), disk=Filesystem())
-            came = await intake.copy_slice(ours.fileno(), staged, 1000)
+            came = await intake.copy_slice(SocketSource(ours), staged)
             staged.discard()
             return came
 
     assert await asyncio.gather(*map(receive, range(1, 60))) == list(range(1, 60))
     assert len(intake._buffers) <= MAX_CONCURRENT_COPIES
+
+
+async def test_a_cancelled_copy_ends_when_its_thread_does(
+    threads: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class SlowSource:
+        def read_into(self, buffer: memoryview) -> int:
+            if begun.is_set():
+                return 0
+            begun.set()
+            go_on.wait(10)
+            buffer[:4] = b"late"
+            return 4
+
+    staged = StagedFile(path=tmp_path / "s", disk=Filesystem())
+    copying = asyncio.create_task(SourceCopier(threads).copy_slice(SlowSource(), staged))
+    await asyncio.to_thread(begun.wait, 10)
+    for _ in range(3):
+        copying.cancel()
+        await asyncio.sleep(0.01)
+        assert not copying.done()
+    go_on.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await copying
+    staged.finish()
+    assert Path(staged.path).read_bytes() == b"late"

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import io
+import logging
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -109,9 +111,14 @@ async def uncollected() -> AsyncIterator[None]:
     """Nothing is freed by the garbage collector meanwhile."""
     gc.collect()
     gc.disable()
+    handlers = logging.getLogger().handlers
+    kept = handlers[:]
+    # pytest keeps log records, and so the frames in their tracebacks.
+    handlers[:] = [logging.StreamHandler(io.StringIO())]
     try:
         yield
     finally:
+        handlers[:] = kept
         gc.enable()
 
 

@@ -57,7 +57,10 @@ def read_logs(apigw: Iterable[Running], worker: Iterable[Running]) -> LoggedEven
         if said.get("event_name") == "event_dead":
             dead[event_id] = said["qmonus_lite.reason"]
     seen = [
-        HandlerRun(**{name: said[name] for name in HandlerRun.__dataclass_fields__})
+        HandlerRun(
+            event_id=said["qmonus_lite.event_id"],
+            **{name: said[name] for name in ("tag", "path", "bytes", "asked")},
+        )
         for said in _records(worker)
         if said.get("action") == SEEN
     ]

@@ -192,7 +192,7 @@ async def test_logs_the_lines_of_the_plugin_and_not_ours(
 
     text = caplog.text
     assert f'File "{FILE}", line 6, in f\n    return 1 / 0' in text
-    assert "runner.py" not in text
+    assert "scripting/runner.py" not in text
     assert (vars(caplog.records[0])["file"], vars(caplog.records[0])["line"]) == (FILE, 6)
 
 

@@ -11,7 +11,7 @@ from qmonus_lite.cli import arguments, help, owner_rights
 from qmonus_lite.cli.command import Command
 from qmonus_lite.cli.commands import COMMANDS
 from qmonus_lite.cli.utf8_mode import execute_in_utf8_mode
-from qmonus_lite.errors import BadPlugins, BadSetting, StartupError
+from qmonus_lite.errors import BadPlugins, BadResource, BadSetting, StartupError
 from qmonus_lite.settings.sources import flag_fault, refusal
 
 #: Exit status after an error of type StartupError.
@@ -72,10 +72,19 @@ def _run(typed: list[str]) -> int:
         print(help.page(name, command))
         return 0
     _check_flags(name, command, given)
-    if command.serves or os.geteuid() != 0:
-        return command.run(given)
-    with owner_rights.of_data_dir(given.settings(os.environ, own=command.own_names)):
-        return command.run(given)
+    return command.run(given) if command.serves else _run_with_rights(command, given)
+
+
+def _run_with_rights(command: Command, given: arguments.Arguments) -> int:
+    """Run a command that ends; raises BadResource for a file that this user has no rights for."""
+    try:
+        if os.geteuid() != 0:
+            return command.run(given)
+        with owner_rights.of_data_dir(given.settings(os.environ, own=command.own_names)):
+            return command.run(given)
+    except PermissionError as error:
+        text = f"{error.filename}: {error.strerror}; run as the user who runs the gateway"
+        raise BadResource(text) from None
 
 
 def _check_flags(name: str, command: Command, given: arguments.Arguments) -> None:

@@ -9,19 +9,23 @@ from qmonus_lite.cli.command import Command
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import BadResource, BadSetting
 from qmonus_lite.records.store import FILE, RecordsFailed, RecordStore
+from qmonus_lite.surrogates import escape_surrogates
 
 _USAGE = "records: expected 'forget --account=NAME' or 'forget --path=PATH'"
 
 
 def records(arguments: Arguments) -> int:
     """Delete the records of an account or path; may run concurrently with an APIGW."""
-    account, path = arguments.flags.get("account"), arguments.flags.get("path")
+    # Bytes of the command line that are not UTF-8 are surrogates, and no record has any.
+    account, path = (
+        escape_surrogates(arguments.flags.get(name, "")) for name in ("account", "path")
+    )
     if arguments.positionals != ("forget",) or bool(account) == bool(path):
         raise BadSetting(_USAGE)
     if path and not path.startswith("/"):
         raise BadSetting(f"--path={path}: a path begins with a slash, as in --path=/upload/kim")
     with opened(arguments) as store:
-        count = store.forget_account(account) if account else store.forget_path(str(path))
+        count = store.forget_account(account) if account else store.forget_path(path)
     print(
         f"{count} record(s) deleted, with the attempts to deliver their events; log, outbox and"
         " stored files are as they were"

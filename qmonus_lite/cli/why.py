@@ -10,19 +10,21 @@ from qmonus_lite.cli.command import Command
 from qmonus_lite.cli.explanation import Style, explain, explain_attempts
 from qmonus_lite.cli.records import opened
 from qmonus_lite.errors import BadSetting
+from qmonus_lite.surrogates import escape_surrogates
 
 
 def why(arguments: Arguments) -> int:
     """Explain the records with this id; works whether or not an APIGW runs."""
     if len(arguments.positionals) != 1:
         raise BadSetting("why: expected one id, as in 'why ID'; a client has it as X-Request-Id")
-    [wanted] = arguments.positionals
+    # Bytes of the command line that are not UTF-8 are surrogates, and no record has any.
+    wanted = escape_surrogates(arguments.positionals[0])
     with opened(arguments) as store:
         found = store.find(wanted)
         attempts = () if found else store.attempts(event_id=wanted)
     if not found and not attempts:
         raise BadSetting(
-            f"why: no record has the id {wanted!r}; a record is written within a second, and"
+            f"why: no record has the id {wanted!r}, in full; a record is written within a second, and"
             " --records, --record_max_age and --record_max_rows say which are kept"
         )
     if "json" in arguments.flags:

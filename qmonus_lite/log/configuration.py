@@ -1,8 +1,8 @@
 """Configuration of Python's `logging` for one process: handler, format, levels, warnings."""
 
 import logging
+import reprlib
 import sys
-import traceback
 
 from qmonus_lite.clock import Clock
 from qmonus_lite.log import python_warnings
@@ -10,6 +10,10 @@ from qmonus_lite.log.console_format import ConsoleFormatter
 from qmonus_lite.log.field_names import OWN
 from qmonus_lite.log.json_format import JsonFormatter
 from qmonus_lite.nonblocking_output import NonBlockingOutput
+
+#: Text of a record that cannot be formatted, and of its arguments.
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 500
 
 
 def configure(
@@ -63,11 +67,11 @@ class _OutputHandler(logging.Handler):
         output.report = self._report
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, or the traceback of an error of its arguments."""
+        """Write a record, or one of the same format that says why it cannot be written."""
         try:
             line = self.format(record)
-        except Exception:
-            line = traceback.format_exc()
+        except Exception as error:
+            line = self.format(_malformed(record, error))
         self._output.write(f"{line}\n".encode(errors="backslashreplace"))
 
     def _report(self, lost: int) -> bytes:
@@ -83,3 +87,20 @@ class _OutputHandler(logging.Handler):
             return f"{self.format(record)}\n".encode(errors="backslashreplace")
         finally:
             self.release()
+
+
+def _malformed(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
+    """A record about one that cannot be formatted, with its place, text and arguments."""
+    # reprlib bears values whose `__repr__` raises, and is short.
+    text = "a log record cannot be written: %s with %s"
+    shown = (_REPR.repr(record.msg), _REPR.repr(record.args))
+    return logging.getLogger(__name__).makeRecord(
+        __name__,
+        max(record.levelno, logging.WARNING),
+        record.pathname,
+        record.lineno,
+        text,
+        shown,
+        (type(error), error, error.__traceback__),
+        extra={"action": "log_malformed"},
+    )

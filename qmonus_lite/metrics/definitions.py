@@ -148,7 +148,8 @@ DELIVERIES = _histogram(
 )
 SCRIPTS = _counter(
     "script_runs",
-    "runs of scripts: `returned`, `terminated`, `failed`, `timed_out`, `cancelled`, `not_run`",
+    "runs of scripts: `returned` (also after `handle.terminate`), `terminated` (raised `Error`),"
+    " `failed` (raised anything else), `timed_out`, `cancelled`, `not_run`",
     *("plugin", "outcome"),
     plugin=MAX_PLUGINS,
 )

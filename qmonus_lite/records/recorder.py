@@ -124,6 +124,11 @@ class Recorder:
             self._told = self.lost
 
     def _open(self) -> RecordStore | None:
+        if self.store is not None and self.store.is_replaced():
+            # Rows in a deleted file are found by no command; and a broken one is mended like that.
+            self._log.warn("the file of the records is another", action="records_reopened")
+            replaced, self.store = self.store, None
+            replaced.close()
         if self.store is None and time.monotonic() >= self._reopens_at:
             self._reopens_at = time.monotonic() + REOPEN_SECONDS
             try:

@@ -32,7 +32,7 @@ def record_row(ended: RequestAnswered | RequestCut, at: float) -> Row:
         "request_id": _text(ended.request_id),
         "trace_id": ended.trace_id,
         "upload_id": ended.upload_id,
-        "event_id": ended.event_id,
+        "event_id": _event_id(ended),
         "method": _text(ended.method),
         "asked": asked,
         "path": _text(ended.stored_path) or asked,
@@ -48,6 +48,15 @@ def record_row(ended: RequestAnswered | RequestCut, at: float) -> Row:
         "seconds_to_seal": ended.seconds_to_seal,
         **_refusal(ended.refusal),
     }
+
+
+def _event_id(ended: RequestAnswered | RequestCut) -> str:
+    """The id of the event of an upload, empty if it was refused: then there is no such event.
+
+    After a 5xx the upload may be stored all the same, and its event delivered.
+    """
+    refused = isinstance(ended, RequestAnswered) and 400 <= ended.status < 500
+    return "" if refused else ended.event_id
 
 
 def attempt_row(tried: DeliveryTried, at: float) -> Row:

@@ -113,6 +113,12 @@ class RecordStore:
             path, SCHEMA, "NORMAL", RecordsFailed, migration_values={} if migrates else None
         )
         self._clock = clock
+        self._path = path
+        self._file_id = _file_id(path)
+
+    def is_replaced(self) -> bool:
+        """Whether the file at its path is not the one that is open: deleted, or moved aside."""
+        return _file_id(self._path) != self._file_id
 
     def write(self, rows: Sequence[Statement], bounds: Bounds) -> None:
         """Insert rows, and prune what is too much, in one transaction; raises RecordsFailed."""
@@ -230,6 +236,15 @@ class RecordStore:
             handlers=_ran(ran),
             cause=_cause(cause),
         )
+
+
+def _file_id(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _all_rows(rows: Sequence[SqlRow]) -> tuple[SqlRow, ...]:

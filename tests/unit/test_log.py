@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import warnings
@@ -10,6 +11,7 @@ import pytest
 
 from qmonus_lite import log
 from qmonus_lite.clock import Clock
+from qmonus_lite.nonblocking_output import NonBlockingOutput
 from qmonus_lite.redaction import register_secret
 
 logger = logging.getLogger("qmonus_lite.sample")
@@ -232,3 +234,37 @@ def test_severities_are_those_of_opentelemetry(
 
     record = json.loads(capsys.readouterr().err)
     assert (record["severity_text"], record["severity_number"]) == (text, number)
+
+
+class _Shy:
+    """Its text cannot be had, as of an object of a script whose `__repr__` is broken."""
+
+    def __repr__(self) -> str:
+        raise LookupError("a secret of this test")
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize(
+    ("text", "arguments", "extra", "shown"),
+    [
+        ("%d files", ("many",), {}, "'%d files' with ('many',)"),
+        ("one %s", (_Shy(),), {}, "LookupError"),
+        ("fields", (), {"shy": _Shy()}, "LookupError"),
+    ],
+)
+def test_a_record_that_cannot_be_formatted_is_a_record_that_says_so(
+    text: str, arguments: tuple[object, ...], extra: dict[str, object], shown: str
+) -> None:
+    register_secret("a secret of this test")
+    reader, writer = os.pipe()
+    output = NonBlockingOutput(writer)
+    log.configure(style="json", level="info", clock=Clock("UTC"), output=output)
+    logger.error(text, *arguments, extra=extra)
+    output.close()
+    os.close(writer)
+    with open(reader, encoding="utf-8") as lines:
+        [line] = lines
+
+    record = json.loads(line)
+    assert record["event_name"] == "log_malformed" and record["severity_text"] == "ERROR"
+    assert shown in line and "a secret of this test" not in line

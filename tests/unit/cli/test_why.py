@@ -1,9 +1,11 @@
 """`why` and `records forget`, on the data directory of a gateway that does not run."""
 
 import json
+import os
 
 import pytest
 
+from qmonus_lite.cli.commands import COMMANDS
 from qmonus_lite.cli.explanation import Style, explain, explain_attempts
 from qmonus_lite.clock import Clock
 from qmonus_lite.errors import Refusal
@@ -103,7 +105,8 @@ def test_an_event_without_a_record_of_its_upload_is_explained_by_its_attempts(
 
 @pytest.mark.usefixtures("store")
 def test_says_what_it_does_not_find_or_understand(shell: Shell) -> None:
-    assert shell.refused("why", "other").startswith("why: no record has the id 'other'; ")
+    assert shell.refused("why", "other").startswith("why: no record has the id 'other', in full; ")
+    assert "no record has the id 'a\\\\udcff'" in shell.refused("why", "a\udcff")
     assert shell.refused("why").startswith("why: expected one id, as in 'why ID'")
     assert shell.refused("records", "forget").startswith("records: expected 'forget --account=")
     both = ("records", "forget", "--account=a", "--path=/a")
@@ -114,6 +117,25 @@ def test_says_what_it_does_not_find_or_understand(shell: Shell) -> None:
 def test_without_records_it_says_so_and_makes_none(shell: Shell) -> None:
     assert "no records here; has an APIGW run on it?" in shell.refused("why", "r1")
     assert not (shell.state / FILE).exists()
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for other users")
+@pytest.mark.parametrize("command", [("why", "r1"), ("events", "list")])
+def test_another_user_is_told_which_file_and_whom_to_run_as(
+    command: tuple[str, str], shell: Shell
+) -> None:
+    shell.state.chmod(0o700)
+    # Python itself may be installed where that user cannot read.
+    assert COMMANDS[command[0]].flags
+    os.seteuid(65534)
+    try:
+        said = shell.refused(*command)
+    finally:
+        os.seteuid(0)
+
+    assert said.startswith(str(shell.state)), said
+    assert "Permission denied; run as the user who runs the gateway" in said
 
 
 @pytest.mark.usefixtures("store")

@@ -153,6 +153,30 @@ def test_rows_that_cannot_be_written_are_lost_and_the_next_are_written(
     assert "no such table" in caplog.text
 
 
+@pytest.mark.parametrize("ends", ["deleted", "overwritten and deleted"])
+def test_a_file_that_is_deleted_is_made_anew(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    monkeypatch.setattr(module, "REOPEN_SECONDS", 0.0)
+    recorder, file = make(), tmp_path / "records.db"
+    recorder.start()
+    observers = Observers(recorder.listeners())
+    observers.notify(refused(request_id="before"))
+    until(lambda: recorder.store is not None and bool(recorder.store.find("before")))
+
+    if ends != "deleted":
+        file.write_bytes(b"no database" * 1000)
+    for found in tmp_path.glob("records.db*"):
+        found.unlink()
+    observers.notify(refused(request_id="after"))
+    until(file.exists)
+    recorder.close()
+
+    store = RecordStore(file, Clock("UTC"), migrates=False)
+    assert [len(store.find(wanted)) for wanted in ("before", "after")] == [0, 1]
+    store.close()
+
+
 def until(condition: Callable[[], bool]) -> None:
     for _ in range(1000):
         if condition():
@@ -202,3 +226,10 @@ def test_a_tried_delivery_is_recorded_alone(make: Make, tmp_path: Path) -> None:
     store = RecordStore(tmp_path / "records.db", Clock("UTC"), migrates=False)
     assert [attempt.outcome for attempt in store.attempts(event_id="u1")] == ["delivered"]
     store.close()
+
+
+def test_a_refused_upload_has_no_event_though_one_was_prepared() -> None:
+    # The digest is compared when the event is ready; no such event can be shown or retried.
+    assert record_row(refused(status=422, event_id="u1"), 1.0)["event_id"] == ""
+    assert record_row(stored(event_id="u1"), 1.0)["event_id"] == "u1"
+    assert record_row(refused(status=500, event_id="u1"), 1.0)["event_id"] == "u1"

@@ -13,7 +13,7 @@ from qmonus_lite.catalog.document import CONTROL, Document, Env, Pointer, Sealed
 from qmonus_lite.catalog.kinds import KINDS, Kind
 from qmonus_lite.catalog.plugins import ConfigPlugin, LambdaPlugin, Plugin
 from qmonus_lite.catalog.routes import RouteBuilder
-from qmonus_lite.errors import Fault
+from qmonus_lite.errors import Fault, Refusal
 from qmonus_lite.pathtemplate import PathTemplate, normalized
 from qmonus_lite.schema import BadPattern, Pattern, Schema
 from qmonus_lite.scripting.compiler import BadScript, Script, compile_handler
@@ -118,6 +118,12 @@ class PluginEntry:
             content_hash=content_hash(self.document.source),
         )
 
+    def place(self, pointer: Pointer) -> Refusal:
+        """Plugin file, line and content hash of a path below this entry."""
+        line, _column = self.document.position((*self.pointer, *pointer))
+        source_hash = content_hash(self.document.source)
+        return Refusal(file=self.document.file, line=line, content_hash=source_hash)
+
     def script(self, key: str, name: str, build: Callable[[str, Origin], Script]) -> Script | None:
         """The compiled script under `key`; records its faults."""
         found = self.origin(key, name)
@@ -205,9 +211,7 @@ def _tagged(value: object, pointer: Pointer) -> Iterator[tuple[Pointer, Env | Se
 
 
 def _route(entry: PluginEntry, context: BuildContext) -> Plugin | None:
-    return RouteBuilder(
-        entry.value, context.names, context.reserved, entry.fault, entry.script
-    ).build()
+    return RouteBuilder(entry, context.names, context.reserved).build()
 
 
 def _role(entry: PluginEntry, _context: BuildContext) -> Plugin:

@@ -5,6 +5,7 @@ from typing import Any
 
 from qmonus_lite.auth.account import Account, Role
 from qmonus_lite.catalog.lint.warning import PluginWarning
+from qmonus_lite.errors import Refusal
 from qmonus_lite.pathtemplate import PathTemplate
 from qmonus_lite.schema import Schema
 from qmonus_lite.scripting.compiler import Script
@@ -51,6 +52,8 @@ class MethodSpec(Value, frozen=True, kw_only=True):
     schemas: Mapping[str, Schema]
     #: Status codes of a normal answer.
     normal_codes: tuple[int, ...]
+    #: Plugin file and line of the schemas, for a refusal by them.
+    place: Refusal = Refusal()
 
 
 class Route(Value, frozen=True, kw_only=True):

@@ -1,11 +1,12 @@
 """Build a `Route` from one entry of a routing file."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from qmonus_lite.catalog.document import Pointer
 from qmonus_lite.catalog.kinds import ROUTING
 from qmonus_lite.catalog.plugins import MethodSpec, Route
+from qmonus_lite.errors import Refusal
 from qmonus_lite.pathtemplate import BadTemplate, PathTemplate
 from qmonus_lite.schema import BadSchema, Schema
 from qmonus_lite.scripting.compiler import Script, compile_body
@@ -14,26 +15,38 @@ from qmonus_lite.scripting.origin import Origin
 _PARTS = ("headers", "params", "resources", "body")
 _METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "OPTIONS"})
 
-Noted = Callable[[Pointer, str], None]
-Compiling = Callable[[str, str, Callable[[str, Origin], Script]], Script | None]
+
+class RouteEntry(Protocol):
+    """One entry of a routing file: `builders.PluginEntry`."""
+
+    @property
+    def value(self) -> Mapping[str, Any]:
+        """What it says, of the right shape."""
+
+    def fault(self, pointer: Pointer, message: str) -> None:
+        """Record a fault at a path below this entry."""
+
+    def place(self, pointer: Pointer) -> Refusal:
+        """Plugin file, line and content hash of a path below this entry."""
+
+    def script(self, key: str, name: str, build: Callable[[str, Origin], Script]) -> Script | None:
+        """The compiled script under `key`; records its faults."""
 
 
 class RouteBuilder:
-    """Builds one route; faults are reported through `fault`."""
+    """Builds one route; faults are recorded in its entry."""
 
     def __init__(
         self,
-        value: Mapping[str, Any],
+        entry: RouteEntry,
         names: Mapping[str, object],
         reserved: Callable[[PathTemplate], str | None],
-        fault: Noted,
-        script: Compiling,
     ) -> None:
-        self._value = value
+        self._entry = entry
+        self._value = entry.value
         self._names = names
         self._reserved = reserved
-        self._fault = fault
-        self._script = script
+        self._fault = entry.fault
 
     def build(self) -> Route | None:
         """The route, or None if its paths are invalid."""
@@ -73,7 +86,7 @@ class RouteBuilder:
         if key not in self._value:
             return None
         given = ROUTING.scripts[key].given
-        return self._script(
+        return self._entry.script(
             key,
             self._value["proxy"]["path"],
             lambda text, origin: compile_body(text, origin, self._names, given),
@@ -99,6 +112,7 @@ class RouteBuilder:
             usage=spec.get("usage", ""),
             schemas=self._schemas(index, schema.get("request", {})),
             normal_codes=tuple(normal.get("codes", [200])),
+            place=self._entry.place(("spec", index, "schema", "request")),
         )
 
     def _schemas(self, index: int, request: Mapping[str, Any]) -> dict[str, Schema]:

@@ -16,7 +16,7 @@ class Refusal(Value, frozen=True, kw_only=True):
 
     #: Name of the plugin that refused, or None for a built-in rule.
     plugin: str | None = None
-    #: Plugin file and line of the refusal; empty and 0 for a built-in rule.
+    #: Plugin file and line of the script or schema that refused; empty and 0 for a built-in rule.
     file: str = ""
     line: int = 0
     #: Of the plugin file: `scripting.origin.content_hash`.
@@ -51,7 +51,7 @@ class Problem(QmonusLiteError):
     remedy: ClassVar[str] = "See `detail`, and the log under `request_id`"
     #: The failed system call, if any.
     disk: DiskError | None = None
-    #: Set when a plugin refused; otherwise `code` and `detail` identify the reason.
+    #: Set when a plugin, or a schema of one, refused; else `code` and `detail` give the reason.
     refusal: Refusal | None = None
 
     def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None) -> None:

@@ -110,6 +110,8 @@ def for_account(record: R) -> R:
     if cause is not None and cause.plugin is not None:
         # The client got what the plugin meant it to get; the rest is for operators.
         cause = Cause(code="refused-by-plugin", reason="")
+    elif cause is not None:
+        cause = Cause(code=cause.code, reason=cause.reason)
     seen = changed(record, handlers=None, cause=cause)
     if not isinstance(seen, RecordDetail):
         return seen

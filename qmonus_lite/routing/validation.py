@@ -11,6 +11,7 @@ from qmonus_lite.routing import coercion, jsonbody
 from qmonus_lite.routing.message import ScriptRequest
 from qmonus_lite.schema import Schema
 from qmonus_lite.schema_defaults import MAX_ADDED, DefaultsTooLarge
+from qmonus_lite.values import changed
 
 #: Maximum number of faults listed, and characters of each, to bound the size of the response.
 _MAX_FAULTS = 100
@@ -34,10 +35,12 @@ def validate(spec: MethodSpec | None, request: ScriptRequest, resources: dict[st
         faults += _resources(schema, resources)
     if schema := schemas.get("body"):
         faults += _body(schema, request)
-    if faults:
+    if spec and faults:
         named = faults[:_MAX_FAULTS]
         rest = [f"and {len(faults) - len(named)} more"] if len(faults) > len(named) else []
-        raise SchemaMismatch("; ".join(named + rest))
+        error = SchemaMismatch("; ".join(named + rest))
+        error.refusal = changed(spec.place, rule=error.code, reason=error.detail)
+        raise error
 
 
 def _headers(schema: Schema, headers: Headers) -> Faults:

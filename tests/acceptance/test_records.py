@@ -143,7 +143,9 @@ def test_every_end_of_a_request_is_explained_by_its_id(up: Installation) -> None
     assert found["digest"].startswith("sha-256=ed7002b4")
     found = of(order, "refused")
     assert found["cause"]["code"] == "schema-mismatch" and "count" in found["cause"]["reason"]
-    assert "upload_id" not in found
+    assert "upload_id" not in found and "plugin" not in found["cause"]
+    assert found["cause"].items() >= place(up, "route", 7).items()
+    assert len(found["cause"]["content_hash"]) == 16
 
     # Cut off by its client.
     until(lambda: listed(up, "state=cut"))

@@ -24,7 +24,7 @@ def why(arguments: Arguments) -> int:
         attempts = () if found else store.attempts(event_id=wanted)
     if not found and not attempts:
         raise BadSetting(
-            f"why: no record has the id {wanted!r}, in full; a record is written within a second, and"
+            f"why: no record has the id {wanted!r}, in full; it is written within a second, and"
             " --records, --record_max_age and --record_max_rows say which are kept"
         )
     if "json" in arguments.flags:

@@ -107,15 +107,20 @@ async def test_a_small_file_is_stored_without_a_thread(setup: PublisherSetup) ->
     assert setup.threads.given == 0
 
 
-async def test_a_larger_one_and_one_that_was_begun_are_the_threads(setup: PublisherSetup) -> None:
+async def test_a_larger_one_is_the_threads(setup: PublisherSetup) -> None:
     await setup.commit(await setup.upload("u1", bytes(MAX_INLINE_BYTES + 1), "large"))
-    begun = await setup.upload("u2", b"end", "begun")
+
+    assert (setup.root / "large").stat().st_size == MAX_INLINE_BYTES + 1
+    assert setup.threads.given == 1
+
+
+async def test_one_that_was_begun_is_the_threads(setup: PublisherSetup) -> None:
+    begun = await setup.upload("u1", b"end", "begun")
     begun.staged.write(b"start, ")
     await setup.commit(begun)
 
-    assert (setup.root / "large").stat().st_size == MAX_INLINE_BYTES + 1
     assert (setup.root / "begun").read_bytes() == b"start, end"
-    assert setup.threads.given == 2
+    assert setup.threads.given == 1
 
 
 @pytest.mark.parametrize("disk", [Filesystem(sync_names=False), Filesystem()], ids=["file", "full"])

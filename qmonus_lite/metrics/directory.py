@@ -114,7 +114,9 @@ class MetricsDirectory:
                 else:
                     running.append(_process(path, values))
             if alone and ended:
-                self._fold(counted, ended)
+                # Without space for the sums the files stay, and are added up by each scrape.
+                with suppress(OSError):
+                    self._fold(counted, ended)
         for process in running:
             _add(counted, process.values)
         return Snapshot(counted=counted, running=tuple(running))
@@ -135,7 +137,10 @@ class MetricsDirectory:
         return counted, folded
 
     def _fold(self, counted: Values, ended: list[Path]) -> None:
-        """Keep the sums and remove the files; a file that stays behind is not added again."""
+        """Keep the sums and remove the files; a file that stays behind is not added again.
+
+        Raises OSError, and then has changed nothing.
+        """
         marks = {_FOLDED + path.name: [1.0] for path in ended}
         slots.write(self.path / _ENDED, {**counted, **marks})
         for path in ended:

@@ -64,16 +64,21 @@ class Slots:
     def allocate(self, key: str, width: int) -> int:
         """The first of `width` new slots, all 0. Call it under `lock`.
 
-        If there are too few, slots that nobody reads; that is logged once.
+        If there are too few, slots that no reader reads; that is logged once.
         """
+        first = self.begin_series(key, width)
+        if first is None and not self._full:
+            self._full = True
+            logger.warning("%s", _FULL, extra={"action": "metrics_full"})
+        return first or 0
+
+    def begin_series(self, key: str, width: int) -> int | None:
+        """As `allocate`; None if there are too few."""
         line = f"{width}\t{key}\n".encode()
         begin = self._table_bytes[0]
         end = begin + len(line)
         if not self._has_space(self._used + width, end):
-            if not self._full:
-                self._full = True
-                logger.warning("%s", _FULL, extra={"action": "metrics_full"})
-            return 0
+            return None
         self._table[begin:end] = line
         self._table_bytes[0] = end
         first, self._used = self._used, self._used + width
@@ -167,9 +172,14 @@ def write(path: Path, values: Values) -> None:
         os.ftruncate(descriptor, FILE_BYTES)
         slots = Slots(descriptor)
         for key, value in values.items():
-            first = slots.allocate(key, len(value))
+            first = slots.begin_series(key, len(value))
+            if first is None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             for number, amount in enumerate(value):
                 slots.values[first + number] = amount
         os.rename(draft, path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
     finally:
         os.close(descriptor)

@@ -155,3 +155,19 @@ def test_without_space_a_process_counts_for_itself(
     assert total(directory) == 0.0
     assert [record.__dict__["action"] for record in caplog.records] == ["metrics_unshared"]
     assert [process.values for process in directory.snapshot().running] == [{}]
+
+
+def test_without_space_for_the_sums_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = MetricsDirectory(tmp_path)
+    Counting(tmp_path, "apigw").kill()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", full)
+        assert [total(directory) for _ in range(2)] == [3.0, 3.0]
+
+    assert [total(directory) for _ in range(2)] == [3.0, 3.0]

@@ -100,3 +100,22 @@ def test_writes_a_file_as_a_whole(tmp_path: Path) -> None:
 
     assert content(tmp_path / "p") == values
     assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_a_file_that_finds_no_space_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slots.write(tmp_path / "p", {"a": [1.0]})
+    allocate, calls = os.posix_fallocate, iter(range(100))
+
+    def nearly_full(descriptor: int, offset: int, size: int) -> None:
+        if next(calls) >= 3:
+            raise OSError(28, "No space left on device")
+        allocate(descriptor, offset, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", nearly_full)
+    with pytest.raises(OSError, match="No space"):
+        slots.write(tmp_path / "p", {"a": [1.0], "b": [2.0] * 20_000})
+
+    assert content(tmp_path / "p") == {"a": [1.0]}
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]

@@ -21,6 +21,8 @@ _COLOURS = {
 }
 #: Width of the column of names.
 _WIDTH = 10
+#: Codes of a refusal whose status the plugin chose.
+_CHOSEN = frozenset({"terminate", "Error", "HTTPError"})
 #: What a terminal may obey, or what breaks a line.
 _UNPRINTABLE = re.compile(f"[{CONTROLS}{SEPARATORS}{DIRECTION_MARKS}]")
 
@@ -59,8 +61,7 @@ def explain_attempts(attempts: Sequence[AttemptRecord], style: Style) -> str:
 def _sentence(record: RecordDetail) -> str:
     cause = record.cause
     if record.state == "refused" and cause is not None:
-        by = f" by plugin {_safe(cause.plugin)}" if cause.plugin is not None else ""
-        return f"Refused with {record.status}{by}: {_safe(cause.reason or cause.code)}"
+        return _refused(cause, record.status or 0)
     if record.state == "cut":
         return f"Cut off by its client after {record.bytes:,} bytes; nothing was stored"
     if record.state == "answered":
@@ -73,6 +74,16 @@ def _sentence(record: RecordDetail) -> str:
         "retrying": f"{stored}; its event is not delivered after {tries}, and is tried again",
         "dead": f"{stored}; its event was given up after {tries}: a dead letter",
     }.get(record.state, f"{stored}; its event waits for delivery" if record.event_id else stored)
+
+
+def _refused(cause: Cause, status: int) -> str:
+    code, plugin = _safe(cause.code), _safe(cause.plugin or "")
+    reason = _safe(cause.reason) or code
+    if not plugin:
+        return f"Refused with {status}: {reason}"
+    if status >= 500 and cause.code not in _CHOSEN:
+        return f"Refused with {status}, as plugin {plugin} failed: {code}: {reason}"
+    return f"Refused with {status} by plugin {plugin}: {reason}"
 
 
 def _facts(record: Record) -> Iterator[tuple[str, str]]:

@@ -206,6 +206,8 @@ def test_an_account_sees_its_own_records_without_plugins(up: Installation) -> No
     assert listed(up, "account=lee", tokens["kim"]) == []
     assert up.curl(f"/-/uploads/{wanted}", token=tokens["lee"]).status == 404
     assert up.curl(f"/-/uploads/{wanted}").status == 401
+    assert up.curl("/-/uploads?state=lost").status == 401
+    assert up.curl("/-/uploads?state=lost", token=up.token).status == 400
 
     ended = up.run("records", "forget", "--account=kim", f"--base_dir={up.base}")
     assert ended.stdout.startswith("1 record(s) deleted"), ended.stderr

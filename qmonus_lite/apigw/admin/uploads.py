@@ -33,9 +33,9 @@ class UploadsResource(Value, frozen=True, kw_only=True):
 
     async def list(self, request: Request, _body: Body, _values: Mapping[str, str]) -> Response:
         """List records, newest first; raises InvalidQuery or RecordsUnavailable."""
+        account = roles.account_limit(self.gatekeeper, request)
         given = {name: values[-1] for name, values in read_query(request.query).items()}
         wanted, limit = _filter(given), _limit(given.get("limit"))
-        account = roles.account_limit(self.gatekeeper, request)
         if account is not None and wanted.account not in {None, account}:
             return json_response({"uploads": []})
         store = self._store()

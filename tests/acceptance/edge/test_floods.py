@@ -32,7 +32,7 @@ QUICK = 0.25
 
 @pytest.fixture(scope="module")
 def open_to_all(shared: Installation) -> Installation:
-    """An installation where a handler lets everybody in, for as many as come."""
+    """An installation where a handler allows every upload, for as many as come."""
     shared.record(UPLOADING)
     shared.up("--max_uploads=300", "--body_stall_timeout=5")
     return shared

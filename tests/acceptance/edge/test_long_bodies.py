@@ -26,7 +26,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def open_to_all(installation: Installation) -> Installation:
-    """An installation where a handler lets everybody in."""
+    """An installation where a handler allows every upload."""
     installation.record(UPLOADING)
     return installation
 

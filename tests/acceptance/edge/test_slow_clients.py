@@ -41,7 +41,7 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rclone]:
 
 @pytest.fixture(scope="module")
 def apigw(shared: Installation, backend: Rclone) -> int:
-    """The process id of an APIGW of little patience, where a handler lets everybody in."""
+    """The process id of an APIGW of little patience, where a handler allows every upload."""
     shared.record(UPLOADING)
     shared.plugin("routes.yml", ROUTES.format(place=backend.place, large=LARGE))
     up = shared.up(f"--body_stall_timeout={STALL:g}", f"--min_body_rate={RATE}")

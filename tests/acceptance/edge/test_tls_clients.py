@@ -23,7 +23,7 @@ BEGUN_HANDSHAKE = b"\x16\x03\x01\x02\x00\x01\x00"
 
 @pytest.fixture(scope="module")
 def served(shared: Installation, tls_files: tuple[Path, Path]) -> Installation:
-    """An installation that speaks TLS, where a handler lets everybody in."""
+    """An installation that speaks TLS, where a handler allows every upload."""
     shared.url = shared.url.replace("http:", "https:")
     shared.record(UPLOADING)
     certificate, key = tls_files
@@ -97,7 +97,7 @@ def test_long_bodies_that_break_off_in_a_record_leave_nothing(unchanged: Install
         client = uploading(unchanged, f"/upload/broken-{number}", fields[number % 2])
         client.sendall(b"5000000\r\n" * (number % 2) + random.randbytes(MIB))
         with socket.socket(fileno=client.detach()) as raw:
-            # Half a record, one that nobody encrypted, or nothing.
+            # Half a record, one that is not encrypted, or nothing.
             raw.sendall(
                 (b"\x17\x03\x03\x40\x00abc", b"\x17\x03\x03\x00\x20" + bytes(32), b"")[number % 3]
             )

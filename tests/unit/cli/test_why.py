@@ -75,6 +75,25 @@ def test_shows_nothing_that_a_terminal_obeys(shell: Shell) -> None:
     assert lines[3] == "  who       no account, from 10.0.0.1"
 
 
+@pytest.mark.parametrize(
+    ("status", "rule", "sentence"),
+    [
+        (500, "KeyError", "Refused with 500, as plugin gate failed: KeyError: no"),
+        (504, "timeout", "Refused with 504, as plugin gate failed: timeout: no"),
+        (503, "terminate", "Refused with 503 by plugin gate: no"),
+        (503, "Error", "Refused with 503 by plugin gate: no"),
+    ],
+)
+def test_says_whether_a_plugin_failed_or_refused(
+    store: RecordStore, status: int, rule: str, sentence: str
+) -> None:
+    by_plugin = Refusal(plugin="gate", file="/p/gate.yml", line=6, rule=rule, reason="no")
+    failed = refused(request_id="r3", status=status, refusal=by_plugin)
+    store.write(_statements([(failed, NOW)]), BOUNDS)
+
+    assert explain(store.find("r3")[0], PLAIN).splitlines()[0] == sentence
+
+
 @pytest.mark.usefixtures("store")
 def test_gives_the_same_as_json(shell: Shell) -> None:
     given = json.loads(shell.run("why", "r2", "--json", "--timezone=UTC").out)

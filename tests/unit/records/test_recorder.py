@@ -66,7 +66,7 @@ OBSERVED = (
 )
 
 
-def test_decided_leaves_out_what_nobody_decided(make: Make) -> None:
+def test_decided_leaves_out_uploads_without_a_handler(make: Make) -> None:
     assert recorded(make(), *OBSERVED) == {"asked", "told", "refused", "backend-404"}
 
 

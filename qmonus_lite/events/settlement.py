@@ -46,11 +46,13 @@ class Settlement:
         self._order = order
         #: Clock of due times, which the dispatcher moves.
         self._clock = clock
+        #: Wall time of the start of this process, and what has gone by since; never moved.
+        self._age_clock = SteadyClock(delivery.clock)
         self._loop = loop
         #: Ids of delivered events whose rows are not ended yet.
         self._delivered: list[str] = []
         #: When old delivered events are deleted next, by the clock of the loop.
-        self._expires_at = self._expires_dead_at = 0.0
+        self._expires_at, self._expires_dead_at = 0.0, loop.time() + EXPIRE_DEAD_SECONDS
 
     async def settle(
         self, event: ClaimedEvent, attempt: Attempt | None, seconds: float, *, batched: bool = False
@@ -103,15 +105,21 @@ class Settlement:
             self._delete(delivered, self._kept_at)
 
     async def expire(self) -> None:
-        """Delete delivered events older than the history, and old dead letters, now and then."""
+        """Delete delivered events older than the history, and old dead letters, now and then.
+
+        Dead letters not in the first hour: a machine may start with a wrong clock.
+        """
         if (now := self._loop.time()) >= self._expires_at:
             self._expires_at = now + EXPIRE_SECONDS
-            before = self._with.clock.now() - self._with.history
+            before = self._time_to_delete_by() - self._with.history
             await asyncio.wrap_future(self._with.log.expire(before))
         if now >= self._expires_dead_at:
             self._expires_dead_at = now + EXPIRE_DEAD_SECONDS
-            before = self._with.clock.now() - MAX_DEAD_LETTER_DAYS * 86400
-            await self._expire_dead(before)
+            await self._expire_dead(self._time_to_delete_by() - MAX_DEAD_LETTER_DAYS * 86400)
+
+    def _time_to_delete_by(self) -> float:
+        """The earlier one of wall time and steady time: a clock set forward ages nothing."""
+        return min(self._age_clock.now(), self._with.clock.now())
 
     async def _expire_dead(self, before: float) -> None:
         deleted = await asyncio.wrap_future(self._with.log.expire_dead(before, MAX_DEAD_LETTERS))
